@@ -1,0 +1,191 @@
+"""The Wave-U-Net's own layers, in `keras.ops`: any Keras backend runs them.
+
+Tensors are `(batch, frames, channels)`.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from waveunet_tf.errors import InputError
+
+_register = keras.saving.register_keras_serializable(package="waveunet_tf")
+
+
+@_register
+class Decimate(keras.layers.Layer):
+    """Keeps every second frame, from the first (paper, section 3.1).
+
+    Input shape: `(batch, frames, channels)`
+    Output shape: `(batch, ceil(frames / 2), channels)`
+    """
+
+    def call(self, inputs):
+        return inputs[:, ::2]
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, channels = input_shape
+        return batch, None if frames is None else -(-frames // 2), channels
+
+
+class _Interpolation(keras.layers.Layer):
+    """Puts a value between every two neighbouring frames.
+
+    Subclasses say what the value is.
+
+    Args:
+        context: True: the given frames and the values between them, 2n - 1 frames.
+            False: a last value, at the border, makes them 2n.
+    """
+
+    def __init__(self, *, context: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.context = context
+
+    def between(self, left, right):
+        """The values between neighbours, both `(batch, frames, channels)`."""
+        raise NotImplementedError
+
+    def after_last(self, last):
+        """What follows the last frame, `(batch, 1, channels)`, without context."""
+        raise NotImplementedError
+
+    def call(self, inputs):
+        _, frames, channels = ops.shape(inputs)
+        between = self.between(inputs[:, :-1], inputs[:, 1:])
+        pairs = ops.stack([inputs[:, :-1], between], axis=2)  # (b, n - 1, 2, c)
+        pairs = ops.reshape(pairs, (-1, 2 * (frames - 1), channels))
+        last = inputs[:, -1:]
+        if self.context:
+            return ops.concatenate([pairs, last], axis=1)  # (b, 2n - 1, c)
+        return ops.concatenate([pairs, last, self.after_last(last)], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, channels = input_shape
+        if frames is not None:
+            frames = 2 * frames - self.context
+        return batch, frames, channels
+
+    def get_config(self):
+        return {**super().get_config(), "context": self.context}
+
+
+@_register
+class LinearInterpolation(_Interpolation):
+    """Upsamples by 2 with the mean of neighbours (paper, section 3.2.1).
+
+    Without context the last frame is repeated, as TF1's `resize_bilinear` does.
+
+    Input shape: `(batch, frames, channels)`
+    Output shape: `(batch, 2 * frames - 1, channels)` with context, else
+        `(batch, 2 * frames, channels)`
+    """
+
+    def between(self, left, right):
+        return 0.5 * (left + right)
+
+    def after_last(self, last):
+        return last
+
+
+@_register
+class LearnedInterpolation(_Interpolation):
+    """Upsamples by 2 with one learned weight a feature (paper, section 3.2.3).
+
+    Between f_t and f_{t+1} stands σ(w) · f_t + (1 - σ(w)) · f_{t+1}. Without context,
+    zeros follow the last frame, as in the original's "same" convolution.
+
+    Input shape: `(batch, frames, channels)`
+    Output shape: `(batch, 2 * frames - 1, channels)` with context, else
+        `(batch, 2 * frames, channels)`
+    """
+
+    def build(self, input_shape):
+        self.interpolation = self.add_weight(
+            name="interpolation",
+            shape=(input_shape[-1],),
+            initializer="glorot_uniform",  # TF1's default, which the original takes
+        )
+
+    def between(self, left, right):
+        weight = ops.sigmoid(ops.cast(self.interpolation, left.dtype))
+        return weight * left + (1 - weight) * right
+
+    def after_last(self, last):
+        return self.between(last, ops.zeros_like(last))
+
+
+@_register
+class CropAndConcat(keras.layers.Layer):
+    """Crops a skip connection around its centre and puts it before other features.
+
+    Input shape: `(batch, skip_frames, skip_channels)`, `(batch, frames, channels)`
+    Output shape: `(batch, frames, skip_channels + channels)`
+
+    Raises:
+        InputError: the skip is shorter, or longer by an odd number of frames, which
+            has no centre: the input's frames do not fit the network.
+    """
+
+    def call(self, inputs):
+        skip, features = inputs
+        return ops.concatenate([crop(skip, ops.shape(features)[1]), features], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        skip, features = input_shape
+        return *features[:2], skip[-1] + features[-1]
+
+
+@_register
+class AudioClip(keras.layers.Layer):
+    """Clips to [-1, 1] at inference and does nothing in training.
+
+    Clipping in training would take the gradient from what is too loud.
+
+    Input shape: any
+    Output shape: as the input
+    """
+
+    def call(self, inputs, training=False):
+        return inputs if training else ops.clip(inputs, -1.0, 1.0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@_register
+class DifferenceOutput(AudioClip):
+    """The last source: the mixture less the others (paper, section 3.2.4).
+
+    Clipped to [-1, 1] at inference, as in the original.
+
+    Input shape: the mixture `(batch, mixture_frames, channels)`, cropped around its
+        centre, and one `(batch, frames, channels)` for each other source
+    Output shape: `(batch, frames, channels)`
+    """
+
+    def call(self, inputs, training=False):
+        mixture, *others = inputs
+        mixture = crop(mixture, ops.shape(others[0])[1])
+        return super().call(mixture - sum(others), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]
+
+
+def crop(inputs, frames):
+    """Takes `frames` frames from the centre of `(batch, more_frames, channels)`.
+
+    Raises:
+        InputError: there are fewer, or more by an odd number.
+    """
+    surplus = ops.shape(inputs)[1] - frames
+    if isinstance(surplus, int) and (surplus < 0 or surplus % 2):
+        raise InputError(
+            "The frames of the input must fit the network (see `shapes.window_frames`): "
+            f"at one level {frames} frames were to be cropped out of "
+            f"{surplus + frames}, which has no centre"
+        )
+    start = surplus // 2
+    return inputs[:, start : start + frames]

@@ -1,0 +1,85 @@
+"""The Wave-U-Net as a Keras model (paper, figure 1; the original's UnetAudioSeparator)."""
+
+from __future__ import annotations
+
+import keras
+
+from waveunet_tf import layers
+from waveunet_tf.configs import NetworkConfig
+
+
+def build_network(
+    config: NetworkConfig,
+    *,
+    frames: int | None = None,
+    batch_size: int | None = None,
+) -> keras.Model:
+    """Builds the network, its weights drawn as the original draws them (Glorot).
+
+    Args:
+        config: the network.
+        frames: input frames, if fixed; by default any number of frames that
+            `shapes.window_frames` gives.
+        batch_size: windows a call, if fixed.
+
+    Returns:
+        A model from a mixture `(batch, frames, channels)` to a dict of sources, each
+        `(batch, output frames, channels)`, in the order of `config.sources`.
+    """
+    mixture = keras.Input((frames, config.channels), batch_size=batch_size, name="mixture")
+    features = mixture
+    skips = []
+    for level in range(config.num_levels):
+        features = _conv(config, level, config.down_kernel_size, f"down_{level}")(features)
+        skips.append(features)
+        features = layers.Decimate(name=f"decimate_{level}")(features)
+    features = _conv(
+        config, config.num_levels, config.down_kernel_size, "bottleneck"
+    )(features)
+    for level in reversed(range(config.num_levels)):
+        features = _upsampling(config, f"upsample_{level}")(features)
+        features = layers.CropAndConcat(name=f"skip_{level}")([skips[level], features])
+        features = _conv(config, level, config.up_kernel_size, f"up_{level}")(features)
+    features = layers.CropAndConcat(name="skip_mixture")([mixture, features])
+    return keras.Model(mixture, _outputs(config, mixture, features), name="wave_u_net")
+
+
+def _conv(config: NetworkConfig, level: int, kernel_size: int, name: str):
+    return keras.layers.Conv1D(
+        config.base_filters * (level + 1),
+        kernel_size,
+        padding="valid" if config.context else "same",
+        activation=keras.layers.LeakyReLU(negative_slope=0.2),
+        name=name,
+    )
+
+
+def _upsampling(config: NetworkConfig, name: str):
+    kinds = {
+        "linear": layers.LinearInterpolation,
+        "learned": layers.LearnedInterpolation,
+    }
+    return kinds[config.upsampling](context=config.context, name=name)
+
+
+def _outputs(config: NetworkConfig, mixture, features) -> dict:
+    """The output layers: one a source, but for the last of a difference output."""
+    difference = config.output_type == "difference"
+    estimates = {}
+    for source in config.sources[:-1] if difference else config.sources:
+        estimate = keras.layers.Conv1D(
+            config.channels,
+            config.output_kernel_size,
+            padding="valid" if config.context else "same",
+            activation=config.output_activation,
+            name=f"output_{source}",
+        )(features)
+        if config.output_activation == "linear":
+            estimate = layers.AudioClip(name=f"clip_{source}")(estimate)
+        estimates[source] = estimate
+    if difference:
+        last = config.sources[-1]
+        estimates[last] = layers.DifferenceOutput(name=f"output_{last}")(
+            [mixture, *estimates.values()]
+        )
+    return estimates

@@ -1,0 +1,97 @@
+"""How many frames go in and come out: pure integer arithmetic.
+
+With context, convolutions are "valid" (k taps lose k - 1 frames), decimation takes
+2n - 1 frames to n, and upsampling takes n frames to 2n - 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.errors import InputError
+
+
+class WindowFrames(NamedTuple):
+    """Frames of one window of a network.
+
+    Attributes:
+        input_frames: frames of mixture that go in.
+        output_frames: frames of every source that come out, from the centre.
+    """
+
+    input_frames: int
+    output_frames: int
+
+    @property
+    def context_frames(self) -> int:
+        """Input frames on each side of the output."""
+        return (self.input_frames - self.output_frames) // 2
+
+
+def window_frames(
+    config: NetworkConfig, wished_frames: int | None = None
+) -> WindowFrames:
+    """The smallest window with at least the wished output.
+
+    Source: the original's `UnetAudioSeparator.get_padding`, which subtracts the output
+    kernel's frames where they have to be added; equal for its kernel of 1.
+
+    Args:
+        config: the network.
+        wished_frames: output frames wished for; by default `config.output_frames`.
+
+    Raises:
+        InputError: the wish is below 1 or, without context, no multiple of 2^levels.
+    """
+    wish = config.output_frames if wished_frames is None else wished_frames
+    if wish < 1:
+        raise InputError(f"`wished_frames` must be at least 1. Received: {wish}")
+    if not config.context:
+        if wish % 2**config.num_levels:
+            raise InputError(
+                f"`wished_frames` must be a multiple of {2**config.num_levels} for a "
+                f"network without context. Received: {wish}"
+            )
+        return WindowFrames(wish, wish)
+    down_lost = config.down_kernel_size - 1
+    up_lost = config.up_kernel_size - 1
+    output_lost = config.output_kernel_size - 1
+
+    bottleneck = wish + output_lost
+    for _ in range(config.num_levels):
+        bottleneck = -(-(bottleneck + up_lost + 1) // 2)
+    bottleneck = max(bottleneck, 2)  # something to interpolate between
+
+    input_frames = bottleneck + down_lost
+    output_frames = bottleneck
+    for _ in range(config.num_levels):
+        input_frames = 2 * input_frames - 1 + down_lost
+        output_frames = 2 * output_frames - 1 - up_lost
+    return WindowFrames(input_frames, output_frames - output_lost)
+
+
+def song_windows(
+    config: NetworkConfig, song_frames: int, max_output_frames: int
+) -> tuple[WindowFrames, int]:
+    """The window, and its hop, with which a song is separated.
+
+    With context, what a network computes depends on where its window starts only modulo
+    2^levels, because decimation keeps every second frame. Windows a multiple of
+    2^levels apart therefore give, frame for frame, what one window over the whole song
+    would give. Without context, windows are those of the training, side by side
+    (paper, section 3.2.2).
+
+    Args:
+        config: the network.
+        song_frames: frames of the song.
+        max_output_frames: output frames of a window at most (one hop at least).
+
+    Returns:
+        The window's frames, and the frames from one window to the next.
+    """
+    if not config.context:
+        return window_frames(config), config.output_frames
+    stride = 2**config.num_levels
+    hop = min(-(-song_frames // stride), max(max_output_frames // stride, 1)) * stride
+    return window_frames(config, hop), hop
