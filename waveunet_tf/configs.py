@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Optional
+from typing import Any
 
 from waveunet_tf.errors import InputError
 
@@ -46,7 +46,7 @@ class _Config:
         if type(value) is not kind:
             rule = f"must be of type {kind.__name__}"
         elif field.metadata["choices"] and value not in field.metadata["choices"]:
-            rule = f"must be one of {', '.join(field.metadata['choices'])}"
+            rule = f"must be one of {', '.join(map(str, field.metadata['choices']))}"
         elif (low := field.metadata["minimum"]) is not None and not value >= low:
             rule = f"must be at least {low}"
         elif (low := field.metadata["above"]) is not None and not value > low:
@@ -155,8 +155,8 @@ class NetworkConfig(_Config):
             for name in ("down_kernel_size", "up_kernel_size", "output_kernel_size"):
                 if getattr(self, name) % 2 == 0:
                     raise InputError(
-                        f"`{name}` must be odd with `context`, so that skips are cropped "
-                        f"around their centre. Received: {getattr(self, name)}"
+                        f"`{name}` must be odd with `context`, so that skips have a "
+                        f"centre to crop. Received: {getattr(self, name)}"
                     )
         elif self.output_frames % 2**self.num_levels:
             raise InputError(
@@ -175,7 +175,7 @@ class TrainingConfig(_Config):
     steps_per_epoch: int = _setting(
         2000, "Optimiser steps between two validations.", minimum=1
     )
-    max_epochs: Optional[int] = _setting(
+    max_epochs: int | None = _setting(
         None, "Epochs at most; by default only `patience` ends the training.", minimum=1
     )
     patience: int = _setting(

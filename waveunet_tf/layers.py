@@ -52,10 +52,10 @@ class _Interpolation(keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, inputs):
-        _, frames, channels = ops.shape(inputs)
+        batch, frames, channels = ops.shape(inputs)
         between = self.between(inputs[:, :-1], inputs[:, 1:])
         pairs = ops.stack([inputs[:, :-1], between], axis=2)  # (b, n - 1, 2, c)
-        pairs = ops.reshape(pairs, (-1, 2 * (frames - 1), channels))
+        pairs = ops.reshape(pairs, (batch, 2 * (frames - 1), channels))
         last = inputs[:, -1:]
         if self.context:
             return ops.concatenate([pairs, last], axis=1)  # (b, 2n - 1, c)
@@ -183,8 +183,8 @@ def crop(inputs, frames):
     surplus = ops.shape(inputs)[1] - frames
     if isinstance(surplus, int) and (surplus < 0 or surplus % 2):
         raise InputError(
-            "The frames of the input must fit the network (see `shapes.window_frames`): "
-            f"at one level {frames} frames were to be cropped out of "
+            "The input's frames must fit the network (see shapes.window_frames): at "
+            f"one level {frames} frames were to be cropped out of "
             f"{surplus + frames}, which has no centre"
         )
     start = surplus // 2

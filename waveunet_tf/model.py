@@ -1,4 +1,4 @@
-"""The Wave-U-Net as a Keras model (paper, figure 1; the original's UnetAudioSeparator)."""
+"""The Wave-U-Net as a Keras model (paper, figure 1 and section 3)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,20 @@ def build_network(
         A model from a mixture `(batch, frames, channels)` to a dict of sources, each
         `(batch, output frames, channels)`, in the order of `config.sources`.
     """
-    mixture = keras.Input((frames, config.channels), batch_size=batch_size, name="mixture")
+    mixture = keras.Input(
+        (frames, config.channels), batch_size=batch_size, name="mixture"
+    )
     features = mixture
     skips = []
     for level in range(config.num_levels):
-        features = _conv(config, level, config.down_kernel_size, f"down_{level}")(features)
+        features = _conv(config, level, config.down_kernel_size, f"down_{level}")(
+            features
+        )
         skips.append(features)
         features = layers.Decimate(name=f"decimate_{level}")(features)
-    features = _conv(
-        config, config.num_levels, config.down_kernel_size, "bottleneck"
-    )(features)
+    features = _conv(config, config.num_levels, config.down_kernel_size, "bottleneck")(
+        features
+    )
     for level in reversed(range(config.num_levels)):
         features = _upsampling(config, f"upsample_{level}")(features)
         features = layers.CropAndConcat(name=f"skip_{level}")([skips[level], features])

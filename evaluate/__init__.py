@@ -1,0 +1,1 @@
+"""Scores of separators: museval's BSSEval v4 and the paper's statistics."""

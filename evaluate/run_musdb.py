@@ -1,0 +1,107 @@
+r"""Scores a separator on a data set with museval (BSSEval v4, windows of 1 s).
+
+    python -m evaluate.run_musdb --data_dir ~/musdb18 --checkpoint ~/m4/best \
+        --output_dir ~/scores/m4
+
+Scores one of: a checkpoint, which separates the mixtures; a folder of estimates,
+<estimates_dir>/<subset>/<track>/<source>.wav; or the mixture as the estimate of every
+source, the baseline. Writes OUTPUT_DIR/<subset>/<track>.json, museval's own format, and
+prints the paper's statistics.
+"""
+
+import pathlib
+import sys
+
+import tqdm
+from absl import flags
+
+from evaluate import bss, summary
+from waveunet_tf import cli
+from waveunet_tf.errors import InputError
+from waveunet_tf.tracks import SUBSETS, AudioStream, find_tracks
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "MUSDB18 (*.stem.mp4), MUSDB18-HQ, or another folder of stems "
+    "<subset>/<track>/<source>.wav.",
+    required=True,
+)
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "The folder to write the scores in.", required=True
+)
+_SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "Which tracks to score.")
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "Score this checkpoint: a folder of config.json and weights."
+)
+_ESTIMATES_DIR = flags.DEFINE_string(
+    "estimates_dir", None, "Score the stems in this folder."
+)
+_ESTIMATES = flags.DEFINE_enum(
+    "estimates", None, ["mixture"], "Score a baseline: the mixture as every source."
+)
+_SOURCES = flags.DEFINE_list(
+    "sources",
+    "accompaniment,vocals",
+    "Sources to score if there is no checkpoint to tell them, comma separated.",
+)
+flags.mark_flags_as_mutual_exclusive(
+    ["checkpoint", "estimates_dir", "estimates"], required=True
+)
+
+
+def _estimator():
+    """The sources to score, and a function (track, mixture, rate in Hz) → estimates."""
+    sources = tuple(_SOURCES.value)
+    if _CHECKPOINT.value:
+        from waveunet_tf.separate import load
+
+        separator = load(_CHECKPOINT.value)
+        return separator.config.sources, lambda _, mixture, rate_hz: separator.separate(
+            mixture, rate_hz
+        )
+    if _ESTIMATES.value == "mixture":
+        return sources, lambda _, mixture, __: dict.fromkeys(sources, mixture)
+
+    def read(track, _, rate_hz):
+        folder = pathlib.Path(_ESTIMATES_DIR.value) / track.subset / track.name
+        estimates = {}
+        for source in sources:
+            path = folder / f"{source}.wav"
+            estimates[source], came_hz = AudioStream(path).read()
+            if came_hz != rate_hz:
+                raise InputError(
+                    f"{path}: an estimate must have its target's rate, {rate_hz} Hz. "
+                    f"Received: {came_hz} Hz"
+                )
+        return estimates
+
+    return sources, read
+
+
+def main(_):
+    tracks = find_tracks(_DATA_DIR.value, subsets=(_SUBSET.value,))
+    sources, estimate = _estimator()
+    failures = []
+    for track in tqdm.tqdm(tracks, desc="score", unit="track", disable=None):
+        try:
+            references, rate_hz = track.read(sources)
+            mixture = references.pop("mixture")
+            estimates = estimate(track, mixture, rate_hz)
+            scores = bss.score_track(track.name, references, estimates, rate_hz)
+            bss.write_scores(_OUTPUT_DIR.value, track, scores)
+        except FileNotFoundError as error:
+            failures.append(f"{error.filename}: {error.strerror}")
+        except InputError as error:
+            failures.append(str(error))
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    if len(failures) < len(tracks):
+        output_dir = pathlib.Path(_OUTPUT_DIR.value)
+        scores = summary.summarize(output_dir / _SUBSET.value)
+        print(summary.format_table({output_dir.name: scores}))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Artefacts for phones and servers: TFLite, SavedModel."""

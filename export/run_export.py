@@ -1,0 +1,66 @@
+r"""Exports a checkpoint for phones.
+
+    python -m export.run_export --checkpoint ~/m4/best --output ~/artefacts \
+        --formats tflite_float32
+
+Writes OUTPUT/<format>.tflite, after running it on LiteRT beside the network.
+"""
+
+import pathlib
+
+from absl import flags, logging
+
+from waveunet_tf import cli, files
+from waveunet_tf.errors import InputError
+
+FORMATS = ("tflite_float32",)
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "The folder of config.json and weights.", required=True
+)
+_OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
+_FORMATS = flags.DEFINE_list(
+    "formats",
+    None,
+    "What to write, comma separated. tflite_float32: one window of the network, in "
+    "float32.",
+    required=True,
+)
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace files that exist.")
+
+# Rounding of float32 sums in another order, at outputs between -1 and 1.
+_MAX_DIFFERENCE = 1e-5
+
+
+def export_tflite_float32(path: pathlib.Path) -> None:
+    """Writes the file if it equals the network, and prints its size and difference."""
+    from export import parity, tflite
+
+    with files.atomic_file(path) as part:
+        tflite.export_float32(_CHECKPOINT.value, part)
+        difference = parity.window_difference(_CHECKPOINT.value, part)
+        if not difference <= _MAX_DIFFERENCE:
+            raise InputError(
+                f"{path}: must differ from the network by at most {_MAX_DIFFERENCE}, "
+                f"but differs by {difference}; not written"
+            )
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.2f} MB, largest difference from the "
+        f"network {difference:.1e}"
+    )
+
+
+def main(_):
+    if unknown := sorted(set(_FORMATS.value) - set(FORMATS)):
+        raise cli.UsageError(
+            f"--formats must be of {', '.join(FORMATS)}. Received: {', '.join(unknown)}"
+        )
+    logging.set_verbosity(logging.WARNING)  # the converter tells of its every step
+    path = pathlib.Path(_OUTPUT.value) / "tflite_float32.tflite"
+    if path.exists() and not _OVERWRITE.value:
+        raise InputError(f"{path}: must be a new file, or --overwrite be given")
+    export_tflite_float32(path)
+
+
+if __name__ == "__main__":
+    cli.run(main)

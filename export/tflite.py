@@ -1,0 +1,115 @@
+"""TFLite files of a checkpoint, which carry its config, and how to run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from waveunet_tf import checkpoint, shapes
+from waveunet_tf.errors import InputError
+
+METADATA_NAME = "waveunet_config"
+SIGNATURE = "separate"
+FORMAT_VERSION = 1
+
+
+def export_float32(checkpoint_dir: str | os.PathLike, path: str | os.PathLike) -> None:
+    """Writes one window of the network as a float32 TFLite file.
+
+    Its signature `separate` takes `mixture`, float32 `(1, input frames, channels)`, and
+    gives every source, `(1, output frames, channels)`. The metadata `waveunet_config`
+    is JSON: the network's config and the window's frames.
+
+    Args:
+        checkpoint_dir: the checkpoint.
+        path: the file to write.
+
+    Raises:
+        InputError: see checkpoint.load_network.
+        OSError: the file cannot be written.
+    """
+    import tensorflow as tf
+
+    config = checkpoint.read_config(checkpoint_dir)
+    window = shapes.window_frames(config)
+    network = checkpoint.load_network(
+        checkpoint_dir, frames=window.input_frames, batch_size=1
+    )
+    mixture = tf.TensorSpec(network.input_shape, tf.float32, name="mixture")
+    separate = tf.function(
+        lambda mixture: network(mixture, training=False), input_signature=[mixture]
+    )
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in network.variables]
+    with tempfile.TemporaryDirectory() as saved_model:
+        tf.saved_model.save(module, saved_model, signatures={SIGNATURE: separate})
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            saved_model, signature_keys=[SIGNATURE]
+        )
+        content = converter.convert()
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "network": config.to_dict(),
+        "input_frames": window.input_frames,
+        "output_frames": window.output_frames,
+    }
+    pathlib.Path(path).write_bytes(_with_metadata(content, json.dumps(metadata)))
+
+
+def _with_metadata(content: bytes, text: str) -> bytes:
+    """Adds text to a TFLite flatbuffer as its metadata `METADATA_NAME`."""
+    from tensorflow.lite.python import schema_py_generated as schema
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name = METADATA_NAME
+    entry.buffer = len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+class TFLiteWindow:
+    """One window of the network on LiteRT.
+
+    Attributes:
+        metadata: what the file carries; see `export_float32`.
+    """
+
+    def __init__(self, path: str | os.PathLike, *, num_threads: int | None = None):
+        """Loads a file that this project wrote.
+
+        Raises:
+            InputError: the file is no TFLite model, or not one of this project's.
+        """
+        from ai_edge_litert.interpreter import Interpreter
+
+        content = pathlib.Path(path).read_bytes()
+        self.metadata = _read_metadata(path, content)
+        self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
+        self._run = self._interpreter.get_signature_runner(SIGNATURE)
+
+    def __call__(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
+        """Takes `(1, input frames, channels)`; gives each source's output frames."""
+        return self._run(mixture=mixture)
+
+
+def _read_metadata(path: str | os.PathLike, content: bytes) -> dict:
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    for entry in model.metadata or []:
+        if entry.name.decode() == METADATA_NAME:
+            return json.loads(bytes(model.buffers[entry.buffer].data))
+    raise InputError(
+        f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
+    )

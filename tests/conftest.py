@@ -1,0 +1,61 @@
+"""What several tests need: real data where it is, tiny configs, small data sets."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import soundfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = pathlib.Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data():
+    """The folder of real music and of the original's inputs and outputs."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"needs the reference data, which is not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def tiny_config():
+    """A network of M4's kind that is quick to run: 8 kHz, 3 levels."""
+    from waveunet_tf.configs import NetworkConfig
+
+    return NetworkConfig(
+        num_levels=3, base_filters=4, sample_rate_hz=8000, output_frames=256
+    )
+
+
+@pytest.fixture
+def tiny_checkpoint(tiny_config, tmp_path):
+    """A checkpoint of a tiny network with random weights, loud enough to clip."""
+    import keras
+
+    from waveunet_tf import checkpoint, model
+
+    keras.utils.set_random_seed(1)
+    network = model.build_network(tiny_config)
+    checkpoint.save_checkpoint(tmp_path / "checkpoint", network, tiny_config)
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def stems_dir(tmp_path):
+    """Two training tracks and one for validation, as run_prepare writes them."""
+    generator = np.random.default_rng(3)
+    for subset, name, frames in [
+        ("train", "one", 4000),
+        ("train", "two", 2500),
+        ("valid", "three", 1000),
+    ]:
+        folder = tmp_path / "stems" / subset / name
+        folder.mkdir(parents=True)
+        for source in ("accompaniment", "vocals"):
+            audio = generator.uniform(-0.4, 0.4, (frames, 2))
+            soundfile.write(folder / f"{source}.wav", audio, 8000, subtype="FLOAT")
+    return tmp_path / "stems"

@@ -1,0 +1,108 @@
+import keras
+import numpy as np
+import pytest
+
+from waveunet_tf import layers
+from waveunet_tf.errors import InputError
+
+SIGNAL = np.array([[[1.0, 10.0], [3.0, 20.0], [-1.0, 60.0]]], np.float32)
+
+
+def values(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def test_decimate_keeps_every_second_frame_from_the_first():
+    np.testing.assert_array_equal(values(layers.Decimate()(SIGNAL)), SIGNAL[:, [0, 2]])
+
+
+def test_linear_interpolation_puts_means_between():
+    upsampled = values(layers.LinearInterpolation(context=True)(SIGNAL))
+    np.testing.assert_allclose(
+        upsampled[0], [[1, 10], [2, 15], [3, 20], [1, 40], [-1, 60]]
+    )
+
+
+def test_linear_interpolation_without_context_repeats_the_last_frame():
+    upsampled = values(layers.LinearInterpolation(context=False)(SIGNAL))
+    np.testing.assert_allclose(
+        upsampled[0], [[1, 10], [2, 15], [3, 20], [1, 40], [-1, 60], [-1, 60]]
+    )
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_learned_interpolation_weighs_the_earlier_frame_with_sigmoid(context):
+    layer = layers.LearnedInterpolation(context=context)
+    layer.build(SIGNAL.shape)
+    layer.interpolation.assign([np.log(3.0), -np.log(4.0)])  # σ: 3/4 and 1/5
+    upsampled = values(layer(SIGNAL))[0]
+    np.testing.assert_allclose(upsampled[:5:2], SIGNAL[0], rtol=1e-6)
+    np.testing.assert_allclose(upsampled[1], [1.5, 18], rtol=1e-6)
+    np.testing.assert_allclose(upsampled[3], [2, 52], rtol=1e-6)
+    if not context:  # the original's "same" convolution sees zeros after the end
+        np.testing.assert_allclose(upsampled[5], [-0.75, 12], rtol=1e-6)
+    assert len(upsampled) == (5 if context else 6)
+
+
+def test_interpolation_of_one_frame_gives_that_frame():
+    upsampled = values(layers.LinearInterpolation(context=True)(SIGNAL[:, :1]))
+    np.testing.assert_array_equal(upsampled, SIGNAL[:, :1])
+
+
+def test_crop_and_concat_takes_the_centre_and_puts_the_skip_first():
+    skip = np.arange(7, dtype=np.float32).reshape(1, 7, 1)
+    joined = values(layers.CropAndConcat()([skip, SIGNAL]))
+    np.testing.assert_array_equal(joined[0, :, 0], [2, 3, 4])
+    np.testing.assert_array_equal(joined[..., 1:], SIGNAL)
+
+
+@pytest.mark.parametrize("frames", [2, 6])
+def test_a_skip_without_a_centre_is_refused(frames):
+    with pytest.raises(InputError, match="frames must fit the network"):
+        layers.CropAndConcat()([np.zeros((1, frames, 1), np.float32), SIGNAL])
+
+
+def test_audio_is_clipped_at_inference_only():
+    layer = layers.AudioClip()
+    loud = np.array([[[-3.0], [0.5], [2.0]]], np.float32)
+    np.testing.assert_array_equal(values(layer(loud))[0, :, 0], [-1, 0.5, 1])
+    np.testing.assert_array_equal(values(layer(loud, training=True)), loud)
+
+
+def test_difference_output_is_the_cropped_mixture_less_the_others():
+    mixture = np.array([[[9.0], [0.5], [0.25], [-2.0], [9.0]]], np.float32)
+    first = np.array([[[0.25], [0.5], [0.5]]], np.float32)
+    second = np.array([[[0.125], [0.0], [-0.5]]], np.float32)
+    layer = layers.DifferenceOutput()
+    difference = values(layer([mixture, first, second], training=True))
+    np.testing.assert_array_equal(difference[0, :, 0], [0.125, -0.25, -2])
+    clipped = values(layer([mixture, first, second], training=False))
+    np.testing.assert_array_equal(clipped[0, :, 0], [0.125, -0.25, -1])
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (layers.Decimate(), [(2, 9, 3)]),
+        (layers.Decimate(), [(2, 8, 3)]),
+        (layers.LinearInterpolation(context=True), [(2, 9, 3)]),
+        (layers.LinearInterpolation(context=False), [(2, 9, 3)]),
+        (layers.LearnedInterpolation(context=True), [(2, 9, 3)]),
+        (layers.LearnedInterpolation(context=False), [(2, 9, 3)]),
+        (layers.CropAndConcat(), [(2, 9, 3), (2, 5, 4)]),
+        (layers.AudioClip(), [(2, 9, 3)]),
+        (layers.DifferenceOutput(), [(2, 9, 3), (2, 5, 3), (2, 5, 3)]),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_layers_tell_their_output_shape_and_survive_their_config(layer, shapes):
+    arguments = [np.ones(shape, np.float32) for shape in shapes]
+    single = len(shapes) == 1
+    outputs = layer(arguments[0] if single else arguments)
+    assert layer.compute_output_shape(shapes[0] if single else shapes) == outputs.shape
+    copy = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(layer)
+    )
+    copy.set_weights(layer.get_weights())
+    copied = copy(arguments[0] if single else arguments)
+    np.testing.assert_array_equal(values(copied), values(outputs))

@@ -1,0 +1,21 @@
+"""Wave-U-Net: music source separation on the raw waveform (arXiv 1806.03185).
+
+`load(checkpoint)` gives a separator of songs, `load_network(checkpoint)` the Keras
+network, `VARIANTS` the paper's configs. TensorFlow is imported when a network is.
+"""
+
+import importlib
+
+from waveunet_tf.configs import VARIANTS
+from waveunet_tf.errors import InputError
+
+__version__ = "0.1.0"
+__all__ = ["VARIANTS", "InputError", "load", "load_network"]
+
+_LAZY = {"load": "waveunet_tf.separate", "load_network": "waveunet_tf.checkpoint"}
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

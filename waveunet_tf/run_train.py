@@ -1,0 +1,40 @@
+r"""Trains a Wave-U-Net on a prepared folder of stems.
+
+    python -m waveunet_tf.run_train --variant M4 --data_dir ~/prepared \
+        --workdir ~/m4
+
+Writes WORKDIR/best (config.json and the weights of the best epoch) and
+WORKDIR/history.jsonl (one line an epoch).
+"""
+
+from absl import flags
+
+from waveunet_tf import cli
+from waveunet_tf.configs import TrainingConfig
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "The folder of stems that run_prepare wrote.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The folder to write, without a training in it.", required=True
+)
+cli.define_network_flags()
+cli.define_config_flags(TrainingConfig)
+flags.adopt_module_key_flags(cli)
+
+
+def main(_):
+    config = cli.network_config_from_flags()
+    training = cli.config_from_flags(TrainingConfig())
+
+    from waveunet_tf.train import train
+
+    progress = train(config, training, data_dir=_DATA_DIR.value, workdir=_WORKDIR.value)
+    print(
+        f"{_WORKDIR.value}/best: epoch {progress.best_epoch} of {progress.epoch}, "
+        f"loss {progress.best_loss:.3e}"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

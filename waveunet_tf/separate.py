@@ -1,0 +1,104 @@
+"""A song of any length → its stems."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from waveunet_tf import audio, checkpoint, shapes
+from waveunet_tf.errors import InputError
+
+# Output frames of a window: large enough that the context on its sides costs little,
+# small enough for the memory (about 1 GB with M4).
+MAX_WINDOW_FRAMES = 131072
+
+
+class Separator:
+    """Separates songs with a checkpoint's network.
+
+    Attributes:
+        config: the network's config.
+    """
+
+    def __init__(self, directory: str | os.PathLike):
+        """Loads a checkpoint.
+
+        Raises:
+            InputError: see checkpoint.load_network.
+        """
+        self.config = checkpoint.read_config(directory)
+        self._network = tf.function(
+            checkpoint.load_network(directory), reduce_retracing=False
+        )
+
+    def separate(self, song: np.ndarray, sample_rate_hz: int) -> dict[str, np.ndarray]:
+        """Separates a song.
+
+        Args:
+            song: `(frames, channels)`, mono or stereo.
+            sample_rate_hz: its sample rate in Hz; another than the network's is
+                resampled there and back.
+
+        Returns:
+            Source → float32 `(frames, channels)`, as long as the song. A mono network
+            gives mono stems; a stereo network gives as many channels as came.
+
+        Raises:
+            InputError: the song has another rank, no frames, more than two channels, or
+                samples that are no finite numbers; the rate is not positive.
+        """
+        song = np.asarray(song, np.float32)
+        if song.ndim != 2 or not len(song):
+            raise InputError(
+                "`song` must be an array (frames, channels) with frames. "
+                f"Received: shape {song.shape}"
+            )
+        if not np.isfinite(song).all():
+            raise InputError(
+                "`song` must hold finite samples. Received: NaN or infinity"
+            )
+        if sample_rate_hz <= 0:
+            raise InputError(
+                f"`sample_rate_hz` must be positive. Received: {sample_rate_hz}"
+            )
+        mixture = audio.to_channels(song, self.config.channels)
+        mixture = audio.resample(mixture, sample_rate_hz, self.config.sample_rate_hz)
+        channels = min(song.shape[1], self.config.channels)
+        return {
+            name: audio.resample(
+                audio.to_channels(stem, channels),
+                self.config.sample_rate_hz,
+                sample_rate_hz,
+                frames=len(song),
+            )
+            for name, stem in self._separate_at_network_rate(mixture).items()
+        }
+
+    def _separate_at_network_rate(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
+        window, hop = shapes.song_windows(self.config, len(mixture), MAX_WINDOW_FRAMES)
+        count = -(-len(mixture) // hop)
+        padded_frames = (count - 1) * hop + window.input_frames
+        before = window.context_frames
+        after = padded_frames - before - len(mixture)
+        padded = np.pad(mixture, ((before, max(after, 0)), (0, 0)))
+        stems = {name: np.empty_like(mixture) for name in self.config.sources}
+        for start in range(0, len(mixture), hop):
+            estimates = self._network(padded[None, start : start + window.input_frames])
+            for name, stem in stems.items():
+                block = stem[start : start + hop]
+                block[:] = estimates[name][0, : len(block)]
+        return stems
+
+
+def load(directory: str | os.PathLike) -> Separator:
+    """Loads a checkpoint's separator.
+
+    Args:
+        directory: the checkpoint, a folder of config.json and weights.
+
+    Raises:
+        InputError: see checkpoint.load_network.
+    """
+    return Separator(directory)
