@@ -19,7 +19,7 @@ def window_difference(
 
     Args:
         checkpoint_dir: the checkpoint.
-        tflite_path: a file that `export_float32` wrote of it.
+        tflite_path: a file of what `tflite.convert_float32` gave for it.
 
     Returns:
         The largest absolute difference over all sources and frames.

@@ -36,8 +36,9 @@ def export_tflite_float32(path: pathlib.Path) -> None:
     """Writes the file if it equals the network, and prints its size and difference."""
     from export import parity, tflite
 
+    content = tflite.convert_float32(_CHECKPOINT.value)
     with files.atomic_file(path) as part:
-        tflite.export_float32(_CHECKPOINT.value, part)
+        part.write_bytes(content)
         difference = parity.window_difference(_CHECKPOINT.value, part)
         if not difference <= _MAX_DIFFERENCE:
             raise InputError(

@@ -17,8 +17,8 @@ SIGNATURE = "separate"
 FORMAT_VERSION = 1
 
 
-def export_float32(checkpoint_dir: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Writes one window of the network as a float32 TFLite file.
+def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
+    """Converts one window of the network to a float32 TFLite file's content.
 
     Its signature `separate` takes `mixture`, float32 `(1, input frames, channels)`, and
     gives every source, `(1, output frames, channels)`. The metadata `waveunet_config`
@@ -26,11 +26,9 @@ def export_float32(checkpoint_dir: str | os.PathLike, path: str | os.PathLike) -
 
     Args:
         checkpoint_dir: the checkpoint.
-        path: the file to write.
 
     Raises:
         InputError: see checkpoint.load_network.
-        OSError: the file cannot be written.
     """
     import tensorflow as tf
 
@@ -57,7 +55,7 @@ def export_float32(checkpoint_dir: str | os.PathLike, path: str | os.PathLike) -
         "input_frames": window.input_frames,
         "output_frames": window.output_frames,
     }
-    pathlib.Path(path).write_bytes(_with_metadata(content, json.dumps(metadata)))
+    return _with_metadata(content, json.dumps(metadata))
 
 
 def _with_metadata(content: bytes, text: str) -> bytes:
@@ -80,7 +78,7 @@ class TFLiteWindow:
     """One window of the network on LiteRT.
 
     Attributes:
-        metadata: what the file carries; see `export_float32`.
+        metadata: what the file carries; see `convert_float32`.
     """
 
     def __init__(self, path: str | os.PathLike, *, num_threads: int | None = None):

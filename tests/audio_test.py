@@ -136,6 +136,20 @@ def test_a_missing_file_is_an_os_error(tmp_path):
         audio.read(tmp_path / "missing.wav")
 
 
+@pytest.mark.parametrize(
+    ("bit_depth", "steps"), [(16, 2**15), (24, 2**23), (32, 2**30)]
+)
+def test_write_wav_rounds_without_bias(tmp_path, bit_depth, steps):
+    samples = np.random.default_rng(1).uniform(-1.1, 1.1, (20_000, 2)).astype("f")
+    audio.write_wav(tmp_path / "x.wav", samples, RATE_HZ, bit_depth=bit_depth)
+    written, rate_hz = soundfile.read(tmp_path / "x.wav", dtype="float32")
+    assert rate_hz == RATE_HZ
+    expected = samples if bit_depth == 32 else samples.clip(-1, 1 - 1 / steps)
+    error = (written - expected) * steps
+    assert np.abs(error).max() <= (1.5 if bit_depth == 16 else 0.5) + 1e-6
+    assert abs(error.mean()) < 0.02
+
+
 def test_write_wav_leaves_nothing_behind_when_it_fails(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # as a full disk

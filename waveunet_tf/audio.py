@@ -125,24 +125,43 @@ def write_wav(
     audio: np.ndarray,
     sample_rate_hz: int,
     *,
-    subtype: str = "PCM_16",
+    bit_depth: int = 16,
 ) -> None:
     """Writes a wav file, under a temporary name until it is whole.
 
     Args:
         path: the file; one of that name is replaced.
-        audio: `(frames, channels)`; integer subtypes clip it to [-1, 1].
+        audio: `(frames, channels)`; clipped to [-1, 1] unless written as float.
         sample_rate_hz: sample rate in Hz.
-        subtype: libsndfile's name of the sample format: PCM_16, PCM_24 or FLOAT.
+        bit_depth: 16 (with dither), 24, or 32, which is float.
 
     Raises:
         OSError: the file cannot be written, such as for want of space.
     """
+    subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bit_depth]
+    samples = audio.astype(np.float32)
+    if bit_depth < 32:
+        samples = _to_integers(samples, bit_depth)
     with files.atomic_file(path) as part:
         try:
-            soundfile.write(part, audio, sample_rate_hz, subtype=subtype)
+            soundfile.write(part, samples, sample_rate_hz, subtype=subtype)
         except soundfile.LibsndfileError as error:
             raise OSError(f"{path}: cannot be written: {error}") from error
+
+
+def _to_integers(audio: np.ndarray, bit_depth: int) -> np.ndarray:
+    """Rounds to integers in the upper bits of an int32; libsndfile itself rounds down.
+
+    16 bits get triangular dither of two steps, the same for the same shape.
+    """
+    scaled = audio * np.float32(2 ** (bit_depth - 1))
+    if bit_depth == 16:
+        generator = np.random.default_rng(0)
+        scaled += generator.random(audio.shape, np.float32)
+        scaled -= generator.random(audio.shape, np.float32)
+    limit = 2 ** (bit_depth - 1)
+    integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
+    return integers << (32 - bit_depth)
 
 
 def resample(

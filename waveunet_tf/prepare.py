@@ -72,7 +72,7 @@ def _prepare_track(
     }
     with files.atomic_folder(output / track.subset / track.name) as folder:
         for name, stem in stems.items():
-            audio.write_wav(folder / f"{name}.wav", _dithered(stem), sample_rate_hz)
+            audio.write_wav(folder / f"{name}.wav", stem, sample_rate_hz)
     mixture = stems.pop("mixture")
     return {
         "origin": sorted({str(stream.path) for stream in track.sources.values()}),
@@ -80,13 +80,6 @@ def _prepare_track(
         "channels": mixture.shape[1],
         "residual_db": round(_level_db(mixture - sum(stems.values()), mixture), 2),
     }
-
-
-def _dithered(samples: np.ndarray) -> np.ndarray:
-    """Adds triangular dither of two 16-bit steps, the same for the same length."""
-    generator = np.random.default_rng(0)
-    noise = generator.random((2, *samples.shape), np.float32)
-    return samples + (noise[0] - noise[1]) / 2**15
 
 
 def _level_db(samples: np.ndarray, reference: np.ndarray) -> float:

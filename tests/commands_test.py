@@ -1,0 +1,196 @@
+"""The commands as a user runs them: the way through, and what they say to bad input."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from waveunet_tf.configs import NetworkConfig, TrainingConfig
+
+ROOT = pathlib.Path(__file__).parents[1]
+PREPARE = "waveunet_tf.run_prepare"
+TRAIN = "waveunet_tf.run_train"
+SEPARATE = "waveunet_tf.run_separate"
+EVALUATE = "evaluate.run_musdb"
+EXPORT = "export.run_export"
+
+
+def run(command, *arguments):
+    """Runs `python -m command` from the root; gives its result with its output."""
+    return subprocess.run(
+        [sys.executable, "-m", command, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check_refusal(result, exit_code, *texts):
+    """One clear line, the right exit code, no traceback."""
+    assert result.returncode == exit_code, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    for text in texts:
+        assert text in lines[0]
+
+
+@pytest.mark.parametrize("command", [PREPARE, TRAIN, SEPARATE, EVALUATE, EXPORT])
+def test_help_explains_the_command_and_exits_with_0(command):
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert f"python -m {command}" in result.stdout
+    if command == TRAIN:
+        for config in (NetworkConfig(), TrainingConfig()):
+            for name in config.to_dict():
+                assert (
+                    f"--{name}:" in result.stdout or f"--[no]{name}:" in result.stdout
+                )
+
+
+def test_importing_the_package_does_not_import_tensorflow():
+    code = (
+        "import sys, waveunet_tf; waveunet_tf.VARIANTS['M4']; "
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "text"),
+    [
+        (TRAIN, ["--variant", "M9"], "variant"),
+        (TRAIN, [], "--data_dir"),
+        (TRAIN, ["--batch_size", "0"], "`batch_size` must be at least 1"),
+        (TRAIN, ["--batch_size", "many"], "batch_size"),
+        (TRAIN, ["--up_kernel_size", "4"], "`up_kernel_size` must be odd"),
+        (TRAIN, ["--colour", "red"], "colour"),
+        (TRAIN, ["stray"], "stray"),
+        (PREPARE, ["--dataset", "tapes"], "dataset"),
+        (SEPARATE, ["--checkpoint=a", "--output_dir=b"], "audio files"),
+        (EVALUATE, ["--data_dir=a", "--output_dir=b"], "Exactly one of"),
+        (EXPORT, ["--formats=onnx"], "--formats must be of tflite_float32"),
+    ],
+)
+def test_wrong_flags_exit_with_2(command, arguments, text):
+    if command == TRAIN and arguments:
+        arguments = ["--data_dir=a", "--workdir=b", *arguments]
+    if command == PREPARE:
+        arguments = ["--source=a", "--output=b", *arguments]
+    if command == EXPORT:
+        arguments = ["--checkpoint=a", "--output=b", *arguments]
+    check_refusal(run(command, *arguments), 2, text)
+
+
+def test_a_folder_without_tracks_is_refused(tmp_path):
+    for command, *arguments in [
+        (PREPARE, "--dataset=folder", f"--source={tmp_path}"),
+        (TRAIN, f"--data_dir={tmp_path}", f"--workdir={tmp_path}/w"),
+    ]:
+        if command == PREPARE:
+            arguments.append(f"--output={tmp_path}/out")
+        check_refusal(run(command, *arguments), 1, str(tmp_path), "must hold tracks")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_without_config_is_refused(tmp_path):
+    for command, *arguments in [
+        (SEPARATE, f"--output_dir={tmp_path}/out", "song.wav"),
+        (EXPORT, f"--output={tmp_path}/out", "--formats=tflite_float32"),
+    ]:
+        result = run(command, f"--checkpoint={tmp_path}", *arguments)
+        check_refusal(result, 1, str(tmp_path), "a folder with config.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_separating_does_what_it_can_and_names_what_it_cannot(
+    tiny_checkpoint, tmp_path
+):
+    good, text, six = (tmp_path / name for name in ("good.flac", "text.wav", "six.wav"))
+    song = np.random.default_rng(0).normal(0, 0.1, (1234, 2))
+    soundfile.write(good, song, 11025)
+    soundfile.write(six, np.zeros((100, 6)), 8000)
+    text.write_text("no music")
+    missing = tmp_path / "missing.wav"
+    output = tmp_path / "stems"
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={output}"]
+
+    result = run(SEPARATE, *flags, text, missing, good, six)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert [str(path) in line for path, line in zip((text, missing, six), errors)] == [
+        True
+    ] * 3
+    assert "Traceback" not in result.stderr
+    written = sorted(path.relative_to(output) for path in output.rglob("*.wav"))
+    assert [str(path) for path in written] == [
+        "good/accompaniment.wav",
+        "good/vocals.wav",
+    ]
+    for path in written:
+        info = soundfile.info(output / path)
+        assert (info.frames, info.samplerate, info.channels) == (1234, 11025, 2)
+
+    before = (output / "good" / "vocals.wav").stat().st_mtime_ns
+    check_refusal(run(SEPARATE, *flags, good), 1, "--overwrite")
+    assert (output / "good" / "vocals.wav").stat().st_mtime_ns == before
+    assert run(SEPARATE, *flags, "--overwrite", good).returncode == 0
+    assert (output / "good" / "vocals.wav").stat().st_mtime_ns > before
+
+
+def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
+    """The demo's way, in small: every command's output is the next one's input."""
+    from waveunet_tf.sigsep import import_sigsep
+
+    example = pathlib.Path(import_sigsep("stempeg").example_stem_path())
+    for subset in ("train", "test"):
+        (tmp_path / "musdb18" / subset).mkdir(parents=True)
+        shutil.copy(example, tmp_path / "musdb18" / subset)
+    steps = [
+        "waveunet_tf.run_prepare --dataset musdb18 --source {0}/musdb18 "
+        "--output {0}/prepared --sample_rate_hz 8000 --sources bass,drums,other,vocals",
+        "waveunet_tf.run_train --variant M6 --data_dir {0}/prepared --workdir {0}/work "
+        "--num_levels 3 --base_filters 4 --down_kernel_size 5 --up_kernel_size 3 "
+        "--output_kernel_size 1 --upsampling learned --output_type direct "
+        "--output_activation linear --context --channels 1 --sample_rate_hz 8000 "
+        "--sources bass,drums,other,vocals --output_frames 512 --batch_size 2 "
+        "--steps_per_epoch 2 --max_epochs 1 --seed 3",
+        "evaluate.run_musdb --data_dir {0}/musdb18 --checkpoint {0}/work/best "
+        "--output_dir {0}/scores",
+        "export.run_export --checkpoint {0}/work/best --output {0}/artefacts "
+        "--formats tflite_float32",
+    ]
+    for step in steps:
+        result = run(*step.format(tmp_path).split())
+        assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "work" / "best" / "config.json").read_text())
+    assert config["network"] == {
+        "num_levels": 3,
+        "base_filters": 4,
+        "down_kernel_size": 5,
+        "up_kernel_size": 3,
+        "output_kernel_size": 1,
+        "upsampling": "learned",
+        "output_type": "direct",
+        "output_activation": "linear",
+        "context": True,
+        "channels": 1,
+        "sources": ["bass", "drums", "other", "vocals"],
+        "sample_rate_hz": 8000,
+        "output_frames": 512,
+    }
+    (scores,) = (tmp_path / "scores" / "test").iterdir()
+    targets = json.loads(scores.read_text())["targets"]
+    assert sorted(target["name"] for target in targets) == config["network"]["sources"]
+    assert (tmp_path / "artefacts" / "tflite_float32.tflite").stat().st_size > 10_000
+    result = run(*steps[1].format(tmp_path).split())
+    check_refusal(result, 1, "must be a folder without a training")

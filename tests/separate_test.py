@@ -1,0 +1,120 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+import waveunet_tf
+from waveunet_tf import audio, checkpoint, model, separate, shapes
+from waveunet_tf.errors import InputError
+
+
+def noise(frames, channels=2):
+    return np.random.default_rng(frames).normal(0, 0.1, (frames, channels))
+
+
+def one_pass(directory, song):
+    """The network's own output over the whole song, padded with silence."""
+    config = checkpoint.read_config(directory)
+    stride = 2**config.num_levels
+    window = shapes.window_frames(config, -(-len(song) // stride) * stride)
+    before = window.context_frames
+    padded = np.pad(song, ((before, window.input_frames - before - len(song)), (0, 0)))
+    estimates = waveunet_tf.load_network(directory)(padded[None])
+    return {name: np.asarray(stem)[0, : len(song)] for name, stem in estimates.items()}
+
+
+@pytest.mark.parametrize("frames", [1, 7, 256, 257, 1000, 5003])
+def test_separation_equals_one_pass_over_the_song(tiny_checkpoint, frames, monkeypatch):
+    monkeypatch.setattr(separate, "MAX_WINDOW_FRAMES", 300)
+    song = noise(frames)
+    stems = waveunet_tf.load(tiny_checkpoint).separate(song, 8000)
+    expected = one_pass(tiny_checkpoint, song)
+    assert list(stems) == list(expected)
+    for name, stem in stems.items():
+        assert stem.dtype == np.float32
+        np.testing.assert_allclose(stem, expected[name], atol=1e-6)
+
+
+def test_without_context_windows_are_side_by_side(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, context=False)
+    network = model.build_network(config)
+    checkpoint.save_checkpoint(tmp_path, network, config)
+    song = noise(600)
+    stems = waveunet_tf.load(tmp_path).separate(song, 8000)
+    windows = np.pad(song, ((0, 168), (0, 0))).reshape(3, 256, 2)
+    for name, estimate in network(windows).items():
+        expected = np.asarray(estimate).reshape(-1, 2)[:600]
+        np.testing.assert_allclose(stems[name], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("frames", [1, 1001])
+def test_stems_have_the_songs_length_and_channels(
+    tiny_checkpoint, frames, channels, sample_rate_hz
+):
+    song = noise(frames, channels)
+    stems = waveunet_tf.load(tiny_checkpoint).separate(song, sample_rate_hz)
+    for stem in stems.values():
+        assert stem.shape == (frames, channels)
+
+
+def test_a_mono_network_gives_mono_stems(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, channels=1)
+    checkpoint.save_checkpoint(tmp_path, model.build_network(config), config)
+    stems = waveunet_tf.load(tmp_path).separate(noise(500), 8000)
+    assert {stem.shape for stem in stems.values()} == {(500, 1)}
+
+
+def test_another_rate_is_separated_at_the_networks_rate(tiny_checkpoint):
+    song = noise(4410)
+    stems = waveunet_tf.load(tiny_checkpoint).separate(song, 44100)
+    at_8000 = waveunet_tf.load(tiny_checkpoint).separate(
+        audio.resample(song, 44100, 8000), 8000
+    )
+    for name, stem in stems.items():
+        expected = audio.resample(at_8000[name], 8000, 44100, frames=4410)
+        np.testing.assert_allclose(stem, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("song", "rate_hz", "message"),
+    [
+        (np.zeros((0, 2)), 8000, "with frames. Received: shape (0, 2)"),
+        (np.zeros(9), 8000, "Received: shape (9,)"),
+        (np.zeros((9, 3)), 8000, "Received: 3 channels"),
+        (np.full((9, 2), np.nan), 8000, "finite"),
+        (np.full((9, 2), np.inf), 8000, "finite"),
+        (np.zeros((9, 2)), 0, "must be positive. Received: 0"),
+    ],
+)
+def test_what_is_no_song_is_refused(tiny_checkpoint, song, rate_hz, message):
+    with pytest.raises(InputError) as error:
+        waveunet_tf.load(tiny_checkpoint).separate(song, rate_hz)
+    assert message in str(error.value)
+
+
+def test_silence_and_full_scale_give_finite_stems(tiny_checkpoint):
+    separator = waveunet_tf.load(tiny_checkpoint)
+    square = np.sign(np.sin(np.arange(3000)))[:, None].repeat(2, axis=1)
+    for song in (np.zeros((3000, 2)), np.ones((3000, 2)), square):
+        for stem in separator.separate(song, 8000).values():
+            assert np.isfinite(stem).all()
+            assert np.abs(stem).max() <= 1
+
+
+def test_keras_network_is_independent_of_the_batch(tiny_checkpoint, tiny_config):
+    frames = shapes.window_frames(tiny_config).input_frames
+    batch = np.stack([noise(frames), noise(frames)[::-1]])
+    network = waveunet_tf.load_network(tiny_checkpoint)
+    assert isinstance(network, keras.Model)
+    together = network(batch)
+    for number in range(2):
+        alone = network(batch[number : number + 1])
+        for name in alone:
+            np.testing.assert_allclose(
+                np.asarray(together[name])[number],
+                np.asarray(alone[name])[0],
+                atol=1e-6,
+            )

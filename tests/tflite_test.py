@@ -1,0 +1,55 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+import waveunet_tf
+from export import parity, tflite
+from waveunet_tf import checkpoint, model, shapes
+from waveunet_tf.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"upsampling": "learned", "sources": ("bass", "drums", "vocals")},
+        {"context": False, "channels": 1},
+        {"output_type": "direct", "output_activation": "linear"},
+    ],
+    ids=str,
+)
+def test_a_tflite_file_equals_the_network_and_carries_its_config(
+    tiny_config, tmp_path, change
+):
+    config = dataclasses.replace(tiny_config, **change)
+    checkpoint.save_checkpoint(tmp_path / "c", model.build_network(config), config)
+    (tmp_path / "x.tflite").write_bytes(tflite.convert_float32(tmp_path / "c"))
+    window = tflite.TFLiteWindow(tmp_path / "x.tflite")
+    frames = shapes.window_frames(config)
+    assert window.metadata["network"] == config.to_dict()
+    assert window.metadata["input_frames"] == frames.input_frames
+    assert window.metadata["output_frames"] == frames.output_frames
+
+    shape = (1, frames.input_frames, config.channels)
+    loud = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    expected = waveunet_tf.load_network(tmp_path / "c")(loud)
+    actual = window(loud)
+    assert sorted(actual) == sorted(config.sources)
+    for source, estimate in expected.items():
+        np.testing.assert_allclose(actual[source], np.asarray(estimate), atol=1e-5)
+    assert parity.window_difference(tmp_path / "c", tmp_path / "x.tflite") < 1e-5
+
+
+def test_parity_sees_other_weights(tiny_checkpoint, tiny_config, tmp_path):
+    (tmp_path / "x.tflite").write_bytes(tflite.convert_float32(tiny_checkpoint))
+    other = model.build_network(tiny_config)
+    checkpoint.save_checkpoint(tmp_path / "other", other, tiny_config)
+    assert parity.window_difference(tmp_path / "other", tmp_path / "x.tflite") > 1e-3
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"\0\0\0\0TFL4" + bytes(99)])
+def test_a_file_that_is_no_tflite_is_refused(tmp_path, content):
+    (tmp_path / "x.tflite").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.tflite: must be a TFLite file"):
+        tflite.TFLiteWindow(tmp_path / "x.tflite")

@@ -1,0 +1,136 @@
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from waveunet_tf import checkpoint, excerpts, losses, model, train
+from waveunet_tf.configs import TrainingConfig
+from waveunet_tf.errors import InputError
+
+QUICK = TrainingConfig(
+    batch_size=4, learning_rate=1e-3, steps_per_epoch=3, max_epochs=2, seed=7
+)
+
+
+def history(workdir):
+    lines = (workdir / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def run(config, training, stems_dir, workdir):
+    return train.train(config, training, data_dir=stems_dir, workdir=workdir)
+
+
+def test_one_step_moves_every_weight_by_adams_first_step(
+    stems_dir, tiny_config, tmp_path
+):
+    training = dataclasses.replace(QUICK, steps_per_epoch=1, max_epochs=1)
+    run(tiny_config, training, stems_dir, tmp_path / "work")
+    keras.utils.set_random_seed(7)
+    before = model.build_network(tiny_config).get_weights()
+    after = checkpoint.load_network(tmp_path / "work" / "best").get_weights()
+    for old, new in zip(before, after):
+        # Adam's first step is learning_rate * gradient / (|gradient| + epsilon).
+        steps = np.abs(new - old)
+        assert 0 < steps.max() <= 1e-3 * (1 + 1e-3)
+        assert np.median(steps) > 0.9e-3
+
+
+def test_training_writes_its_history_and_the_best_checkpoint(
+    stems_dir, tiny_config, tmp_path
+):
+    progress = run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    records = history(tmp_path / "work")
+    assert [record["epoch"] for record in records] == [1, 2]
+    assert [record["step"] for record in records] == [3, 6]
+    losses_ = [record["validation_loss"] for record in records]
+    assert progress.best_loss == min(losses_)
+    assert progress.best_epoch == 1 + losses_.index(min(losses_))
+    assert checkpoint.read_config(tmp_path / "work" / "best") == tiny_config
+    values = json.loads((tmp_path / "work" / "best" / "config.json").read_text())
+    assert TrainingConfig.from_dict(values["training"]) == QUICK
+
+
+def test_the_validation_loss_is_the_mean_over_whole_tracks(
+    stems_dir, tiny_config, tmp_path
+):
+    training = dataclasses.replace(QUICK, max_epochs=1)
+    run(tiny_config, training, stems_dir, tmp_path / "work")
+    network = checkpoint.load_network(tmp_path / "work" / "best")
+    (track,) = excerpts.load_prepared(stems_dir, tiny_config, "valid")
+    batch = next(
+        iter(excerpts.whole_track_windows([track], tiny_config, batch_size=99))
+    )
+    estimates = network(batch[0], training=True)
+    hop = batch[2].shape[1]
+    truth = track.read(0, hop * len(batch[0]), 2)
+    errors = [
+        (np.asarray(estimate).reshape(-1, 2) - stem)[: track.frames] ** 2
+        for estimate, stem in zip(estimates.values(), truth)
+    ]
+    (record,) = history(tmp_path / "work")
+    assert record["validation_loss"] == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_the_loss_falls(stems_dir, tiny_config, tmp_path):
+    training = dataclasses.replace(QUICK, steps_per_epoch=25, learning_rate=3e-3)
+    run(tiny_config, training, stems_dir, tmp_path / "work")
+    first, second = history(tmp_path / "work")
+    assert second["loss"] < 0.9 * first["loss"]
+
+
+def test_the_same_seed_gives_the_same_losses(stems_dir, tiny_config, tmp_path):
+    runs = []
+    for name in ("a", "b"):
+        run(tiny_config, QUICK, stems_dir, tmp_path / name)
+        runs.append([record["loss"] for record in history(tmp_path / name)])
+    np.testing.assert_allclose(runs[0], runs[1], rtol=1e-5)
+
+
+def test_patience_ends_the_training(stems_dir, tiny_config, tmp_path):
+    # A step too small to change a float32 weight cannot make the loss better.
+    training = dataclasses.replace(
+        QUICK, learning_rate=1e-30, max_epochs=None, patience=3, steps_per_epoch=1
+    )
+    progress = run(tiny_config, training, stems_dir, tmp_path / "work")
+    assert (progress.best_epoch, progress.epoch) == (1, 4)
+
+
+def test_without_validation_tracks_the_training_loss_decides(
+    stems_dir, tiny_config, tmp_path
+):
+    shutil.rmtree(stems_dir / "valid")
+    progress = run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    records = history(tmp_path / "work")
+    assert records[0]["validation_loss"] is None
+    assert progress.best_loss == min(record["loss"] for record in records)
+
+
+def test_a_workdir_with_a_training_is_left_alone(stems_dir, tiny_config, tmp_path):
+    (tmp_path / "history.jsonl").write_text("mine\n")
+    with pytest.raises(InputError, match="holds history.jsonl"):
+        run(tiny_config, QUICK, stems_dir, tmp_path)
+    assert (tmp_path / "history.jsonl").read_text() == "mine\n"
+
+
+def test_a_loss_that_is_no_number_ends_the_training(stems_dir, tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config, output_type="direct", output_activation="linear"
+    )
+    training = dataclasses.replace(QUICK, learning_rate=1e30)
+    with pytest.raises(InputError, match="must stay a finite number"):
+        run(config, training, stems_dir, tmp_path / "work")
+
+
+def test_the_loss_is_the_mean_over_sources_and_frames():
+    zeros, ones = np.zeros((2, 3, 1), "f"), np.ones((2, 3, 1), "f")
+    targets = {"vocals": zeros, "drums": zeros}
+    estimates = {"vocals": 2 * ones, "drums": ones}
+    assert float(losses.mean_squared_error(targets, estimates)) == 2.5
+    weights = np.array([[[1], [0], [0]], [[1], [1], [0]]], "f")
+    estimates["drums"] = zeros + np.array([[1], [9], [9]], "f")
+    loss = losses.mean_squared_error(targets, estimates, weights)
+    assert float(loss) == pytest.approx((4 * 3 + 1 + 1 + 81) / 2 / 3)
