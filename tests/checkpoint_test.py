@@ -43,7 +43,7 @@ def cut(path):
     [
         (lambda folder: (folder / "config.json").unlink(), "a folder with config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "must be JSON"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "must be JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "a `network`"),
         (lambda folder: edit_config(folder, format_version=99), "Received: 99"),
         (
             lambda folder: edit_config(folder, network={"channels": 7}),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.configs import TrainingConfig, WaveUNetConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
 PREPARE = "waveunet_tf.run_prepare"
@@ -47,7 +47,7 @@ def test_help_explains_the_command_and_exits_with_0(command):
     assert result.returncode == 0
     assert f"python -m {command}" in result.stdout
     if command == TRAIN:
-        for config in (NetworkConfig(), TrainingConfig()):
+        for config in (WaveUNetConfig(), TrainingConfig()):
             for name in config.to_dict():
                 assert (
                     f"--{name}:" in result.stdout or f"--[no]{name}:" in result.stdout
@@ -174,6 +174,7 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
         assert result.returncode == 0, result.stderr
     config = json.loads((tmp_path / "work" / "best" / "config.json").read_text())
     assert config["network"] == {
+        "architecture": "wave_u_net",
         "num_levels": 3,
         "base_filters": 4,
         "down_kernel_size": 5,

@@ -1,6 +1,14 @@
+import json
+
 import pytest
 
-from waveunet_tf.configs import VARIANTS, NetworkConfig, TrainingConfig
+from waveunet_tf.configs import (
+    VARIANT_TRAINING,
+    VARIANTS,
+    SpectrogramUNetConfig,
+    TrainingConfig,
+    WaveUNetConfig,
+)
 from waveunet_tf.errors import InputError
 
 
@@ -24,7 +32,7 @@ from waveunet_tf.errors import InputError
 )
 def test_network_config_refuses_what_makes_no_network(values, message):
     with pytest.raises(InputError) as error:
-        NetworkConfig(**values)
+        WaveUNetConfig(**values)
     assert message in str(error.value)
 
 
@@ -44,20 +52,21 @@ def test_training_config_refuses_what_cannot_train(values, message):
 
 
 def test_even_kernels_are_allowed_without_context():
-    NetworkConfig(context=False, down_kernel_size=4)
+    WaveUNetConfig(context=False, down_kernel_size=4)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_survives_json(name):
-    assert NetworkConfig.from_dict(VARIANTS[name].to_dict()) == VARIANTS[name]
+    config = VARIANTS[name]
+    assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {**NetworkConfig().to_dict(), "extra": 1}, ["num_levels"], None]
+    "values", [{}, {**WaveUNetConfig().to_dict(), "extra": 1}, ["num_levels"], None]
 )
 def test_a_config_of_other_fields_is_refused(values):
     with pytest.raises(InputError, match="has the fields"):
-        NetworkConfig.from_dict(values)
+        WaveUNetConfig.from_dict(values)
 
 
 def test_variants_differ_as_the_papers_table_says():
@@ -71,16 +80,50 @@ def test_variants_differ_as_the_papers_table_says():
             len(config.sources),
         )
         for name, config in VARIANTS.items()
+        if isinstance(config, WaveUNetConfig)
     }
     assert rows == {
         "M1": ("direct", False, 1, "linear", 22050, 2),
         "M2": ("difference", False, 1, "linear", 22050, 2),
         "M3": ("difference", True, 1, "linear", 22050, 2),
+        "M3-SmallFilter": ("difference", True, 1, "linear", 22050, 2),
         "M4": ("difference", True, 2, "linear", 22050, 2),
         "M5": ("difference", True, 2, "learned", 22050, 2),
         "M5-HighSR": ("difference", True, 2, "learned", 44100, 2),
         "M6": ("difference", True, 2, "linear", 22050, 4),
+        "M7": ("difference", True, 1, "linear", 8192, 2),
     }
-    for config in VARIANTS.values():
+    for name in ("M1", "M2", "M3", "M4", "M5", "M5-HighSR", "M6"):
+        config = VARIANTS[name]
         assert (config.num_levels, config.base_filters) == (12, 24)
+        assert (config.down_kernel_size, config.up_kernel_size) == (15, 5)
         assert config.output_frames == 16384
+    deep = VARIANTS["M3-SmallFilter"]
+    assert (deep.num_levels, deep.down_kernel_size, deep.up_kernel_size) == (14, 5, 1)
+    assert (VARIANTS["M7"].base_filters, VARIANTS["M7"].output_frames) == (34, 98560)
+
+
+def test_training_differs_as_in_the_originals_config():
+    assert {
+        name: (training.batch_size, training.loss)
+        for name, training in VARIANT_TRAINING.items()
+        if training != TrainingConfig()
+    } == {"M7": (4, "mse"), "U7": (4, "mse"), "U7a": (4, "magnitude_l1")}
+    assert set(VARIANT_TRAINING) == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"output_frames": 98561}, "such as 49408. Received: 98561"),
+        ({"output_frames": 1024}, "such as 49408. Received: 1024"),
+        ({"fft_frames": 1000}, "`fft_frames` must be a multiple of 2^(num_levels + 1)"),
+        ({"hop_frames": 1025}, "`hop_frames` must be at most `fft_frames`, 1024"),
+        ({"channels": 2}, "`channels` must be one of 1"),
+        ({"phase_start": "zero"}, "`phase_start` must be one of mixture, random"),
+    ],
+)
+def test_spectrogram_config_refuses_what_makes_no_network(values, message):
+    with pytest.raises(InputError) as error:
+        SpectrogramUNetConfig(**values)
+    assert message in str(error.value)

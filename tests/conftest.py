@@ -24,9 +24,9 @@ def shared_data():
 @pytest.fixture
 def tiny_config():
     """A network of M4's kind that is quick to run: 8 kHz, 3 levels."""
-    from waveunet_tf.configs import NetworkConfig
+    from waveunet_tf.configs import WaveUNetConfig
 
-    return NetworkConfig(
+    return WaveUNetConfig(
         num_levels=3, base_filters=4, sample_rate_hz=8000, output_frames=256
     )
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from waveunet_tf import shapes
-from waveunet_tf.configs import VARIANTS, NetworkConfig
+from waveunet_tf.configs import VARIANTS, WaveUNetConfig
 from waveunet_tf.errors import InputError
 
 
@@ -33,7 +33,7 @@ def test_m7s_wish_gives_the_originals_frames():
 )
 @pytest.mark.parametrize("num_levels", [1, 4, 6])
 def test_the_window_is_the_smallest_that_gives_the_wish(num_levels, kernels, wish):
-    config = NetworkConfig(
+    config = WaveUNetConfig(
         num_levels=num_levels,
         down_kernel_size=kernels[0],
         up_kernel_size=kernels[1],
@@ -60,13 +60,13 @@ def test_the_window_is_the_smallest_that_gives_the_wish(num_levels, kernels, wis
 
 def test_a_wish_below_one_is_refused():
     with pytest.raises(InputError, match="at least 1. Received: 0"):
-        shapes.window_frames(NetworkConfig(), 0)
+        shapes.window_frames(WaveUNetConfig(), 0)
 
 
 @pytest.mark.parametrize("song_frames", [1, 4096, 100_000, 10_000_000])
 @pytest.mark.parametrize("name", ["M1", "M4"])
 def test_song_windows_cover_their_hop_and_keep_decimations_phase(name, song_frames):
-    window, hop = shapes.song_windows(VARIANTS[name], song_frames, 131072)
+    window, hop, _ = shapes.song_windows(VARIANTS[name], song_frames, 131072)
     assert 0 < hop <= window.output_frames
     assert hop % 4096 == 0
     assert window.output_frames < 131072 + 2 * 4096

@@ -64,7 +64,7 @@ def test_the_validation_loss_is_the_mean_over_whole_tracks(
     batch = next(
         iter(excerpts.whole_track_windows([track], tiny_config, batch_size=99))
     )
-    estimates = network(batch[0], training=True)
+    estimates = network(batch[0])
     hop = batch[2].shape[1]
     truth = track.read(0, hop * len(batch[0]), 2)
     errors = [
@@ -129,7 +129,7 @@ def test_the_loss_is_the_mean_over_sources_and_frames():
     zeros, ones = np.zeros((2, 3, 1), "f"), np.ones((2, 3, 1), "f")
     targets = {"vocals": zeros, "drums": zeros}
     estimates = {"vocals": 2 * ones, "drums": ones}
-    assert float(losses.mean_squared_error(targets, estimates)) == 2.5
+    assert float(losses.mean_squared_error(targets, estimates, ones)) == 2.5
     weights = np.array([[[1], [0], [0]], [[1], [1], [0]]], "f")
     estimates["drums"] = zeros + np.array([[1], [9], [9]], "f")
     loss = losses.mean_squared_error(targets, estimates, weights)

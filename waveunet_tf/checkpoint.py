@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -10,12 +11,13 @@ import h5py
 import keras
 
 from waveunet_tf import files, model
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.configs import ARCHITECTURES, NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
 FORMAT_VERSION = 1
 _CONFIG = "config.json"
 _WEIGHTS = "network.weights.h5"
+_OPTIMIZER = "optimizer.weights.h5"
 
 
 def save_checkpoint(
@@ -23,6 +25,8 @@ def save_checkpoint(
     network: keras.Model,
     config: NetworkConfig,
     training: TrainingConfig | None = None,
+    *,
+    optimizer: keras.optimizers.Adam | None = None,
 ) -> None:
     """Writes a checkpoint; each file appears whole, `config.json` last.
 
@@ -31,6 +35,7 @@ def save_checkpoint(
         network: the network.
         config: its config.
         training: how it was trained, if it was.
+        optimizer: Adam with its moments and step, if training is to go on.
 
     Raises:
         OSError: the folder cannot be written.
@@ -38,9 +43,17 @@ def save_checkpoint(
     directory = pathlib.Path(directory)
     with files.atomic_file(directory / _WEIGHTS) as part:
         network.save_weights(part)
+    if optimizer:
+        with (
+            files.atomic_file(directory / _OPTIMIZER) as part,
+            h5py.File(part, "w") as f,
+        ):
+            optimizer.save_own_variables(f)
+    else:
+        (directory / _OPTIMIZER).unlink(missing_ok=True)  # an earlier checkpoint's
     values = {
         "format_version": FORMAT_VERSION,
-        "network": config.to_dict(),
+        "network": {"architecture": config.architecture, **config.to_dict()},
         "training": training.to_dict() if training else None,
     }
     with files.atomic_file(directory / _CONFIG) as part:
@@ -56,22 +69,28 @@ def read_config(directory: str | os.PathLike) -> NetworkConfig:
     path = pathlib.Path(directory) / _CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        version = values["format_version"]
-        network = values["network"]
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{directory}: must be a checkpoint, a folder with {_CONFIG}, but has none"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
+        raise InputError(f"{path}: must be JSON, but is not: {error}") from error
+    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
+        raise InputError(f"{path}: must be an object with a `network`, but is not")
+    if values.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"{path}: must be JSON with format_version and network, but is not: {error}"
-        ) from error
-    if version != FORMAT_VERSION:
+            f"{path}: `format_version` must be {FORMAT_VERSION}. "
+            f"Received: {values.get('format_version')!r}"
+        )
+    network = dict(values["network"])
+    architecture = network.pop("architecture", None)
+    if architecture not in ARCHITECTURES:
         raise InputError(
-            f"{path}: `format_version` must be {FORMAT_VERSION}. Received: {version!r}"
+            f"{path}: `architecture` must be one of {', '.join(ARCHITECTURES)}. "
+            f"Received: {architecture!r}"
         )
     try:
-        return NetworkConfig.from_dict(network)
+        return ARCHITECTURES[architecture].from_dict(network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -81,6 +100,7 @@ def load_network(
     *,
     frames: int | None = None,
     batch_size: int | None = None,
+    **overrides,
 ) -> keras.Model:
     """Loads a checkpoint's network.
 
@@ -88,6 +108,8 @@ def load_network(
         directory: the checkpoint.
         frames: input frames, if fixed; see model.build_network.
         batch_size: windows a call, if fixed.
+        **overrides: fields of the config to change, of those that leave the weights as
+            they are: `phase_iterations`, `phase_start`.
 
     Returns:
         The Keras network, at inference unless called with `training=True`: a mixture
@@ -98,6 +120,10 @@ def load_network(
             the config's.
     """
     config = read_config(directory)
+    known = config.to_dict()
+    if unknown := [name for name in overrides if name not in known]:
+        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
+    config = dataclasses.replace(config, **overrides)
     network = model.build_network(config, frames=frames, batch_size=batch_size)
     path = pathlib.Path(directory) / _WEIGHTS
     if not path.is_file():
@@ -117,6 +143,48 @@ def load_network(
             f"{path}: must be Keras weights, but is broken: {error}"
         ) from error
     return network
+
+
+def build_optimizer(training: TrainingConfig) -> keras.optimizers.Adam:
+    """Adam as the original has it: TF1's epsilon is a tenth of Keras' own."""
+    return keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
+
+
+def load_optimizer(
+    directory: str | os.PathLike,
+    network: keras.Model,
+    optimizer: keras.optimizers.Adam,
+) -> bool:
+    """Sets Adam's moments and step, but not the learning rate, from a checkpoint.
+
+    Args:
+        directory: the checkpoint.
+        network: its network.
+        optimizer: Adam, built or not.
+
+    Returns:
+        False where the checkpoint holds none.
+
+    Raises:
+        InputError: they are broken or of another network.
+    """
+    path = pathlib.Path(directory) / _OPTIMIZER
+    if not path.exists():
+        return False
+    optimizer.build(network.trainable_variables)
+    learning_rate = float(optimizer.learning_rate)
+    expected = sorted(tuple(value.shape) for value in optimizer.variables)
+    try:
+        if _saved_shapes(path) != expected:
+            raise InputError(f"{path}: must hold Adam's state of the same network")
+        with h5py.File(path) as file:
+            optimizer.load_own_variables(file)
+    except OSError as error:
+        raise InputError(
+            f"{path}: must be Adam's state, but is broken: {error}"
+        ) from error
+    optimizer.learning_rate = learning_rate
+    return True
 
 
 def _saved_shapes(path: pathlib.Path) -> list[tuple[int, ...]]:

@@ -6,10 +6,11 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
-from waveunet_tf.configs import VARIANTS, NetworkConfig
+from waveunet_tf.configs import ARCHITECTURES, VARIANTS, NetworkConfig
 from waveunet_tf.errors import InputError
 
 
@@ -66,54 +67,74 @@ def _parse_flags(argv: list[str]) -> list[str]:
         sys.exit(0)
 
 
-def define_config_flags(config_class: type, *, default_note: str | None = None) -> None:
-    """Defines a flag for every field of a config, of its name and with its help.
+def define_config_flags(*config_classes: type, default: str | None = None) -> None:
+    """Defines a flag for every field of the configs, of its name and with its help.
 
     Args:
-        config_class: a config of configs.py.
-        default_note: where the default comes from, if not from the class.
+        config_classes: configs of configs.py; a field that two have is one flag.
+        default: what the default is called, if it is not the class's own.
     """
-    for field in dataclasses.fields(config_class):
-        note = default_note or ("none" if field.default is None else field.default)
+    fields = {}
+    for config_class in config_classes:
+        for field in dataclasses.fields(config_class):
+            fields.setdefault(field.name, field)
+    for name, field in fields.items():
+        note = default or ("none" if field.default is None else field.default)
         text = f"{field.metadata['help']} Default: {note}."
         choices = field.metadata["choices"]
         if isinstance(field.default, bool):
-            flags.DEFINE_boolean(field.name, None, text)
+            flags.DEFINE_boolean(name, None, text)
         elif isinstance(field.default, tuple):
-            flags.DEFINE_list(field.name, None, text)
-        elif isinstance(field.default, str) and choices:
-            flags.DEFINE_enum(field.name, None, choices, text)
+            flags.DEFINE_list(name, None, text)
+        elif isinstance(field.default, str):
+            flags.DEFINE_enum(name, None, choices, text)
         elif isinstance(field.default, float):
-            flags.DEFINE_float(field.name, None, text)
+            flags.DEFINE_float(name, None, text)
         else:
-            flags.DEFINE_integer(field.name, None, text)
+            flags.DEFINE_integer(name, None, text)
 
 
-def config_from_flags(base):
-    """The config `base` with what flags override.
+def flag_overrides(*config_classes: type) -> dict[str, Any]:
+    """The fields of the configs that flags were given for."""
+    names = {
+        field.name
+        for config_class in config_classes
+        for field in dataclasses.fields(config_class)
+    }
+    given = {name: flags.FLAGS[name].value for name in sorted(names & set(flags.FLAGS))}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def override(base, overrides: dict[str, Any]):
+    """The config `base` with other fields.
 
     Raises:
-        UsageError: the flags' values are out of range or contradict each other.
+        UsageError: it has no such field, or the values are out of range or contradict
+            each other.
     """
-    overrides = {
-        field.name: value
-        for field in dataclasses.fields(base)
-        if (value := flags.FLAGS[field.name].value) is not None
-    }
+    known = {field.name for field in dataclasses.fields(base)}
+    if unknown := sorted(set(overrides) - known):
+        raise UsageError(
+            f"`{unknown[0]}` is no field of this network, which has {sorted(known)}"
+        )
     try:
         return dataclasses.replace(base, **overrides)
     except InputError as error:
         raise UsageError(str(error)) from error
 
 
-def define_network_flags() -> None:
+def define_network_flags(default_variant: str | None = "M4") -> None:
     """Defines --variant and the flags that override a field of it."""
     flags.DEFINE_enum(
-        "variant", "M4", sorted(VARIANTS), "The paper's model to start from."
+        "variant",
+        default_variant,
+        list(VARIANTS),
+        "The paper's model to start from.",
     )
-    define_config_flags(NetworkConfig, default_note="the variant's")
+    define_config_flags(*ARCHITECTURES.values(), default="the variant's")
 
 
 def network_config_from_flags() -> NetworkConfig:
     """The network that --variant and its overrides describe."""
-    return config_from_flags(VARIANTS[flags.FLAGS.variant])
+    overrides = flag_overrides(*ARCHITECTURES.values())
+    return override(VARIANTS[flags.FLAGS.variant], overrides)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, ClassVar, Union
 
 from waveunet_tf.errors import InputError
 
@@ -77,19 +77,61 @@ class _Config:
         }
 
 
+class _NetworkConfig(_Config):
+    """What every network has: sources, channels, a rate, a wish of output frames."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
+            raise InputError(
+                "`sources` must be at least two different names. "
+                f"Received: {', '.join(map(str, self.sources))}"
+            )
+        for name in self.sources:
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise InputError(
+                    "`sources` must be names of letters, digits, _ and - (they name "
+                    f"files and layers). Received: {name!r}"
+                )
+            if name == "mixture":
+                raise InputError("`sources` cannot contain the mixture itself")
+
+
+def _sources(*names: str):
+    return _setting(names, "Names of the sources, comma separated.")
+
+
+def _sample_rate(hz: int):
+    return _setting(hz, "Sample rate of the audio, in Hz.", minimum=1)
+
+
+def _output_frames(frames: int):
+    return _setting(
+        frames,
+        "Output frames wished for in training. With context the network gives the "
+        "nearest possible number that is not smaller.",
+        minimum=1,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig(_Config):
+class WaveUNetConfig(_NetworkConfig):
     """A Wave-U-Net (paper, section 3; the original's Config.py).
 
     Raises:
         InputError: a field is out of its range, or fields contradict each other.
     """
 
+    architecture: ClassVar[str] = "wave_u_net"
+
     num_levels: int = _setting(
         12, "Levels of decimation, and of upsampling.", minimum=1
     )
     base_filters: int = _setting(
-        24, "Filters of the first level; level i has (i + 1) times as many.", minimum=1
+        24,
+        "Filters of the first level; level i has (i + 1) times as many (U7: 2^i "
+        "times).",
+        minimum=1,
     )
     down_kernel_size: int = _setting(
         15, "Width of the convolutions of the downward path, in taps.", minimum=1
@@ -102,9 +144,10 @@ class NetworkConfig(_Config):
     )
     upsampling: str = _setting(
         "linear",
-        "How the upward path doubles its rate: linear interpolation, or one learned "
-        "weight a feature.",
-        choices=("linear", "learned"),
+        "How the upward path doubles its rate: linear interpolation; one learned "
+        "weight a feature; or a strided transposed convolution, which the paper "
+        "rejects.",
+        choices=("linear", "learned", "transposed"),
     )
     output_type: str = _setting(
         "difference",
@@ -125,32 +168,12 @@ class NetworkConfig(_Config):
     channels: int = _setting(
         2, "Audio channels: 1 (mono) or 2 (stereo).", choices=(1, 2)
     )
-    sources: tuple[str, ...] = _setting(
-        ("accompaniment", "vocals"), "Names of the sources, comma separated."
-    )
-    sample_rate_hz: int = _setting(22050, "Sample rate of the audio, in Hz.", minimum=1)
-    output_frames: int = _setting(
-        16384,
-        "Output frames wished for in training. With context the network gives the "
-        "nearest possible number that is not smaller.",
-        minimum=1,
-    )
+    sources: tuple[str, ...] = _sources("accompaniment", "vocals")
+    sample_rate_hz: int = _sample_rate(22050)
+    output_frames: int = _output_frames(16384)
 
     def __post_init__(self):
         super().__post_init__()
-        if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
-            raise InputError(
-                "`sources` must be at least two different names. "
-                f"Received: {', '.join(map(str, self.sources))}"
-            )
-        for name in self.sources:
-            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise InputError(
-                    "`sources` must be names of letters, digits, _ and - (they name "
-                    f"files and layers). Received: {name!r}"
-                )
-            if name == "mixture":
-                raise InputError("`sources` cannot contain the mixture itself")
         if self.context:
             for name in ("down_kernel_size", "up_kernel_size", "output_kernel_size"):
                 if getattr(self, name) % 2 == 0:
@@ -164,6 +187,72 @@ class NetworkConfig(_Config):
                 f"{2**self.num_levels} without `context`. "
                 f"Received: {self.output_frames}"
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrogramUNetConfig(_NetworkConfig):
+    """The U-Net on magnitude spectrograms (Jansson et al. 2017; paper, section 5.1).
+
+    Raises:
+        InputError: a field is out of its range, or fields contradict each other.
+    """
+
+    architecture: ClassVar[str] = "spectrogram_u_net"
+    context: ClassVar[bool] = False
+
+    num_levels: int = _setting(6, "Levels of strided convolutions.", minimum=1)
+    base_filters: int = _setting(
+        16, "Filters of the first level; level i has 2^i times as many.", minimum=1
+    )
+    fft_frames: int = _setting(
+        1024, "U7: audio frames of a window of the STFT.", minimum=2
+    )
+    hop_frames: int = _setting(
+        768, "U7: audio frames from one window of the STFT to the next.", minimum=1
+    )
+    phase_iterations: int = _setting(
+        0,
+        "U7: iterations of Griffin and Lim's phase refinement at inference; 0: the "
+        "mixture's phase.",
+        minimum=0,
+    )
+    phase_start: str = _setting(
+        "mixture",
+        "U7: the phase from which the refinement starts.",
+        choices=("mixture", "random"),
+    )
+    channels: int = _setting(1, "Audio channels: mono.", choices=(1,))
+    sources: tuple[str, ...] = _sources("accompaniment", "vocals")
+    sample_rate_hz: int = _sample_rate(8192)
+    output_frames: int = _output_frames(98560)
+
+    def __post_init__(self):
+        super().__post_init__()
+        stride = 2**self.num_levels
+        if self.hop_frames > self.fft_frames:
+            raise InputError(
+                f"`hop_frames` must be at most `fft_frames`, {self.fft_frames}. "
+                f"Received: {self.hop_frames}"
+            )
+        if self.fft_frames % (2 * stride):
+            raise InputError(
+                "`fft_frames` must be a multiple of 2^(num_levels + 1) = "
+                f"{2 * stride}. Received: {self.fft_frames}"
+            )
+        hops, rest = divmod(self.output_frames - self.fft_frames, self.hop_frames)
+        if rest or hops < 0 or (hops + 1) % stride:
+            raise InputError(
+                "`output_frames` must be fft_frames + hop_frames * (n * 2^num_levels - "
+                f"1), such as {self.fft_frames + self.hop_frames * (stride - 1)}. "
+                f"Received: {self.output_frames}"
+            )
+
+
+NetworkConfig = Union[WaveUNetConfig, SpectrogramUNetConfig]
+
+ARCHITECTURES: dict[str, type] = {
+    config.architecture: config for config in (WaveUNetConfig, SpectrogramUNetConfig)
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +275,12 @@ class TrainingConfig(_Config):
         "Each source of an excerpt is multiplied by a random gain between this and 1.",
         minimum=0,
     )
+    loss: str = _setting(
+        "mse",
+        "mse: mean squared error of the waveform; magnitude_l1: mean absolute error of "
+        "the magnitudes, for U7 and U7a.",
+        choices=("mse", "magnitude_l1"),
+    )
     seed: int = _setting(
         1337, "Seed of the first weights and of the excerpts.", minimum=0
     )
@@ -196,15 +291,35 @@ class TrainingConfig(_Config):
             raise InputError(f"`min_gain` must be at most 1. Received: {self.min_gain}")
 
 
-_M4 = NetworkConfig()
+_M4 = WaveUNetConfig()
+_M3 = dataclasses.replace(_M4, channels=1)
+_U7 = SpectrogramUNetConfig()
 
 VARIANTS: dict[str, NetworkConfig] = {
-    "M1": dataclasses.replace(_M4, output_type="direct", context=False, channels=1),
-    "M2": dataclasses.replace(_M4, context=False, channels=1),
-    "M3": dataclasses.replace(_M4, channels=1),
+    "M1": dataclasses.replace(_M3, output_type="direct", context=False),
+    "M2": dataclasses.replace(_M3, context=False),
+    "M3": _M3,
+    "M3-SmallFilter": dataclasses.replace(
+        _M3, num_levels=14, down_kernel_size=5, up_kernel_size=1
+    ),
     "M4": _M4,
     "M5": dataclasses.replace(_M4, upsampling="learned"),
     "M5-HighSR": dataclasses.replace(_M4, upsampling="learned", sample_rate_hz=44100),
     "M6": dataclasses.replace(_M4, sources=("bass", "drums", "other", "vocals")),
+    "M7": dataclasses.replace(
+        _M3, base_filters=34, sample_rate_hz=8192, output_frames=98560
+    ),
+    "U7": _U7,
+    "U7a": _U7,
 }
 """The paper's models (paper, table 1, and the original's Config.py), by name."""
+
+_TRAINING = TrainingConfig()
+
+VARIANT_TRAINING: dict[str, TrainingConfig] = {
+    **dict.fromkeys(VARIANTS, _TRAINING),
+    "M7": dataclasses.replace(_TRAINING, batch_size=4),
+    "U7": dataclasses.replace(_TRAINING, batch_size=4),
+    "U7a": dataclasses.replace(_TRAINING, batch_size=4, loss="magnitude_l1"),
+}
+"""How the paper trains its models, by name."""

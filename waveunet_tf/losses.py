@@ -1,23 +1,39 @@
-"""What training minimises."""
+"""What training minimises: functions of targets, estimates and weights."""
 
 from __future__ import annotations
 
 from keras import ops
 
 
-def mean_squared_error(targets: dict, estimates: dict, weights=None):
+def mean_squared_error(targets: dict, estimates: dict, weights):
     """The waveform's squared error, its mean over sources (paper, section 4.2).
 
     Args:
         targets: source → `(batch, frames, channels)`.
         estimates: the same sources, of the same shapes.
-        weights: `(batch, frames, 1)`, of each frame; by default all 1.
+        weights: `(batch, frames, 1)`, of each frame.
 
     Returns:
         A scalar, the mean over what has a weight.
     """
-    errors = [ops.square(targets[source] - estimates[source]) for source in targets]
-    error = sum(errors) / len(errors)
-    if weights is None:
-        return ops.mean(error)
-    return ops.sum(error * weights) / (ops.sum(weights) * error.shape[-1])
+    return _mean_over_sources(ops.square, targets, estimates, weights)
+
+
+def mean_absolute_error(targets: dict, estimates: dict, weights):
+    """The absolute error, its mean over sources; U7a's, of magnitudes.
+
+    Args:
+        targets: source → `(batch, steps, bins)`.
+        estimates: the same sources, of the same shapes.
+        weights: `(batch, steps, 1)`, of each step.
+
+    Returns:
+        A scalar, the mean over what has a weight.
+    """
+    return _mean_over_sources(ops.abs, targets, estimates, weights)
+
+
+def _mean_over_sources(error, targets: dict, estimates: dict, weights):
+    errors = sum(error(targets[source] - estimates[source]) for source in targets)
+    mean = ops.sum(errors * weights) / (ops.sum(weights) * errors.shape[-1])
+    return mean / len(targets)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import keras
 
 from waveunet_tf import layers
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.configs import (
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    WaveUNetConfig,
+)
+from waveunet_tf.spectrogram import build_spectrogram_network
 
 
 def build_network(
@@ -14,7 +19,7 @@ def build_network(
     frames: int | None = None,
     batch_size: int | None = None,
 ) -> keras.Model:
-    """Builds the network, its weights drawn as the original draws them (Glorot).
+    """Builds a network, its weights drawn as the original draws them (Glorot).
 
     Args:
         config: the network.
@@ -26,6 +31,8 @@ def build_network(
         A model from a mixture `(batch, frames, channels)` to a dict of sources, each
         `(batch, output frames, channels)`, in the order of `config.sources`.
     """
+    if isinstance(config, SpectrogramUNetConfig):
+        return build_spectrogram_network(config, frames=frames, batch_size=batch_size)
     mixture = keras.Input(
         (frames, config.channels), batch_size=batch_size, name="mixture"
     )
@@ -41,14 +48,14 @@ def build_network(
         features
     )
     for level in reversed(range(config.num_levels)):
-        features = _upsampling(config, f"upsample_{level}")(features)
+        features = _upsampled(config, level, features)
         features = layers.CropAndConcat(name=f"skip_{level}")([skips[level], features])
         features = _conv(config, level, config.up_kernel_size, f"up_{level}")(features)
     features = layers.CropAndConcat(name="skip_mixture")([mixture, features])
     return keras.Model(mixture, _outputs(config, mixture, features), name="wave_u_net")
 
 
-def _conv(config: NetworkConfig, level: int, kernel_size: int, name: str):
+def _conv(config: WaveUNetConfig, level: int, kernel_size: int, name: str):
     return keras.layers.Conv1D(
         config.base_filters * (level + 1),
         kernel_size,
@@ -58,15 +65,30 @@ def _conv(config: NetworkConfig, level: int, kernel_size: int, name: str):
     )
 
 
-def _upsampling(config: NetworkConfig, name: str):
+def _upsampled(config: WaveUNetConfig, level: int, features):
+    """Doubles the rate: 2n - 1 frames with context, else 2n."""
+    name = f"upsample_{level}"
+    if config.upsampling == "transposed":
+        # Three taps at a stride of 2 span neighbours, as interpolation does, which is
+        # the case of the taps 1/2, 1, 1/2. What reaches beyond the border is cut off.
+        features = keras.layers.Conv1DTranspose(
+            config.base_filters * (level + 1),
+            3,
+            strides=2,
+            padding="valid",
+            activation=keras.layers.LeakyReLU(negative_slope=0.2),
+            name=name,
+        )(features)
+        beyond = (1, 1 if config.context else 0)
+        return keras.layers.Cropping1D(beyond, name=f"{name}_crop")(features)
     kinds = {
         "linear": layers.LinearInterpolation,
         "learned": layers.LearnedInterpolation,
     }
-    return kinds[config.upsampling](context=config.context, name=name)
+    return kinds[config.upsampling](context=config.context, name=name)(features)
 
 
-def _outputs(config: NetworkConfig, mixture, features) -> dict:
+def _outputs(config: WaveUNetConfig, mixture, features) -> dict:
     """The output layers: one a source, but for the last of a difference output."""
     difference = config.output_type == "difference"
     estimates = {}

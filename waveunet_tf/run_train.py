@@ -10,7 +10,7 @@ WORKDIR/history.jsonl (one line an epoch).
 from absl import flags
 
 from waveunet_tf import cli
-from waveunet_tf.configs import TrainingConfig
+from waveunet_tf.configs import VARIANT_TRAINING, TrainingConfig
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The folder of stems that run_prepare wrote.", required=True
@@ -18,14 +18,21 @@ _DATA_DIR = flags.DEFINE_string(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The folder to write, without a training in it.", required=True
 )
+_INIT_FROM = flags.DEFINE_string(
+    "init_from",
+    None,
+    "A checkpoint of the same network to start from, with Adam's moments if it holds "
+    "them; by default random weights.",
+)
 cli.define_network_flags()
-cli.define_config_flags(TrainingConfig)
+cli.define_config_flags(TrainingConfig, default="the variant's")
 flags.adopt_module_key_flags(cli)
 
 
 def main(_):
     config = cli.network_config_from_flags()
-    training = cli.config_from_flags(TrainingConfig())
+    overrides = cli.flag_overrides(TrainingConfig)
+    training = cli.override(VARIANT_TRAINING[flags.FLAGS.variant], overrides)
 
     from waveunet_tf.train import train
 

@@ -22,16 +22,10 @@ class Separator:
         config: the network's config.
     """
 
-    def __init__(self, directory: str | os.PathLike):
-        """Loads a checkpoint.
-
-        Raises:
-            InputError: see checkpoint.load_network.
-        """
+    def __init__(self, directory: str | os.PathLike, **overrides):
+        """Loads a checkpoint; see `load`."""
         self.config = checkpoint.read_config(directory)
-        self._network = tf.function(
-            checkpoint.load_network(directory), reduce_retracing=False
-        )
+        self._network = tf.function(checkpoint.load_network(directory, **overrides))
 
     def separate(self, song: np.ndarray, sample_rate_hz: int) -> dict[str, np.ndarray]:
         """Separates a song.
@@ -77,28 +71,43 @@ class Separator:
         }
 
     def _separate_at_network_rate(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
-        window, hop = shapes.song_windows(self.config, len(mixture), MAX_WINDOW_FRAMES)
-        count = -(-len(mixture) // hop)
-        padded_frames = (count - 1) * hop + window.input_frames
-        before = window.context_frames
+        window, hop, overlap = shapes.song_windows(
+            self.config, len(mixture), MAX_WINDOW_FRAMES
+        )
+        before = overlap + window.context_frames
+        starts = range(0, overlap + len(mixture), hop)
+        padded_frames = max(starts) + max(window.input_frames, before + len(mixture))
         after = padded_frames - before - len(mixture)
-        padded = np.pad(mixture, ((before, max(after, 0)), (0, 0)))
-        stems = {name: np.empty_like(mixture) for name in self.config.sources}
-        for start in range(0, len(mixture), hop):
+        padded = np.pad(mixture, ((before, after), (0, 0)))
+        gains = _cross_fade(hop, overlap)
+        stems = {
+            name: np.zeros((max(starts) + len(gains), mixture.shape[1]), np.float32)
+            for name in self.config.sources
+        }
+        for start in starts:
             estimates = self._network(padded[None, start : start + window.input_frames])
             for name, stem in stems.items():
-                block = stem[start : start + hop]
-                block[:] = estimates[name][0, : len(block)]
-        return stems
+                block = estimates[name][0, : len(gains)].numpy()
+                stem[start : start + len(gains)] += gains * block
+        song = slice(overlap, overlap + len(mixture))
+        return {name: stem[song] for name, stem in stems.items()}
 
 
-def load(directory: str | os.PathLike) -> Separator:
+def _cross_fade(hop: int, overlap: int) -> np.ndarray:
+    """Gains `(hop + overlap, 1)` that add up to 1 where neighbours overlap."""
+    rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
+    gains = np.concatenate([rise, np.ones(hop - overlap, np.float32), rise[::-1]])
+    return gains[:, None]
+
+
+def load(directory: str | os.PathLike, **overrides) -> Separator:
     """Loads a checkpoint's separator.
 
     Args:
         directory: the checkpoint, a folder of config.json and weights.
+        **overrides: see checkpoint.load_network.
 
     Raises:
         InputError: see checkpoint.load_network.
     """
-    return Separator(directory)
+    return Separator(directory, **overrides)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
 
@@ -45,6 +45,13 @@ def window_frames(
         InputError: the wish is below 1 or, without context, no multiple of 2^levels.
     """
     wish = config.output_frames if wished_frames is None else wished_frames
+    if isinstance(config, SpectrogramUNetConfig):
+        if wish != config.output_frames:
+            raise InputError(
+                "`wished_frames` of a spectrogram network must be its output_frames, "
+                f"{config.output_frames}. Received: {wish}"
+            )
+        return WindowFrames(wish, wish)
     if wish < 1:
         raise InputError(f"`wished_frames` must be at least 1. Received: {wish}")
     if not config.context:
@@ -71,27 +78,44 @@ def window_frames(
     return WindowFrames(input_frames, output_frames - output_lost)
 
 
+class SongWindows(NamedTuple):
+    """How windows cover a song.
+
+    Attributes:
+        window: the window's frames.
+        hop_frames: from one window's start to the next.
+        overlap_frames: how long one window's output fades into the next one's.
+    """
+
+    window: WindowFrames
+    hop_frames: int
+    overlap_frames: int
+
+
 def song_windows(
     config: NetworkConfig, song_frames: int, max_output_frames: int
-) -> tuple[WindowFrames, int]:
-    """The window, and its hop, with which a song is separated.
+) -> SongWindows:
+    """The windows with which a song is separated.
 
     With context, what a network computes depends on where its window starts only modulo
     2^levels, because decimation keeps every second frame. Windows a multiple of
     2^levels apart therefore give, frame for frame, what one window over the whole song
     would give. Without context, windows are those of the training, side by side
-    (paper, section 3.2.2).
+    (paper, section 3.2.2). A spectrogram network's fade over a quarter, because its
+    STFT has no neighbours at a window's ends.
 
     Args:
         config: the network.
         song_frames: frames of the song.
         max_output_frames: output frames of a window at most (one hop at least).
-
-    Returns:
-        The window's frames, and the frames from one window to the next.
     """
+    if isinstance(config, SpectrogramUNetConfig):
+        overlap = config.output_frames // 4
+        return SongWindows(
+            window_frames(config), config.output_frames - overlap, overlap
+        )
     if not config.context:
-        return window_frames(config), config.output_frames
+        return SongWindows(window_frames(config), config.output_frames, 0)
     stride = 2**config.num_levels
     hop = min(-(-song_frames // stride), max(max_output_frames // stride, 1)) * stride
-    return window_frames(config, hop), hop
+    return SongWindows(window_frames(config, hop), hop, 0)

@@ -18,8 +18,12 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from waveunet_tf import checkpoint, excerpts, losses, model
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf import checkpoint, excerpts, losses, model, spectrogram
+from waveunet_tf.configs import (
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    TrainingConfig,
+)
 from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import find_tracks
 
@@ -45,8 +49,9 @@ def train(
     *,
     data_dir: str | os.PathLike,
     workdir: str | os.PathLike,
+    init_from: str | os.PathLike | None = None,
 ) -> Progress:
-    """Trains a network from random weights (paper, section 4.2, first stage).
+    """Trains a network (paper, section 4.2, first stage).
 
     Writes `<workdir>/best`, the checkpoint of the epoch with the lowest validation
     loss, and `<workdir>/history.jsonl`, one object an epoch. Where the data has no
@@ -57,10 +62,12 @@ def train(
         training: how it is trained.
         data_dir: a prepared folder of stems.
         workdir: a folder without a training in it.
+        init_from: a checkpoint of the same network, whose weights and, if it holds
+            them, Adam's moments are the first; by default random weights.
 
     Raises:
-        InputError: the data do not fit the network; the workdir holds a training; the
-            loss is no longer a finite number.
+        InputError: the checkpoint is of another network; the data do not fit the
+            network; the workdir holds a training; the loss is no longer finite.
     """
     workdir = pathlib.Path(workdir)
     for name in ("best", "history.jsonl"):
@@ -80,10 +87,12 @@ def train(
     windows = _validation_windows(data_dir, config, training.batch_size)
 
     network = model.build_network(config)
-    # TF1's epsilon, which the original takes; Keras' own is ten times larger.
-    optimizer = keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
-    step = _training_step(network, optimizer)
-    score = _validation_step(network)
+    optimizer = checkpoint.build_optimizer(training)
+    if init_from is not None:
+        _take_weights(init_from, config, network, optimizer)
+    loss_function = _loss_function(config, network, training.loss)
+    step = _training_step(network, optimizer, loss_function)
+    score = _validation_step(loss_function)
     logging.info(
         "training %d weights on %d tracks", network.count_params(), len(tracks)
     )
@@ -123,6 +132,32 @@ def train(
     return progress
 
 
+def _take_weights(
+    directory: str | os.PathLike,
+    config: NetworkConfig,
+    network: keras.Model,
+    optimizer: keras.optimizers.Adam,
+) -> None:
+    """Sets weights and Adam's moments from a checkpoint of the same network."""
+    theirs = checkpoint.read_config(directory).to_dict()
+    ours = config.to_dict()
+    free = {"output_frames", "phase_iterations", "phase_start"}
+    for name in sorted((set(ours) | set(theirs)) - free):
+        if ours.get(name) != theirs.get(name):
+            raise InputError(
+                f"{directory}: must be of the same network, but has {name}="
+                f"{theirs.get(name)} instead of {ours.get(name)}"
+            )
+    network.set_weights(checkpoint.load_network(directory).get_weights())
+    with_moments = checkpoint.load_optimizer(directory, network, optimizer)
+    logging.info(
+        "starting from %s, Adam at step %d%s",
+        directory,
+        int(optimizer.iterations),
+        "" if with_moments else " (it holds no moments)",
+    )
+
+
 def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
     """The validation batches, or None where the data has no validation tracks."""
     if not any(track.subset == "valid" for track in find_tracks(data_dir)):
@@ -136,15 +171,38 @@ def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
     return excerpts.whole_track_windows(tracks, config, batch_size=batch_size)
 
 
-def _training_step(network: keras.Model, optimizer: keras.optimizers.Optimizer):
+def _loss_function(config: NetworkConfig, network: keras.Model, name: str):
+    """The loss as a function of mixture, targets, weights and whether in training."""
+    if name == "mse":
+        return lambda mixture, targets, weights, training: losses.mean_squared_error(
+            targets, network(mixture, training=training), weights
+        )
+    if not isinstance(config, SpectrogramUNetConfig):
+        raise InputError(
+            f"`loss` must be mse for a network of waveforms. Received: {name}"
+        )
+    magnitudes = spectrogram.magnitude_network(config, network)
+    stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
+
+    def loss(mixture, targets, weights, training):
+        true = {source: magnitude(stft(target)) for source, target in targets.items()}
+        # A step of the STFT counts if its first frame does.
+        starts = weights[:, : -config.fft_frames + 1 : config.hop_frames]
+        estimates = magnitudes(mixture, training=training)
+        return losses.mean_absolute_error(true, estimates, starts)
+
+    return loss
+
+
+def _training_step(network: keras.Model, optimizer: keras.Optimizer, loss_function):
     """One step of gradient descent as a graph: mixture, targets → loss."""
     optimizer.build(network.trainable_variables)
 
     @tf.function
     def step(mixture, targets):
+        weights = tf.ones_like(next(iter(targets.values()))[..., :1])
         with tf.GradientTape() as tape:
-            estimates = network(mixture, training=True)
-            loss = losses.mean_squared_error(targets, estimates)
+            loss = loss_function(mixture, targets, weights, True)
         gradients = tape.gradient(loss, network.trainable_variables)
         optimizer.apply(gradients, network.trainable_variables)
         return loss
@@ -152,15 +210,13 @@ def _training_step(network: keras.Model, optimizer: keras.optimizers.Optimizer):
     return step
 
 
-def _validation_step(network: keras.Model):
+def _validation_step(loss_function):
     """The loss on a batch, and the frames that it is the mean over, as a graph."""
 
     @tf.function(reduce_retracing=True)
     def score(mixture, targets, weights):
-        # As in training: unclipped, so that training and validation loss compare.
-        estimates = network(mixture, training=True)
-        frames = tf.reduce_sum(weights)
-        return losses.mean_squared_error(targets, estimates, weights), frames
+        loss = loss_function(mixture, targets, weights, False)
+        return loss, tf.reduce_sum(weights)
 
     return score
 

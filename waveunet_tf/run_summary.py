@@ -1,0 +1,46 @@
+r"""Tells what a network is made of: sizes, parameters, work, context, memory.
+
+    python -m waveunet_tf.run_summary --variant M4 --plot m4.png
+    python -m waveunet_tf.run_summary --checkpoint ~/m4/best
+
+Frames are those of one window of training. Multiply-adds are for a second of output;
+MiB is a layer's output in float32.
+"""
+
+from absl import flags
+
+from waveunet_tf import cli
+from waveunet_tf.configs import ARCHITECTURES
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A checkpoint's network, instead of a variant."
+)
+_PLOT = flags.DEFINE_string(
+    "plot", None, "A picture to write (.png, .svg or .pdf), as the paper's figure 1."
+)
+cli.define_network_flags()
+flags.adopt_module_key_flags(cli)
+
+
+def main(_):
+    if not _CHECKPOINT.value:
+        config = cli.network_config_from_flags()
+    elif flags.FLAGS["variant"].present or cli.flag_overrides(*ARCHITECTURES.values()):
+        raise cli.UsageError("--checkpoint has its own config: no other flags for it")
+    else:
+        from waveunet_tf.checkpoint import read_config
+
+        config = read_config(_CHECKPOINT.value)
+
+    from waveunet_tf.summary import format_summary, summarize_network
+
+    summary = summarize_network(config)
+    print(format_summary(summary))
+    if _PLOT.value:
+        from waveunet_tf.network_plot import plot_network
+
+        plot_network(summary, _PLOT.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)
