@@ -127,9 +127,12 @@ def infer_config(variables: Mapping[str, np.ndarray]) -> dict:
 
 def _kernel_shapes(variables: Mapping[str, np.ndarray], kind: str) -> list[tuple]:
     """The kernels' shapes, in order, up to the first that is missing."""
+    rank = {"conv1d": 3, "conv2d": 4}[kind]
     shapes = []
     while (name := f"{_SCOPE}{_name(kind, len(shapes))}/kernel") in variables:
         shapes.append(np.shape(variables[name]))
+        if len(shapes[-1]) != rank:
+            raise InputError(f"{name} must have {rank} axes. Received: {shapes[-1]}")
     return shapes
 
 
