@@ -73,16 +73,18 @@ def _fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
         ) from None
 
 
-def write_scores(output_dir: str | os.PathLike, track: Track, scores) -> pathlib.Path:
-    """Writes `<output_dir>/<subset>/<track>.json` as museval does.
+def scores_path(output_dir: str | os.PathLike, track: Track) -> pathlib.Path:
+    """Where museval writes a track's scores: `<output_dir>/<subset>/<track>.json`."""
+    return pathlib.Path(output_dir) / track.subset / f"{track.name}.json"
+
+
+def write_scores(path: pathlib.Path, scores) -> None:
+    """Writes a track's scores as museval does.
 
     Args:
-        output_dir: the folder.
-        track: the track.
+        path: what scores_path gave.
         scores: what score_track gave.
     """
     scores.validate()
-    path = pathlib.Path(output_dir) / track.subset / f"{track.name}.json"
     with files.atomic_file(path) as part:
         part.write_text(scores.json, encoding="utf-8")
-    return path

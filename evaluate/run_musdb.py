@@ -10,7 +10,6 @@ prints the paper's statistics.
 """
 
 import pathlib
-import sys
 
 import tqdm
 from absl import flags
@@ -45,6 +44,9 @@ _SOURCES = flags.DEFINE_list(
     "accompaniment,vocals",
     "Sources to score if there is no checkpoint to tell them, comma separated.",
 )
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace scores that exist.")
+cli.define_refinement_flags()
+flags.adopt_module_key_flags(cli)
 flags.mark_flags_as_mutual_exclusive(
     ["checkpoint", "estimates_dir", "estimates"], required=True
 )
@@ -53,10 +55,10 @@ flags.mark_flags_as_mutual_exclusive(
 def _estimator():
     """The sources to score, and a function (track, mixture, rate in Hz) → estimates."""
     sources = tuple(_SOURCES.value)
-    if _CHECKPOINT.value:
+    if _CHECKPOINT.value is not None:
         from waveunet_tf.separate import load
 
-        separator = load(_CHECKPOINT.value)
+        separator = load(_CHECKPOINT.value, **cli.refinement_from_flags())
         return separator.config.sources, lambda _, mixture, rate_hz: separator.separate(
             mixture, rate_hz
         )
@@ -81,26 +83,30 @@ def _estimator():
 
 def main(_):
     tracks = find_tracks(_DATA_DIR.value, subsets=(_SUBSET.value,))
+    paths = [bss.scores_path(_OUTPUT_DIR.value, track) for track in tracks]
+    existing = [path for path in paths if path.exists()]
+    if existing and not _OVERWRITE.value:
+        raise InputError(
+            f"{existing[0]}: scores must be new, or --overwrite be given, but exist"
+        )
     sources, estimate = _estimator()
-    failures = []
-    for track in tqdm.tqdm(tracks, desc="score", unit="track", disable=None):
+    scored = []
+    pairs = list(zip(tracks, paths))
+    for track, path in tqdm.tqdm(pairs, desc="score", unit="track", disable=None):
         try:
             references, rate_hz = track.read(sources)
             mixture = references.pop("mixture")
             estimates = estimate(track, mixture, rate_hz)
             scores = bss.score_track(track.name, references, estimates, rate_hz)
-            bss.write_scores(_OUTPUT_DIR.value, track, scores)
-        except FileNotFoundError as error:
-            failures.append(f"{error.filename}: {error.strerror}")
-        except InputError as error:
-            failures.append(str(error))
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
-    if len(failures) < len(tracks):
-        output_dir = pathlib.Path(_OUTPUT_DIR.value)
-        scores = summary.summarize(output_dir / _SUBSET.value)
-        print(summary.format_table({output_dir.name: scores}))
-    return 1 if failures else 0
+        except (InputError, OSError) as error:
+            cli.print_error(error)
+        else:
+            bss.write_scores(path, scores)
+            scored.append(path)
+    if scored:
+        name = pathlib.Path(_OUTPUT_DIR.value).name
+        print(summary.format_table({name: summary.summarize(scored)}))
+    return 0 if len(scored) == len(tracks) else 1
 
 
 if __name__ == "__main__":

@@ -39,22 +39,31 @@ class Summary:
     nan_frames: int
 
 
-def summarize(scores_dir: str | os.PathLike, metric: str = "SDR") -> dict[str, Summary]:
-    """Summarises all of museval's JSON files below a folder.
+def score_files(scores_dir: str | os.PathLike) -> list[pathlib.Path]:
+    """All of museval's JSON files below a folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(pathlib.Path(scores_dir).rglob("*.json"))
+    if not paths:
+        raise InputError(f"{scores_dir}: must hold museval's JSON files, but has none")
+    return paths
+
+
+def summarize(paths: list[pathlib.Path], metric: str = "SDR") -> dict[str, Summary]:
+    """Summarises museval's JSON files, one a track.
 
     Args:
-        scores_dir: the folder.
+        paths: the files.
         metric: SDR, ISR, SIR or SAR.
 
     Returns:
         Source → summary.
 
     Raises:
-        InputError: there is no JSON file, or one is not museval's.
+        InputError: a file is not museval's.
     """
-    paths = sorted(pathlib.Path(scores_dir).rglob("*.json"))
-    if not paths:
-        raise InputError(f"{scores_dir}: must hold museval's JSON files, but has none")
     tracks: dict[str, list[np.ndarray]] = {}
     for path in paths:
         try:

@@ -13,8 +13,6 @@ from absl import flags, logging
 from waveunet_tf import cli, files
 from waveunet_tf.errors import InputError
 
-FORMATS = ("tflite_float32",)
-
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The folder of config.json and weights.", required=True
 )
@@ -51,16 +49,24 @@ def export_tflite_float32(path: pathlib.Path) -> None:
     )
 
 
+FORMATS = {"tflite_float32": (".tflite", export_tflite_float32)}
+
+
 def main(_):
-    if unknown := sorted(set(_FORMATS.value) - set(FORMATS)):
+    names = _FORMATS.value
+    if not names or not set(names) <= set(FORMATS):
         raise cli.UsageError(
-            f"--formats must be of {', '.join(FORMATS)}. Received: {', '.join(unknown)}"
+            f"--formats must be of {', '.join(FORMATS)}. "
+            f"Received: {', '.join(names) or 'none'}"
         )
     logging.set_verbosity(logging.WARNING)  # the converter tells of its every step
-    path = pathlib.Path(_OUTPUT.value) / "tflite_float32.tflite"
-    if path.exists() and not _OVERWRITE.value:
-        raise InputError(f"{path}: must be a new file, or --overwrite be given")
-    export_tflite_float32(path)
+    folder = pathlib.Path(_OUTPUT.value)
+    paths = {name: folder / f"{name}{FORMATS[name][0]}" for name in names}
+    existing = [path for path in paths.values() if path.exists()]
+    if existing and not _OVERWRITE.value:
+        raise InputError(f"{existing[0]}: must be a new file, or --overwrite be given")
+    for name, path in paths.items():
+        FORMATS[name][1](path)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import struct
 import tempfile
 
 import numpy as np
@@ -104,7 +105,12 @@ def _read_metadata(path: str | os.PathLike, content: bytes) -> dict:
 
     if content[4:8] != b"TFL3":
         raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    try:
+        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: must be a whole TFLite file, but is broken"
+        ) from error
     for entry in model.metadata or []:
         if entry.name.decode() == METADATA_NAME:
             return json.loads(bytes(model.buffers[entry.buffer].data))

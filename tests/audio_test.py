@@ -10,6 +10,7 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
 
 RATE_HZ = 44100
+SUFFIXES = ("wav", "flac", "ogg", "mp3", "aiff", "w64")
 
 
 def tone(frames=RATE_HZ, channels=2):
@@ -72,10 +73,10 @@ def test_read_gives_each_stream_of_a_stem_file(example):
 
 def broken_files(tmp_path, example):
     """Name → how its bytes come about."""
-    for suffix in ("wav", "flac", "ogg", "mp3"):
+    for suffix in SUFFIXES:
         soundfile.write(tmp_path / f"whole.{suffix}", noise(441_000), RATE_HZ)
     whole = {suffix: (tmp_path / f"whole.{suffix}").read_bytes()
-             for suffix in ("wav", "flac", "ogg", "mp3")}  # fmt: skip
+             for suffix in SUFFIXES}  # fmt: skip
     with open(example, "rb") as file:
         stem = file.read()
     return {
@@ -84,6 +85,9 @@ def broken_files(tmp_path, example):
         "text.mp3": (b"this is not music\n" * 99, "cannot be decoded"),
         "text.m4a": (b"this is not music\n" * 99, "cannot be decoded"),
         "cut.wav": (whole["wav"][:100_000], "truncated"),
+        "cut.aiff": (whole["aiff"][:100_000], "truncated"),
+        "cut.w64": (whole["w64"][:100_000], "truncated"),
+        "list.wav": (b"ffconcat version 1.0\nfile whole.wav\n", "cannot be decoded"),
         "cut.flac": (whole["flac"][: len(whole["flac"]) // 2], "cannot be decoded"),
         "cut.ogg": (whole["ogg"][: len(whole["ogg"]) // 2], "truncated"),
         "cut.mp3": (whole["mp3"][: len(whole["mp3"]) // 2], "truncated"),
@@ -94,7 +98,7 @@ def broken_files(tmp_path, example):
 @pytest.mark.parametrize(
     "name",
     ["empty.wav", "text.wav", "text.mp3", "text.m4a", "cut.wav", "cut.flac", "cut.ogg"]
-    + ["cut.mp3", "cut.stem.mp4"],
+    + ["cut.mp3", "cut.stem.mp4", "cut.aiff", "cut.w64", "list.wav"],
 )
 def test_a_broken_file_is_refused_with_its_name_and_the_rule(tmp_path, example, name):
     content, rule = broken_files(tmp_path, example)[name]
@@ -123,6 +127,46 @@ def test_an_mp3_of_unknown_length_is_read_to_its_end(tmp_path, tags, quiet_first
     frames_after = content[content.index(b"\xff\xfb", header_frame) :]
     (tmp_path / "x.mp3").write_bytes(tags + frames_after)
     assert 441_000 <= len(audio.read(tmp_path / "x.mp3")[0]) < 441_000 + 3 * 1152
+
+
+def test_a_file_whose_rate_changes_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", noise(44100), 44100)
+    soundfile.write(tmp_path / "b.mp3", noise(32000), 32000)
+    both = (tmp_path / "a.mp3").read_bytes() + (tmp_path / "b.mp3").read_bytes()
+    (tmp_path / "both.mp3").write_bytes(both)
+    with pytest.raises(InputError, match="changes at .* from .* Hz, 2 channels to"):
+        audio.read(tmp_path / "both.mp3")
+
+
+@pytest.mark.parametrize(
+    "name", ["http:1.mp3", "Mix: 1.m4a", "café\udce9.wav", "%d.mp3"]
+)
+def test_any_file_name_is_read(tmp_path, name, monkeypatch):
+    whole = tmp_path / f"whole.{name.rsplit('.')[-1]}"
+    if whole.suffix == ".m4a":
+        write_with_ffmpeg(whole, "aac", tone())
+    else:
+        soundfile.write(whole, tone(), RATE_HZ)
+    whole.rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(audio.read(name)[0]) >= RATE_HZ
+
+
+def test_a_headerless_file_is_refused(tmp_path):
+    (tmp_path / "x.raw").write_bytes(bytes(9999))
+    with pytest.raises(InputError, match=r"x\.raw: must be an audio file"):
+        audio.read(tmp_path / "x.raw")
+
+
+def test_silence_is_written_as_silence_and_other_audio_with_other_dither(tmp_path):
+    samples = np.zeros((1000, 2), np.float32)
+    audio.write_wav(tmp_path / "x.wav", samples, RATE_HZ)
+    assert not soundfile.read(tmp_path / "x.wav")[0].any()
+    errors = []
+    for level in (0.1, 0.2):
+        audio.write_wav(tmp_path / "x.wav", samples + level, RATE_HZ)
+        errors.append(soundfile.read(tmp_path / "x.wav")[0] - level)
+    assert abs(np.corrcoef(errors[0].ravel(), errors[1].ravel())[0, 1]) < 0.1
 
 
 def test_a_file_without_frames_is_refused(tmp_path):
@@ -191,3 +235,9 @@ def test_channels_are_repeated_or_averaged():
 )
 def test_a_songs_name_is_its_files_without_suffix(path, name):
     assert audio.stem_name(path) == name
+
+
+@pytest.mark.parametrize("path", ["...wav", ".stem.mp4", "a/..", ""])
+def test_a_name_that_could_name_no_folder_is_refused(path):
+    with pytest.raises(InputError, match="must have a name before its suffix"):
+        audio.stem_name(path)

@@ -67,7 +67,8 @@ def test_a_mono_estimate_counts_for_both_channels():
 def test_scores_are_written_where_museval_writes_them(tmp_path):
     true = stems()
     scores = bss.score_track("song", true, true, RATE_HZ)
-    path = bss.write_scores(tmp_path, Track("song", "test", {}), scores)
+    path = bss.scores_path(tmp_path, Track("song", "test", {}))
+    bss.write_scores(path, scores)
     assert path == tmp_path / "test" / "song.json"
     names = [target["name"] for target in json.loads(path.read_text())["targets"]]
     assert sorted(names) == ["accompaniment", "vocals"]

@@ -3,8 +3,10 @@
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -79,6 +81,9 @@ def test_importing_the_package_does_not_import_tensorflow():
         (SEPARATE, ["--checkpoint=a", "--output_dir=b"], "audio files"),
         (EVALUATE, ["--data_dir=a", "--output_dir=b"], "Exactly one of"),
         (EXPORT, ["--formats=onnx"], "--formats must be of tflite_float32"),
+        (EXPORT, ["--formats="], "--formats must be of tflite_float32"),
+        (TRAIN, ["--seed=5000000000"], "`seed` must be less than"),
+        (TRAIN, ["--variant=U7", "--context"], "`context` is no field"),
     ],
 )
 def test_wrong_flags_exit_with_2(command, arguments, text):
@@ -100,6 +105,46 @@ def test_a_folder_without_tracks_is_refused(tmp_path):
             arguments.append(f"--output={tmp_path}/out")
         check_refusal(run(command, *arguments), 1, str(tmp_path), "must hold tracks")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
+    """On a file system of 64 KiB; skipped where it may not be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        result = run(
+            TRAIN, f"--data_dir={stems_dir}", f"--workdir={disk}/work",
+            "--num_levels=3", "--base_filters=4", "--sample_rate_hz=8000",
+            "--output_frames=256", "--steps_per_epoch=1", "--max_epochs=1",
+        )  # fmt: skip
+        check_refusal(result, 1, "No space left on device")
+        assert not list(disk.rglob("*part*"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", TRAIN, f"--data_dir={stems_dir}",
+            f"--workdir={tmp_path}/work", "--num_levels=3", "--base_filters=4",
+            "--sample_rate_hz=8000", "--output_frames=256", "--steps_per_epoch=2",
+        ],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    best = tmp_path / "work" / "best" / "config.json"
+    deadline = time.monotonic() + 60
+    while not best.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.endswith("interrupted\n")
+    assert best.exists()
 
 
 def test_a_checkpoint_without_config_is_refused(tmp_path):
@@ -139,6 +184,12 @@ def test_separating_does_what_it_can_and_names_what_it_cannot(
     for path in written:
         info = soundfile.info(output / path)
         assert (info.frames, info.samplerate, info.channels) == (1234, 11025, 2)
+
+    twin = tmp_path / "twin" / "good.flac"
+    twin.parent.mkdir()
+    shutil.copy(good, twin)
+    result = run(SEPARATE, *flags, "--overwrite", good, twin)
+    check_refusal(result, 1, str(twin), str(good), "different names")
 
     before = (output / "good" / "vocals.wav").stat().st_mtime_ns
     check_refusal(run(SEPARATE, *flags, good), 1, "--overwrite")

@@ -130,6 +130,7 @@ def rewrite(path, *, frames=None, channels=2, rate_hz=8000):
     [
         (lambda path: path.unlink(), "train/two .* lacks vocals"),
         (lambda path: path.write_bytes(b"no wav"), r"vocals\.wav: must be a wav file"),
+        (lambda path: rewrite(path, frames=0), "to its last frame"),
         (lambda path: rewrite(path, frames=2499), "must be of one length"),
         (lambda path: rewrite(path, frames=2500, rate_hz=44100), "sample rate, 8000"),
         (lambda path: rewrite(path, frames=2500, channels=1), "2 channels, but has 1"),

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from waveunet_tf import layers
+from waveunet_tf import layers, spectrogram
 from waveunet_tf.errors import InputError
 
 SIGNAL = np.array([[[1.0, 10.0], [3.0, 20.0], [-1.0, 60.0]]], np.float32)
@@ -106,3 +106,117 @@ def test_layers_tell_their_output_shape_and_survive_their_config(layer, shapes):
     copy.set_weights(layer.get_weights())
     copied = copy(arguments[0] if single else arguments)
     np.testing.assert_array_equal(values(copied), values(outputs))
+
+
+CUSTOM = [
+    (layers.Decimate, {}, 1),
+    (layers.LinearInterpolation, {"context": True}, 1),
+    (layers.LinearInterpolation, {"context": False}, 1),
+    (layers.LearnedInterpolation, {"context": True}, 1),
+    (layers.LearnedInterpolation, {"context": False}, 1),
+    (layers.CropAndConcat, {}, 2),
+    (layers.AudioClip, {}, 1),
+    (layers.DifferenceOutput, {}, 2),
+]
+SPECTRAL = [
+    (spectrogram.STFT, {"fft_frames": 8, "hop_frames": 4}, [(None, 1)]),
+    (spectrogram.Magnitude, {}, [(None, 5), (None, 5)]),
+    (spectrogram.NetworkInput, {}, [(None, 5)]),
+    (spectrogram.NyquistMask, {}, [(None, 4, 1)]),
+    (
+        spectrogram.MaskedAudio,
+        {"fft_frames": 8, "hop_frames": 4, "phase_iterations": 2},
+        [(None, 5)] * 3,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shapes"),
+    [(kind, arguments, [(None, 3)] * count) for kind, arguments, count in CUSTOM]
+    + SPECTRAL,
+)
+def test_layers_are_saved_and_loaded_with_any_batch_and_length(
+    kind, arguments, shapes, tmp_path
+):
+    inputs = [keras.Input(shape) for shape in shapes]
+    layer = kind(**arguments)
+    outputs = layer(inputs[0] if len(inputs) == 1 else inputs)
+    network = keras.Model(inputs, outputs)
+    network.save(tmp_path / "layer.keras")
+    loaded = keras.saving.load_model(tmp_path / "layer.keras")
+    assert loaded.layers[-1].get_config() == layer.get_config()
+    generator = np.random.default_rng(0)
+    for batch, frames in ((1, 16), (3, 24)):
+        arrays = [
+            generator.normal(0, 1, (batch, frames, *shape[1:])).astype("f")
+            for shape in shapes
+        ]
+        expected, actual = network(arrays), loaded(arrays)
+        shape = layer.compute_output_shape(
+            arrays[0].shape if len(arrays) == 1 else [array.shape for array in arrays]
+        )
+        if kind is spectrogram.STFT:
+            (expected, _), (actual, _), (shape, _) = expected, actual, shape
+        np.testing.assert_array_equal(values(actual), values(expected))
+        assert tuple(expected.shape) == shape
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [("float16", 2e-3), ("bfloat16", 2e-2)]
+)
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize(("kind", "arguments", "count"), CUSTOM)
+def test_layers_run_in_half_precision(kind, arguments, count, dtype, tolerance, mixed):
+    signal = np.random.default_rng(0).uniform(-1, 1, (2, 9, 3)).astype("f")
+    arrays = [signal, signal[:, :5]][:count]
+    inputs = arrays[0] if count == 1 else arrays
+    full = kind(**arguments)
+    half = kind(dtype=f"mixed_{dtype}" if mixed else dtype, **arguments)
+    expected = values(full(inputs))
+    half(inputs)
+    half.set_weights(full.get_weights())
+    outputs = half(inputs)
+    assert keras.backend.standardize_dtype(outputs.dtype) == dtype
+    np.testing.assert_allclose(
+        values(keras.ops.cast(outputs, "float32")), expected, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_learned_interpolations_gradient_is_that_of_its_formula(context):
+    """Central differences in float64, for the weight and for the input."""
+    import tensorflow as tf
+
+    layer = layers.LearnedInterpolation(context=context, dtype="float64")
+    generator = np.random.default_rng(0)
+    signal = generator.normal(0, 1, (2, 5, 3))
+    layer.build(signal.shape)
+    weight = generator.normal(0, 1, 3)
+    target = generator.normal(0, 1, (2, 10 - context, 3))
+
+    def loss(weight, signal):
+        layer.interpolation.assign(weight)
+        return tf.reduce_sum(layer(signal) * target)
+
+    layer.interpolation.assign(weight)
+    inputs = tf.constant(signal)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        product = tf.reduce_sum(layer(inputs) * target)
+    by_weight, by_signal = tape.gradient(product, [layer.interpolation.value, inputs])
+    step = 1e-6
+    for index in np.ndindex(3):
+        offset = np.zeros(3)
+        offset[index] = step
+        slope = (
+            (loss(weight + offset, signal) - loss(weight - offset, signal)) / 2 / step
+        )
+        assert float(by_weight[index]) == pytest.approx(float(slope), abs=1e-7)
+    for index in np.ndindex(signal.shape):
+        offset = np.zeros(signal.shape)
+        offset[index] = step
+        slope = (
+            (loss(weight, signal + offset) - loss(weight, signal - offset)) / 2 / step
+        )
+        assert float(by_signal[index]) == pytest.approx(float(slope), abs=1e-7)

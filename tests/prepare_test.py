@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -70,8 +71,51 @@ def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path
     assert [path.name for path in (tmp_path / "out" / "train").iterdir()] == ["song"]
 
 
+def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
+    settings = {"sample_rate_hz": 22050, "sources": SOURCES}
+    shutil.copytree(source_dir / "train" / "song", source_dir / "train" / "z")
+    both = find_tracks(source_dir)
+    prepare(both[:1], tmp_path / "out", **settings)
+    done = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    before = done.stat().st_mtime_ns
+    assert prepare(both, tmp_path / "out", **settings) == []
+    assert done.stat().st_mtime_ns == before
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert list(manifest["tracks"]) == ["train/song", "train/z"]
+    with pytest.raises(InputError, match="must be of an earlier run with"):
+        prepare(both, tmp_path / "out", **{**settings, "sample_rate_hz": 8000})
+
+
+def test_what_is_clipped_is_counted(source_dir, tmp_path):
+    loud = np.full((44100, 2), 0.9)
+    for name in ("drums", "bass"):
+        path = source_dir / "train" / "song" / f"{name}.flac"
+        soundfile.write(path, loud, 44100)
+    prepare(
+        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=44100, sources=SOURCES
+    )
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    entry = manifest["tracks"]["train/song"]
+    assert entry["clipped_samples"] >= 2 * 44100
+    folder = tmp_path / "out" / "train" / "song"
+    written = {path.stem: soundfile.read(path)[0] for path in folder.iterdir()}
+    rest = written["mixture"] - written["accompaniment"] - written["vocals"]
+    level = 10 * np.log10(np.sum(rest**2) / np.sum(written["mixture"] ** 2))
+    assert entry["residual_db"] == pytest.approx(level, abs=0.01)
+
+
+def test_silence_stays_silent(source_dir, tmp_path):
+    path = source_dir / "train" / "song" / "vocals.flac"
+    soundfile.write(path, np.zeros((44100, 2)), 44100)
+    prepare(
+        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=22050, sources=SOURCES
+    )
+    written, _ = soundfile.read(tmp_path / "out" / "train" / "song" / "vocals.wav")
+    assert not written.any()
+
+
 def test_a_folder_that_holds_something_is_left_alone(source_dir, tmp_path):
-    with pytest.raises(InputError, match="must be a new or empty folder"):
+    with pytest.raises(InputError, match="must be new, empty, or of an earlier run"):
         prepare(
             find_tracks(source_dir), source_dir, sample_rate_hz=22050, sources=SOURCES
         )

@@ -86,7 +86,10 @@ def test_another_rate_is_separated_at_the_networks_rate(tiny_checkpoint):
         (np.zeros((9, 3)), 8000, "Received: 3 channels"),
         (np.full((9, 2), np.nan), 8000, "finite"),
         (np.full((9, 2), np.inf), 8000, "finite"),
-        (np.zeros((9, 2)), 0, "must be positive. Received: 0"),
+        (np.zeros((9, 0)), 8000, "Received: shape (9, 0)"),
+        (np.zeros((9, 2), np.int16), 8000, "must be of floats, full scale ±1"),
+        (np.zeros((9, 2)), 0, "positive whole number. Received: 0"),
+        (np.zeros((9, 2)), 8000.5, "positive whole number. Received: 8000.5"),
     ],
 )
 def test_what_is_no_song_is_refused(tiny_checkpoint, song, rate_hz, message):

@@ -48,6 +48,14 @@ def test_parity_sees_other_weights(tiny_checkpoint, tiny_config, tmp_path):
     assert parity.window_difference(tmp_path / "other", tmp_path / "x.tflite") > 1e-3
 
 
+def test_a_truncated_tflite_is_refused(tiny_checkpoint, tmp_path):
+    content = tflite.convert_float32(tiny_checkpoint)
+    for size in (9, 100, len(content) // 2):
+        (tmp_path / "x.tflite").write_bytes(content[:size])
+        with pytest.raises(InputError, match=r"x\.tflite: must"):
+            tflite.TFLiteWindow(tmp_path / "x.tflite")
+
+
 @pytest.mark.parametrize("content", [b"", b"no model", b"\0\0\0\0TFL4" + bytes(99)])
 def test_a_file_that_is_no_tflite_is_refused(tmp_path, content):
     (tmp_path / "x.tflite").write_bytes(content)

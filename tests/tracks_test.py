@@ -42,6 +42,14 @@ def test_accompaniment_is_the_sum_of_all_but_the_vocals(tmp_path):
     np.testing.assert_allclose(stems["mixture"], 0.875, atol=1e-4)
 
 
+def test_an_accompaniment_beside_its_parts_is_not_counted_twice(tmp_path):
+    stems = {"vocals": 0.125, "drums": 0.25, "bass": 0.125, "accompaniment": 0.375}
+    for name, value in stems.items():
+        write_stem(tmp_path / "train" / "song" / f"{name}.wav", value=value)
+    (track,) = find_tracks(tmp_path)
+    np.testing.assert_allclose(track.read(("vocals",))[0]["mixture"], 0.5, atol=1e-4)
+
+
 def test_a_mixture_file_is_the_mixture(tmp_path):
     write_stem(tmp_path / "train" / "song" / "vocals.wav", value=0.5)
     write_stem(tmp_path / "train" / "song" / "mixture.wav", value=0.75)

@@ -5,9 +5,10 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 from waveunet_tf import checkpoint, excerpts, losses, model, train
-from waveunet_tf.configs import TrainingConfig
+from waveunet_tf.configs import SpectrogramUNetConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
 QUICK = TrainingConfig(
@@ -123,6 +124,56 @@ def test_a_loss_that_is_no_number_ends_the_training(stems_dir, tiny_config, tmp_
     training = dataclasses.replace(QUICK, learning_rate=1e30)
     with pytest.raises(InputError, match="must stay a finite number"):
         run(config, training, stems_dir, tmp_path / "work")
+
+
+def test_a_validation_track_that_is_no_number_ends_the_training(
+    stems_dir, tiny_config, tmp_path
+):
+    path = stems_dir / "valid" / "three" / "vocals.wav"
+    soundfile.write(path, np.full((1000, 2), np.nan), 8000, subtype="FLOAT")
+    with pytest.raises(InputError, match="validation loss must stay a finite number"):
+        run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+
+
+def test_a_spectrogram_network_trains_on_audio_or_magnitudes(stems_dir, tmp_path):
+    config = SpectrogramUNetConfig(
+        num_levels=3,
+        base_filters=4,
+        sample_rate_hz=8000,
+        fft_frames=64,
+        hop_frames=48,
+        output_frames=784,
+    )
+    for loss in ("mse", "magnitude_l1"):
+        training = dataclasses.replace(QUICK, loss=loss, steps_per_epoch=20)
+        run(config, training, stems_dir, tmp_path / loss)
+        first, second = history(tmp_path / loss)
+        assert second["loss"] < first["loss"]
+        assert np.isfinite(second["validation_loss"])
+
+
+def test_magnitudes_need_a_spectrogram_network(stems_dir, tiny_config, tmp_path):
+    training = dataclasses.replace(QUICK, loss="magnitude_l1")
+    with pytest.raises(InputError, match="`loss` must be mse for"):
+        run(tiny_config, training, stems_dir, tmp_path / "work")
+
+
+def test_training_starts_from_a_checkpoint(stems_dir, tiny_config, tmp_path):
+    run(tiny_config, QUICK, stems_dir, tmp_path / "a")
+    start = tmp_path / "a" / "best"
+    still = dataclasses.replace(
+        QUICK, learning_rate=1e-30, steps_per_epoch=1, max_epochs=1
+    )
+    arguments = {"data_dir": stems_dir, "init_from": start}
+    train.train(tiny_config, still, workdir=tmp_path / "b", **arguments)
+    for old, new in zip(
+        checkpoint.load_network(start).get_weights(),
+        checkpoint.load_network(tmp_path / "b" / "best").get_weights(),
+    ):
+        np.testing.assert_allclose(new, old, rtol=1e-6)
+    other = dataclasses.replace(tiny_config, upsampling="learned")
+    with pytest.raises(InputError, match="upsampling=linear instead of learned"):
+        train.train(other, still, workdir=tmp_path / "c", **arguments)
 
 
 def test_the_loss_is_the_mean_over_sources_and_frames():

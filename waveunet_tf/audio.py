@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import zlib
 
 import numpy as np
 import soundfile
@@ -37,78 +38,119 @@ def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
         OSError: there is no such file, or it cannot be read.
     """
     path = pathlib.Path(path)
-    with path.open("rb") as file:  # a clear OSError, before the decoders' own
+    with path.open("rb") as file:  # not the name, in which FFmpeg may see a protocol
         if not file.read(1):
             raise InputError(f"{path}: must be an audio file, but is empty")
-    try:
-        # libsndfile guesses the length of an mp3 without a Xing header from its first
-        # frame's bit rate, and stops there; FFmpeg decodes to the end.
-        ours = not stream and soundfile.info(path).format != "MP3"
-    except soundfile.LibsndfileError:
-        ours = False
-    reader = _read_with_libsndfile if ours else _read_with_ffmpeg
-    audio, sample_rate_hz = reader(path, stream)
+        file.seek(0)
+        try:
+            # libsndfile guesses the length of an mp3 without a Xing header from its
+            # first frame's bit rate, and stops there; FFmpeg decodes to the end.
+            known = not stream and soundfile.info(file).format != "MP3"
+        except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+            known = False
+        file.seek(0)
+        if known:
+            audio, sample_rate_hz = _read_with_libsndfile(path, file)
+        else:
+            audio, sample_rate_hz = _read_with_ffmpeg(path, file, stream)
     if not len(audio):
         raise InputError(f"{path}: must hold audio, but has zero frames")
     return audio, sample_rate_hz
 
 
-def _read_with_libsndfile(path: pathlib.Path, _: int) -> tuple[np.ndarray, int]:
-    with soundfile.SoundFile(path) as file:
+def _read_with_libsndfile(path: pathlib.Path, opened) -> tuple[np.ndarray, int]:
+    with soundfile.SoundFile(opened) as file:
         try:
             audio = file.read(dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise InputError(f"{path}: cannot be decoded: {error}") from error
-        # libsndfile reads a truncated file to its end without an error, but its log
-        # tells what the header had promised (2 GiB and more: a writer's placeholder).
-        log = file.extra_info
-        promised = re.search(r"data\s*: (\d+) \(should be (\d+)\)", log)
-        cut = promised and int(promised[2]) < int(promised[1]) < 2**31
-        if cut or len(audio) < file.frames or "lacks an end-of-stream bit" in log:
+        cut = _promises_more(file.extra_info) or len(audio) < file.frames
+        if cut or "lacks an end-of-stream bit" in file.extra_info:
             raise InputError(_truncated(path, len(audio), file.samplerate))
         return audio, file.samplerate
 
 
-def _read_with_ffmpeg(path: pathlib.Path, stream: int) -> tuple[np.ndarray, int]:
+def _promises_more(log: str) -> bool:
+    """Whether libsndfile's log tells of a header that promised more than there is.
+
+    libsndfile reads a truncated file to its end without an error. Sizes of 2 GiB and
+    more are the placeholders of a writer into a pipe; of few bytes, sloppiness.
+    """
+    sizes = re.findall(
+        r"^ *(?:data|data size|ssnd|riff|riff size) *: (\d+) \(should be (\d+)\)",
+        log,
+        re.IGNORECASE | re.MULTILINE,
+    )
+    return any(int(came) + 16 < int(told) < 2**31 for told, came in sizes)
+
+
+def _read_with_ffmpeg(path: pathlib.Path, file, stream: int) -> tuple[np.ndarray, int]:
     import av
 
     try:
-        with av.open(str(path)) as container:
-            if stream >= len(container.streams.audio):
+        # No protocols: a playlist must not open other files.
+        with av.open(file, options={"protocol_whitelist": "none"}) as container:
+            count = len(container.streams.audio)
+            if not count:
+                raise InputError(f"{path}: must be an audio file, but has no audio")
+            if stream >= count:
                 raise InputError(
-                    f"{path}: must have audio stream {stream}, but has "
-                    f"{len(container.streams.audio)} audio streams"
+                    f"{path}: must have audio stream {stream}, but has {count} of them"
                 )
             source = container.streams.audio[stream]
-            to_planar_float = av.AudioResampler(format="fltp")
-            blocks = [
-                block.to_ndarray().T
-                for frame in container.decode(source)
-                for block in to_planar_float.resample(frame)
-            ]
-            promised = 0.0
-            if source.duration and _tells_its_length(path, container.format.name):
-                promised = float(source.duration * source.time_base) * source.rate
-            sample_rate_hz = source.rate
+            audio, sample_rate_hz = _decode(path, container, source)
+            promised = _promised_seconds(path, container, source) * sample_rate_hz
     except av.FFmpegError as error:
         raise InputError(
             f"{path}: must be an audio file, but cannot be decoded: {error.strerror}"
         ) from error
-    audio = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
     if len(audio) < promised - _CODEC_PADDING_FRAMES:
         raise InputError(_truncated(path, len(audio), sample_rate_hz))
-    return np.ascontiguousarray(audio), sample_rate_hz
+    return audio, sample_rate_hz
 
 
-def _tells_its_length(path: pathlib.Path, container_format: str) -> bool:
-    """Whether FFmpeg's duration is from a header, and not a guess from the bit rate."""
-    if container_format != "mp3":
-        return "mp4" in container_format
+def _decode(path: pathlib.Path, container, source) -> tuple[np.ndarray, int]:
+    """Decodes a stream, whose format must be that of its first frame throughout."""
+    import av
+
+    to_planar_float = av.AudioResampler(format="fltp")
+    blocks, first, frames = [], None, 0
+    for frame in container.decode(source):
+        came = (frame.sample_rate, frame.layout.nb_channels)
+        first = first or came
+        if came != first:
+            raise InputError(
+                f"{path}: must be of one rate and channel count, but changes at "
+                f"{frames / first[0]:.2f} s from {first[0]} Hz, {first[1]} channels to "
+                f"{came[0]} Hz, {came[1]} channels"
+            )
+        frames += frame.samples
+        blocks += [block.to_ndarray().T for block in to_planar_float.resample(frame)]
+    if not blocks:
+        return np.zeros((0, 1), np.float32), source.rate
+    return np.ascontiguousarray(np.concatenate(blocks)), first[0]
+
+
+def _promised_seconds(path: pathlib.Path, container, source) -> float:
+    """The length that a header tells; 0 where FFmpeg guesses it from the bit rate."""
+    name = container.format.name
+    if "matroska" in name:
+        only_audio = len(container.streams) == len(container.streams.audio)
+        return (container.duration or 0) / 1e6 if only_audio else 0.0
+    if "mp4" not in name and not (name == "mp3" and _has_xing(path)):
+        return 0.0
+    return float((source.duration or 0) * source.time_base)
+
+
+def _has_xing(path: pathlib.Path) -> bool:
+    """Whether an mp3's first frame is a Xing or Info header, which tells its length."""
     with path.open("rb") as file:
         head = file.read(10)
         if head[:3] == b"ID3":  # its size is in 4 bytes of 7 bits
             tag_bytes = sum(byte << 7 * place for place, byte in enumerate(head[:5:-1]))
             file.seek(10 + tag_bytes)
+        else:
+            file.seek(0)
         first_frame = file.read(64)
     return b"Xing" in first_frame or b"Info" in first_frame
 
@@ -152,14 +194,16 @@ def write_wav(
 def _to_integers(audio: np.ndarray, bit_depth: int) -> np.ndarray:
     """Rounds to integers in the upper bits of an int32; libsndfile itself rounds down.
 
-    16 bits get triangular dither of two steps, the same for the same shape.
+    16 bits get triangular dither of two steps, the same for the same audio, but not
+    where there is silence, which must stay silent for the scores to leave it out.
     """
-    scaled = audio * np.float32(2 ** (bit_depth - 1))
-    if bit_depth == 16:
-        generator = np.random.default_rng(0)
-        scaled += generator.random(audio.shape, np.float32)
-        scaled -= generator.random(audio.shape, np.float32)
     limit = 2 ** (bit_depth - 1)
+    scaled = audio * np.float32(limit)
+    if bit_depth == 16:
+        generator = np.random.default_rng(zlib.crc32(np.ascontiguousarray(audio)))
+        dither = generator.random(audio.shape, np.float32)
+        dither -= generator.random(audio.shape, np.float32)
+        scaled += np.where(np.abs(scaled) > 0.01, dither, 0)
     integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
     return integers << (32 - bit_depth)
 
@@ -212,8 +256,15 @@ def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
 
 
 def stem_name(path: str | os.PathLike) -> str:
-    """A song's name: its file's name without `.stem.mp4` or another suffix."""
-    name = pathlib.Path(path).name
-    if name.lower().endswith(".stem.mp4"):
-        return name[: -len(".stem.mp4")]
-    return pathlib.Path(name).stem
+    """A song's name: its file's name without `.stem.mp4` or another suffix.
+
+    Raises:
+        InputError: nothing is left that could name a folder.
+    """
+    whole = pathlib.Path(path).name
+    name = pathlib.Path(whole).stem
+    if whole.lower().endswith(".stem.mp4"):
+        name = whole[: -len(".stem.mp4")]
+    if name in ("", ".", ".."):
+        raise InputError(f"{path}: must have a name before its suffix")
+    return name

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Callable
 
 import h5py
 import keras
@@ -41,6 +42,9 @@ def save_checkpoint(
         OSError: the folder cannot be written.
     """
     directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    # The weights, Adam's two moments, and HDF5's own.
+    files.require_space(directory, 3 * 4 * network.count_params() + 2**18)
     with files.atomic_file(directory / _WEIGHTS) as part:
         network.save_weights(part)
     if optimizer:
@@ -128,20 +132,7 @@ def load_network(
     path = pathlib.Path(directory) / _WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: must be the checkpoint's weights, but is missing")
-    try:
-        saved = _saved_shapes(path)
-        expected = sorted(tuple(weight.shape) for weight in network.weights)
-        if saved != expected:
-            raise InputError(
-                f"{path}: must have the config's weights, {len(expected)} arrays, the "
-                f"first of shape {expected[0]}. Received: {len(saved)} arrays, "
-                + _first_difference(saved, expected)
-            )
-        network.load_weights(path)
-    except (OSError, KeyError) as error:
-        raise InputError(
-            f"{path}: must be Keras weights, but is broken: {error}"
-        ) from error
+    _load_checked(path, network.weights, lambda: network.load_weights(path))
     return network
 
 
@@ -173,32 +164,39 @@ def load_optimizer(
         return False
     optimizer.build(network.trainable_variables)
     learning_rate = float(optimizer.learning_rate)
-    expected = sorted(tuple(value.shape) for value in optimizer.variables)
-    try:
-        if _saved_shapes(path) != expected:
-            raise InputError(f"{path}: must hold Adam's state of the same network")
+
+    def load() -> None:
         with h5py.File(path) as file:
             optimizer.load_own_variables(file)
-    except OSError as error:
-        raise InputError(
-            f"{path}: must be Adam's state, but is broken: {error}"
-        ) from error
+
+    _load_checked(path, optimizer.variables, load)
     optimizer.learning_rate = learning_rate
     return True
 
 
-def _saved_shapes(path: pathlib.Path) -> list[tuple[int, ...]]:
-    """Shapes of all arrays: `load_weights` itself passes over those it does not use."""
-    shapes = []
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda _, item: (
-                shapes.append(item.shape) if isinstance(item, h5py.Dataset) else None
+def _load_checked(path: pathlib.Path, variables: list, load: Callable[[], None]):
+    """Loads arrays if the file holds those of the variables, and no others.
+
+    Keras' own loading passes over arrays that it does not use.
+    """
+    expected = sorted(tuple(variable.shape) for variable in variables)
+    saved = []
+    try:
+        with h5py.File(path) as file:
+            file.visititems(
+                lambda _, item: (
+                    saved.append(item.shape) if isinstance(item, h5py.Dataset) else None
+                )
             )
+        if matches := sorted(saved) == expected:
+            load()
+    except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: must be whole, but is broken: {reason}") from error
+    if not matches:
+        other = [shape for shape in saved if shape not in expected]
+        raise InputError(
+            f"{path}: must hold the config's {len(expected)} arrays. Received: "
+            f"{len(saved)} arrays"
+            + (f", one of them of shape {other[0]}" if other else "")
         )
-    return sorted(shapes)
-
-
-def _first_difference(saved: list, expected: list) -> str:
-    extra = [shape for shape in saved if shape not in expected]
-    return f"one of shape {extra[0]}" if extra else "of the same shapes"

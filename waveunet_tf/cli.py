@@ -8,10 +8,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import tqdm
 from absl import app, flags, logging
 
-from waveunet_tf.configs import ARCHITECTURES, VARIANTS, NetworkConfig
+from waveunet_tf.configs import (
+    ARCHITECTURES,
+    VARIANTS,
+    NetworkConfig,
+    SpectrogramUNetConfig,
+)
 from waveunet_tf.errors import InputError
+
+_REFINEMENT = ("phase_iterations", "phase_start")
 
 
 class UsageError(Exception):
@@ -30,6 +38,7 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
     # TensorFlow's notes on what this machine could do better are no news to a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.INFO)
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
 
     def guarded(argv: list[str]) -> int:
         try:
@@ -41,18 +50,26 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
         except UsageError as error:
             print(f"error: {error} (see --help)", file=sys.stderr)
             return 2
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+        except BrokenPipeError:  # who reads our output has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+        except (InputError, OSError) as error:
+            print_error(error)
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
 
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def print_error(error: InputError | OSError) -> None:
+    """Prints bad input as one line on stderr, beside a progress bar if there is one."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: " if error.filename else ""
+        text += error.strerror
+    tqdm.tqdm.write(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -78,20 +95,23 @@ def define_config_flags(*config_classes: type, default: str | None = None) -> No
     for config_class in config_classes:
         for field in dataclasses.fields(config_class):
             fields.setdefault(field.name, field)
-    for name, field in fields.items():
-        note = default or ("none" if field.default is None else field.default)
-        text = f"{field.metadata['help']} Default: {note}."
-        choices = field.metadata["choices"]
-        if isinstance(field.default, bool):
-            flags.DEFINE_boolean(name, None, text)
-        elif isinstance(field.default, tuple):
-            flags.DEFINE_list(name, None, text)
-        elif isinstance(field.default, str):
-            flags.DEFINE_enum(name, None, choices, text)
-        elif isinstance(field.default, float):
-            flags.DEFINE_float(name, None, text)
-        else:
-            flags.DEFINE_integer(name, None, text)
+    for field in fields.values():
+        _define_flag(field, default)
+
+
+def _define_flag(field: dataclasses.Field, default: str | None) -> None:
+    note = default or ("none" if field.default is None else field.default)
+    text = f"{field.metadata['help']} Default: {note}."
+    if isinstance(field.default, bool):
+        flags.DEFINE_boolean(field.name, None, text)
+    elif isinstance(field.default, tuple):
+        flags.DEFINE_list(field.name, None, text)
+    elif isinstance(field.default, str):
+        flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+    elif isinstance(field.default, float):
+        flags.DEFINE_float(field.name, None, text)
+    else:
+        flags.DEFINE_integer(field.name, None, text)
 
 
 def flag_overrides(*config_classes: type) -> dict[str, Any]:
@@ -132,6 +152,23 @@ def define_network_flags(default_variant: str | None = "M4") -> None:
         "The paper's model to start from.",
     )
     define_config_flags(*ARCHITECTURES.values(), default="the variant's")
+
+
+def define_refinement_flags() -> None:
+    """Defines the flags of fields that may differ from a checkpoint's config."""
+    for name in _REFINEMENT:
+        field = next(
+            field
+            for field in dataclasses.fields(SpectrogramUNetConfig)
+            if field.name == name
+        )
+        _define_flag(field, "the checkpoint's")
+
+
+def refinement_from_flags() -> dict[str, Any]:
+    """The overrides for `load` that flags were given for."""
+    given = {name: flags.FLAGS[name].value for name in _REFINEMENT}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def network_config_from_flags() -> NetworkConfig:

@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Union
 from waveunet_tf.errors import InputError
 
 
-def _setting(default, help_text: str, *, choices=(), minimum=None, above=None):
+def _setting(
+    default, help_text: str, *, choices=(), minimum=None, above=None, below=None
+):
     return dataclasses.field(
         default=default,
         metadata={
@@ -20,6 +22,7 @@ def _setting(default, help_text: str, *, choices=(), minimum=None, above=None):
             "choices": choices,
             "minimum": minimum,
             "above": above,
+            "below": below,
         },
     )
 
@@ -51,6 +54,8 @@ class _Config:
             rule = f"must be at least {low}"
         elif (low := field.metadata["above"]) is not None and not value > low:
             rule = f"must be greater than {low}"
+        elif (high := field.metadata["below"]) is not None and not value < high:
+            rule = f"must be less than {high}"
         if rule:
             raise InputError(f"`{field.name}` {rule}. Received: {value!r}")
 
@@ -82,11 +87,6 @@ class _NetworkConfig(_Config):
 
     def __post_init__(self):
         super().__post_init__()
-        if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
-            raise InputError(
-                "`sources` must be at least two different names. "
-                f"Received: {', '.join(map(str, self.sources))}"
-            )
         for name in self.sources:
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise InputError(
@@ -95,6 +95,11 @@ class _NetworkConfig(_Config):
                 )
             if name == "mixture":
                 raise InputError("`sources` cannot contain the mixture itself")
+        if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
+            raise InputError(
+                "`sources` must be at least two different names. "
+                f"Received: {', '.join(self.sources)}"
+            )
 
 
 def _sources(*names: str):
@@ -282,7 +287,10 @@ class TrainingConfig(_Config):
         choices=("mse", "magnitude_l1"),
     )
     seed: int = _setting(
-        1337, "Seed of the first weights and of the excerpts.", minimum=0
+        1337,
+        "Seed of the first weights and of the excerpts, below 2^32.",
+        minimum=0,
+        below=2**32,
     )
 
     def __post_init__(self):

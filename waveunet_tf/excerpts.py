@@ -87,9 +87,13 @@ def _common_frames(paths: tuple[pathlib.Path, ...], config: NetworkConfig) -> in
     lengths = {}
     for path in paths:
         try:
-            info = soundfile.info(path)
+            with soundfile.SoundFile(path) as info:
+                info.seek(max(info.frames - 1, 0))
+                whole = len(info.read(1)) == 1
         except soundfile.LibsndfileError as error:
             raise InputError(f"{path}: must be a wav file: {error}") from error
+        if not whole:
+            raise InputError(f"{path}: must hold audio, to its last frame")
         if info.samplerate != config.sample_rate_hz:
             raise InputError(
                 f"{path}: must have the network's sample rate, {config.sample_rate_hz} "
@@ -121,8 +125,8 @@ def random_excerpts(
 ) -> tf.data.Dataset:
     """Endless batches of random excerpts (paper, section 4.2).
 
-    Tracks are drawn by their length, starts uniformly over a track that has the
-    network's context on both sides. Each source is multiplied by a gain from
+    Tracks are drawn evenly, as in the original, starts uniformly over a track that has
+    the network's context on both sides. Each source is multiplied by a gain from
     [min_gain, 1]; the mixture is their sum.
 
     Args:
@@ -140,7 +144,7 @@ def random_excerpts(
         sources, `(batch, output frames, channels)` each, from the mixture's centre.
 
     Raises:
-        InputError: an excerpt is longer than every track and its context.
+        InputError: the output of an excerpt is longer than every track.
     """
     window = shapes.window_frames(config)
     context = window.context_frames
@@ -151,7 +155,6 @@ def random_excerpts(
             f"Received: {window.output_frames} (from a wish of {config.output_frames})"
         )
     lengths = np.array([track.frames for track in tracks], np.float64)
-    ends = tf.constant(np.cumsum(lengths) / lengths.sum())
     starts = tf.constant(np.maximum(lengths + 2 * context - window.input_frames, 0))
     count = len(config.sources)
 
@@ -165,8 +168,7 @@ def random_excerpts(
             tf.stack([tf.constant(seed, tf.int64), number]),
             dtype=tf.float64,
         )
-        track = tf.searchsorted(ends, draws[:1], side="right")[0]
-        track = tf.minimum(track, len(tracks) - 1)
+        track = tf.cast(draws[0] * len(tracks), tf.int32)
         start = tf.cast(draws[1] * (starts[track] + 1), tf.int64) - context
         sources = tf.numpy_function(read, [track, start], tf.float32)
         sources.set_shape((count, window.input_frames, config.channels))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 @contextlib.contextmanager
@@ -15,14 +16,24 @@ def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     The temporary name keeps the suffix, from which writers take the format.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(path)
-    try:
+    with atomic_files([path]) as (part,):
         yield part
-        os.replace(part, path)
+
+
+@contextlib.contextmanager
+def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Path]]:
+    """Gives temporary names for several files, which appear together or not at all."""
+    paths = [pathlib.Path(path) for path in paths]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    parts = [_part(path) for path in paths]
+    try:
+        yield parts
+        for part, path in zip(parts, paths):
+            os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        for part in parts:
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -41,6 +52,16 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:
+    """For writers, such as HDF5, that crash where the disk is full.
+
+    Raises:
+        OSError: the folder's disk has less space.
+    """
+    if shutil.disk_usage(folder).free < needed_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _part(path: pathlib.Path) -> pathlib.Path:

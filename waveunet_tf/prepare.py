@@ -14,6 +14,7 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import Track
 
 MANIFEST_VERSION = 1
+_MANIFEST = "manifest.json"
 
 
 def prepare(
@@ -25,12 +26,13 @@ def prepare(
 ) -> list[str]:
     """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav`, 16 bit.
 
-    A `manifest.json` beside them tells of each track its origin, its frames, and how
-    far the sum of its sources is from its mixture.
+    A `manifest.json` beside them tells of each track its origin, its frames, how many
+    samples were clipped, and how far the sum of its sources is from its mixture. A
+    track of the manifest is not prepared again, so that a stopped run goes on.
 
     Args:
         tracks: the tracks.
-        output: a folder that does not exist or is empty.
+        output: a folder that is new, empty, or of an earlier run of the same settings.
         sample_rate_hz: the model's sample rate in Hz.
         sources: names of the sources to write.
 
@@ -38,47 +40,80 @@ def prepare(
         One line for each track that could not be prepared; the others are done.
 
     Raises:
-        InputError: the output folder holds something.
+        InputError: the output folder holds something else.
+        OSError: the output folder cannot be written.
     """
     output = pathlib.Path(output)
-    if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output}: must be a new or empty folder, but holds files")
-    entries, failures = {}, []
-    for track in tqdm.tqdm(tracks, desc="prepare", unit="track", disable=None):
-        try:
-            entry = _prepare_track(track, output, sample_rate_hz, sources)
-        except (InputError, FileNotFoundError) as error:
-            failures.append(f"{track.subset}/{track.name}: {error}")
-        else:
-            entries[f"{track.subset}/{track.name}"] = entry
-    manifest = {
+    settings = {
         "format_version": MANIFEST_VERSION,
         "sample_rate_hz": sample_rate_hz,
         "sources": list(sources),
-        "tracks": entries,
     }
-    with files.atomic_file(output / "manifest.json") as part:
-        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    entries = _entries_of_earlier_run(output, settings)
+    failures = []
+    for track in tqdm.tqdm(tracks, desc="prepare", unit="track", disable=None):
+        label = f"{track.subset}/{track.name}"
+        if label in entries:
+            continue
+        try:
+            stems = _stems(track, sample_rate_hz, sources)
+        except (InputError, OSError) as error:
+            failures.append(f"{label}: {error}")
+            continue
+        clipped = {name: stem.clip(-1, 1) for name, stem in stems.items()}
+        folder = output / track.subset / track.name
+        if not folder.exists():  # it does if a run was stopped before its manifest
+            with files.atomic_folder(folder) as part:
+                for name, stem in clipped.items():
+                    audio.write_wav(part / f"{name}.wav", stem, sample_rate_hz)
+        entries[label] = _entry(track, stems, clipped)
+        with files.atomic_file(output / _MANIFEST) as part:
+            manifest = {**settings, "tracks": entries}
+            part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return failures
 
 
-def _prepare_track(
-    track: Track, output: pathlib.Path, sample_rate_hz: int, sources: tuple[str, ...]
-) -> dict:
+def _entries_of_earlier_run(output: pathlib.Path, settings: dict) -> dict:
+    if not output.exists() or not any(output.iterdir()):
+        return {}
+    path = output / _MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        entries = manifest.pop("tracks")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{output}: must be new, empty, or of an earlier run, but holds files "
+            f"without a {_MANIFEST} that can be read"
+        ) from error
+    if manifest != settings:
+        raise InputError(
+            f"{output}: must be of an earlier run with {settings}, but its {_MANIFEST} "
+            f"has {manifest}"
+        )
+    return entries
+
+
+def _stems(
+    track: Track, sample_rate_hz: int, sources: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     stems, rate_hz = track.read(sources)
-    stems = {
+    return {
         name: audio.resample(stem, rate_hz, sample_rate_hz)
         for name, stem in stems.items()
     }
-    with files.atomic_folder(output / track.subset / track.name) as folder:
-        for name, stem in stems.items():
-            audio.write_wav(folder / f"{name}.wav", stem, sample_rate_hz)
-    mixture = stems.pop("mixture")
+
+
+def _entry(track: Track, stems: dict, clipped: dict) -> dict:
+    mixture = clipped["mixture"]
+    rest = mixture - sum(stem for name, stem in clipped.items() if name != "mixture")
     return {
         "origin": sorted({str(stream.path) for stream in track.sources.values()}),
         "frames": len(mixture),
         "channels": mixture.shape[1],
-        "residual_db": round(_level_db(mixture - sum(stems.values()), mixture), 2),
+        "clipped_samples": sum(
+            int(np.count_nonzero(stems[name] != clipped[name])) for name in stems
+        ),
+        "residual_db": round(_level_db(rest, mixture), 2),
     }
 
 

@@ -7,11 +7,10 @@ Writes OUTPUT/<train|valid|test>/<track>/<source>.wav, mixture.wav and manifest.
 MUSDB18's official 14 validation tracks become the subset valid.
 """
 
-import sys
-
 from absl import flags
 
 from waveunet_tf import cli
+from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import DATASETS, find_tracks
 
 _DATASET = flags.DEFINE_enum(
@@ -25,7 +24,10 @@ _DATASET = flags.DEFINE_enum(
 )
 _SOURCE = flags.DEFINE_string("source", None, "The data set's folder.", required=True)
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "The folder to write, new or empty.", required=True
+    "output",
+    None,
+    "The folder to write: new, empty, or of an earlier run, which then goes on.",
+    required=True,
 )
 _SAMPLE_RATE_HZ = flags.DEFINE_integer(
     "sample_rate_hz", 22050, "Sample rate of the written files, in Hz.", lower_bound=1
@@ -41,6 +43,8 @@ _SOURCES = flags.DEFINE_list(
 def main(_):
     from waveunet_tf.prepare import prepare
 
+    if not all(_SOURCES.value) or not _SOURCES.value:
+        raise cli.UsageError("--sources must be at least one name")
     tracks = find_tracks(_SOURCE.value, dataset=_DATASET.value)
     failures = prepare(
         tracks,
@@ -50,7 +54,7 @@ def main(_):
     )
     print(f"{len(tracks) - len(failures)} of {len(tracks)} tracks in {_OUTPUT.value}")
     for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
+        cli.print_error(InputError(failure))
     return 1 if failures else 0
 
 

@@ -7,12 +7,11 @@ Writes OUTPUT_DIR/<song>/<source>.wav, of the song's length and rate, 16 bit.
 """
 
 import pathlib
-import sys
 
 import tqdm
 from absl import flags
 
-from waveunet_tf import audio, cli
+from waveunet_tf import audio, cli, files
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,11 +23,12 @@ _OUTPUT_DIR = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Replace stems that exist already."
 )
+cli.define_refinement_flags()
+flags.adopt_module_key_flags(cli)
 
 
-def separate_file(separator, path: pathlib.Path) -> None:
-    """Reads one song and writes its stems; each appears whole or not at all."""
-    folder = pathlib.Path(_OUTPUT_DIR.value) / audio.stem_name(path)
+def separate_file(separator, path: pathlib.Path, folder: pathlib.Path) -> None:
+    """Reads one song and writes its stems, which appear together or not at all."""
     targets = {name: folder / f"{name}.wav" for name in separator.config.sources}
     existing = [str(target) for target in targets.values() if target.exists()]
     if existing and not _OVERWRITE.value:
@@ -41,28 +41,48 @@ def separate_file(separator, path: pathlib.Path) -> None:
         stems = separator.separate(song, sample_rate_hz)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    for name, target in targets.items():
-        audio.write_wav(target, stems[name], sample_rate_hz)
-        print(target)
+    with files.atomic_files(targets.values()) as parts:
+        for name, part in zip(targets, parts):
+            audio.write_wav(part, stems[name], sample_rate_hz)
+    print("\n".join(map(str, targets.values())))
+
+
+def song_folders(paths: list[str]) -> dict[pathlib.Path, pathlib.Path]:
+    """Song → the folder for its stems.
+
+    Raises:
+        InputError: two songs are of the same name, or the output is no folder.
+    """
+    output_dir = pathlib.Path(_OUTPUT_DIR.value)
+    if output_dir.exists() and not output_dir.is_dir():
+        raise InputError(f"{output_dir}: must be a folder, but is a file")
+    folders = {}
+    for path in map(pathlib.Path, paths):
+        folder = output_dir / audio.stem_name(path)
+        if folder in folders.values():
+            other = next(song for song, taken in folders.items() if taken == folder)
+            raise InputError(
+                f"{path}: songs of one call must have different names, but {other} "
+                f"goes to {folder} too"
+            )
+        folders[path] = folder
+    return folders
 
 
 def main(paths):
+    folders = song_folders(paths)
+
     from waveunet_tf.separate import load
 
-    separator = load(_CHECKPOINT.value)
-    failures = []
-    for path in tqdm.tqdm(paths, unit="song", disable=None):
+    separator = load(_CHECKPOINT.value, **cli.refinement_from_flags())
+    failed = 0
+    for path in tqdm.tqdm(folders, unit="song", disable=None):
         try:
-            separate_file(separator, pathlib.Path(path))
-        except (InputError, FileNotFoundError, PermissionError) as error:
-            failures.append(
-                f"{error.filename}: {error.strerror}"
-                if isinstance(error, OSError)
-                else str(error)
-            )
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+            separate_file(separator, path, folders[path])
+        except (InputError, OSError) as error:
+            failed += 1
+            cli.print_error(error)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

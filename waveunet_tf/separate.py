@@ -43,20 +43,27 @@ class Separator:
             InputError: the song has another rank, no frames, more than two channels, or
                 samples that are no finite numbers; the rate is not positive.
         """
-        song = np.asarray(song, np.float32)
-        if song.ndim != 2 or not len(song):
+        song = np.asarray(song)
+        if song.ndim != 2 or not song.size:
             raise InputError(
                 "`song` must be an array (frames, channels) with frames. "
                 f"Received: shape {song.shape}"
             )
+        if not np.issubdtype(song.dtype, np.floating):
+            raise InputError(
+                f"`song` must be of floats, full scale ±1. Received: {song.dtype}"
+            )
+        song = song.astype(np.float32, copy=False)
         if not np.isfinite(song).all():
             raise InputError(
                 "`song` must hold finite samples. Received: NaN or infinity"
             )
-        if sample_rate_hz <= 0:
+        if sample_rate_hz <= 0 or int(sample_rate_hz) != sample_rate_hz:
             raise InputError(
-                f"`sample_rate_hz` must be positive. Received: {sample_rate_hz}"
+                "`sample_rate_hz` must be a positive whole number. "
+                f"Received: {sample_rate_hz}"
             )
+        sample_rate_hz = int(sample_rate_hz)
         mixture = audio.to_channels(song, self.config.channels)
         mixture = audio.resample(mixture, sample_rate_hz, self.config.sample_rate_hz)
         channels = min(song.shape[1], self.config.channels)

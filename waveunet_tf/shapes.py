@@ -107,7 +107,7 @@ def song_windows(
     Args:
         config: the network.
         song_frames: frames of the song.
-        max_output_frames: output frames of a window at most (one hop at least).
+        max_output_frames: the longest hop, unless 2^levels is longer.
     """
     if isinstance(config, SpectrogramUNetConfig):
         overlap = config.output_frames // 4

@@ -9,6 +9,7 @@ import pathlib
 
 import numpy as np
 import yaml
+from absl import logging
 
 from waveunet_tf import audio
 from waveunet_tf.errors import InputError
@@ -63,10 +64,7 @@ class Track:
                 channels or rate.
         """
         parts = {name: self._parts(name) for name in names}
-        if self.mixture is None:
-            parts["mixture"] = tuple(self.sources.values())
-        else:
-            parts["mixture"] = (self.mixture,)
+        parts["mixture"] = (self.mixture,) if self.mixture else self._all_parts()
         decoded = {}
         for stream in {stream for streams in parts.values() for stream in streams}:
             decoded[stream] = stream.read()
@@ -89,6 +87,13 @@ class Track:
             name: sum(decoded[stream][0] for stream in streams)
             for name, streams in parts.items()
         }, rate
+
+    def _all_parts(self) -> tuple[AudioStream, ...]:
+        """What adds up to the mixture: not the accompaniment beside its own parts."""
+        names = set(self.sources)
+        if names - {"vocals", "accompaniment"}:
+            names -= {"accompaniment"}
+        return tuple(self.sources[name] for name in sorted(names))
 
     def _parts(self, name: str) -> tuple[AudioStream, ...]:
         if name in self.sources:
@@ -133,9 +138,12 @@ def find_tracks(
         tracks += listers[name](root)
     tracks = [track for track in tracks if track.subset in subsets]
     if not tracks:
+        layouts = {"musdb18": "<subset>/<track>.stem.mp4"}
+        layouts["folder"] = "<subset>/<track>/<source>.wav"
+        expected = [layouts[dataset]] if dataset else layouts.values()
         raise InputError(
             f"{root}: must hold tracks of {' or '.join(subsets)}, as "
-            "<subset>/<track>/<source>.wav or <subset>/<track>.stem.mp4, but has none"
+            f"{' or '.join(expected)}, but has none"
         )
     order = {subset: number for number, subset in enumerate(SUBSETS)}
     return sorted(tracks, key=lambda track: (order[track.subset], track.name))
@@ -182,6 +190,8 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
         mixture = stems.pop("mixture", None)
         if stems:
             tracks.append(Track(folder.name, subset, stems, mixture))
+        else:
+            logging.warning("%s: no track, for it holds no stems", folder)
     return tracks
 
 

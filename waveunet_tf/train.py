@@ -160,7 +160,8 @@ def _take_weights(
 
 def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
     """The validation batches, or None where the data has no validation tracks."""
-    if not any(track.subset == "valid" for track in find_tracks(data_dir)):
+    tracks = find_tracks(data_dir, dataset="folder")
+    if not any(track.subset == "valid" for track in tracks):
         logging.warning(
             "%s has no validation tracks (valid/): the best checkpoint is that of the "
             "lowest training loss",
@@ -231,12 +232,15 @@ def _run_epoch(step, batches, epoch: int, steps: int) -> float:
         disable=None,
     )
     for number in bar:
-        loss = float(step(*next(batches)))
+        try:
+            batch = next(batches)
+        except tf.errors.OpError as error:  # a file changed, or was not whole
+            raise InputError(f"Excerpts must be readable: {error.message}") from error
+        loss = float(step(*batch))
         if not math.isfinite(loss):
             raise InputError(
                 f"The loss must stay a finite number, but is {loss} at step "
-                f"{number + 1} of epoch {epoch}; a lower `learning_rate` may help. The "
-                "best checkpoint so far is kept"
+                f"{number + 1} of epoch {epoch}; a lower `learning_rate` may help"
             )
         total += loss
         bar.set_postfix(loss=f"{total / (number + 1):.3e}", refresh=False)
@@ -250,4 +254,9 @@ def _validate(score, windows) -> float:
         loss, weight = score(*batch)
         total += float(loss) * float(weight)
         frames += float(weight)
+    if not math.isfinite(total):
+        raise InputError(
+            "The validation loss must stay a finite number, but is "
+            f"{total / frames}; are all samples of the validation tracks finite?"
+        )
     return total / frames

@@ -1,0 +1,54 @@
+import pytest
+
+from waveunet_tf import model, network_plot, summary
+from waveunet_tf.configs import VARIANTS
+
+
+@pytest.mark.parametrize("name", ["M1", "M4", "M5", "M7", "M3-SmallFilter", "U7"])
+def test_parameters_are_those_of_the_network(name):
+    counted = summary.summarize_network(VARIANTS[name])
+    assert counted.parameters == model.build_network(VARIANTS[name]).count_params()
+
+
+def test_multiply_adds_of_m4_are_those_of_its_convolutions():
+    counted = summary.summarize_network(VARIANTS["M4"])
+    frames, filters, work = 147443, 2, 0
+    for level in range(12):
+        frames -= 14
+        work += frames * 15 * filters * 24 * (level + 1)
+        filters, frames = 24 * (level + 1), (frames + 1) // 2
+    frames -= 14
+    work += frames * 15 * filters * 24 * 13
+    filters = 24 * 13
+    for level in reversed(range(12)):
+        frames = 2 * frames - 1 - 4
+        work += frames * 5 * (filters + 24 * (level + 1)) * 24 * (level + 1)
+        filters = 24 * (level + 1)
+    work += frames * (24 + 2) * 2
+    assert frames == 16389
+    assert counted.multiply_adds_per_second == pytest.approx(work * 22050 / 16389)
+    assert work / 16389 == pytest.approx(695e3, rel=0.001)
+
+
+def test_the_table_has_a_line_a_layer_and_the_sums():
+    text = summary.format_summary(summary.summarize_network(VARIANTS["M5"]))
+    lines = text.splitlines()
+    assert lines[1].split()[:4] == ["down_0", "147429", "24", "744"]
+    assert "context on each side        65527 frames, 2.972 s" in lines
+    names = [line.split()[0] for line in lines[1 : lines.index("")]]
+    assert len(names) == 12 + 1 + 12 + 12 + 1
+    assert names[-1] == "output_accompaniment"
+
+
+@pytest.mark.parametrize("name", ["M1", "M4", "M6", "U7"])
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_picture_is_written(name, suffix, tmp_path):
+    path = tmp_path / f"network.{suffix}"
+    network_plot.plot_network(summary.summarize_network(VARIANTS[name]), path)
+    content = path.read_bytes()
+    assert content.startswith({"png": b"\x89PNG", "svg": b"<?xml"}[suffix])
+    if suffix == "svg":
+        assert content.count(b"<!-- concatenate -->") + content.count(
+            b"<!-- crop and concatenate -->"
+        ) == (5 if name == "U7" else 12)
+    assert list(tmp_path.iterdir()) == [path]
