@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from waveunet_tf.configs import TrainingConfig, WaveUNetConfig
+from waveunet_tf.configs import (
+    SpectrogramUNetConfig,
+    TrainingConfig,
+    WaveUNetConfig,
+)
 
 ROOT = pathlib.Path(__file__).parents[1]
 PREPARE = "waveunet_tf.run_prepare"
@@ -20,6 +25,8 @@ TRAIN = "waveunet_tf.run_train"
 SEPARATE = "waveunet_tf.run_separate"
 EVALUATE = "evaluate.run_musdb"
 EXPORT = "export.run_export"
+IMPORT = "waveunet_tf.run_import"
+SUMMARY = "waveunet_tf.run_summary"
 
 
 def run(command, *arguments):
@@ -43,17 +50,21 @@ def check_refusal(result, exit_code, *texts):
         assert text in lines[0]
 
 
-@pytest.mark.parametrize("command", [PREPARE, TRAIN, SEPARATE, EVALUATE, EXPORT])
+@pytest.mark.parametrize(
+    "command", [PREPARE, TRAIN, SEPARATE, EVALUATE, EXPORT, IMPORT, SUMMARY]
+)
 def test_help_explains_the_command_and_exits_with_0(command):
     result = run(command, "--help")
     assert result.returncode == 0
     assert f"python -m {command}" in result.stdout
-    if command == TRAIN:
-        for config in (WaveUNetConfig(), TrainingConfig()):
-            for name in config.to_dict():
-                assert (
-                    f"--{name}:" in result.stdout or f"--[no]{name}:" in result.stdout
-                )
+    configs = {
+        TRAIN: [WaveUNetConfig(), SpectrogramUNetConfig(), TrainingConfig()],
+        IMPORT: [WaveUNetConfig(), SpectrogramUNetConfig()],
+        SUMMARY: [WaveUNetConfig(), SpectrogramUNetConfig()],
+    }
+    for config in configs.get(command, []):
+        for name in config.to_dict():
+            assert re.search(rf"--(\[no\])?{name}:.+[a-z]{{4}}", result.stdout)
 
 
 def test_importing_the_package_does_not_import_tensorflow():
@@ -246,3 +257,23 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
     assert (tmp_path / "artefacts" / "tflite_float32.tflite").stat().st_size > 10_000
     result = run(*steps[1].format(tmp_path).split())
     check_refusal(result, 1, "must be a folder without a training")
+
+
+def test_an_imported_checkpoint_is_summarized_and_drawn(shared_data, tmp_path):
+    prefix = shared_data / "waveunet-reference" / "M5" / "M5-1234"
+    output = tmp_path / "m5"
+    result = run(
+        IMPORT, f"--tf1_checkpoint={prefix}", "--variant=M5-HighSR",
+        f"--output={output}", "--with_optimizer",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "--sample_rate_hz=44100" in result.stdout
+    again = run(IMPORT, f"--tf1_checkpoint={prefix}", f"--output={output}")
+    check_refusal(again, 1, str(output), "--overwrite")
+
+    result = run(SUMMARY, f"--checkpoint={output}", f"--plot={tmp_path}/m5.png")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^down_0 .* 6 +186 ", result.stdout, re.MULTILINE)
+    assert (tmp_path / "m5.png").exists()
+    both = run(SUMMARY, f"--checkpoint={output}", "--num_levels=3")
+    check_refusal(both, 2, "--checkpoint has its own config")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from waveunet_tf.configs import SpectrogramUNetConfig
@@ -47,10 +48,32 @@ class _Transform(keras.layers.Layer):
         )
 
     def istft(self, spectrum):
-        """Real and imaginary part → `(batch, frames)`, by the matched window."""
-        return ops.istft(
-            spectrum, self.fft_frames, self.hop_frames, self.fft_frames, center=False
-        )
+        """Real and imaginary part → `(batch, frames)`, by the matched window.
+
+        As tf.signal.inverse_stft; Keras' own has other ends on other backends.
+        """
+        blocks = ops.irfft(spectrum, self.fft_frames) * self._synthesis_window()
+        batch, steps, _ = ops.shape(blocks)
+        hop, overlap = self.hop_frames, -(-self.fft_frames // self.hop_frames)
+        beyond = overlap * hop - self.fft_frames
+        blocks = ops.pad(blocks, ((0, 0), (0, 0), (0, beyond)))
+        hops = ops.reshape(blocks, (batch, steps, overlap, hop))
+        audio = sum(
+            ops.pad(hops[:, :, place], ((0, 0), (place, overlap - 1 - place), (0, 0)))
+            for place in range(overlap)
+        )  # (batch, steps + overlap - 1, hop)
+        audio = ops.reshape(audio, (batch, (steps + overlap - 1) * hop))
+        return audio[:, : (steps - 1) * hop + self.fft_frames]
+
+    def _synthesis_window(self) -> np.ndarray:
+        """The Hann window over the sum of its squares at all hops."""
+        places = np.arange(self.fft_frames)
+        window = 0.5 - 0.5 * np.cos(2 * np.pi * places / self.fft_frames)
+        squares = [
+            np.square(window[place % self.hop_frames :: self.hop_frames]).sum()
+            for place in places
+        ]
+        return (window / squares).astype(np.float32)
 
     def steps(self, frames: int | None) -> int | None:
         """Windows that fit into so many frames."""
