@@ -172,9 +172,12 @@ def _musdb18_tracks(root: pathlib.Path) -> list[Track]:
 
 
 def _folder_tracks(root: pathlib.Path) -> list[Track]:
-    folders = [
-        (subset, folder) for subset in SUBSETS for folder in _folders(root / subset)
-    ] or [("train", folder) for folder in _folders(root)]
+    if any((root / subset).is_dir() for subset in SUBSETS):
+        folders = [
+            (subset, folder) for subset in SUBSETS for folder in _folders(root / subset)
+        ]
+    else:
+        folders = [("train", folder) for folder in _folders(root)]
     tracks = []
     for subset, folder in folders:
         stems = {}
