@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig
+from waveunet_tf.configs import (
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    WaveUNetConfig,
+)
 from waveunet_tf.errors import InputError
 
 
@@ -119,3 +123,69 @@ def song_windows(
     stride = 2**config.num_levels
     hop = min(-(-song_frames // stride), max(max_output_frames // stride, 1)) * stride
     return SongWindows(window_frames(config, hop), hop, 0)
+
+
+class StreamPlan(NamedTuple):
+    """How a network with context runs as a stream, each frame computed once.
+
+    A stream's frame n of the mixture is at time n. All convolutions end at the newest
+    frame that they have seen, so features lag behind the mixture.
+
+    Attributes:
+        phases: for each level, whether decimation keeps the even (0) or the odd (1)
+            frames of a chunk.
+        skip_delays: for each level, frames by which the skip waits for the features
+            from below, at the level's own rate.
+        mixture_delay: frames by which the mixture waits to be concatenated.
+        latency_frames: an output frame of the network is that of the mixture so many
+            frames before.
+    """
+
+    phases: tuple[int, ...]
+    skip_delays: tuple[int, ...]
+    mixture_delay: int
+    latency_frames: int
+
+
+def stream_plan(config: WaveUNetConfig) -> StreamPlan:
+    """Phases and delays with which a stream equals one pass over the padded song.
+
+    The times below are of a level's first frame in the stream, in frames of the
+    mixture: a_i on the way down, b_i on the way up. In one pass they are A_i, where
+    A_0 = -context; the phases put a_i on the same grid of 2^i frames.
+
+    Raises:
+        InputError: the network has no context, whose windows stand alone, or upsamples
+            by transposed convolution.
+    """
+    if not config.context or config.upsampling == "transposed":
+        raise InputError(
+            "A stream needs a network with `context` and interpolation. Received: "
+            f"context={config.context}, upsampling={config.upsampling}"
+        )
+    down_lag = (config.down_kernel_size - 1) // 2
+    up_lag = (config.up_kernel_size - 1) // 2
+    output_lag = (config.output_kernel_size - 1) // 2
+
+    one_pass = -window_frames(config).context_frames  # A_i
+    first = [0]  # a_i
+    phases = []
+    for level in range(config.num_levels):
+        step = 2**level
+        one_pass += down_lag * step
+        conv_time = first[level] - down_lag * step
+        phases.append((one_pass - conv_time) // step % 2)
+        first.append(conv_time + phases[level] * step)
+
+    rising = first[-1] - down_lag * 2**config.num_levels  # b_L
+    skip_delays = [0] * config.num_levels
+    for level in reversed(range(config.num_levels)):
+        step = 2**level
+        skip_delays[level] = (first[level] - rising) // step + 1 - down_lag
+        rising -= (1 + up_lag) * step  # b_i
+    return StreamPlan(
+        phases=tuple(phases),
+        skip_delays=tuple(skip_delays),
+        mixture_delay=-rising,
+        latency_frames=-rising + output_lag,
+    )
