@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import waveunet_tf
-from waveunet_tf import audio, checkpoint, model, separate, shapes
+from waveunet_tf import audio, checkpoint, model, runners, shapes
 from waveunet_tf.errors import InputError
 
 
@@ -26,7 +26,7 @@ def one_pass(directory, song):
 
 @pytest.mark.parametrize("frames", [1, 7, 256, 257, 1000, 5003])
 def test_separation_equals_one_pass_over_the_song(tiny_checkpoint, frames, monkeypatch):
-    monkeypatch.setattr(separate, "MAX_WINDOW_FRAMES", 300)
+    monkeypatch.setattr(runners, "CHUNK_FRAMES", 300)
     song = noise(frames)
     stems = waveunet_tf.load(tiny_checkpoint).separate(song, 8000)
     expected = one_pass(tiny_checkpoint, song)
@@ -67,15 +67,99 @@ def test_a_mono_network_gives_mono_stems(tiny_config, tmp_path):
     assert {stem.shape for stem in stems.values()} == {(500, 1)}
 
 
+@pytest.mark.parametrize("change", [{"upsampling": "transposed"}, {"context": False}])
+def test_networks_that_cannot_stream_go_through_windows(
+    tiny_config, tmp_path, change, monkeypatch
+):
+    monkeypatch.setattr(runners, "CHUNK_FRAMES", 300)
+    config = dataclasses.replace(tiny_config, **change)
+    network = model.build_network(config)
+    checkpoint.save_checkpoint(tmp_path, network, config)
+    for frames in (1, 256, 1000):
+        song = noise(frames)
+        stems = waveunet_tf.load(tmp_path).separate(song, 8000)
+        if config.context:
+            expected = one_pass(tmp_path, song)
+        else:
+            windows = np.pad(song, ((0, -frames % 256), (0, 0))).reshape(-1, 256, 2)
+            expected = {
+                name: np.asarray(estimate).reshape(-1, 2)[:frames]
+                for name, estimate in network(windows).items()
+            }
+        for name, stem in stems.items():
+            np.testing.assert_allclose(stem, expected[name], atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 32000, 44100])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_stems_of_a_difference_output_add_up_to_the_song(
+    tiny_checkpoint, sample_rate_hz, channels
+):
+    song = 10 * noise(5003, channels)
+    stems = waveunet_tf.load(tiny_checkpoint).separate(song, sample_rate_hz)
+    np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate_hz", [8000, 44100])
+def test_a_stream_does_not_depend_on_its_blocks(tiny_checkpoint, sample_rate_hz):
+    separator = waveunet_tf.load(tiny_checkpoint)
+    song = noise(200_003)
+    expected = separator.separate(song, sample_rate_hz)
+    stream = separator.stream(sample_rate_hz, 2)
+    blocks, position = [], 0
+    for length in (1, 100_000, 0, 77, 99_925):
+        blocks.append(stream.push(song[position : position + length]))
+        position += length
+    blocks.append(stream.finish())
+    assert position == len(song)
+    for name, stem in expected.items():
+        streamed = np.concatenate([block[name] for block in blocks])
+        np.testing.assert_allclose(streamed, stem, atol=1e-6)
+
+
+def test_a_file_is_separated_as_its_samples_are(tiny_checkpoint, tmp_path):
+    separator = waveunet_tf.load(tiny_checkpoint)
+    song = noise(70_001).astype("f")
+    audio.write_wav(tmp_path / "song.wav", song, 11025, bit_depth=32)
+    targets = {name: tmp_path / f"{name}.wav" for name in separator.config.sources}
+    done = []
+    separator.separate_file(
+        tmp_path / "song.wav", targets, bit_depth=32, on_progress=done.append
+    )
+    assert sum(done) == pytest.approx(70_001 / 11025)
+    for name, stem in separator.separate(song, 11025).items():
+        written, rate_hz = audio.read(targets[name])
+        assert rate_hz == 11025
+        np.testing.assert_allclose(written, stem, atol=1e-6)
+
+
+def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_checkpoint, tmp_path):
+    separator = waveunet_tf.load(tiny_checkpoint)
+    song = noise(200_000).astype("f")
+    for name, damaged in {"nan": song.copy(), "cut": song}.items():
+        if name == "nan":
+            damaged[150_000] = np.nan
+        audio.write_wav(tmp_path / f"{name}.wav", damaged, 8000, bit_depth=32)
+    cut = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(cut[:-9000])
+    targets = {name: tmp_path / "out" / name for name in separator.config.sources}
+    for name, message in {
+        "nan": "nan.wav: `song` must hold",
+        "cut": "truncated",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            separator.separate_file(tmp_path / f"{name}.wav", targets)
+        assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_another_rate_is_separated_at_the_networks_rate(tiny_checkpoint):
     song = noise(4410)
     stems = waveunet_tf.load(tiny_checkpoint).separate(song, 44100)
     at_8000 = waveunet_tf.load(tiny_checkpoint).separate(
         audio.resample(song, 44100, 8000), 8000
     )
-    for name, stem in stems.items():
-        expected = audio.resample(at_8000[name], 8000, 44100, frames=4410)
-        np.testing.assert_allclose(stem, expected, atol=1e-6)
+    expected = audio.resample(at_8000["accompaniment"], 8000, 44100, frames=4410)
+    np.testing.assert_allclose(stems["accompaniment"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +186,9 @@ def test_silence_and_full_scale_give_finite_stems(tiny_checkpoint):
     separator = waveunet_tf.load(tiny_checkpoint)
     square = np.sign(np.sin(np.arange(3000)))[:, None].repeat(2, axis=1)
     for song in (np.zeros((3000, 2)), np.ones((3000, 2)), square):
-        for stem in separator.separate(song, 8000).values():
-            assert np.isfinite(stem).all()
-            assert np.abs(stem).max() <= 1
+        stems = separator.separate(song, 8000)
+        assert np.isfinite(stems["vocals"]).all()
+        assert np.abs(stems["accompaniment"]).max() <= 1
 
 
 def test_keras_network_is_independent_of_the_batch(tiny_checkpoint, tiny_config):

@@ -1,14 +1,9 @@
-"""Audio files to and from float32 arrays `(frames, channels)`, and resampling.
-
-libsndfile reads what it knows (wav, flac, ogg, opus, …), PyAV the first audio
-stream, or any other, of the rest (mp3, m4a, mp4, stem.mp4, video).
-"""
+"""Audio as float32 arrays `(frames, channels)`: reading, writing, resampling."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-import re
 import zlib
 
 import numpy as np
@@ -16,11 +11,8 @@ import soundfile
 import soxr
 
 from waveunet_tf import files
+from waveunet_tf.decode import AudioReader
 from waveunet_tf.errors import InputError
-
-# How many frames fewer than its header says a whole stream may have: two AAC frames of
-# an encoder's padding.
-_CODEC_PADDING_FRAMES = 4096
 
 
 def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
@@ -34,132 +26,86 @@ def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
         The audio, float32 `(frames, channels)`, and the sample rate in Hz.
 
     Raises:
-        InputError: the file is empty, truncated, holds no audio or no such stream.
+        InputError: the file is empty, broken, truncated, or holds no audio or no such
+            stream.
         OSError: there is no such file, or it cannot be read.
     """
-    path = pathlib.Path(path)
-    with path.open("rb") as file:  # not the name, in which FFmpeg may see a protocol
-        if not file.read(1):
-            raise InputError(f"{path}: must be an audio file, but is empty")
-        file.seek(0)
-        try:
-            # libsndfile guesses the length of an mp3 without a Xing header from its
-            # first frame's bit rate, and stops there; FFmpeg decodes to the end.
-            known = not stream and soundfile.info(file).format != "MP3"
-        except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
-            known = False
-        file.seek(0)
-        if known:
-            audio, sample_rate_hz = _read_with_libsndfile(path, file)
-        else:
-            audio, sample_rate_hz = _read_with_ffmpeg(path, file, stream)
-    if not len(audio):
-        raise InputError(f"{path}: must hold audio, but has zero frames")
-    return audio, sample_rate_hz
+    with AudioReader(path, stream=stream) as reader:
+        return np.concatenate(list(reader.blocks())), reader.sample_rate_hz
 
 
-def _read_with_libsndfile(path: pathlib.Path, opened) -> tuple[np.ndarray, int]:
-    with soundfile.SoundFile(opened) as file:
-        try:
-            audio = file.read(dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise InputError(f"{path}: cannot be decoded: {error}") from error
-        cut = _promises_more(file.extra_info) or len(audio) < file.frames
-        if cut or "lacks an end-of-stream bit" in file.extra_info:
-            raise InputError(_truncated(path, len(audio), file.samplerate))
-        return audio, file.samplerate
+class WavWriter:
+    """Writes a wav file block by block; a context manager.
 
-
-def _promises_more(log: str) -> bool:
-    """Whether libsndfile's log tells of a header that promised more than there is.
-
-    libsndfile reads a truncated file to its end without an error. Sizes of 2 GiB and
-    more are the placeholders of a writer into a pipe; of few bytes, sloppiness.
+    It writes in place: give it a temporary name (files.atomic_file) if a half-written
+    file must not be seen.
     """
-    sizes = re.findall(
-        r"^ *(?:data|data size|ssnd|riff|riff size) *: (\d+) \(should be (\d+)\)",
-        log,
-        re.IGNORECASE | re.MULTILINE,
-    )
-    return any(int(came) + 16 < int(told) < 2**31 for told, came in sizes)
 
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        sample_rate_hz: int,
+        channels: int,
+        *,
+        bit_depth: int = 16,
+    ):
+        """Opens a file.
 
-def _read_with_ffmpeg(path: pathlib.Path, file, stream: int) -> tuple[np.ndarray, int]:
-    import av
+        Args:
+            path: the file; one of that name is replaced.
+            sample_rate_hz: sample rate in Hz.
+            channels: its channels.
+            bit_depth: 16 (with dither), 24, or 32, which is float.
 
-    try:
-        # No protocols: a playlist must not open other files.
-        with av.open(file, options={"protocol_whitelist": "none"}) as container:
-            count = len(container.streams.audio)
-            if not count:
-                raise InputError(f"{path}: must be an audio file, but has no audio")
-            if stream >= count:
-                raise InputError(
-                    f"{path}: must have audio stream {stream}, but has {count} of them"
-                )
-            source = container.streams.audio[stream]
-            audio, sample_rate_hz = _decode(path, container, source)
-            promised = _promised_seconds(path, container, source) * sample_rate_hz
-    except av.FFmpegError as error:
-        raise InputError(
-            f"{path}: must be an audio file, but cannot be decoded: {error.strerror}"
-        ) from error
-    if len(audio) < promised - _CODEC_PADDING_FRAMES:
-        raise InputError(_truncated(path, len(audio), sample_rate_hz))
-    return audio, sample_rate_hz
-
-
-def _decode(path: pathlib.Path, container, source) -> tuple[np.ndarray, int]:
-    """Decodes a stream, whose format must be that of its first frame throughout."""
-    import av
-
-    to_planar_float = av.AudioResampler(format="fltp")
-    blocks, first, frames = [], None, 0
-    for frame in container.decode(source):
-        came = (frame.sample_rate, frame.layout.nb_channels)
-        first = first or came
-        if came != first:
-            raise InputError(
-                f"{path}: must be of one rate and channel count, but changes at "
-                f"{frames / first[0]:.2f} s from {first[0]} Hz, {first[1]} channels to "
-                f"{came[0]} Hz, {came[1]} channels"
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._path, self._bit_depth = path, bit_depth
+        self._generator = None
+        subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bit_depth]
+        try:
+            self._file = soundfile.SoundFile(
+                path, "w", sample_rate_hz, channels, subtype, format="WAV"
             )
-        frames += frame.samples
-        blocks += [block.to_ndarray().T for block in to_planar_float.resample(frame)]
-    if not blocks:
-        return np.zeros((0, 1), np.float32), source.rate
-    return np.ascontiguousarray(np.concatenate(blocks)), first[0]
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{path}: cannot be written: {error}") from error
 
+    def __enter__(self) -> WavWriter:
+        return self
 
-def _promised_seconds(path: pathlib.Path, container, source) -> float:
-    """The length that a header tells; 0 where FFmpeg guesses it from the bit rate."""
-    name = container.format.name
-    if "matroska" in name:
-        only_audio = len(container.streams) == len(container.streams.audio)
-        return (container.duration or 0) / 1e6 if only_audio else 0.0
-    if "mp4" not in name and not (name == "mp3" and _has_xing(path)):
-        return 0.0
-    return float((source.duration or 0) * source.time_base)
+    def __exit__(self, *_) -> None:
+        self._file.close()
 
+    def write(self, block: np.ndarray) -> None:
+        """Writes `(frames, channels)`, clipped to [-1, 1] unless the file is of floats.
 
-def _has_xing(path: pathlib.Path) -> bool:
-    """Whether an mp3's first frame is a Xing or Info header, which tells its length."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # its size is in 4 bytes of 7 bits
-            tag_bytes = sum(byte << 7 * place for place, byte in enumerate(head[:5:-1]))
-            file.seek(10 + tag_bytes)
-        else:
-            file.seek(0)
-        first_frame = file.read(64)
-    return b"Xing" in first_frame or b"Info" in first_frame
+        Raises:
+            OSError: it cannot be written, such as for want of space.
+        """
+        block = np.ascontiguousarray(block, np.float32)
+        if self._bit_depth < 32:
+            block = self._to_integers(block)
+        try:
+            self._file.write(block)
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{self._path}: cannot be written: {error}") from error
 
+    def _to_integers(self, block: np.ndarray) -> np.ndarray:
+        """Rounds to the upper bits of an int32, where libsndfile rounds down.
 
-def _truncated(path: pathlib.Path, frames: int, sample_rate_hz: int) -> str:
-    return (
-        f"{path}: must be a whole audio file, but is truncated: it ends after {frames} "
-        f"frames ({frames / sample_rate_hz:.2f} s)"
-    )
+        16 bits get triangular dither of two steps, the same for the same audio, but not
+        where there is silence, which must stay silent for the scores to leave it out.
+        """
+        limit = 2 ** (self._bit_depth - 1)
+        scaled = block * np.float32(limit)
+        if self._bit_depth == 16:
+            if self._generator is None:
+                self._generator = np.random.default_rng(zlib.crc32(block))
+            dither = self._generator.random(block.shape, np.float32)
+            dither -= self._generator.random(block.shape, np.float32)
+            scaled += np.where(np.abs(scaled) > 0.01, dither, 0)
+        integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
+        return integers << (32 - self._bit_depth)
 
 
 def write_wav(
@@ -173,39 +119,18 @@ def write_wav(
 
     Args:
         path: the file; one of that name is replaced.
-        audio: `(frames, channels)`; clipped to [-1, 1] unless written as float.
+        audio: `(frames, channels)`.
         sample_rate_hz: sample rate in Hz.
-        bit_depth: 16 (with dither), 24, or 32, which is float.
+        bit_depth: see WavWriter.
 
     Raises:
         OSError: the file cannot be written, such as for want of space.
     """
-    subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bit_depth]
-    samples = audio.astype(np.float32)
-    if bit_depth < 32:
-        samples = _to_integers(samples, bit_depth)
     with files.atomic_file(path) as part:
-        try:
-            soundfile.write(part, samples, sample_rate_hz, subtype=subtype)
-        except soundfile.LibsndfileError as error:
-            raise OSError(f"{path}: cannot be written: {error}") from error
-
-
-def _to_integers(audio: np.ndarray, bit_depth: int) -> np.ndarray:
-    """Rounds to integers in the upper bits of an int32; libsndfile itself rounds down.
-
-    16 bits get triangular dither of two steps, the same for the same audio, but not
-    where there is silence, which must stay silent for the scores to leave it out.
-    """
-    limit = 2 ** (bit_depth - 1)
-    scaled = audio * np.float32(limit)
-    if bit_depth == 16:
-        generator = np.random.default_rng(zlib.crc32(np.ascontiguousarray(audio)))
-        dither = generator.random(audio.shape, np.float32)
-        dither -= generator.random(audio.shape, np.float32)
-        scaled += np.where(np.abs(scaled) > 0.01, dither, 0)
-    integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
-    return integers << (32 - bit_depth)
+        with WavWriter(
+            part, sample_rate_hz, audio.shape[1], bit_depth=bit_depth
+        ) as writer:
+            writer.write(audio)
 
 
 def resample(
@@ -229,6 +154,55 @@ def resample(
     audio = audio[:frames]
     missing = frames - len(audio)  # a frame of rounding
     return np.pad(audio, ((0, missing), (0, 0))).astype(np.float32, copy=False)
+
+
+class StreamResampler:
+    """Resamples block by block, at soxr's very high quality, without delay.
+
+    In the end as many frames have come out as the audio's length asks for.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int, channels: int):
+        """Starts a stream.
+
+        Args:
+            from_hz: the audio's sample rate in Hz.
+            to_hz: the wished sample rate in Hz.
+            channels: its channels.
+        """
+        self._ratio = (to_hz, from_hz)
+        self._stream = None
+        if from_hz != to_hz:
+            self._stream = soxr.ResampleStream(
+                from_hz, to_hz, channels, dtype="float32", quality="VHQ"
+            )
+        self._came = self._gone = 0
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes `(frames, channels)`; gives what is ready, which may be nothing."""
+        self._came += len(block)
+        if self._stream:
+            block = self._stream.resample_chunk(np.ascontiguousarray(block))
+        self._gone += len(block)
+        return block
+
+    def finish(self, channels: int, frames: int | None = None) -> np.ndarray:
+        """Ends the stream; gives the rest.
+
+        Args:
+            channels: the audio's channels.
+            frames: frames of the whole result; by default the audio's length, rounded
+                up.
+        """
+        if frames is None:
+            frames = -(-self._came * self._ratio[0] // self._ratio[1])
+        rest = np.zeros((0, channels), np.float32)
+        if self._stream:
+            rest = self._stream.resample_chunk(rest, last=True)
+        wanted = max(frames - self._gone, 0)
+        rest = rest[:wanted]
+        self._gone += wanted
+        return np.pad(rest, ((0, wanted - len(rest)), (0, 0)))
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:

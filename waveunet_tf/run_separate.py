@@ -11,7 +11,7 @@ import pathlib
 import tqdm
 from absl import flags
 
-from waveunet_tf import audio, cli, files
+from waveunet_tf import audio, cli
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -36,14 +36,7 @@ def separate_file(separator, path: pathlib.Path, folder: pathlib.Path) -> None:
             f"{path}: its stems must be new, or --overwrite be given, but there is "
             f"{existing[0]}"
         )
-    song, sample_rate_hz = audio.read(path)
-    try:
-        stems = separator.separate(song, sample_rate_hz)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    with files.atomic_files(targets.values()) as parts:
-        for name, part in zip(targets, parts):
-            audio.write_wav(part, stems[name], sample_rate_hz)
+    separator.separate_file(path, targets)
     print("\n".join(map(str, targets.values())))
 
 

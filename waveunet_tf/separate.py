@@ -1,18 +1,21 @@
-"""A song of any length → its stems."""
+"""A song of any length → its stems, as one stream in constant memory.
+
+blocks ─▶ network's rate ─▶ network, in chunks or windows ─▶ song's rate ─▶ stems
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from waveunet_tf import audio, checkpoint, shapes
+from waveunet_tf import audio, checkpoint, files, runners, shapes, streaming
+from waveunet_tf.decode import AudioReader
 from waveunet_tf.errors import InputError
-
-# Output frames of a window: large enough that the context on its sides costs little,
-# small enough for the memory (about 1 GB with M4).
-MAX_WINDOW_FRAMES = 131072
 
 
 class Separator:
@@ -25,13 +28,41 @@ class Separator:
     def __init__(self, directory: str | os.PathLike, **overrides):
         """Loads a checkpoint; see `load`."""
         self.config = checkpoint.read_config(directory)
-        self._network = tf.function(checkpoint.load_network(directory, **overrides))
+        network = checkpoint.load_network(directory, **overrides)
+        if shapes.can_stream(self.config):
+            streaming_network = streaming.StreamingNetwork(self.config, network)
+            step = tf.function(streaming_network.step)
+            self._runner = lambda: runners.ChunkRunner(streaming_network, step)
+        else:
+            call = tf.function(network)
+            self._runner = lambda: runners.WindowRunner(self.config, call)
+
+    def stream(self, sample_rate_hz: int, channels: int = 2) -> SongStream:
+        """Starts a song that comes in blocks.
+
+        Args:
+            sample_rate_hz: its sample rate in Hz.
+            channels: 1 or 2.
+
+        Raises:
+            InputError: the rate or the channels are out of range.
+        """
+        if sample_rate_hz <= 0 or int(sample_rate_hz) != sample_rate_hz:
+            raise InputError(
+                "`sample_rate_hz` must be a positive whole number. "
+                f"Received: {sample_rate_hz}"
+            )
+        if channels not in (1, 2):
+            raise InputError(
+                f"Audio must have 1 or 2 channels. Received: {channels} channels"
+            )
+        return SongStream(self.config, self._runner(), int(sample_rate_hz), channels)
 
     def separate(self, song: np.ndarray, sample_rate_hz: int) -> dict[str, np.ndarray]:
         """Separates a song.
 
         Args:
-            song: `(frames, channels)`, mono or stereo.
+            song: floats `(frames, channels)` of full scale ±1, mono or stereo.
             sample_rate_hz: its sample rate in Hz; another than the network's is
                 resampled there and back.
 
@@ -40,8 +71,9 @@ class Separator:
             gives mono stems; a stereo network gives as many channels as came.
 
         Raises:
-            InputError: the song has another rank, no frames, more than two channels, or
-                samples that are no finite numbers; the rate is not positive.
+            InputError: the song has another rank or type, no frames, more than two
+                channels, or samples that are no finite numbers; the rate is not
+                positive.
         """
         song = np.asarray(song)
         if song.ndim != 2 or not song.size:
@@ -49,62 +81,151 @@ class Separator:
                 "`song` must be an array (frames, channels) with frames. "
                 f"Received: shape {song.shape}"
             )
-        if not np.issubdtype(song.dtype, np.floating):
-            raise InputError(
-                f"`song` must be of floats, full scale ±1. Received: {song.dtype}"
-            )
-        song = song.astype(np.float32, copy=False)
-        if not np.isfinite(song).all():
-            raise InputError(
-                "`song` must hold finite samples. Received: NaN or infinity"
-            )
-        if sample_rate_hz <= 0 or int(sample_rate_hz) != sample_rate_hz:
-            raise InputError(
-                "`sample_rate_hz` must be a positive whole number. "
-                f"Received: {sample_rate_hz}"
-            )
-        sample_rate_hz = int(sample_rate_hz)
-        mixture = audio.to_channels(song, self.config.channels)
-        mixture = audio.resample(mixture, sample_rate_hz, self.config.sample_rate_hz)
-        channels = min(song.shape[1], self.config.channels)
+        stream = self.stream(sample_rate_hz, song.shape[1])
+        blocks = [
+            stream.push(song[start : start + runners.CHUNK_FRAMES])
+            for start in range(0, len(song), runners.CHUNK_FRAMES)
+        ]
+        blocks.append(stream.finish())
         return {
-            name: audio.resample(
-                audio.to_channels(stem, channels),
-                self.config.sample_rate_hz,
-                sample_rate_hz,
-                frames=len(song),
-            )
-            for name, stem in self._separate_at_network_rate(mixture).items()
-        }
-
-    def _separate_at_network_rate(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
-        window, hop, overlap = shapes.song_windows(
-            self.config, len(mixture), MAX_WINDOW_FRAMES
-        )
-        before = overlap + window.context_frames
-        starts = range(0, overlap + len(mixture), hop)
-        padded_frames = max(starts) + max(window.input_frames, before + len(mixture))
-        after = padded_frames - before - len(mixture)
-        padded = np.pad(mixture, ((before, after), (0, 0)))
-        gains = _cross_fade(hop, overlap)
-        stems = {
-            name: np.zeros((max(starts) + len(gains), mixture.shape[1]), np.float32)
+            name: np.concatenate([block[name] for block in blocks])
             for name in self.config.sources
         }
-        for start in starts:
-            estimates = self._network(padded[None, start : start + window.input_frames])
-            for name, stem in stems.items():
-                block = estimates[name][0, : len(gains)].numpy()
-                stem[start : start + len(gains)] += gains * block
-        song = slice(overlap, overlap + len(mixture))
-        return {name: stem[song] for name, stem in stems.items()}
+
+    def separate_file(
+        self,
+        path: str | os.PathLike,
+        targets: dict[str, str | os.PathLike],
+        *,
+        bit_depth: int = 16,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Separates an audio file into wav files, which appear together or not at all.
+
+        Args:
+            path: the song; see decode.AudioReader.
+            targets: source → the wav file to write; one of that name is replaced.
+            bit_depth: of the wav files; see audio.WavWriter.
+            on_progress: called with the seconds of audio done since the last call.
+
+        Raises:
+            InputError: the song cannot be read or separated; the path is named.
+            OSError: a file cannot be read or written.
+        """
+        path = pathlib.Path(path)
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(AudioReader(path))
+            try:
+                stream = self.stream(reader.sample_rate_hz, reader.channels)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+            parts = stack.enter_context(files.atomic_files(targets.values()))
+            with contextlib.ExitStack() as open_writers:
+                writers = {
+                    name: open_writers.enter_context(
+                        audio.WavWriter(
+                            part,
+                            reader.sample_rate_hz,
+                            stream.channels,
+                            bit_depth=bit_depth,
+                        )
+                    )
+                    for name, part in zip(targets, parts)
+                }
+                for block in reader.blocks():
+                    try:
+                        stems = stream.push(block)
+                    except InputError as error:
+                        raise InputError(f"{path}: {error}") from error
+                    for name, writer in writers.items():
+                        writer.write(stems[name])
+                    if on_progress:
+                        on_progress(len(block) / reader.sample_rate_hz)
+                stems = stream.finish()
+                for name, writer in writers.items():
+                    writer.write(stems[name])
 
 
-def _cross_fade(hop: int, overlap: int) -> np.ndarray:
-    """Gains `(hop + overlap, 1)` that add up to 1 where neighbours overlap."""
-    rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
-    gains = np.concatenate([rise, np.ones(hop - overlap, np.float32), rise[::-1]])
-    return gains[:, None]
+class SongStream:
+    """One song on its way through a network.
+
+    What comes out has the song's rate and length. It lags behind what goes in by the
+    network's look-ahead, the rest of a chunk, and the resampling.
+
+    Attributes:
+        channels: channels of the stems: those of the song, or 1 of a mono network.
+    """
+
+    def __init__(self, config, runner, sample_rate_hz: int, channels: int):
+        """Starts a stream; Separator.stream does it."""
+        self.channels = min(channels, config.channels)
+        self._config = config
+        self._runner = runner
+        rates = (sample_rate_hz, config.sample_rate_hz)
+        self._to_network = audio.StreamResampler(*rates, config.channels)
+        # With a difference output the last source is made here, at the song's own rate,
+        # so that the stems add up to the song.
+        self._difference = getattr(config, "output_type", "direct") == "difference"
+        names = config.sources[:-1] if self._difference else config.sources
+        self._from_network = {
+            name: audio.StreamResampler(*rates[::-1], self.channels) for name in names
+        }
+        self._song = runners.Queue(self.channels)
+        self._frames = 0
+
+    def push(self, block: np.ndarray) -> dict[str, np.ndarray]:
+        """Takes the song's next frames.
+
+        Args:
+            block: floats `(frames, channels)`, of any length.
+
+        Returns:
+            Source → the next `(frames, channels)` that are ready, as many of each
+            source, which may be none.
+
+        Raises:
+            InputError: the block is not of finite floats.
+        """
+        if not np.issubdtype(block.dtype, np.floating):
+            raise InputError(
+                f"`song` must be of floats, full scale ±1. Received: {block.dtype}"
+            )
+        if not np.isfinite(block).all():
+            raise InputError(
+                "`song` must hold finite samples. Received: NaN or infinity after "
+                f"frame {self._frames}"
+            )
+        block = block.astype(np.float32, copy=False)
+        self._frames += len(block)
+        if self._difference:
+            self._song.put(audio.to_channels(block, self.channels))
+        mixture = audio.to_channels(block, self._config.channels)
+        stems = self._runner.push(self._to_network.push(mixture))
+        return self._stems(
+            {
+                name: resampler.push(audio.to_channels(stems[name], self.channels))
+                for name, resampler in self._from_network.items()
+            }
+        )
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """Ends the song; gives the rest of each source."""
+        rest = self._to_network.finish(self._config.channels)
+        stems = [self._runner.push(rest), self._runner.finish()]
+        ended = {}
+        for name, resampler in self._from_network.items():
+            last = np.concatenate([block[name] for block in stems])
+            pushed = resampler.push(audio.to_channels(last, self.channels))
+            rest = resampler.finish(self.channels, self._frames)
+            ended[name] = np.concatenate([pushed, rest])
+        return self._stems(ended)
+
+    def _stems(self, stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._difference:
+            others = list(stems.values())
+            song = self._song.take(len(others[0]))
+            stems[self._config.sources[-1]] = song - sum(others)
+        return stems
 
 
 def load(directory: str | os.PathLike, **overrides) -> Separator:

@@ -96,10 +96,8 @@ class SongWindows(NamedTuple):
     overlap_frames: int
 
 
-def song_windows(
-    config: NetworkConfig, song_frames: int, max_output_frames: int
-) -> SongWindows:
-    """The windows with which a song is separated.
+def song_windows(config: NetworkConfig, max_hop_frames: int) -> SongWindows:
+    """The windows with which a song is separated by a network that cannot stream.
 
     With context, what a network computes depends on where its window starts only modulo
     2^levels, because decimation keeps every second frame. Windows a multiple of
@@ -110,8 +108,7 @@ def song_windows(
 
     Args:
         config: the network.
-        song_frames: frames of the song.
-        max_output_frames: the longest hop, unless 2^levels is longer.
+        max_hop_frames: the longest hop with context, unless 2^levels is longer.
     """
     if isinstance(config, SpectrogramUNetConfig):
         overlap = config.output_frames // 4
@@ -121,8 +118,13 @@ def song_windows(
     if not config.context:
         return SongWindows(window_frames(config), config.output_frames, 0)
     stride = 2**config.num_levels
-    hop = min(-(-song_frames // stride), max(max_output_frames // stride, 1)) * stride
+    hop = max(max_hop_frames // stride, 1) * stride
     return SongWindows(window_frames(config, hop), hop, 0)
+
+
+def can_stream(config: NetworkConfig) -> bool:
+    """Whether there is a `stream_plan` for the network."""
+    return config.context and config.upsampling != "transposed"
 
 
 class StreamPlan(NamedTuple):
@@ -158,7 +160,7 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
         InputError: the network has no context, whose windows stand alone, or upsamples
             by transposed convolution.
     """
-    if not config.context or config.upsampling == "transposed":
+    if not can_stream(config):
         raise InputError(
             "A stream needs a network with `context` and interpolation. Received: "
             f"context={config.context}, upsampling={config.upsampling}"
