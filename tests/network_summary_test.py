@@ -30,6 +30,23 @@ def test_multiply_adds_of_m4_are_those_of_its_convolutions():
     assert work / 16389 == pytest.approx(695e3, rel=0.001)
 
 
+def test_a_stream_computes_each_frame_once():
+    """Level i has one frame for 2^i of the mixture."""
+    counted = summary.summarize_network(VARIANTS["M4"])
+    filters, work = 2, 0
+    for level in range(13):
+        work += 15 * filters * 24 * (level + 1) / 2**level
+        filters = 24 * (level + 1)
+    for level in reversed(range(12)):
+        work += 5 * (filters + 24 * (level + 1)) * 24 * (level + 1) / 2**level
+        filters = 24 * (level + 1)
+    work += (24 + 2) * 2
+    assert counted.streaming_multiply_adds_per_second == pytest.approx(work * 22050)
+    assert work == pytest.approx(150e3, rel=0.01)
+    whole = summary.summarize_network(VARIANTS["M1"])
+    assert whole.streaming_multiply_adds_per_second is None
+
+
 def test_the_table_has_a_line_a_layer_and_the_sums():
     text = summary.format_summary(summary.summarize_network(VARIANTS["M5"]))
     lines = text.splitlines()

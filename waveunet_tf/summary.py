@@ -65,6 +65,25 @@ class NetworkSummary:
         window = sum(row.multiply_adds for row in self.rows)
         return window * self.config.sample_rate_hz / self.window.output_frames
 
+    @property
+    def streaming_multiply_adds_per_second(self) -> float | None:
+        """The least for a second of output: each frame of each level computed once.
+
+        None for a network that cannot stream.
+        """
+        if not shapes.can_stream(self.config):
+            return None
+        levels = {
+            **{f"down_{i}": i for i in range(self.config.num_levels)},
+            **{f"up_{i}": i for i in range(self.config.num_levels)},
+            **{f"upsample_{i}": i for i in range(self.config.num_levels)},
+            "bottleneck": self.config.num_levels,
+        }
+        return self.config.sample_rate_hz * sum(
+            row.multiply_adds / row.frames / 2 ** levels.get(row.name, 0)
+            for row in self.rows
+        )
+
 
 def summarize_network(config: NetworkConfig) -> NetworkSummary:
     """Counts a network's layers in one window of training."""
@@ -156,4 +175,7 @@ def format_summary(summary: NetworkSummary) -> str:
         f"{'outputs of these layers':<28}{activations / 2**20:.1f} MiB a window, in "
         "float32",
     ]
+    streaming = summary.streaming_multiply_adds_per_second
+    if streaming:
+        lines.append(f"{'':<28}{streaming / 1e9:.2f} G as a stream")
     return "\n".join(lines)

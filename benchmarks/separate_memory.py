@@ -1,0 +1,98 @@
+r"""Peak memory of separating songs of several lengths, each in a process of its own.
+
+    python -m benchmarks.separate_memory --checkpoint ~/m4/best --minutes 1,10,60
+
+Without a checkpoint it takes an untrained small M4: what grows with the song does not
+depend on the network. Prints a table and last the ratio of the longest song's peak to
+the shortest's.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+
+from waveunet_tf import audio, cli
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "The checkpoint; by default an untrained small network."
+)
+_MINUTES = flags.DEFINE_list(
+    "minutes", "1,10,60", "Lengths of the songs in minutes, comma separated."
+)
+
+_RATE_HZ = 44100
+# The command, which in the end prints its own peak. (Not ru_maxrss: a process inherits
+# that of the one that started it.)
+_CHILD = r"""
+import atexit, re, sys
+from waveunet_tf import cli, run_separate
+
+@atexit.register
+def print_peak():
+    status = open("/proc/self/status").read()
+    print(re.search(r"VmHWM:\s*(\d+) kB", status)[1], file=sys.stderr)
+
+cli.run(run_separate.main, arguments="audio files")
+"""
+
+
+def write_song(path: pathlib.Path, minutes: float) -> None:
+    """Writes noise of a song's format, a minute at a time."""
+    generator = np.random.default_rng(0)
+    minute = generator.normal(0, 0.1, (60 * _RATE_HZ, 2)).astype(np.float32)
+    with audio.WavWriter(path, _RATE_HZ, 2) as writer:
+        frames = round(minutes * 60 * _RATE_HZ)
+        for start in range(0, frames, len(minute)):
+            writer.write(minute[: frames - start])
+
+
+def save_small_network(directory: pathlib.Path) -> None:
+    """Saves an untrained M4 of 9 levels and 8 first filters."""
+    import dataclasses
+
+    from waveunet_tf import checkpoint, model
+    from waveunet_tf.configs import VARIANTS
+
+    config = dataclasses.replace(VARIANTS["M4"], num_levels=9, base_filters=8)
+    checkpoint.save_checkpoint(directory, model.build_network(config), config)
+
+
+def main(_):
+    peaks = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        checkpoint = _CHECKPOINT.value
+        if checkpoint is None:
+            checkpoint = folder / "network"
+            save_small_network(checkpoint)
+        print(f"{'minutes':>8}{'peak RSS (MiB)':>16}{'seconds':>10}")
+        for minutes in map(float, _MINUTES.value):
+            song = folder / f"{minutes:g} minutes.wav"
+            write_song(song, minutes)
+            started = time.monotonic()
+            child = subprocess.run(
+                [
+                    *(sys.executable, "-c", _CHILD, f"--checkpoint={checkpoint}"),
+                    *(f"--output_dir={folder}/{minutes:g}", str(song)),
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds = time.monotonic() - started
+            peaks[minutes] = int(child.stderr.split()[-1]) / 1024
+            print(f"{minutes:>8g}{peaks[minutes]:>16.0f}{seconds:>10.1f}", flush=True)
+            song.unlink()
+            for stem in (folder / f"{minutes:g}").rglob("*.wav"):
+                stem.unlink()
+    ratio = peaks[max(peaks)] / peaks[min(peaks)]
+    print(f"peak of the longest over the shortest: {ratio:.3f}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

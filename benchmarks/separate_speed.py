@@ -1,0 +1,132 @@
+r"""How much faster the exact stream is than the original's windows, with one network.
+
+    python -m benchmarks.separate_speed --variant M4
+
+Separates the same noise with the same untrained weights, each way in a process of its
+own, in turn, several rounds: windows of the training's size one after the other, as the
+original does, and the stream. Prints seconds of work for a second of 44.1 kHz audio
+(which the network takes as it is), what share of the machine's float32 matrix-product
+rate the least possible work makes, and last the ratio.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import flags
+
+from waveunet_tf import cli, shapes
+from waveunet_tf.configs import VARIANTS
+
+_VARIANT = flags.DEFINE_enum(
+    "variant",
+    "M4",
+    [name for name, config in VARIANTS.items() if shapes.can_stream(config)],
+    "The network, at full size.",
+)
+_SECONDS = flags.DEFINE_integer(
+    "seconds", 30, "Length of the song, in seconds of 44.1 kHz audio.", lower_bound=5
+)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 3, "How often each way is measured; the best counts.", lower_bound=1
+)
+_WAY = flags.DEFINE_enum(
+    "way", None, ["windows", "stream"], "Measure this way only (what a round runs)."
+)
+
+_RATE_HZ = 44100
+
+
+def measure(way: str) -> dict[str, float]:
+    """Separates in this process; gives real-time factor and matrix-product rate."""
+    import keras
+    import tensorflow as tf
+
+    from waveunet_tf import model, runners, streaming
+
+    keras.utils.set_random_seed(0)
+    config = VARIANTS[_VARIANT.value]
+    network = model.build_network(config)
+    frames = _SECONDS.value * _RATE_HZ
+    song = np.random.default_rng(0).normal(0, 0.1, (frames, config.channels))
+    song = song.astype(np.float32)
+    if way == "stream":
+        streaming_network = streaming.StreamingNetwork(config, network)
+        step = tf.function(streaming_network.step)
+
+        def separate(song):
+            runner = runners.ChunkRunner(streaming_network, step)
+            runner.push(song)
+            runner.finish()
+
+        separate(song[: runners.CHUNK_FRAMES])  # traces the graph
+    else:
+        window = shapes.window_frames(config)
+        call = tf.function(network)
+        call(np.zeros((1, window.input_frames, config.channels), np.float32))
+
+        def separate(song):
+            context = window.context_frames
+            padded = np.pad(song, ((context, window.input_frames), (0, 0)))
+            for start in range(0, len(song), window.output_frames):
+                sources = call(padded[None, start : start + window.input_frames])
+                for stem in sources.values():
+                    stem.numpy()
+
+    started = time.perf_counter()
+    separate(song)
+    seconds = time.perf_counter() - started
+    return {"factor": seconds * _RATE_HZ / frames, "flops": matrix_product_rate()}
+
+
+def matrix_product_rate() -> float:
+    """Floating-point operations a second of a large float32 matrix product."""
+    import tensorflow as tf
+
+    size = 2048
+    matrix = tf.random.normal((size, size))
+    best = 0.0
+    for _ in range(6):
+        started = time.perf_counter()
+        tf.matmul(matrix, matrix).numpy()
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def main(_):
+    if _WAY.value:
+        print(json.dumps(measure(_WAY.value)))
+        return
+    from waveunet_tf.summary import summarize_network
+
+    config = VARIANTS[_VARIANT.value]
+    least = summarize_network(config).streaming_multiply_adds_per_second
+    least = 2 * least / config.sample_rate_hz * _RATE_HZ
+    factors = {"windows": [], "stream": []}
+    rates = []
+    command = [sys.executable, "-m", "benchmarks.separate_speed"]
+    command += [f"--variant={_VARIANT.value}", f"--seconds={_SECONDS.value}"]
+    for _ in range(_ROUNDS.value):
+        for way, came in factors.items():
+            child = subprocess.run(
+                [*command, f"--way={way}"],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            measured = json.loads(child.stdout)
+            came.append(measured["factor"])
+            rates.append(measured["flops"])
+    print(f"matrix product: {max(rates) / 1e9:.0f} GFLOP/s in float32")
+    print(f"{'':<10}{'seconds a second':>18}{'worst':>10}{'share of the rate':>20}")
+    for way, came in factors.items():
+        share = least / min(came) / max(rates)
+        print(f"{way:<10}{min(came):>18.3f}{max(came):>10.3f}{share:>20.0%}")
+    ratio = min(factors["windows"]) / min(factors["stream"])
+    print(f"the stream is {ratio:.2f} times as fast as the original's windows")
+
+
+if __name__ == "__main__":
+    cli.run(main)
