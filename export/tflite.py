@@ -11,6 +11,7 @@ import tempfile
 import numpy as np
 
 from waveunet_tf import checkpoint, shapes
+from waveunet_tf.configs import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
 METADATA_NAME = "waveunet_config"
@@ -29,11 +30,16 @@ def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
         checkpoint_dir: the checkpoint.
 
     Raises:
-        InputError: see checkpoint.load_network.
+        InputError: see checkpoint.load_network; or the network has a spectrogram.
     """
     import tensorflow as tf
 
     config = checkpoint.read_config(checkpoint_dir)
+    if isinstance(config, SpectrogramUNetConfig):
+        raise InputError(
+            f"{checkpoint_dir}: must be a network of waveforms, for TFLite has no "
+            f"inverse Fourier transform, but is a {config.architecture}"
+        )
     window = shapes.window_frames(config)
     network = checkpoint.load_network(
         checkpoint_dir, frames=window.input_frames, batch_size=1

@@ -52,7 +52,8 @@ def test_training_config_refuses_what_cannot_train(values, message):
 
 
 def test_even_kernels_are_allowed_without_context():
-    WaveUNetConfig(context=False, down_kernel_size=4)
+    config = WaveUNetConfig(context=False, down_kernel_size=4)
+    assert config.down_kernel_size == 4
 
 
 @pytest.mark.parametrize("name", VARIANTS)

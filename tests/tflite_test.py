@@ -6,6 +6,7 @@ import pytest
 import waveunet_tf
 from export import parity, tflite
 from waveunet_tf import checkpoint, model, shapes
+from waveunet_tf.configs import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
 
@@ -39,6 +40,15 @@ def test_a_tflite_file_equals_the_network_and_carries_its_config(
     for source, estimate in expected.items():
         np.testing.assert_allclose(actual[source], np.asarray(estimate), atol=1e-5)
     assert parity.window_difference(tmp_path / "c", tmp_path / "x.tflite") < 1e-5
+
+
+def test_a_spectrogram_network_is_refused(tmp_path):
+    config = SpectrogramUNetConfig(
+        num_levels=2, base_filters=2, fft_frames=16, hop_frames=8, output_frames=40
+    )
+    checkpoint.save_checkpoint(tmp_path, model.build_network(config), config)
+    with pytest.raises(InputError, match="TFLite has no inverse Fourier transform"):
+        tflite.convert_float32(tmp_path)
 
 
 def test_parity_sees_other_weights(tiny_checkpoint, tiny_config, tmp_path):

@@ -147,16 +147,15 @@ def random_excerpts(
         InputError: the output of an excerpt is longer than every track.
     """
     window = shapes.window_frames(config)
-    context = window.context_frames
     longest = max(track.frames for track in tracks)
     if window.output_frames > longest:
         raise InputError(
             f"`output_frames` must be at most the longest track's {longest} frames. "
             f"Received: {window.output_frames} (from a wish of {config.output_frames})"
         )
+    count, context = len(config.sources), window.context_frames
     lengths = np.array([track.frames for track in tracks], np.float64)
     starts = tf.constant(np.maximum(lengths + 2 * context - window.input_frames, 0))
-    count = len(config.sources)
 
     def read(track, start):
         return tracks[track].read(start, window.input_frames, config.channels)
@@ -173,20 +172,14 @@ def random_excerpts(
         sources = tf.numpy_function(read, [track, start], tf.float32)
         sources.set_shape((count, window.input_frames, config.channels))
         gains = min_gain + (1 - min_gain) * tf.cast(draws[2:], tf.float32)
-        return _mixed(sources * gains[:, None, None])
-
-    def _mixed(sources):
-        middle = sources[:, context : context + window.output_frames]
-        return tf.reduce_sum(sources, axis=0), dict(
-            zip(config.sources, tf.unstack(middle, count))
-        )
+        sources *= gains[:, None, None]
+        middle = tf.unstack(sources[:, context : context + window.output_frames], count)
+        return tf.reduce_sum(sources, axis=0), dict(zip(config.sources, middle))
 
     calls = parallel_calls or tf.data.AUTOTUNE
     numbers = tf.data.Dataset.range(first, tf.int64.max)
-    batches = numbers.map(excerpt, num_parallel_calls=calls).batch(
-        batch_size, drop_remainder=True
-    )
-    return batches.prefetch(2)
+    excerpts = numbers.map(excerpt, num_parallel_calls=calls)
+    return excerpts.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
 def whole_track_windows(

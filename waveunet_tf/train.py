@@ -42,6 +42,13 @@ class Progress:
     best_loss: float = math.inf
     best_epoch: int = 0
 
+    def end_epoch(self, loss: float) -> bool:
+        """Counts an epoch with this validation loss; tells whether it is the best."""
+        self.epoch += 1
+        if better := loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
+        return better
+
 
 def train(
     config: NetworkConfig,
@@ -70,11 +77,7 @@ def train(
             network; the workdir holds a training; the loss is no longer finite.
     """
     workdir = pathlib.Path(workdir)
-    for name in ("best", "history.jsonl"):
-        if (workdir / name).exists():
-            raise InputError(
-                f"{workdir}: must be a folder without a training, but holds {name}"
-            )
+    _refuse_used_workdir(workdir)
     keras.utils.set_random_seed(training.seed)
     tracks = excerpts.load_prepared(data_dir, config, "train")
     batches = excerpts.random_excerpts(
@@ -102,12 +105,9 @@ def train(
     batches = iter(batches)
     while progress.epoch != training.max_epochs:
         started = time.monotonic()
-        progress.epoch += 1
-        loss = _run_epoch(step, batches, progress.epoch, training.steps_per_epoch)
+        loss = _run_epoch(step, batches, progress.epoch + 1, training.steps_per_epoch)
         validation_loss = _validate(score, windows) if windows else None
-        judged = loss if validation_loss is None else validation_loss
-        if better := judged < progress.best_loss:
-            progress.best_loss, progress.best_epoch = judged, progress.epoch
+        if progress.end_epoch(loss if validation_loss is None else validation_loss):
             checkpoint.save_checkpoint(workdir / "best", network, config, training)
         record = {
             "epoch": progress.epoch,
@@ -117,19 +117,33 @@ def train(
             "validation_loss": validation_loss,
             "seconds": round(time.monotonic() - started, 2),
         }
-        with (workdir / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        logging.info(
-            "epoch %d: loss %.3e, validation loss %s, %.0f s%s",
-            progress.epoch,
-            loss,
-            "none" if validation_loss is None else f"{validation_loss:.3e}",
-            record["seconds"],
-            ", the best so far" if better else "",
-        )
+        _report_epoch(workdir, record, progress)
         if progress.epoch - progress.best_epoch >= training.patience:
             break
     return progress
+
+
+def _refuse_used_workdir(workdir: pathlib.Path) -> None:
+    for name in ("best", "history.jsonl"):
+        if (workdir / name).exists():
+            raise InputError(
+                f"{workdir}: must be a folder without a training, but holds {name}"
+            )
+
+
+def _report_epoch(workdir: pathlib.Path, record: dict, progress: Progress) -> None:
+    """Adds the epoch to the history, and tells the log of it."""
+    with (workdir / "history.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+    validation_loss = record["validation_loss"]
+    logging.info(
+        "epoch %d: loss %.3e, validation loss %s, %.0f s%s",
+        record["epoch"],
+        record["loss"],
+        "none" if validation_loss is None else f"{validation_loss:.3e}",
+        record["seconds"],
+        ", the best so far" if progress.best_epoch == record["epoch"] else "",
+    )
 
 
 def _take_weights(
