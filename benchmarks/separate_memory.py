@@ -16,7 +16,8 @@ import time
 import numpy as np
 from absl import flags
 
-from waveunet_tf import audio, cli
+from waveunet_tf import cli
+from waveunet_tf.encode import AudioWriter
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The checkpoint; by default an untrained small network."
@@ -45,7 +46,7 @@ def write_song(path: pathlib.Path, minutes: float) -> None:
     """Writes noise of a song's format, a minute at a time."""
     generator = np.random.default_rng(0)
     minute = generator.normal(0, 0.1, (60 * _RATE_HZ, 2)).astype(np.float32)
-    with audio.WavWriter(path, _RATE_HZ, 2) as writer:
+    with AudioWriter(path, _RATE_HZ, 2) as writer:
         frames = round(minutes * 60 * _RATE_HZ)
         for start in range(0, frames, len(minute)):
             writer.write(minute[: frames - start])

@@ -118,6 +118,50 @@ def test_a_folder_without_tracks_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_stems_come_in_the_wished_format_and_selection(tiny_checkpoint, tmp_path):
+    songs = tmp_path / "songs"
+    (songs / "deep").mkdir(parents=True)
+    song = np.random.default_rng(0).normal(0, 0.1, (30_000, 2))
+    soundfile.write(songs / "a.wav", song, 44100, subtype="PCM_24")
+    soundfile.write(songs / "deep" / "b.flac", song[:, :1], 22050)
+    (songs / "notes.txt").write_text("no song")
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}/stems"]
+
+    assert run(SEPARATE, *flags, "--stems=vocals", songs).returncode == 0
+    written = [path for path in (tmp_path / "stems").rglob("*") if path.is_file()]
+    assert [path.name for path in written] == ["vocals.wav"]
+    assert soundfile.info(written[0]).subtype == "PCM_24"
+
+    two = [
+        *flags,
+        "--two_stems=vocals",
+        "--bit_depth=32f",
+        "--overwrite",
+        "--recursive",
+    ]
+    assert run(SEPARATE, *two, songs).returncode == 0
+    for name, expected in {"a": song, "b": song[:, :1]}.items():
+        stems = [
+            soundfile.read(tmp_path / "stems" / name / f"{stem}.wav", always_2d=True)[0]
+            for stem in ("vocals", "no_vocals")
+        ]
+        np.testing.assert_allclose(sum(stems), expected, atol=1e-4)
+
+    for suffix, kind in {"flac": "FLAC", "ogg": "OGG", "mp3": "MP3"}.items():
+        result = run(SEPARATE, *flags, f"--format={suffix}", songs / "a.wav")
+        assert result.returncode == 0, result.stderr
+        info = soundfile.info(tmp_path / "stems" / "a" / f"vocals.{suffix}")
+        assert (info.format, info.samplerate) == (kind, 44100)
+    result = run(SEPARATE, *flags, "--format=opus", songs / "a.wav")
+    check_refusal(result, 1, "opus must have a sample rate of", "Received: 44100")
+    result = run(
+        SEPARATE, *flags, "--format=flac", "--bit_depth=32f", "--overwrite", songs
+    )
+    check_refusal(result, 1, "flac must have a bit depth of 16 or 24")
+    check_refusal(run(SEPARATE, *flags, "--stems=bass", songs), 2, "bass")
+    check_refusal(run(SEPARATE, *flags, songs / "deep" / ".."), 1, "--overwrite")
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
     """On a file system of 64 KiB; skipped where it may not be mounted."""
     disk = tmp_path / "disk"

@@ -3,6 +3,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import soundfile
 
 import waveunet_tf
 from waveunet_tf import audio, checkpoint, model, runners, shapes
@@ -133,6 +134,36 @@ def test_a_file_is_separated_as_its_samples_are(tiny_checkpoint, tmp_path):
         np.testing.assert_allclose(written, stem, atol=1e-6)
 
 
+def test_many_channels_are_refused_or_folded_down(tiny_checkpoint, tmp_path):
+    separator = waveunet_tf.load(tiny_checkpoint)
+    six = np.zeros((9000, 6), np.float32)
+    six[:, 2] = 0.25 * np.sin(np.arange(9000) / 9)  # the centre of 5.1
+    soundfile.write(tmp_path / "six.wav", six, 8000, format="WAVEX")
+    targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
+    with pytest.raises(InputError, match=r"six\.wav: .* 1 or 2 channels. Received: 6"):
+        separator.separate_file(tmp_path / "six.wav", targets)
+    separator.separate_file(tmp_path / "six.wav", targets, downmix=True, bit_depth=32)
+    stems = [audio.read(target)[0] for target in targets.values()]
+    folded = sum(stems)
+    assert folded.shape == (9000, 2)
+    np.testing.assert_allclose(folded[:, 0], folded[:, 1], atol=1e-6)
+    gain = np.dot(folded[:, 0], six[:, 2]) / np.dot(six[:, 2], six[:, 2])
+    assert 0.2 < gain < 1
+    np.testing.assert_allclose(folded[:, 0], gain * six[:, 2], atol=1e-4)
+
+
+def test_a_target_of_no_source_is_refused(tiny_checkpoint, tmp_path):
+    audio.write_wav(tmp_path / "song.wav", noise(100), 8000)
+    for name, message in {
+        "bass": "Received: bass",
+        "vocals": "must be one of wav",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            waveunet_tf.load(tiny_checkpoint).separate_file(
+                tmp_path / "song.wav", {name: tmp_path / "x.xyz"}
+            )
+
+
 def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_checkpoint, tmp_path):
     separator = waveunet_tf.load(tiny_checkpoint)
     song = noise(200_000).astype("f")
@@ -142,7 +173,9 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_checkpoint, tmp_path)
         audio.write_wav(tmp_path / f"{name}.wav", damaged, 8000, bit_depth=32)
     cut = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(cut[:-9000])
-    targets = {name: tmp_path / "out" / name for name in separator.config.sources}
+    targets = {
+        name: tmp_path / "out" / f"{name}.wav" for name in separator.config.sources
+    }
     for name, message in {
         "nan": "nan.wav: `song` must hold",
         "cut": "truncated",

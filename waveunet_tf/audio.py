@@ -1,17 +1,16 @@
-"""Audio as float32 arrays `(frames, channels)`: reading, writing, resampling."""
+"""Audio as float32 arrays `(frames, channels)`: files, resampling, channels."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-import zlib
 
 import numpy as np
-import soundfile
 import soxr
 
 from waveunet_tf import files
 from waveunet_tf.decode import AudioReader
+from waveunet_tf.encode import AudioWriter
 from waveunet_tf.errors import InputError
 
 
@@ -34,80 +33,6 @@ def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
         return np.concatenate(list(reader.blocks())), reader.sample_rate_hz
 
 
-class WavWriter:
-    """Writes a wav file block by block; a context manager.
-
-    It writes in place: give it a temporary name (files.atomic_file) if a half-written
-    file must not be seen.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        sample_rate_hz: int,
-        channels: int,
-        *,
-        bit_depth: int = 16,
-    ):
-        """Opens a file.
-
-        Args:
-            path: the file; one of that name is replaced.
-            sample_rate_hz: sample rate in Hz.
-            channels: its channels.
-            bit_depth: 16 (with dither), 24, or 32, which is float.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        self._path, self._bit_depth = path, bit_depth
-        self._generator = None
-        subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[bit_depth]
-        try:
-            self._file = soundfile.SoundFile(
-                path, "w", sample_rate_hz, channels, subtype, format="WAV"
-            )
-        except soundfile.LibsndfileError as error:
-            raise OSError(f"{path}: cannot be written: {error}") from error
-
-    def __enter__(self) -> WavWriter:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._file.close()
-
-    def write(self, block: np.ndarray) -> None:
-        """Writes `(frames, channels)`, clipped to [-1, 1] unless the file is of floats.
-
-        Raises:
-            OSError: it cannot be written, such as for want of space.
-        """
-        block = np.ascontiguousarray(block, np.float32)
-        if self._bit_depth < 32:
-            block = self._to_integers(block)
-        try:
-            self._file.write(block)
-        except soundfile.LibsndfileError as error:
-            raise OSError(f"{self._path}: cannot be written: {error}") from error
-
-    def _to_integers(self, block: np.ndarray) -> np.ndarray:
-        """Rounds to the upper bits of an int32, where libsndfile rounds down.
-
-        16 bits get triangular dither of two steps, the same for the same audio, but not
-        where there is silence, which must stay silent for the scores to leave it out.
-        """
-        limit = 2 ** (self._bit_depth - 1)
-        scaled = block * np.float32(limit)
-        if self._bit_depth == 16:
-            if self._generator is None:
-                self._generator = np.random.default_rng(zlib.crc32(block))
-            dither = self._generator.random(block.shape, np.float32)
-            dither -= self._generator.random(block.shape, np.float32)
-            scaled += np.where(np.abs(scaled) > 0.01, dither, 0)
-        integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
-        return integers << (32 - self._bit_depth)
-
-
 def write_wav(
     path: str | os.PathLike,
     audio: np.ndarray,
@@ -121,13 +46,13 @@ def write_wav(
         path: the file; one of that name is replaced.
         audio: `(frames, channels)`.
         sample_rate_hz: sample rate in Hz.
-        bit_depth: see WavWriter.
+        bit_depth: see encode.AudioWriter.
 
     Raises:
         OSError: the file cannot be written, such as for want of space.
     """
     with files.atomic_file(path) as part:
-        with WavWriter(
+        with AudioWriter(
             part, sample_rate_hz, audio.shape[1], bit_depth=bit_depth
         ) as writer:
             writer.write(audio)

@@ -17,7 +17,14 @@ import soundfile
 
 from waveunet_tf.errors import InputError
 
+# The suffixes by which audio files are found in a folder.
+SUFFIXES = frozenset(
+    ".aac .aif .aiff .au .caf .flac .m4a .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .w64 "
+    ".wav .webm .wma".split()
+)
 _BLOCK_FRAMES = 65536
+# libsndfile's subtypes that 16 bits would not hold.
+_BIT_DEPTHS = {"PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 32}
 # How many frames fewer than its header says a whole stream may have: two AAC frames of
 # an encoder's padding.
 _CODEC_PADDING_FRAMES = 4096
@@ -29,15 +36,21 @@ class AudioReader:
     Attributes:
         path: the file.
         sample_rate_hz: its sample rate in Hz.
-        channels: its channels.
+        channels: its channels, as `blocks` gives them.
+        bit_depth: 16, 24, or 32, which is float; of lossy formats 16.
+        duration_seconds: its length as its header tells or guesses it; 0: unknown.
     """
 
-    def __init__(self, path: str | os.PathLike, *, stream: int = 0):
+    def __init__(
+        self, path: str | os.PathLike, *, stream: int = 0, downmix: bool = False
+    ):
         """Opens a file.
 
         Args:
             path: a file that libsndfile or FFmpeg knows.
             stream: which audio stream of a file with several (a stem.mp4 has five).
+            downmix: whether more than two channels are folded down to stereo, by
+                FFmpeg's rules for their layout.
 
         Raises:
             InputError: the file is empty, holds no audio or no such stream.
@@ -49,10 +62,10 @@ class AudioReader:
             file = stack.enter_context(self.path.open("rb"))
             if not file.read(1):
                 raise InputError(f"{self.path}: must be an audio file, but is empty")
-            if not stream and _is_for_libsndfile(file):
+            if not stream and _is_for_libsndfile(file, downmix):
                 self._open_with_libsndfile(stack, file)
             else:
-                self._open_with_ffmpeg(stack, file, stream)
+                self._open_with_ffmpeg(stack, file, stream, downmix)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> AudioReader:
@@ -84,6 +97,8 @@ class AudioReader:
         file.seek(0)
         sound = stack.enter_context(soundfile.SoundFile(file))
         self.sample_rate_hz, self.channels = sound.samplerate, sound.channels
+        self.bit_depth = _BIT_DEPTHS.get(sound.subtype, 16)
+        self.duration_seconds = sound.frames / sound.samplerate
 
         def decoded():
             try:
@@ -102,7 +117,9 @@ class AudioReader:
 
         self._decoded, self._is_cut = decoded, is_cut
 
-    def _open_with_ffmpeg(self, stack: contextlib.ExitStack, file, stream: int) -> None:
+    def _open_with_ffmpeg(
+        self, stack: contextlib.ExitStack, file, stream: int, downmix: bool
+    ) -> None:
         import av
 
         file.seek(0)
@@ -123,22 +140,31 @@ class AudioReader:
                 )
             source = container.streams.audio[stream]
             self.sample_rate_hz, self.channels = source.rate, source.channels
+            self.bit_depth = 16
+            self.duration_seconds = float((source.duration or 0) * source.time_base)
+            layout = "stereo" if downmix and self.channels > 2 else None
             promised = _promised_seconds(self.path, container, source)
 
         def decoded():
             with _ffmpeg_errors(self.path):
-                yield from self._ffmpeg_blocks(container.decode(source))
+                yield from self._ffmpeg_blocks(
+                    container.decode(source), source.channels, layout
+                )
 
         def is_cut(frames: int) -> bool:
             return frames < promised * self.sample_rate_hz - _CODEC_PADDING_FRAMES
 
         self._decoded, self._is_cut = decoded, is_cut
+        if layout:
+            self.channels = 2
 
-    def _ffmpeg_blocks(self, decoded) -> Iterator[np.ndarray]:
+    def _ffmpeg_blocks(
+        self, decoded, channels: int, layout: str | None
+    ) -> Iterator[np.ndarray]:
         import av
 
-        to_planar_float = av.AudioResampler(format="fltp")
-        expected, frames = (self.sample_rate_hz, self.channels), 0
+        to_planar_float = av.AudioResampler(format="fltp", layout=layout)
+        expected, frames = (self.sample_rate_hz, channels), 0
         for frame in decoded:
             came = (frame.sample_rate, frame.layout.nb_channels)
             if came != expected:
@@ -152,12 +178,15 @@ class AudioReader:
                 yield np.ascontiguousarray(block.to_ndarray().T)
 
 
-def _is_for_libsndfile(file) -> bool:
+def _is_for_libsndfile(file, downmix: bool) -> bool:
     file.seek(0)
     try:
+        info = soundfile.info(file)
+        if downmix and info.channels > 2:  # FFmpeg knows what the channels are
+            return False
         # libsndfile guesses the length of an mp3 without a Xing header from its first
         # frame's bit rate, and stops there; FFmpeg decodes to the end.
-        return soundfile.info(file).format != "MP3"
+        return info.format != "MP3"
     except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
         return False
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from waveunet_tf import audio, checkpoint, files, runners, shapes, streaming
 from waveunet_tf.decode import AudioReader
+from waveunet_tf.encode import AudioWriter, check_format
 from waveunet_tf.errors import InputError
 
 
@@ -97,53 +97,76 @@ class Separator:
         path: str | os.PathLike,
         targets: dict[str, str | os.PathLike],
         *,
-        bit_depth: int = 16,
+        bit_depth: int | None = None,
+        downmix: bool = False,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
-        """Separates an audio file into wav files, which appear together or not at all.
+        """Separates an audio file into files, which appear together or not at all.
 
         Args:
             path: the song; see decode.AudioReader.
-            targets: source → the wav file to write; one of that name is replaced.
-            bit_depth: of the wav files; see audio.WavWriter.
-            on_progress: called with the seconds of audio done since the last call.
+            targets: source → the file to write, in the format of its suffix; one of
+                that name is replaced. Not all sources need one; `no_<source>` is the
+                sum of all the others.
+            bit_depth: of the files, see encode.AudioWriter; by default the song's.
+            downmix: whether more than two channels are folded down to stereo.
+            on_progress: called with the seconds of audio read since the last call.
 
         Raises:
-            InputError: the song cannot be read or separated; the path is named.
+            InputError: the song cannot be read or separated, its path is named; or a
+                target is of no source or format.
             OSError: a file cannot be read or written.
         """
-        path = pathlib.Path(path)
-        with contextlib.ExitStack() as stack:
-            reader = stack.enter_context(AudioReader(path))
-            try:
-                stream = self.stream(reader.sample_rate_hz, reader.channels)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
-            parts = stack.enter_context(files.atomic_files(targets.values()))
-            with contextlib.ExitStack() as open_writers:
-                writers = {
-                    name: open_writers.enter_context(
-                        audio.WavWriter(
-                            part,
-                            reader.sample_rate_hz,
-                            stream.channels,
-                            bit_depth=bit_depth,
+        known = {*self.config.sources, *(f"no_{name}" for name in self.config.sources)}
+        if unknown := sorted(set(targets) - known):
+            raise InputError(
+                f"`targets` must be of {', '.join(self.config.sources)}, or of these "
+                f"with no_ before. Received: {unknown[0]}"
+            )
+        with AudioReader(path, downmix=downmix) as reader, _named(path):
+            stream = self.stream(reader.sample_rate_hz, reader.channels)
+            depth = bit_depth or reader.bit_depth
+            for target in targets.values():
+                check_format(target, reader.sample_rate_hz, depth)
+            with files.atomic_files(targets.values()) as parts:
+                with contextlib.ExitStack() as stack:
+                    writers = {}
+                    for name, part in zip(targets, parts):
+                        writers[name] = stack.enter_context(
+                            AudioWriter(
+                                part,
+                                reader.sample_rate_hz,
+                                stream.channels,
+                                bit_depth=depth,
+                            )
                         )
-                    )
-                    for name, part in zip(targets, parts)
-                }
-                for block in reader.blocks():
-                    try:
-                        stems = stream.push(block)
-                    except InputError as error:
-                        raise InputError(f"{path}: {error}") from error
-                    for name, writer in writers.items():
-                        writer.write(stems[name])
-                    if on_progress:
-                        on_progress(len(block) / reader.sample_rate_hz)
-                stems = stream.finish()
-                for name, writer in writers.items():
-                    writer.write(stems[name])
+                    for block in reader.blocks():
+                        _write(writers, stream.push(block))
+                        if on_progress:
+                            on_progress(len(block) / reader.sample_rate_hz)
+                    _write(writers, stream.finish())
+
+
+@contextlib.contextmanager
+def _named(path: str | os.PathLike) -> Iterator[None]:
+    """Puts a file's path before what is said of its audio."""
+    try:
+        yield
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from error
+
+
+def _write(writers: dict[str, AudioWriter], stems: dict[str, np.ndarray]) -> None:
+    for name, writer in writers.items():
+        if name in stems:
+            writer.write(stems[name])
+        else:
+            left_out = name.removeprefix("no_")
+            writer.write(
+                sum(stem for other, stem in stems.items() if other != left_out)
+            )
 
 
 class SongStream:

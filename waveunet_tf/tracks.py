@@ -12,12 +12,12 @@ import yaml
 from absl import logging
 
 from waveunet_tf import audio
+from waveunet_tf.decode import SUFFIXES
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
 
 DATASETS = ("folder", "musdb18")
 SUBSETS = ("train", "valid", "test")
-_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aif", ".aiff"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
     for subset, folder in folders:
         stems = {}
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+            if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
                 continue
             if path.stem in stems:
                 raise InputError(
