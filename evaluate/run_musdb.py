@@ -6,7 +6,9 @@ r"""Scores a separator on a data set with museval (BSSEval v4, windows of 1 s).
 Scores one of: a checkpoint, which separates the mixtures; a folder of estimates,
 <estimates_dir>/<subset>/<track>/<source>.wav; or the mixture as the estimate of every
 source, the baseline. Writes OUTPUT_DIR/<subset>/<track>.json, museval's own format, and
-prints the paper's statistics.
+prints the paper's statistics over all seconds of all tracks, in dB: median, median
+absolute deviation, mean, standard deviation, and the median of the tracks' medians. NaN
+counts the seconds in which a source or an estimate is silent, which have no score.
 """
 
 import pathlib
@@ -41,8 +43,9 @@ _ESTIMATES = flags.DEFINE_enum(
 )
 _SOURCES = flags.DEFINE_list(
     "sources",
-    "accompaniment,vocals",
-    "Sources to score if there is no checkpoint to tell them, comma separated.",
+    None,
+    "Sources to score if there is no checkpoint to tell them, comma separated. "
+    "Default: accompaniment,vocals.",
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace scores that exist.")
 cli.define_refinement_flags()
@@ -54,8 +57,10 @@ flags.mark_flags_as_mutual_exclusive(
 
 def _estimator():
     """The sources to score, and a function (track, mixture, rate in Hz) → estimates."""
-    sources = tuple(_SOURCES.value)
+    sources = tuple(_SOURCES.value or ("accompaniment", "vocals"))
     if _CHECKPOINT.value is not None:
+        if _SOURCES.value:
+            raise cli.UsageError("--checkpoint has its own sources: no --sources")
         from waveunet_tf.separate import load
 
         separator = load(_CHECKPOINT.value, **cli.refinement_from_flags())

@@ -162,6 +162,28 @@ def test_stems_come_in_the_wished_format_and_selection(tiny_checkpoint, tmp_path
     check_refusal(run(SEPARATE, *flags, songs / "deep" / ".."), 1, "--overwrite")
 
 
+def test_a_training_starts_from_a_checkpoint(stems_dir, tiny_checkpoint, tmp_path):
+    flags = [
+        f"--data_dir={stems_dir}", "--num_levels=3", "--base_filters=4",
+        "--sample_rate_hz=8000", "--output_frames=256", "--batch_size=2",
+        "--steps_per_epoch=1", "--max_epochs=1", "--learning_rate=1e-30",
+    ]  # fmt: skip
+    losses = []
+    for name, more in {"a": [], "b": [f"--init_from={tiny_checkpoint}"]}.items():
+        result = run(TRAIN, *flags, f"--workdir={tmp_path}/{name}", *more)
+        assert result.returncode == 0, result.stderr
+        history = (tmp_path / name / "history.jsonl").read_text()
+        losses.append(json.loads(history)["loss"])
+    assert losses[0] != losses[1]
+    for more, text in {
+        f"--init_from={tmp_path}/missing": "a folder with config.json",
+        f"--init_from={tiny_checkpoint} --base_filters=5": "=4 instead of 5",
+    }.items():
+        result = run(TRAIN, *flags, f"--workdir={tmp_path}/c", *more.split())
+        check_refusal(result, 1, text)
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
     """On a file system of 64 KiB; skipped where it may not be mounted."""
     disk = tmp_path / "disk"
@@ -200,6 +222,26 @@ def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
     assert "Traceback" not in errors
     assert errors.endswith("interrupted\n")
     assert best.exists()
+
+
+def test_ctrl_c_while_decoding_is_not_taken_for_a_broken_file(shared_data, tmp_path):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", PREPARE, "--dataset=folder"),
+            *(f"--source={shared_data}/eir-cc0", f"--output={tmp_path}/out"),
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(3)  # each song takes longer than that to decode and resample
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "truncated" not in errors
+    assert errors.endswith("interrupted\n")
+    assert not list(tmp_path.rglob("*.wav"))
 
 
 def test_a_checkpoint_without_config_is_refused(tmp_path):
@@ -312,6 +354,9 @@ def test_an_imported_checkpoint_is_summarized_and_drawn(shared_data, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "--sample_rate_hz=44100" in result.stdout
+    guessed = run(IMPORT, f"--tf1_checkpoint={prefix}", f"--output={tmp_path}/guessed")
+    assert guessed.returncode == 0
+    assert "its shapes are those of M5-HighSR too" in guessed.stderr
     again = run(IMPORT, f"--tf1_checkpoint={prefix}", f"--output={output}")
     check_refusal(again, 1, str(output), "--overwrite")
 
@@ -319,5 +364,9 @@ def test_an_imported_checkpoint_is_summarized_and_drawn(shared_data, tmp_path):
     assert result.returncode == 0, result.stderr
     assert re.search(r"^down_0 .* 6 +186 ", result.stdout, re.MULTILINE)
     assert (tmp_path / "m5.png").exists()
+    again = run(SUMMARY, f"--checkpoint={output}", f"--plot={tmp_path}/m5.png")
+    check_refusal(again, 1, "m5.png", "--overwrite")
+    other = run(SUMMARY, f"--checkpoint={output}", f"--plot={tmp_path}/m5.txt")
+    check_refusal(other, 2, "must end in .png, .svg or .pdf")
     both = run(SUMMARY, f"--checkpoint={output}", "--num_levels=3")
     check_refusal(both, 2, "--checkpoint has its own config")

@@ -72,7 +72,7 @@ def test_stems_that_differ_are_refused_by_name(tmp_path, other):
 def test_a_source_that_is_not_there_is_named(tmp_path):
     write_stem(tmp_path / "train" / "song" / "drums.wav")
     (track,) = find_tracks(tmp_path)
-    with pytest.raises(InputError, match="has no source vocals, only drums"):
+    with pytest.raises(InputError, match="has no source vocals .*, only drums"):
         track.read(("vocals",))
     with pytest.raises(InputError, match="has no source accompaniment"):
         track.read(("accompaniment",))

@@ -84,24 +84,35 @@ def _parse_flags(argv: list[str]) -> list[str]:
         sys.exit(0)
 
 
-def define_config_flags(*config_classes: type, default: str | None = None) -> None:
+def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None:
     """Defines a flag for every field of the configs, of its name and with its help.
 
     Args:
+        variants: configs by the name of a variant, whose values the help tells.
         config_classes: configs of configs.py; a field that two have is one flag.
-        default: what the default is called, if it is not the class's own.
     """
     fields = {}
     for config_class in config_classes:
         for field in dataclasses.fields(config_class):
             fields.setdefault(field.name, field)
     for field in fields.values():
-        _define_flag(field, default)
+        _define_flag(field, _defaults(field, variants))
 
 
-def _define_flag(field: dataclasses.Field, default: str | None) -> None:
-    note = default or ("none" if field.default is None else field.default)
-    text = f"{field.metadata['help']} Default: {note}."
+def _defaults(field: dataclasses.Field, variants: dict[str, Any]) -> str:
+    """A field's values in the variants, such as `16; M7, U7, U7a: 4`."""
+    names: dict[str, list[str]] = {}
+    for variant, config in variants.items():
+        value = getattr(config, field.name, field.default)
+        shown = ",".join(value) if isinstance(value, tuple) else str(value)
+        names.setdefault(shown, []).append(variant)
+    common = max(names, key=lambda value: len(names[value]))
+    rest = [f"{', '.join(names[value])}: {value}" for value in names if value != common]
+    return "; ".join([common, *rest])
+
+
+def _define_flag(field: dataclasses.Field, default: str) -> None:
+    text = f"{field.metadata['help']} Default: {default}."
     if isinstance(field.default, bool):
         flags.DEFINE_boolean(field.name, None, text)
     elif isinstance(field.default, tuple):
@@ -149,9 +160,10 @@ def define_network_flags(default_variant: str | None = "M4") -> None:
         "variant",
         default_variant,
         list(VARIANTS),
-        "The paper's model to start from.",
+        "The paper's model to start from"
+        + ("." if default_variant else "; by default the one that fits best."),
     )
-    define_config_flags(*ARCHITECTURES.values(), default="the variant's")
+    define_config_flags(VARIANTS, *ARCHITECTURES.values())
 
 
 def define_refinement_flags() -> None:

@@ -58,13 +58,12 @@ class AudioReader:
         """
         self.path = pathlib.Path(path)
         with contextlib.ExitStack() as stack:
-            # Opened here, for in a name FFmpeg may see a protocol.
             file = stack.enter_context(self.path.open("rb"))
             if not file.read(1):
                 raise InputError(f"{self.path}: must be an audio file, but is empty")
-            if not stream and _is_for_libsndfile(file, downmix):
-                self._open_with_libsndfile(stack, file)
-            else:
+            if not stream and _is_for_libsndfile(self.path, downmix):
+                self._open_with_libsndfile(stack)
+            else:  # the open file, for in a name FFmpeg may see a protocol
                 self._open_with_ffmpeg(stack, file, stream, downmix)
             self._stack = stack.pop_all()
 
@@ -93,9 +92,9 @@ class AudioReader:
         if not frames:
             raise InputError(f"{self.path}: must hold audio, but has zero frames")
 
-    def _open_with_libsndfile(self, stack: contextlib.ExitStack, file) -> None:
-        file.seek(0)
-        sound = stack.enter_context(soundfile.SoundFile(file))
+    def _open_with_libsndfile(self, stack: contextlib.ExitStack) -> None:
+        # Not the open file: its callbacks into Python would swallow a Ctrl-C.
+        sound = stack.enter_context(soundfile.SoundFile(os.fsencode(self.path)))
         self.sample_rate_hz, self.channels = sound.samplerate, sound.channels
         self.bit_depth = _BIT_DEPTHS.get(sound.subtype, 16)
         self.duration_seconds = sound.frames / sound.samplerate
@@ -178,10 +177,9 @@ class AudioReader:
                 yield np.ascontiguousarray(block.to_ndarray().T)
 
 
-def _is_for_libsndfile(file, downmix: bool) -> bool:
-    file.seek(0)
+def _is_for_libsndfile(path: pathlib.Path, downmix: bool) -> bool:
     try:
-        info = soundfile.info(file)
+        info = soundfile.info(os.fsencode(path))
         if downmix and info.channels > 2:  # FFmpeg knows what the channels are
             return False
         # libsndfile guesses the length of an mp3 without a Xing header from its first

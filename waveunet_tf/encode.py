@@ -58,6 +58,9 @@ def check_format(path: str | os.PathLike, sample_rate_hz: int, bit_depth: int) -
 class AudioWriter:
     """Writes an audio file block by block; a context manager.
 
+    Attributes:
+        clipped_samples: how many samples were beyond full scale, and clipped.
+
     It writes in place: give it a temporary name (files.atomic_file) if a half-written
     file must not be seen.
     """
@@ -88,6 +91,7 @@ class AudioWriter:
         self._path = path
         self._bit_depth = 0 if 0 in depths else bit_depth
         self._generator = None
+        self.clipped_samples = 0
         format_name, subtype = depths[self._bit_depth]
         try:
             self._file = soundfile.SoundFile(
@@ -109,6 +113,8 @@ class AudioWriter:
             OSError: it cannot be written, such as for want of space.
         """
         block = np.ascontiguousarray(block, np.float32)
+        if self._bit_depth < 32:
+            self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
         if self._bit_depth in (16, 24):
             block = self._to_integers(block)
         elif not self._bit_depth:

@@ -6,6 +6,8 @@ import dataclasses
 import os
 from typing import Any
 
+from absl import logging
+
 from waveunet_tf import checkpoint, model, tf1
 from waveunet_tf.configs import (
     ARCHITECTURES,
@@ -48,7 +50,8 @@ def import_tf1(
     variables = tf1.read_variables(prefix)
     try:
         shapes = tf1.infer_config(variables)
-        variant = variant or likely_variant(shapes)
+        if variant is None:
+            variant = _guess_variant(prefix, shapes)
         config = resolve_config(shapes, variant, overrides or {})
         network = model.build_network(config)
         tf1.set_weights(config, network, variables)
@@ -65,16 +68,15 @@ def import_tf1(
     return variant, config
 
 
-def likely_variant(shapes: dict[str, Any]) -> str:
-    """The paper's model that a checkpoint's shapes suggest.
+def likely_variants(shapes: dict[str, Any]) -> list[str]:
+    """The paper's models that a checkpoint's shapes suggest, alike as they see it.
 
-    Of those that they cannot tell apart it is the first of M3 (not M2) and M5 (not
-    M5-HighSR); the original's U7 and U7a differ in training only.
+    The first is the one to assume: M3 rather than M2, M5 rather than M5-HighSR, and U7
+    rather than U7a, which is the same network.
 
     Args:
         shapes: what tf1.infer_config gave.
     """
-    order = ["M3", *VARIANTS]
 
     def likeness(name: str) -> tuple[int, int]:
         config = _described(VARIANTS[name])
@@ -82,7 +84,22 @@ def likely_variant(shapes: dict[str, Any]) -> str:
         sizes = sum(config.get(key) == value for key, value in shapes.items())
         return kinds, sizes
 
-    return max(order, key=likeness)
+    best = max(map(likeness, VARIANTS))
+    return [name for name in ["M3", *VARIANTS] if likeness(name) == best]
+
+
+def _guess_variant(prefix: str | os.PathLike, shapes: dict[str, Any]) -> str:
+    """The likeliest variant; warns if another network is as likely."""
+    variant, *others = likely_variants(shapes)
+    others = [name for name in others if VARIANTS[name] != VARIANTS[variant]]
+    if others:
+        logging.warning(
+            "%s: taken for %s, but its shapes are those of %s too: name the variant",
+            prefix,
+            variant,
+            " and ".join(others),
+        )
+    return variant
 
 
 def _described(config: NetworkConfig) -> dict[str, Any]:

@@ -150,7 +150,8 @@ def _arrow(axes, start: tuple, end: tuple, label: str) -> None:
 def _skip(axes, y: float, label: str) -> None:
     start, end = (_DOWN_X + _WIDTH / 2, y), (_UP_X - _WIDTH / 2, y)
     _arrow_between(axes, start, end, linestyle="dashed", color="gray")
-    axes.text(_MIDDLE_X, y + 0.03, label, fontsize=7, ha="center", color="gray")
+    place = {"ha": "center", "va": "bottom"}
+    axes.text(_MIDDLE_X, y + 0.03, label, fontsize=7, color="gray", **place)
 
 
 def _arrow_between(axes, start: tuple, end: tuple, **style) -> None:

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import tqdm
+from absl import logging
 
 from waveunet_tf import audio, files
 from waveunet_tf.errors import InputError
@@ -15,6 +16,8 @@ from waveunet_tf.tracks import Track
 
 MANIFEST_VERSION = 1
 _MANIFEST = "manifest.json"
+# A lossy codec leaves about -28 dB of a mixture; much more is another song.
+_MAX_RESIDUAL_DB = -10
 
 
 def prepare(
@@ -58,7 +61,10 @@ def prepare(
         try:
             stems = _stems(track, sample_rate_hz, sources)
         except (InputError, OSError) as error:
-            failures.append(f"{label}: {error}")
+            reason = str(error)
+            failures.append(
+                reason if reason.startswith(label) else f"{label}: {reason}"
+            )
             continue
         clipped = {name: stem.clip(-1, 1) for name, stem in stems.items()}
         folder = output / track.subset / track.name
@@ -66,7 +72,16 @@ def prepare(
             with files.atomic_folder(folder) as part:
                 for name, stem in clipped.items():
                     audio.write_wav(part / f"{name}.wav", stem, sample_rate_hz)
-        entries[label] = _entry(track, stems, clipped)
+        entries[label] = entry = _entry(track, stems, clipped)
+        if entry["clipped_samples"]:
+            logging.warning("%s: %d samples clipped", label, entry["clipped_samples"])
+        if entry["residual_db"] > _MAX_RESIDUAL_DB:
+            logging.warning(
+                "%s: its mixture is not the sum of its sources: what is left has %.1f "
+                "dB of it",
+                label,
+                entry["residual_db"],
+            )
         with files.atomic_file(output / _MANIFEST) as part:
             manifest = {**settings, "tracks": entries}
             part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

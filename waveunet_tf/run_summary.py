@@ -7,10 +7,13 @@ Frames are those of one window of training. Multiply-adds are for a second of ou
 MiB is a layer's output in float32.
 """
 
+import pathlib
+
 from absl import flags
 
 from waveunet_tf import cli
 from waveunet_tf.configs import ARCHITECTURES
+from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A checkpoint's network, instead of a variant."
@@ -18,11 +21,17 @@ _CHECKPOINT = flags.DEFINE_string(
 _PLOT = flags.DEFINE_string(
     "plot", None, "A picture to write (.png, .svg or .pdf), as the paper's figure 1."
 )
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace a picture that exists.")
 cli.define_network_flags()
 flags.adopt_module_key_flags(cli)
 
 
 def main(_):
+    plot = _PLOT.value and pathlib.Path(_PLOT.value)
+    if plot and plot.suffix not in (".png", ".svg", ".pdf"):
+        raise cli.UsageError(f"--plot must end in .png, .svg or .pdf. Received: {plot}")
+    if plot and plot.exists() and not _OVERWRITE.value:
+        raise InputError(f"{plot}: must be a new file, or --overwrite be given")
     if not _CHECKPOINT.value:
         config = cli.network_config_from_flags()
     elif flags.FLAGS["variant"].present or cli.flag_overrides(*ARCHITECTURES.values()):
@@ -36,10 +45,10 @@ def main(_):
 
     summary = summarize_network(config)
     print(format_summary(summary))
-    if _PLOT.value:
+    if plot:
         from waveunet_tf.network_plot import plot_network
 
-        plot_network(summary, _PLOT.value)
+        plot_network(summary, plot)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ r"""Trains a Wave-U-Net on a prepared folder of stems.
         --workdir ~/m4
 
 Writes WORKDIR/best (config.json and the weights of the best epoch) and
-WORKDIR/history.jsonl (one line an epoch).
+WORKDIR/history.jsonl (one line an epoch). Ctrl-C keeps both; to go on from there, give
+another workdir and --init_from WORKDIR/best.
 """
 
 from absl import flags
@@ -25,7 +26,7 @@ _INIT_FROM = flags.DEFINE_string(
     "them; by default random weights.",
 )
 cli.define_network_flags()
-cli.define_config_flags(TrainingConfig, default="the variant's")
+cli.define_config_flags(VARIANT_TRAINING, TrainingConfig)
 flags.adopt_module_key_flags(cli)
 
 
@@ -36,7 +37,13 @@ def main(_):
 
     from waveunet_tf.train import train
 
-    progress = train(config, training, data_dir=_DATA_DIR.value, workdir=_WORKDIR.value)
+    progress = train(
+        config,
+        training,
+        data_dir=_DATA_DIR.value,
+        workdir=_WORKDIR.value,
+        init_from=_INIT_FROM.value,
+    )
     print(
         f"{_WORKDIR.value}/best: epoch {progress.best_epoch} of {progress.epoch}, "
         f"loss {progress.best_loss:.3e}"

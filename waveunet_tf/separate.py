@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from waveunet_tf import audio, checkpoint, files, runners, shapes, streaming
 from waveunet_tf.decode import AudioReader
@@ -145,6 +146,14 @@ class Separator:
                         if on_progress:
                             on_progress(len(block) / reader.sample_rate_hz)
                     _write(writers, stream.finish())
+                clipped = sum(writer.clipped_samples for writer in writers.values())
+                if clipped:
+                    logging.warning(
+                        "%s: %d samples of the stems were beyond full scale and are "
+                        "clipped; wav of 32 bits (float) keeps them",
+                        path,
+                        clipped,
+                    )
 
 
 @contextlib.contextmanager

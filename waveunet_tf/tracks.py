@@ -104,7 +104,7 @@ class Track:
         if name == "accompaniment" and rest and "vocals" in self.sources:
             return rest
         raise InputError(
-            f"{self.subset}/{self.name}: has no source {name}, only "
+            f"{self.subset}/{self.name}: has no source {name} (in this spelling), only "
             f"{', '.join(sorted(self.sources))}"
         )
 
@@ -176,6 +176,9 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
         folders = [
             (subset, folder) for subset in SUBSETS for folder in _folders(root / subset)
         ]
+        for folder in _folders(root):
+            if folder.name not in SUBSETS:
+                logging.warning("%s: left out, for it is no subset", folder)
     else:
         folders = [("train", folder) for folder in _folders(root)]
     tracks = []

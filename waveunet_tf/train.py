@@ -257,6 +257,16 @@ def _run_epoch(step, batches, epoch: int, steps: int) -> float:
                 f"{number + 1} of epoch {epoch}; a lower `learning_rate` may help"
             )
         total += loss
+        if bar.disable:
+            logging.log_every_n_seconds(
+                logging.INFO,
+                "epoch %d: step %d of %d, loss %.3e",
+                60,
+                epoch,
+                number + 1,
+                steps,
+                total / (number + 1),
+            )
         bar.set_postfix(loss=f"{total / (number + 1):.3e}", refresh=False)
     return total / steps
 
