@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from waveunet_tf import layers, model, shapes
-from waveunet_tf.configs import VARIANTS, WaveUNetConfig
+from waveunet_tf.configs import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
 
 
@@ -112,3 +112,37 @@ def test_transposed_upsampling_contains_linear_interpolation(context):
     linear = layers.LinearInterpolation(context=True)(features[..., :2])
     np.testing.assert_allclose(upsampled[:, :9], linear, atol=1e-6)
     assert upsampled.shape[1] == (9 if context else 10)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        WaveUNetConfig(num_levels=3, base_filters=4, output_frames=64),
+        WaveUNetConfig(
+            num_levels=3, base_filters=4, output_frames=64, upsampling="learned"
+        ),
+        SpectrogramUNetConfig(
+            num_levels=3,
+            base_filters=4,
+            fft_frames=64,
+            hop_frames=48,
+            output_frames=784,
+            phase_iterations=2,
+        ),
+    ],
+    ids=["linear", "learned", "spectrogram"],
+)
+def test_networks_run_in_mixed_precision(config, policy):
+    full = model.build_network(config)
+    keras.config.set_dtype_policy(policy)
+    try:
+        half = model.build_network(config)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half.set_weights(full.get_weights())
+    shape = (1, shapes.window_frames(config).input_frames, config.channels)
+    noise = np.random.default_rng(0).normal(0, 0.1, shape).astype("f")
+    for source, estimate in full(noise).items():
+        actual = np.asarray(keras.ops.cast(half(noise)[source], "float32"))
+        assert np.abs(actual - np.asarray(estimate)).max() < 0.03

@@ -114,7 +114,8 @@ def _output_frames(frames: int):
     return _setting(
         frames,
         "Output frames wished for in training. With context the network gives the "
-        "nearest possible number that is not smaller.",
+        "nearest possible number that is not smaller. U7 takes only fft_frames + "
+        "hop_frames * (n * 2^num_levels - 1).",
         minimum=1,
     )
 

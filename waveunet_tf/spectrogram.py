@@ -115,6 +115,9 @@ class Magnitude(keras.layers.Layer):
     Output shape: `(batch, steps, bins)`
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})  # see _Transform
+
     def call(self, inputs):
         real, imaginary = inputs
         # The square root has no gradient at 0, where digital silence is.
@@ -190,7 +193,7 @@ class MaskedAudio(_Transform):
         mask, real, imaginary = inputs
         estimate = mask * real, mask * imaginary
         if self.phase_iterations and not training:
-            magnitude = Magnitude(dtype="float32")(estimate)
+            magnitude = Magnitude()(estimate)
             if self.phase_start == "random":
                 phase = keras.random.uniform(
                     ops.shape(magnitude), 0, 2 * math.pi, seed=0
