@@ -234,7 +234,9 @@ def test_ctrl_c_while_decoding_is_not_taken_for_a_broken_file(shared_data, tmp_p
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(3)  # each song takes longer than that to decode and resample
+    while "preparing" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(1)  # each song takes longer than that to decode and resample
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

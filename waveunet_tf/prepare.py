@@ -54,6 +54,7 @@ def prepare(
     }
     entries = _entries_of_earlier_run(output, settings)
     failures = []
+    logging.info("preparing %d tracks at %d Hz", len(tracks), sample_rate_hz)
     for track in tqdm.tqdm(tracks, desc="prepare", unit="track", disable=None):
         label = f"{track.subset}/{track.name}"
         if label in entries:
