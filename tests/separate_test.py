@@ -118,6 +118,13 @@ def test_a_stream_does_not_depend_on_its_blocks(tiny_checkpoint, sample_rate_hz)
         np.testing.assert_allclose(streamed, stem, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(100,), (100, 1), (100, 3)])
+def test_a_stream_refuses_blocks_of_another_shape(tiny_checkpoint, shape):
+    stream = waveunet_tf.load(tiny_checkpoint).stream(8000, channels=2)
+    with pytest.raises(InputError, match=r"must be of blocks \(frames, 2\)"):
+        stream.push(np.zeros(shape, np.float32))
+
+
 def test_a_file_is_separated_as_its_samples_are(tiny_checkpoint, tmp_path):
     separator = waveunet_tf.load(tiny_checkpoint)
     song = noise(70_001).astype("f")

@@ -95,7 +95,7 @@ class StreamResampler:
             to_hz: the wished sample rate in Hz.
             channels: its channels.
         """
-        self._ratio = (to_hz, from_hz)
+        self._ratio, self._channels = (to_hz, from_hz), channels
         self._stream = None
         if from_hz != to_hz:
             self._stream = soxr.ResampleStream(
@@ -111,17 +111,16 @@ class StreamResampler:
         self._gone += len(block)
         return block
 
-    def finish(self, channels: int, frames: int | None = None) -> np.ndarray:
+    def finish(self, frames: int | None = None) -> np.ndarray:
         """Ends the stream; gives the rest.
 
         Args:
-            channels: the audio's channels.
             frames: frames of the whole result; by default the audio's length, rounded
                 up.
         """
         if frames is None:
             frames = -(-self._came * self._ratio[0] // self._ratio[1])
-        rest = np.zeros((0, channels), np.float32)
+        rest = np.zeros((0, self._channels), np.float32)
         if self._stream:
             rest = self._stream.resample_chunk(rest, last=True)
         wanted = max(frames - self._gone, 0)

@@ -13,7 +13,8 @@ CHUNK_FRAMES = 65536
 class Runner:
     """A network over a mixture that comes in blocks, at the network's rate.
 
-    Subclasses say how much of it they need at a time.
+    Subclasses set `needed_frames`, how much of it they look at, and `hop_frames`, how
+    much of that `_run` takes off the queue and gives of each source.
     """
 
     def __init__(self, config, before_frames: int, lag_frames: int):

@@ -191,6 +191,7 @@ class SongStream:
     def __init__(self, config, runner, sample_rate_hz: int, channels: int):
         """Starts a stream; Separator.stream does it."""
         self.channels = min(channels, config.channels)
+        self._came_channels = channels
         self._config = config
         self._runner = runner
         rates = (sample_rate_hz, config.sample_rate_hz)
@@ -216,8 +217,14 @@ class SongStream:
             source, which may be none.
 
         Raises:
-            InputError: the block is not of finite floats.
+            InputError: the block is not of finite floats, or of other channels than
+                the stream.
         """
+        if block.ndim != 2 or block.shape[1] != self._came_channels:
+            raise InputError(
+                f"`song` must be of blocks (frames, {self._came_channels}). "
+                f"Received: shape {block.shape}"
+            )
         if not np.issubdtype(block.dtype, np.floating):
             raise InputError(
                 f"`song` must be of floats, full scale ±1. Received: {block.dtype}"
@@ -242,13 +249,13 @@ class SongStream:
 
     def finish(self) -> dict[str, np.ndarray]:
         """Ends the song; gives the rest of each source."""
-        rest = self._to_network.finish(self._config.channels)
+        rest = self._to_network.finish()
         stems = [self._runner.push(rest), self._runner.finish()]
         ended = {}
         for name, resampler in self._from_network.items():
             last = np.concatenate([block[name] for block in stems])
             pushed = resampler.push(audio.to_channels(last, self.channels))
-            rest = resampler.finish(self.channels, self._frames)
+            rest = resampler.finish(self._frames)
             ended[name] = np.concatenate([pushed, rest])
         return self._stems(ended)
 

@@ -73,12 +73,10 @@ class NetworkSummary:
         """
         if not shapes.can_stream(self.config):
             return None
-        levels = {
-            **{f"down_{i}": i for i in range(self.config.num_levels)},
-            **{f"up_{i}": i for i in range(self.config.num_levels)},
-            **{f"upsample_{i}": i for i in range(self.config.num_levels)},
-            "bottleneck": self.config.num_levels,
-        }
+        levels = {"bottleneck": self.config.num_levels}
+        for level in range(self.config.num_levels):
+            for part in ("down", "upsample", "up"):
+                levels[f"{part}_{level}"] = level
         return self.config.sample_rate_hz * sum(
             row.multiply_adds / row.frames / 2 ** levels.get(row.name, 0)
             for row in self.rows
