@@ -4,9 +4,10 @@ r"""How much faster the exact stream is than the original's windows, with one ne
 
 Separates the same noise with the same untrained weights, each way in a process of its
 own, in turn, several rounds: windows of the training's size one after the other, as the
-original does, and the stream. Prints seconds of work for a second of 44.1 kHz audio
-(which the network takes as it is), what share of the machine's float32 matrix-product
-rate the least possible work makes, and last the ratio.
+original does, and the stream, in TensorFlow and in LiteRT. Prints seconds of work for a
+second of 44.1 kHz audio (which the network takes as it is), what share of the machine's
+float32 matrix-product rate the least multiply-adds a frame make, each layer's frame
+computed once, and last the ratio of the original's way to the fastest.
 """
 
 import json
@@ -15,11 +16,12 @@ import sys
 import time
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
 from waveunet_tf import cli, shapes
 from waveunet_tf.configs import VARIANTS
 
+_WAYS = ("windows tensorflow", "windows litert", "stream tensorflow", "stream litert")
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "M4",
@@ -27,13 +29,13 @@ _VARIANT = flags.DEFINE_enum(
     "The network, at full size.",
 )
 _SECONDS = flags.DEFINE_integer(
-    "seconds", 30, "Length of the song, in seconds of 44.1 kHz audio.", lower_bound=5
+    "seconds", 60, "Length of the song, in seconds of 44.1 kHz audio.", lower_bound=5
 )
 _ROUNDS = flags.DEFINE_integer(
     "rounds", 3, "How often each way is measured; the best counts.", lower_bound=1
 )
 _WAY = flags.DEFINE_enum(
-    "way", None, ["windows", "stream"], "Measure this way only (what a round runs)."
+    "way", None, _WAYS, "Measure this way only (what a round runs)."
 )
 
 _RATE_HZ = 44100
@@ -42,9 +44,8 @@ _RATE_HZ = 44100
 def measure(way: str) -> dict[str, float]:
     """Separates in this process; gives real-time factor and matrix-product rate."""
     import keras
-    import tensorflow as tf
 
-    from waveunet_tf import model, runners, streaming
+    from waveunet_tf import model, runners
 
     keras.utils.set_random_seed(0)
     config = VARIANTS[_VARIANT.value]
@@ -52,33 +53,63 @@ def measure(way: str) -> dict[str, float]:
     frames = _SECONDS.value * _RATE_HZ
     song = np.random.default_rng(0).normal(0, 0.1, (frames, config.channels))
     song = song.astype(np.float32)
-    if way == "stream":
-        streaming_network = streaming.StreamingNetwork(config, network)
-        step = tf.function(streaming_network.step)
+    kind, engine_name = way.split()
+    if kind == "stream":
+        engine = stream_engine(config, network, engine_name)
 
         def separate(song):
-            runner = runners.ChunkRunner(streaming_network, step)
+            runner = runners.ChunkRunner(config, engine)
             runner.push(song)
             runner.finish()
 
-        separate(song[: runners.CHUNK_FRAMES])  # traces the graph
     else:
         window = shapes.window_frames(config)
-        call = tf.function(network)
-        call(np.zeros((1, window.input_frames, config.channels), np.float32))
+        engine = window_engine(network, engine_name, (1, window[0], config.channels))
 
         def separate(song):
             context = window.context_frames
             padded = np.pad(song, ((context, window.input_frames), (0, 0)))
             for start in range(0, len(song), window.output_frames):
-                sources = call(padded[None, start : start + window.input_frames])
-                for stem in sources.values():
-                    stem.numpy()
+                mixture = padded[None, start : start + window.input_frames]
+                for stem in engine(mixture=mixture).values():
+                    np.asarray(stem)
 
+    logging.set_verbosity(logging.WARNING)
+    separate(song[:1])  # traces the graph
     started = time.perf_counter()
     separate(song)
     seconds = time.perf_counter() - started
     return {"factor": seconds * _RATE_HZ / frames, "flops": matrix_product_rate()}
+
+
+def stream_engine(config, network, name: str):
+    """The engine that `run_separate --engine` takes."""
+    import tempfile
+
+    from waveunet_tf import checkpoint, engines
+
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint.save_checkpoint(directory, network, config)
+        return engines.load_engine(directory, engine=name)
+
+
+def window_engine(network, name: str, shape: tuple[int, int, int]):
+    """One window of training in an engine."""
+    import os
+
+    import tensorflow as tf
+
+    from waveunet_tf import litert
+
+    def separate(mixture):
+        return network(mixture)
+
+    if name == "tensorflow":
+        return tf.function(separate)
+    content = litert.convert(
+        {"separate": (separate, {"mixture": shape})}, network.variables
+    )
+    return litert.LiteRTEngine(content, chunk_frames=shape[1], threads=os.cpu_count())
 
 
 def matrix_product_rate() -> float:
@@ -104,7 +135,7 @@ def main(_):
     config = VARIANTS[_VARIANT.value]
     least = summarize_network(config).streaming_multiply_adds_per_second
     least = 2 * least / config.sample_rate_hz * _RATE_HZ
-    factors = {"windows": [], "stream": []}
+    factors = {way: [] for way in _WAYS}
     rates = []
     command = [sys.executable, "-m", "benchmarks.separate_speed"]
     command += [f"--variant={_VARIANT.value}", f"--seconds={_SECONDS.value}"]
@@ -120,12 +151,13 @@ def main(_):
             came.append(measured["factor"])
             rates.append(measured["flops"])
     print(f"matrix product: {max(rates) / 1e9:.0f} GFLOP/s in float32")
-    print(f"{'':<10}{'seconds a second':>18}{'worst':>10}{'share of the rate':>20}")
+    print(f"{'':<20}{'seconds a second':>18}{'worst':>10}{'share of the rate':>20}")
     for way, came in factors.items():
         share = least / min(came) / max(rates)
-        print(f"{way:<10}{min(came):>18.3f}{max(came):>10.3f}{share:>20.0%}")
-    ratio = min(factors["windows"]) / min(factors["stream"])
-    print(f"the stream is {ratio:.2f} times as fast as the original's windows")
+        print(f"{way:<20}{min(came):>18.3f}{max(came):>10.3f}{share:>20.0%}")
+    fastest = min(_WAYS[2:], key=lambda way: min(factors[way]))
+    ratio = min(factors[_WAYS[0]]) / min(factors[fastest])
+    print(f"the {fastest} is {ratio:.2f} times as fast as the original's windows")
 
 
 if __name__ == "__main__":

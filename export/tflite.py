@@ -6,16 +6,15 @@ import json
 import os
 import pathlib
 import struct
-import tempfile
 
 import numpy as np
 
-from waveunet_tf import checkpoint, shapes
+from waveunet_tf import checkpoint, litert, shapes
 from waveunet_tf.configs import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
 METADATA_NAME = "waveunet_config"
-SIGNATURE = "separate"
+SIGNATURE = litert.STEP
 FORMAT_VERSION = 1
 
 
@@ -32,8 +31,6 @@ def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
     Raises:
         InputError: see checkpoint.load_network; or the network has a spectrogram.
     """
-    import tensorflow as tf
-
     config = checkpoint.read_config(checkpoint_dir)
     if isinstance(config, SpectrogramUNetConfig):
         raise InputError(
@@ -44,18 +41,15 @@ def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
     network = checkpoint.load_network(
         checkpoint_dir, frames=window.input_frames, batch_size=1
     )
-    mixture = tf.TensorSpec(network.input_shape, tf.float32, name="mixture")
-    separate = tf.function(
-        lambda mixture: network(mixture, training=False), input_signature=[mixture]
+    content = litert.convert(
+        {
+            SIGNATURE: (
+                lambda mixture: network(mixture),
+                {"mixture": network.input_shape},
+            )
+        },
+        network.variables,
     )
-    module = tf.Module()
-    module.variables_ = [variable.value for variable in network.variables]
-    with tempfile.TemporaryDirectory() as saved_model:
-        tf.saved_model.save(module, saved_model, signatures={SIGNATURE: separate})
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            saved_model, signature_keys=[SIGNATURE]
-        )
-        content = converter.convert()
     metadata = {
         "format_version": FORMAT_VERSION,
         "network": config.to_dict(),

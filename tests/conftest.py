@@ -21,7 +21,7 @@ def shared_data():
     return SHARED_DATA
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config():
     """A network of M4's kind that is quick to run: 8 kHz, 3 levels."""
     from waveunet_tf.configs import WaveUNetConfig

@@ -6,12 +6,21 @@ import pytest
 import soundfile
 
 import waveunet_tf
-from waveunet_tf import audio, checkpoint, model, runners, shapes
+from waveunet_tf import audio, checkpoint, model, shapes
 from waveunet_tf.errors import InputError
 
 
 def noise(frames, channels=2):
     return np.random.default_rng(frames).normal(0, 0.1, (frames, channels))
+
+
+@pytest.fixture(scope="module")
+def tiny_separator(tiny_config, tmp_path_factory):
+    """Of a network that is only read."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    keras.utils.set_random_seed(1)
+    checkpoint.save_checkpoint(folder, model.build_network(tiny_config), tiny_config)
+    return waveunet_tf.load(folder)
 
 
 def one_pass(directory, song):
@@ -25,16 +34,22 @@ def one_pass(directory, song):
     return {name: np.asarray(stem)[0, : len(song)] for name, stem in estimates.items()}
 
 
-@pytest.mark.parametrize("frames", [1, 7, 256, 257, 1000, 5003])
-def test_separation_equals_one_pass_over_the_song(tiny_checkpoint, frames, monkeypatch):
-    monkeypatch.setattr(runners, "CHUNK_FRAMES", 300)
-    song = noise(frames)
-    stems = waveunet_tf.load(tiny_checkpoint).separate(song, 8000)
-    expected = one_pass(tiny_checkpoint, song)
-    assert list(stems) == list(expected)
-    for name, stem in stems.items():
-        assert stem.dtype == np.float32
-        np.testing.assert_allclose(stem, expected[name], atol=1e-6)
+@pytest.mark.parametrize("engine", ["tensorflow", "litert"])
+@pytest.mark.parametrize("chunk_frames", [8, 300])  # shorter and longer than delays
+def test_separation_equals_one_pass_over_the_song(
+    tiny_checkpoint, chunk_frames, engine
+):
+    separator = waveunet_tf.load(
+        tiny_checkpoint, chunk_frames=chunk_frames, engine=engine
+    )
+    for frames in (1, 7, 256, 257, 1000, 5003):
+        song = noise(frames)
+        stems = separator.separate(song, 8000)
+        expected = one_pass(tiny_checkpoint, song)
+        assert list(stems) == list(expected)
+        for name, stem in stems.items():
+            assert stem.dtype == np.float32
+            np.testing.assert_allclose(stem, expected[name], atol=1e-6)
 
 
 def test_without_context_windows_are_side_by_side(tiny_config, tmp_path):
@@ -53,10 +68,10 @@ def test_without_context_windows_are_side_by_side(tiny_config, tmp_path):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("frames", [1, 1001])
 def test_stems_have_the_songs_length_and_channels(
-    tiny_checkpoint, frames, channels, sample_rate_hz
+    tiny_separator, frames, channels, sample_rate_hz
 ):
     song = noise(frames, channels)
-    stems = waveunet_tf.load(tiny_checkpoint).separate(song, sample_rate_hz)
+    stems = tiny_separator.separate(song, sample_rate_hz)
     for stem in stems.values():
         assert stem.shape == (frames, channels)
 
@@ -69,16 +84,13 @@ def test_a_mono_network_gives_mono_stems(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"upsampling": "transposed"}, {"context": False}])
-def test_networks_that_cannot_stream_go_through_windows(
-    tiny_config, tmp_path, change, monkeypatch
-):
-    monkeypatch.setattr(runners, "CHUNK_FRAMES", 300)
+def test_networks_that_cannot_stream_go_through_windows(tiny_config, tmp_path, change):
     config = dataclasses.replace(tiny_config, **change)
     network = model.build_network(config)
     checkpoint.save_checkpoint(tmp_path, network, config)
     for frames in (1, 256, 1000):
         song = noise(frames)
-        stems = waveunet_tf.load(tmp_path).separate(song, 8000)
+        stems = waveunet_tf.load(tmp_path, chunk_frames=300).separate(song, 8000)
         if config.context:
             expected = one_pass(tmp_path, song)
         else:
@@ -94,19 +106,18 @@ def test_networks_that_cannot_stream_go_through_windows(
 @pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 32000, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_the_stems_of_a_difference_output_add_up_to_the_song(
-    tiny_checkpoint, sample_rate_hz, channels
+    tiny_separator, sample_rate_hz, channels
 ):
     song = 10 * noise(5003, channels)
-    stems = waveunet_tf.load(tiny_checkpoint).separate(song, sample_rate_hz)
+    stems = tiny_separator.separate(song, sample_rate_hz)
     np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8000, 44100])
-def test_a_stream_does_not_depend_on_its_blocks(tiny_checkpoint, sample_rate_hz):
-    separator = waveunet_tf.load(tiny_checkpoint)
+def test_a_stream_does_not_depend_on_its_blocks(tiny_separator, sample_rate_hz):
     song = noise(200_003)
-    expected = separator.separate(song, sample_rate_hz)
-    stream = separator.stream(sample_rate_hz, 2)
+    expected = tiny_separator.separate(song, sample_rate_hz)
+    stream = tiny_separator.stream(sample_rate_hz, 2)
     blocks, position = [], 0
     for length in (1, 100_000, 0, 77, 99_925):
         blocks.append(stream.push(song[position : position + length]))
@@ -119,37 +130,37 @@ def test_a_stream_does_not_depend_on_its_blocks(tiny_checkpoint, sample_rate_hz)
 
 
 @pytest.mark.parametrize("shape", [(100,), (100, 1), (100, 3)])
-def test_a_stream_refuses_blocks_of_another_shape(tiny_checkpoint, shape):
-    stream = waveunet_tf.load(tiny_checkpoint).stream(8000, channels=2)
+def test_a_stream_refuses_blocks_of_another_shape(tiny_separator, shape):
+    stream = tiny_separator.stream(8000, channels=2)
     with pytest.raises(InputError, match=r"must be of blocks \(frames, 2\)"):
         stream.push(np.zeros(shape, np.float32))
 
 
-def test_a_file_is_separated_as_its_samples_are(tiny_checkpoint, tmp_path):
-    separator = waveunet_tf.load(tiny_checkpoint)
+def test_a_file_is_separated_as_its_samples_are(tiny_separator, tmp_path):
     song = noise(70_001).astype("f")
     audio.write_wav(tmp_path / "song.wav", song, 11025, bit_depth=32)
-    targets = {name: tmp_path / f"{name}.wav" for name in separator.config.sources}
+    targets = {name: tmp_path / f"{name}.wav" for name in tiny_separator.config.sources}
     done = []
-    separator.separate_file(
+    tiny_separator.separate_file(
         tmp_path / "song.wav", targets, bit_depth=32, on_progress=done.append
     )
     assert sum(done) == pytest.approx(70_001 / 11025)
-    for name, stem in separator.separate(song, 11025).items():
+    for name, stem in tiny_separator.separate(song, 11025).items():
         written, rate_hz = audio.read(targets[name])
         assert rate_hz == 11025
         np.testing.assert_allclose(written, stem, atol=1e-6)
 
 
-def test_many_channels_are_refused_or_folded_down(tiny_checkpoint, tmp_path):
-    separator = waveunet_tf.load(tiny_checkpoint)
+def test_many_channels_are_refused_or_folded_down(tiny_separator, tmp_path):
     six = np.zeros((9000, 6), np.float32)
     six[:, 2] = 0.25 * np.sin(np.arange(9000) / 9)  # the centre of 5.1
     soundfile.write(tmp_path / "six.wav", six, 8000, format="WAVEX")
     targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
     with pytest.raises(InputError, match=r"six\.wav: .* 1 or 2 channels. Received: 6"):
-        separator.separate_file(tmp_path / "six.wav", targets)
-    separator.separate_file(tmp_path / "six.wav", targets, downmix=True, bit_depth=32)
+        tiny_separator.separate_file(tmp_path / "six.wav", targets)
+    tiny_separator.separate_file(
+        tmp_path / "six.wav", targets, downmix=True, bit_depth=32
+    )
     stems = [audio.read(target)[0] for target in targets.values()]
     folded = sum(stems)
     assert folded.shape == (9000, 2)
@@ -159,20 +170,19 @@ def test_many_channels_are_refused_or_folded_down(tiny_checkpoint, tmp_path):
     np.testing.assert_allclose(folded[:, 0], gain * six[:, 2], atol=1e-4)
 
 
-def test_a_target_of_no_source_is_refused(tiny_checkpoint, tmp_path):
+def test_a_target_of_no_source_is_refused(tiny_separator, tmp_path):
     audio.write_wav(tmp_path / "song.wav", noise(100), 8000)
     for name, message in {
         "bass": "Received: bass",
         "vocals": "must be one of wav",
     }.items():
         with pytest.raises(InputError, match=message):
-            waveunet_tf.load(tiny_checkpoint).separate_file(
+            tiny_separator.separate_file(
                 tmp_path / "song.wav", {name: tmp_path / "x.xyz"}
             )
 
 
-def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_checkpoint, tmp_path):
-    separator = waveunet_tf.load(tiny_checkpoint)
+def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_separator, tmp_path):
     song = noise(200_000).astype("f")
     for name, damaged in {"nan": song.copy(), "cut": song}.items():
         if name == "nan":
@@ -181,23 +191,21 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_checkpoint, tmp_path)
     cut = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(cut[:-9000])
     targets = {
-        name: tmp_path / "out" / f"{name}.wav" for name in separator.config.sources
+        name: tmp_path / "out" / f"{name}.wav" for name in tiny_separator.config.sources
     }
     for name, message in {
         "nan": "nan.wav: `song` must hold",
         "cut": "truncated",
     }.items():
         with pytest.raises(InputError, match=message):
-            separator.separate_file(tmp_path / f"{name}.wav", targets)
+            tiny_separator.separate_file(tmp_path / f"{name}.wav", targets)
         assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_another_rate_is_separated_at_the_networks_rate(tiny_checkpoint):
+def test_another_rate_is_separated_at_the_networks_rate(tiny_separator):
     song = noise(4410)
-    stems = waveunet_tf.load(tiny_checkpoint).separate(song, 44100)
-    at_8000 = waveunet_tf.load(tiny_checkpoint).separate(
-        audio.resample(song, 44100, 8000), 8000
-    )
+    stems = tiny_separator.separate(song, 44100)
+    at_8000 = tiny_separator.separate(audio.resample(song, 44100, 8000), 8000)
     expected = audio.resample(at_8000["accompaniment"], 8000, 44100, frames=4410)
     np.testing.assert_allclose(stems["accompaniment"], expected, atol=1e-6)
 
@@ -216,17 +224,16 @@ def test_another_rate_is_separated_at_the_networks_rate(tiny_checkpoint):
         (np.zeros((9, 2)), 8000.5, "positive whole number. Received: 8000.5"),
     ],
 )
-def test_what_is_no_song_is_refused(tiny_checkpoint, song, rate_hz, message):
+def test_what_is_no_song_is_refused(tiny_separator, song, rate_hz, message):
     with pytest.raises(InputError) as error:
-        waveunet_tf.load(tiny_checkpoint).separate(song, rate_hz)
+        tiny_separator.separate(song, rate_hz)
     assert message in str(error.value)
 
 
-def test_silence_and_full_scale_give_finite_stems(tiny_checkpoint):
-    separator = waveunet_tf.load(tiny_checkpoint)
+def test_silence_and_full_scale_give_finite_stems(tiny_separator):
     square = np.sign(np.sin(np.arange(3000)))[:, None].repeat(2, axis=1)
     for song in (np.zeros((3000, 2)), np.ones((3000, 2)), square):
-        stems = separator.separate(song, 8000)
+        stems = tiny_separator.separate(song, 8000)
         assert np.isfinite(stems["vocals"]).all()
         assert np.abs(stems["accompaniment"]).max() <= 1
 

@@ -7,17 +7,18 @@ import json
 import os
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import h5py
-import keras
-
-from waveunet_tf import files, model
+from waveunet_tf import files
 from waveunet_tf.configs import ARCHITECTURES, NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
+if TYPE_CHECKING:  # a checkpoint's config is read without Keras
+    import keras
+
 FORMAT_VERSION = 1
-_CONFIG = "config.json"
-_WEIGHTS = "network.weights.h5"
+CONFIG = "config.json"
+WEIGHTS = "network.weights.h5"
 _OPTIMIZER = "optimizer.weights.h5"
 
 
@@ -41,11 +42,13 @@ def save_checkpoint(
     Raises:
         OSError: the folder cannot be written.
     """
+    import h5py
+
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # The weights, Adam's two moments, and HDF5's own.
     files.require_space(directory, 3 * 4 * network.count_params() + 2**18)
-    with files.atomic_file(directory / _WEIGHTS) as part:
+    with files.atomic_file(directory / WEIGHTS) as part:
         network.save_weights(part)
     if optimizer:
         with (
@@ -60,7 +63,7 @@ def save_checkpoint(
         "network": {"architecture": config.architecture, **config.to_dict()},
         "training": training.to_dict() if training else None,
     }
-    with files.atomic_file(directory / _CONFIG) as part:
+    with files.atomic_file(directory / CONFIG) as part:
         part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
@@ -70,12 +73,12 @@ def read_config(directory: str | os.PathLike) -> NetworkConfig:
     Raises:
         InputError: no checkpoint, or one of an unknown format version or config.
     """
-    path = pathlib.Path(directory) / _CONFIG
+    path = pathlib.Path(directory) / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{directory}: must be a checkpoint, a folder with {_CONFIG}, but has none"
+            f"{directory}: must be a checkpoint, a folder with {CONFIG}, but has none"
         ) from None
     except ValueError as error:
         raise InputError(f"{path}: must be JSON, but is not: {error}") from error
@@ -123,13 +126,15 @@ def load_network(
         InputError: no checkpoint, or weights that are broken or of other shapes than
             the config's.
     """
+    from waveunet_tf import model
+
     config = read_config(directory)
     known = config.to_dict()
     if unknown := [name for name in overrides if name not in known]:
         raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
     config = dataclasses.replace(config, **overrides)
     network = model.build_network(config, frames=frames, batch_size=batch_size)
-    path = pathlib.Path(directory) / _WEIGHTS
+    path = pathlib.Path(directory) / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: must be the checkpoint's weights, but is missing")
     _load_checked(path, network.weights, lambda: network.load_weights(path))
@@ -138,6 +143,8 @@ def load_network(
 
 def build_optimizer(training: TrainingConfig) -> keras.optimizers.Adam:
     """Adam as the original has it: TF1's epsilon is a tenth of Keras' own."""
+    import keras
+
     return keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
 
 
@@ -159,6 +166,8 @@ def load_optimizer(
     Raises:
         InputError: they are broken or of another network.
     """
+    import h5py
+
     path = pathlib.Path(directory) / _OPTIMIZER
     if not path.exists():
         return False
@@ -179,6 +188,8 @@ def _load_checked(path: pathlib.Path, variables: list, load: Callable[[], None])
 
     Keras' own loading passes over arrays that it does not use.
     """
+    import h5py
+
     expected = sorted(tuple(variable.shape) for variable in variables)
     saved = []
     try:

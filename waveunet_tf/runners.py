@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy as np
 
-from waveunet_tf import shapes, streaming
-
-# Frames of a chunk, or of a window's hop. Longer ones measured no faster.
-CHUNK_FRAMES = 65536
+from waveunet_tf import shapes
 
 
 class Runner:
@@ -55,29 +54,51 @@ class Runner:
 
 
 class ChunkRunner(Runner):
-    """The streaming network over chunks of a fixed length."""
+    """The streaming network over chunks of a fixed length.
 
-    def __init__(self, network: streaming.StreamingNetwork, step):
-        super().__init__(network.config, 0, network.plan.latency_frames)
-        multiple = network.chunk_multiple
-        self.hop_frames = max(CHUNK_FRAMES // multiple, 1) * multiple
+    A delay line longer than a chunk waits here, where no step has to move all of it.
+    """
+
+    def __init__(self, config, engine):
+        """Takes an engine (see engines.py) that was made for the stream's step."""
+        super().__init__(config, 0, shapes.stream_plan(config).latency_frames)
+        self.hop_frames = shapes.chunk_frames(config, engine.chunk_frames)
         self.needed_frames = self.hop_frames
-        self._step, self._state = step, network.silent_state()
+        self._engine, self._state, self._lines = engine, {}, {}
+        for array, frames in shapes.stream_state_frames(config).items():
+            name = f"state_{array}"
+            silence = np.tile(engine.silence[name], (1, frames, 1))
+            due = engine.input_shapes[name][1]
+            if due == frames:
+                self._state[name] = silence
+            else:
+                self._lines[name] = line = Queue(silence.shape[-1])
+                line.put(silence[0])
 
     def _run(self) -> dict[str, np.ndarray]:
-        chunk = self._queue.take(self.hop_frames)
-        stems, self._state = self._step(chunk[None], self._state)
-        return {name: stem.numpy()[0] for name, stem in stems.items()}
+        mixture = self._queue.take(self.hop_frames)[None]
+        due = {
+            name: line.take(self._engine.input_shapes[name][1])[None]
+            for name, line in self._lines.items()
+        }
+        came = self._engine(mixture=mixture, **due, **self._state)
+        for name, line in self._lines.items():
+            line.put(np.asarray(came[name])[0])
+        self._state = {name: came[name] for name in self._state}
+        return {name: np.asarray(came[name])[0] for name in self._sources}
 
 
 class WindowRunner(Runner):
     """A network over windows that follow, or fade into, each other."""
 
-    def __init__(self, config, network):
-        window, self.hop_frames, overlap = shapes.song_windows(config, CHUNK_FRAMES)
+    def __init__(self, config, engine):
+        """Takes an engine (see engines.py) that was made for windows."""
+        window, self.hop_frames, overlap = shapes.song_windows(
+            config, engine.chunk_frames
+        )
         super().__init__(config, overlap + window.context_frames, overlap)
         self.needed_frames = window.input_frames
-        self._network = network
+        self._engine = engine
         self._gains = _cross_fade(self.hop_frames, overlap)
         self._fading = dict.fromkeys(
             config.sources, np.zeros((overlap, config.channels), np.float32)
@@ -86,8 +107,8 @@ class WindowRunner(Runner):
     def _run(self) -> dict[str, np.ndarray]:
         mixture = self._queue.take(self.hop_frames, self.needed_frames)
         stems = {}
-        for name, estimate in self._network(mixture[None]).items():
-            stem = estimate.numpy()[0, : len(self._gains)] * self._gains
+        for name, estimate in self._engine(mixture=mixture[None]).items():
+            stem = np.asarray(estimate)[0, : len(self._gains)] * self._gains
             fading = self._fading[name]
             stem[: len(fading)] += fading
             self._fading[name] = stem[self.hop_frames :]
@@ -106,16 +127,31 @@ class Queue:
     """Frames that wait, `(frames, channels)`: first in, first out."""
 
     def __init__(self, channels: int):
-        self._waiting = np.zeros((0, channels), np.float32)
+        self._blocks = collections.deque()
+        self._none = np.zeros((0, channels), np.float32)
+        self._frames = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._frames
 
     def put(self, block: np.ndarray) -> None:
-        self._waiting = np.concatenate([self._waiting, block])
+        self._blocks.append(block)
+        self._frames += len(block)
 
     def take(self, frames: int, seen: int | None = None) -> np.ndarray:
-        """Takes so many frames away, and gives these or the first `seen`."""
-        first = self._waiting[: seen or frames]
-        self._waiting = self._waiting[frames:]
-        return first
+        """Takes so many frames away, and gives these or the first `seen`, if it can."""
+        seen = frames if seen is None else seen
+        parts, missing = [self._none], seen
+        for block in self._blocks:
+            if missing <= 0:
+                break
+            parts.append(block[:missing])
+            missing -= len(block)
+        gone = min(frames, self._frames)
+        self._frames -= gone
+        while gone:
+            first = self._blocks.popleft()
+            if len(first) > gone:
+                self._blocks.appendleft(first[gone:])
+            gone -= min(gone, len(first))
+        return np.concatenate(parts)

@@ -10,13 +10,14 @@ import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
-from waveunet_tf import audio, checkpoint, files, runners, shapes, streaming
+from waveunet_tf import audio, checkpoint, engines, files, runners, shapes
 from waveunet_tf.decode import AudioReader
 from waveunet_tf.encode import AudioWriter, check_format
 from waveunet_tf.errors import InputError
+
+_BLOCK_FRAMES = 65536
 
 
 class Separator:
@@ -24,19 +25,19 @@ class Separator:
 
     Attributes:
         config: the network's config.
+        engine: the name of the engine that computes it, "tensorflow" or "litert".
     """
 
-    def __init__(self, directory: str | os.PathLike, **overrides):
+    def __init__(self, directory: str | os.PathLike, **options):
         """Loads a checkpoint; see `load`."""
         self.config = checkpoint.read_config(directory)
-        network = checkpoint.load_network(directory, **overrides)
+        self._engine = engines.load_engine(directory, **options)
+        self.engine = self._engine.name
+
+    def _runner(self) -> runners.Runner:
         if shapes.can_stream(self.config):
-            streaming_network = streaming.StreamingNetwork(self.config, network)
-            step = tf.function(streaming_network.step)
-            self._runner = lambda: runners.ChunkRunner(streaming_network, step)
-        else:
-            call = tf.function(network)
-            self._runner = lambda: runners.WindowRunner(self.config, call)
+            return runners.ChunkRunner(self.config, self._engine)
+        return runners.WindowRunner(self.config, self._engine)
 
     def stream(self, sample_rate_hz: int, channels: int = 2) -> SongStream:
         """Starts a song that comes in blocks.
@@ -84,8 +85,8 @@ class Separator:
             )
         stream = self.stream(sample_rate_hz, song.shape[1])
         blocks = [
-            stream.push(song[start : start + runners.CHUNK_FRAMES])
-            for start in range(0, len(song), runners.CHUNK_FRAMES)
+            stream.push(song[start : start + _BLOCK_FRAMES])
+            for start in range(0, len(song), _BLOCK_FRAMES)
         ]
         blocks.append(stream.finish())
         return {
@@ -267,14 +268,14 @@ class SongStream:
         return stems
 
 
-def load(directory: str | os.PathLike, **overrides) -> Separator:
+def load(directory: str | os.PathLike, **options) -> Separator:
     """Loads a checkpoint's separator.
 
     Args:
         directory: the checkpoint, a folder of config.json and weights.
-        **overrides: see checkpoint.load_network.
+        **options: see engines.load_engine.
 
     Raises:
-        InputError: see checkpoint.load_network.
+        InputError: see engines.load_engine.
     """
-    return Separator(directory, **overrides)
+    return Separator(directory, **options)

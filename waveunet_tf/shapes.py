@@ -117,8 +117,7 @@ def song_windows(config: NetworkConfig, max_hop_frames: int) -> SongWindows:
         )
     if not config.context:
         return SongWindows(window_frames(config), config.output_frames, 0)
-    stride = 2**config.num_levels
-    hop = max(max_hop_frames // stride, 1) * stride
+    hop = chunk_frames(config, max_hop_frames)
     return SongWindows(window_frames(config, hop), hop, 0)
 
 
@@ -191,3 +190,50 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
         mixture_delay=-rising,
         latency_frames=-rising + output_lag,
     )
+
+
+def chunk_frames(config: WaveUNetConfig, wished_frames: int) -> int:
+    """The most frames that a stream takes at once: a multiple of 2^levels.
+
+    Args:
+        config: the network.
+        wished_frames: not to be exceeded, unless 2^levels does.
+    """
+    stride = 2**config.num_levels
+    return max(wished_frames // stride, 1) * stride
+
+
+def stream_state_frames(
+    config: WaveUNetConfig, wished_chunk_frames: int | None = None
+) -> dict[str, int]:
+    """Frames of each array of a stream's state; see streaming.StreamingNetwork.
+
+    What a kernel of one tap would remember, and a delay of no frames, are left out.
+
+    Args:
+        config: the network.
+        wished_chunk_frames: if given, a delay of more frames than such a chunk has (see
+            `chunk_frames`) has only the chunk's: those that are due.
+
+    Raises:
+        InputError: see stream_plan.
+    """
+    plan = stream_plan(config)
+    frames = {"bottleneck": config.down_kernel_size - 1}
+    for level in range(config.num_levels):
+        frames[f"down_{level}"] = config.down_kernel_size - 1
+        frames[f"delay_{level}"] = plan.skip_delays[level]
+        # The merge convolution's inputs: skips, and features before upsampling.
+        frames[f"up_{level}"] = config.up_kernel_size - 1
+        frames[f"upsample_{level}"] = (config.up_kernel_size + 1) // 2
+    frames["delay_mixture"] = plan.mixture_delay
+    frames["delay_difference"] = plan.latency_frames - plan.mixture_delay
+    frames["output"] = config.output_kernel_size - 1
+    if wished_chunk_frames:
+        chunk = chunk_frames(config, wished_chunk_frames)
+        for name in frames:
+            kind, _, level = name.partition("_")
+            if kind == "delay":
+                at_level = chunk >> int(level) if level.isdigit() else chunk
+                frames[name] = min(frames[name], at_level)
+    return {name: count for name, count in frames.items() if count}

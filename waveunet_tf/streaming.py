@@ -17,11 +17,11 @@ from waveunet_tf.configs import WaveUNetConfig
 
 
 class StreamingNetwork:
-    """Runs a network's own layers over a stream; a pure function of chunk and state.
+    """Runs a network's own weights over a stream; a pure function of chunk and state.
 
     The state is a dict of arrays `(batch, frames, features)`: `<layer>` holds the last
     inputs of a convolution or of an interpolation, `delay_<level>` a skip that waits,
-    `delay_mixture` the mixture.
+    `delay_mixture` and `delay_difference` the mixture.
 
     Attributes:
         config: the network's config.
@@ -44,41 +44,47 @@ class StreamingNetwork:
         self.chunk_multiple = 2**config.num_levels
         self._layer = network.get_layer
 
-    def silent_state(self, batch_size: int = 1) -> dict[str, np.ndarray]:
-        """The state after endless silence, in which a song begins.
+    def silence(self) -> dict[str, np.ndarray]:
+        """What each array of the state holds in silence, `(1, 1, features)`.
 
         Silence is not zero inside: every convolution has a bias. But it is the same at
         all times, so one frame of it through the layers gives each state's value.
         """
-        config, plan = self.config, self.plan
-        state = {}
-
-        def remember(name: str, frames: int, value) -> None:
-            value = np.asarray(ops.convert_to_numpy(value), np.float32)
-            state[name] = np.tile(value, (batch_size, frames, 1))
+        config = self.config
+        values = {}
 
         def convolve(name: str, value):
             """One frame `(1, 1, features)` of a constant through a convolution."""
+            values[name] = value
             layer = self._layer(name)
-            taps = layer.kernel_size[0]
-            remember(name, taps - 1, value)
-            return layer(ops.repeat(value, taps, axis=1))
+            return layer(ops.repeat(value, layer.kernel_size[0], axis=1))
 
         silence = ops.zeros((1, 1, config.channels))
-        value, skips = silence, []
+        value = silence
         for level in range(config.num_levels):
             value = convolve(f"down_{level}", value)
-            skips.append(value)
+            values[f"delay_{level}"] = value
         value = convolve("bottleneck", value)
         for level in reversed(range(config.num_levels)):
-            remember(f"upsample_{level}", 1, value)
-            remember(f"delay_{level}", plan.skip_delays[level], skips[level])
-            value = ops.concatenate([skips[level], value], axis=-1)
-            value = convolve(f"up_{level}", value)
-        remember("delay_mixture", plan.latency_frames, silence)
-        features = ops.concatenate([silence, value], axis=-1)
-        remember("output", config.output_kernel_size - 1, features)
-        return state
+            values[f"upsample_{level}"] = value
+            skip = values[f"up_{level}"] = values[f"delay_{level}"]
+            layer = self._layer(f"up_{level}")
+            both = ops.concatenate([skip, value], axis=-1)
+            value = layer(ops.repeat(both, layer.kernel_size[0], axis=1))
+        values["delay_mixture"] = values["delay_difference"] = silence
+        values["output"] = ops.concatenate([silence, value], axis=-1)
+        return {
+            name: np.asarray(ops.convert_to_numpy(value), np.float32)
+            for name, value in values.items()
+        }
+
+    def silent_state(self, batch_size: int = 1) -> dict[str, np.ndarray]:
+        """The state after endless silence, in which a song begins."""
+        silence = self.silence()
+        return {
+            name: np.tile(silence[name], (batch_size, frames, 1))
+            for name, frames in shapes.stream_state_frames(self.config).items()
+        }
 
     def step(self, chunk, state: dict) -> tuple[dict, dict]:
         """Runs one chunk.
@@ -86,7 +92,9 @@ class StreamingNetwork:
         Args:
             chunk: the mixture's next frames, `(batch, frames, channels)`, a multiple of
                 `chunk_multiple` of them.
-            state: the state before it.
+            state: the state before it. Whoever keeps a delay's frames elsewhere may
+                give just those that are due, the oldest, as many as the chunk has at
+                the delay's level. Then those that the chunk has made come back.
 
         Returns:
             Source → `(batch, frames, channels)`, `plan.latency_frames` behind the
@@ -97,9 +105,18 @@ class StreamingNetwork:
 
         def last_and(name: str, inputs):
             """Puts the remembered frames before the inputs, and remembers as many."""
+            if name not in state:  # a kernel of one tap, or no delay
+                return inputs
             joined = ops.concatenate([state[name], inputs], axis=1)
             after[name] = joined[:, ops.shape(inputs)[1] :]
             return joined
+
+        def delayed(name: str, inputs):
+            """As many frames as the inputs, of the remembered and these."""
+            if name in state and state[name].shape[1] == inputs.shape[1]:
+                after[name] = inputs
+                return state[name]
+            return last_and(name, inputs)[:, : ops.shape(inputs)[1]]
 
         features, skips = chunk, []
         for level in range(config.num_levels):
@@ -109,22 +126,76 @@ class StreamingNetwork:
             features = features[:, plan.phases[level] :: 2]
         features = self._layer("bottleneck")(last_and("bottleneck", features))
         for level in reversed(range(config.num_levels)):
-            name = f"upsample_{level}"
-            # 2n + 1 frames out of n + 1: the first was the last chunk's last.
-            features = self._layer(name)(last_and(name, features))[:, 1:]
-            skip = last_and(f"delay_{level}", skips[level])
-            frames = ops.shape(features)[1]
-            features = ops.concatenate([skip[:, :frames], features], axis=-1)
-            features = self._layer(f"up_{level}")(last_and(f"up_{level}", features))
-        mixture = last_and("delay_mixture", chunk)
-        return self._sources(mixture, last_and, features), after
+            skip = delayed(f"delay_{level}", skips[level])
+            features = self._merge(
+                level,
+                last_and(f"up_{level}", skip),
+                last_and(f"upsample_{level}", features),
+            )
+        beside = delayed("delay_mixture", chunk)
+        features = ops.concatenate([beside, features], axis=-1)
+        mixture = delayed("delay_difference", beside)
+        return self._sources(mixture, last_and("output", features)), after
 
-    def _sources(self, delayed, last_and, features) -> dict:
-        """The output layers; `delayed` is the mixture, oldest frame first."""
-        config, plan = self.config, self.plan
-        frames = ops.shape(features)[1]
-        beside = delayed[:, plan.latency_frames - plan.mixture_delay :][:, :frames]
-        features = last_and("output", ops.concatenate([beside, features], axis=-1))
+    def _merge(self, level: int, skip, features):
+        """The merge convolution over a skip and features not yet upsampled.
+
+        Upsampled frames are sums of two neighbours, so a convolution over them is one
+        over the features themselves, of fewer taps: for every two frames of output,
+        the even one has 4 and the odd one 3 instead of 5.
+
+        Args:
+            level: which.
+            skip: `(batch, frames + taps - 1, skip features)`.
+            features: `(batch, frames / 2 + (taps + 1) / 2, features)`.
+        """
+        layer = self._layer(f"up_{level}")
+        kernel = ops.convert_to_tensor(layer.kernel)
+        kernel_of_skip = kernel[:, : skip.shape[-1]]
+        pairs = ops.conv(
+            features, self._pair_kernel(level, kernel[:, skip.shape[-1] :])
+        )
+        merged = ops.conv(skip, kernel_of_skip) + ops.convert_to_tensor(layer.bias)
+        merged += ops.reshape(pairs, ops.shape(merged))
+        return layer.activation(merged)
+
+    def _pair_kernel(self, level: int, kernel):
+        """A kernel that upsamples too, and gives two frames side by side.
+
+        With u the upsampled and f the given features, u[2m + 1] = f[m], and u[2m] is
+        what the interpolation puts between f[m - 1] and f[m].
+
+        Args:
+            level: of the interpolation.
+            kernel: `(taps, features, filters)`, for upsampled features.
+
+        Returns:
+            `((taps + 3) / 2, features, 2 * filters)`.
+        """
+        taps, features, filters = kernel.shape
+        interpolation = self._layer(f"upsample_{level}")
+        one, zero = np.ones((1, 1, features), "f"), np.zeros((1, 1, features), "f")
+        left = interpolation.between(one, zero)[0, 0, :, None]
+        right = interpolation.between(zero, one)[0, 0, :, None]
+        low_taps = (taps + 3) // 2
+        pair = []
+        for phase in range(2):
+            sums = [ops.zeros((features, filters))] * low_taps
+            for tap in range(taps):
+                # Of the output frame 2m + phase, this tap is on u[2m + offset].
+                offset = phase - (taps - 1) + tap
+                at = low_taps - 1 + offset // 2  # the tap on f[m + offset // 2]
+                if offset % 2:
+                    sums[at] += kernel[tap]
+                else:
+                    sums[at - 1] += left * kernel[tap]
+                    sums[at] += right * kernel[tap]
+            pair.append(ops.stack(sums))
+        return ops.concatenate(pair, axis=-1)
+
+    def _sources(self, mixture, features) -> dict:
+        """The output layers; the mixture is for the difference."""
+        config = self.config
         difference = config.output_type == "difference"
         sources = {}
         for source in config.sources[:-1] if difference else config.sources:
@@ -135,6 +206,6 @@ class StreamingNetwork:
         if difference:
             last = config.sources[-1]
             sources[last] = self._layer(f"output_{last}")(
-                [delayed[:, :frames], *sources.values()], training=False
+                [mixture, *sources.values()], training=False
             )
         return sources

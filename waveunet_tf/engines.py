@@ -1,0 +1,253 @@
+"""What computes a network, step by step: TensorFlow's graph, or LiteRT on a CPU.
+
+An engine is called with arrays by name, `mixture` and those of the state, and gives the
+sources and the state after it, by name as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import platform
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from waveunet_tf import checkpoint, litert, shapes
+from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig
+from waveunet_tf.errors import InputError
+
+ENGINES = ("auto", "tensorflow", "litert")
+# Frames of a chunk, or of a window's hop, that measured fastest on a CPU.
+_CHUNK_FRAMES = {"tensorflow": 65536, "litert": 32768}
+
+
+class Program(NamedTuple):
+    """A network's step as a function of arrays by name.
+
+    Attributes:
+        function: takes and gives arrays by name, as an engine does.
+        input_shapes: of each array that it takes.
+        silence: what each array of the state holds in silence, `(1, 1, features)`.
+    """
+
+    function: Callable[..., dict]
+    input_shapes: dict[str, tuple[int, ...]]
+    silence: dict[str, np.ndarray]
+
+
+def build_program(
+    config: NetworkConfig, network, chunk_frames: int, *, whole_delays: bool = False
+) -> Program:
+    """The stream's step of a network or, if it cannot stream, one window of it.
+
+    The arrays of a stream's state have `state_` before their names, lest a source be
+    called the same.
+
+    Args:
+        config: the network's config.
+        network: what `model.build_network` gave.
+        chunk_frames: the most frames of a chunk, or of a window's hop.
+        whole_delays: whether the state holds all frames of its delays, or only those
+            that are due; see streaming.StreamingNetwork.step.
+    """
+    if not shapes.can_stream(config):
+        window, _, _ = shapes.song_windows(config, chunk_frames)
+        shape = (1, window.input_frames, config.channels)
+        return Program(lambda mixture: network(mixture), {"mixture": shape}, {})
+    from waveunet_tf import streaming
+
+    streaming_network = streaming.StreamingNetwork(config, network)
+
+    def step(mixture, **state):
+        state = {name.removeprefix("state_"): value for name, value in state.items()}
+        sources, after = streaming_network.step(mixture, state)
+        return {**sources, **{f"state_{name}": after[name] for name in after}}
+
+    silence = streaming_network.silence()
+    shape = (1, shapes.chunk_frames(config, chunk_frames), config.channels)
+    input_shapes = {"mixture": shape}
+    frames = shapes.stream_state_frames(config, None if whole_delays else shape[1])
+    for name, count in frames.items():
+        input_shapes[f"state_{name}"] = (1, count, silence[name].shape[-1])
+    silence = {f"state_{name}": silence[name] for name in frames}
+    return Program(step, input_shapes, silence)
+
+
+class TensorFlowEngine:
+    """A network as a graph of TensorFlow, traced once.
+
+    Attributes:
+        name: "tensorflow".
+        chunk_frames: for which the network's steps are made.
+        input_shapes, silence: see Program.
+    """
+
+    name = "tensorflow"
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        load_network: Callable[[], Any],
+        *,
+        chunk_frames: int | None = None,
+        device: str | None = None,
+    ):
+        """Loads a network; see `load_engine`."""
+        import tensorflow as tf
+
+        gpus = tf.config.list_logical_devices("GPU")
+        self._device = device or ("gpu:0" if gpus else "cpu")
+        known = ["cpu", *(f"gpu:{number}" for number in range(len(gpus)))]
+        if self._device not in known:
+            raise InputError(
+                f"`device` must be one that TensorFlow finds here, {', '.join(known)}. "
+                f"Received: {device}"
+            )
+        self.chunk_frames = chunk_frames or _CHUNK_FRAMES[self.name]
+        self._tf_device = tf.device
+        with tf.device(self._device):
+            network = load_network()
+            program = build_program(
+                config,
+                network,
+                self.chunk_frames,
+                # A GPU's copies within are faster than those to and from it.
+                whole_delays=self._device != "cpu",
+            )
+        self.silence = program.silence
+        self.input_shapes = program.input_shapes
+        self._call = tf.function(program.function)
+
+    def __call__(self, **inputs) -> dict:
+        with self._tf_device(self._device):
+            return self._call(**inputs)
+
+
+def load_engine(
+    directory: str | os.PathLike,
+    *,
+    engine: str = "auto",
+    device: str | None = None,
+    threads: int | None = None,
+    chunk_frames: int | None = None,
+    **overrides,
+):
+    """Loads a checkpoint's network into an engine.
+
+    Args:
+        directory: the checkpoint.
+        engine: "tensorflow", "litert", or "auto": on a CPU what is faster there,
+            measured once and noted beside the checkpoint; on a GPU TensorFlow.
+        device: "cpu" or "gpu:0" (1, …); by default the first GPU that TensorFlow
+            finds, or the CPU.
+        threads: of the CPU; by default as many as there are cores for this process.
+        chunk_frames: the most frames, at the network's rate, that a step takes; by
+            default what measured fastest. A live stream lags less with fewer.
+        **overrides: see checkpoint.load_network.
+
+    Raises:
+        InputError: see checkpoint.load_network; an argument is out of range, or the
+            network or the device is not for LiteRT.
+    """
+    if engine not in ENGINES:
+        raise InputError(
+            f"`engine` must be one of {', '.join(ENGINES)}. Received: {engine}"
+        )
+    for name, value in {"threads": threads, "chunk_frames": chunk_frames}.items():
+        if value is not None and value < 1:
+            raise InputError(f"`{name}` must be at least 1. Received: {value}")
+    config = checkpoint.read_config(directory)
+
+    def load_network():
+        return checkpoint.load_network(directory, **overrides)
+
+    def on_tensorflow() -> TensorFlowEngine:
+        _limit_tensorflow(threads)
+        return TensorFlowEngine(
+            config, load_network, chunk_frames=chunk_frames, device=device
+        )
+
+    reason = _not_for_litert(config, device)
+    if engine == "litert" and reason:
+        raise InputError(f"`engine` must be tensorflow {reason}. Received: litert")
+    if engine == "tensorflow" or reason:
+        return on_tensorflow()
+    frames = chunk_frames or _CHUNK_FRAMES["litert"]
+    cache = litert.StepCache(directory, frames)
+
+    def convert() -> bytes:
+        _limit_tensorflow(threads)
+        logging.info("converting the network for LiteRT, once")
+        network = load_network()
+        program = build_program(config, network, frames)
+        return litert.convert_program(program, network.variables)
+
+    cores = threads or _cores()
+    machine = f"faster on {_processor()}, {cores} threads"
+    if engine == "auto" and cache.note(machine) == "tensorflow":
+        return on_tensorflow()
+    on_litert = litert.LiteRTEngine(
+        cache.model(convert), chunk_frames=frames, threads=cores
+    )
+    if engine == "litert" or cache.note(machine) == "litert":
+        return on_litert
+    faster = min(on_tensorflow(), on_litert, key=_seconds_per_frame)
+    cache.write_note(machine, faster.name)
+    return faster
+
+
+def _limit_tensorflow(threads: int | None) -> None:
+    import tensorflow as tf
+
+    if threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            logging.warning(
+                "TensorFlow runs already, and not with `threads`, %d", threads
+            )
+
+
+def _seconds_per_frame(engine) -> float:
+    """The time of the fastest of some steps."""
+    inputs = {
+        name: np.zeros(shape, np.float32) for name, shape in engine.input_shapes.items()
+    }
+    seconds = []
+    for _ in range(4):
+        started = time.perf_counter()
+        engine(**inputs)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / engine.chunk_frames
+
+
+def _processor() -> str:
+    """The CPU's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _not_for_litert(config: NetworkConfig, device: str | None) -> str | None:
+    """Why LiteRT is out of the question, if it is."""
+    if isinstance(config, SpectrogramUNetConfig):
+        return "for a spectrogram network, whose inverse Fourier transform it lacks"
+    if device not in (None, "cpu"):
+        return f"for the device {device}"
+    if device is None and os.path.exists("/dev/nvidiactl"):
+        return "where there is a GPU, unless the device is cpu"
+    return None
