@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging as python_logging
 import os
 import sys
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
 
     def guarded(argv: list[str]) -> int:
+        _log_plain_lines()
         try:
             if len(argv) > 1 and not arguments:
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
@@ -70,6 +72,35 @@ def print_error(error: InputError | OSError) -> None:
         text = f"{error.filename}: " if error.filename else ""
         text += error.strerror
     tqdm.tqdm.write(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
+
+
+class _LineFormatter(python_logging.Formatter):
+    """Bare messages; of warnings and worse also what they are."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.levelno >= python_logging.WARNING:
+            text = f"{record.levelname.lower()}: {text}"
+        return text
+
+
+class _BesideProgressBars:
+    """stderr for whole lines, which leave progress bars in place."""
+
+    def write(self, text: str) -> None:
+        tqdm.tqdm.write(text, file=sys.stderr, end="")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leaves stderr open."""
+
+
+def _log_plain_lines() -> None:
+    handler = logging.get_absl_handler()
+    handler.setFormatter(_LineFormatter())
+    handler.python_handler.stream = _BesideProgressBars()
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

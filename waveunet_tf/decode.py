@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
+from waveunet_tf.encode import TAGS
 from waveunet_tf.errors import InputError
 
 # The suffixes by which audio files are found in a folder.
@@ -39,6 +40,7 @@ class AudioReader:
         channels: its channels, as `blocks` gives them.
         bit_depth: 16, 24, or 32, which is float; of lossy formats 16.
         duration_seconds: its length as its header tells or guesses it; 0: unknown.
+        tags: title, artist and others of encode.TAGS, as far as it has them.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class AudioReader:
         self.sample_rate_hz, self.channels = sound.samplerate, sound.channels
         self.bit_depth = _BIT_DEPTHS.get(sound.subtype, 16)
         self.duration_seconds = sound.frames / sound.samplerate
+        tags = {name: getattr(sound, name) for name in TAGS}
+        self.tags = {name: value for name, value in tags.items() if value}
 
         def decoded():
             try:
@@ -141,6 +145,11 @@ class AudioReader:
             self.sample_rate_hz, self.channels = source.rate, source.channels
             self.bit_depth = 16
             self.duration_seconds = float((source.duration or 0) * source.time_base)
+            told = {**container.metadata, **source.metadata}
+            told = {name.lower(): value for name, value in told.items()}
+            self.tags = {
+                name: told[known] for name, known in TAGS.items() if told.get(known)
+            }
             layout = "stereo" if downmix and self.channels > 2 else None
             promised = _promised_seconds(self.path, container, source)
 

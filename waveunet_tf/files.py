@@ -24,16 +24,22 @@ def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Path]]:
     """Gives temporary names for several files, which appear together or not at all."""
     paths = [pathlib.Path(path) for path in paths]
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
     parts = [_part(path) for path in paths]
+    made = []
     try:
+        for folder in {path.parent: None for path in paths}:
+            missing = [part for part in (folder, *folder.parents) if not part.exists()]
+            made += reversed(missing)
+            folder.mkdir(parents=True, exist_ok=True)
         yield parts
         for part, path in zip(parts, paths):
             os.replace(part, path)
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):  # it has a file, or was never made
+                folder.rmdir()
 
 
 @contextlib.contextmanager

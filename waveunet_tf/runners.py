@@ -14,6 +14,13 @@ class Runner:
 
     Subclasses set `needed_frames`, how much of it they look at, and `hop_frames`, how
     much of that `_run` takes off the queue and gives of each source.
+
+    Attributes:
+        latency_frames: how many frames after a frame its stems come, at most.
+        context_frames: how many frames around a frame its stems depend on, at most, on
+            each side.
+        stride_frames: a stream that begins a multiple of so many frames later gives the
+            same stems, but for the context at its begin.
     """
 
     def __init__(self, config, before_frames: int, lag_frames: int):
@@ -64,6 +71,9 @@ class ChunkRunner(Runner):
         super().__init__(config, 0, shapes.stream_plan(config).latency_frames)
         self.hop_frames = shapes.chunk_frames(config, engine.chunk_frames)
         self.needed_frames = self.hop_frames
+        self.context_frames = shapes.stream_plan(config).latency_frames
+        self.latency_frames = self.context_frames + self.hop_frames
+        self.stride_frames = 2**config.num_levels
         self._engine, self._state, self._lines = engine, {}, {}
         for array, frames in shapes.stream_state_frames(config).items():
             name = f"state_{array}"
@@ -98,6 +108,8 @@ class WindowRunner(Runner):
         )
         super().__init__(config, overlap + window.context_frames, overlap)
         self.needed_frames = window.input_frames
+        self.context_frames = self.latency_frames = window.input_frames + overlap
+        self.stride_frames = self.hop_frames
         self._engine = engine
         self._gains = _cross_fade(self.hop_frames, overlap)
         self._fading = dict.fromkeys(

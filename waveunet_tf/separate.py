@@ -5,19 +5,17 @@ blocks ─▶ network's rate ─▶ network, in chunks or windows ─▶ song's 
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-from collections.abc import Callable, Iterator
 
 import numpy as np
-from absl import logging
 
-from waveunet_tf import audio, checkpoint, engines, files, runners, shapes
-from waveunet_tf.decode import AudioReader
-from waveunet_tf.encode import AudioWriter, check_format
+from waveunet_tf import audio, checkpoint, engines, runners, shapes, song_files
 from waveunet_tf.errors import InputError
 
 _BLOCK_FRAMES = 65536
+# More than half of soxr's filter has taps, at the lower rate.
+_RESAMPLER_FRAMES = 4096
 
 
 class Separator:
@@ -94,89 +92,8 @@ class Separator:
             for name in self.config.sources
         }
 
-    def separate_file(
-        self,
-        path: str | os.PathLike,
-        targets: dict[str, str | os.PathLike],
-        *,
-        bit_depth: int | None = None,
-        downmix: bool = False,
-        on_progress: Callable[[float], None] | None = None,
-    ) -> None:
-        """Separates an audio file into files, which appear together or not at all.
-
-        Args:
-            path: the song; see decode.AudioReader.
-            targets: source → the file to write, in the format of its suffix; one of
-                that name is replaced. Not all sources need one; `no_<source>` is the
-                sum of all the others.
-            bit_depth: of the files, see encode.AudioWriter; by default the song's.
-            downmix: whether more than two channels are folded down to stereo.
-            on_progress: called with the seconds of audio read since the last call.
-
-        Raises:
-            InputError: the song cannot be read or separated, its path is named; or a
-                target is of no source or format.
-            OSError: a file cannot be read or written.
-        """
-        known = {*self.config.sources, *(f"no_{name}" for name in self.config.sources)}
-        if unknown := sorted(set(targets) - known):
-            raise InputError(
-                f"`targets` must be of {', '.join(self.config.sources)}, or of these "
-                f"with no_ before. Received: {unknown[0]}"
-            )
-        with AudioReader(path, downmix=downmix) as reader, _named(path):
-            stream = self.stream(reader.sample_rate_hz, reader.channels)
-            depth = bit_depth or reader.bit_depth
-            for target in targets.values():
-                check_format(target, reader.sample_rate_hz, depth)
-            with files.atomic_files(targets.values()) as parts:
-                with contextlib.ExitStack() as stack:
-                    writers = {}
-                    for name, part in zip(targets, parts):
-                        writers[name] = stack.enter_context(
-                            AudioWriter(
-                                part,
-                                reader.sample_rate_hz,
-                                stream.channels,
-                                bit_depth=depth,
-                            )
-                        )
-                    for block in reader.blocks():
-                        _write(writers, stream.push(block))
-                        if on_progress:
-                            on_progress(len(block) / reader.sample_rate_hz)
-                    _write(writers, stream.finish())
-                clipped = sum(writer.clipped_samples for writer in writers.values())
-                if clipped:
-                    logging.warning(
-                        "%s: %d samples of the stems were beyond full scale and are "
-                        "clipped; wav of 32 bits (float) keeps them",
-                        path,
-                        clipped,
-                    )
-
-
-@contextlib.contextmanager
-def _named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts a file's path before what is said of its audio."""
-    try:
-        yield
-    except InputError as error:
-        if str(path) in str(error):
-            raise
-        raise InputError(f"{path}: {error}") from error
-
-
-def _write(writers: dict[str, AudioWriter], stems: dict[str, np.ndarray]) -> None:
-    for name, writer in writers.items():
-        if name in stems:
-            writer.write(stems[name])
-        else:
-            left_out = name.removeprefix("no_")
-            writer.write(
-                sum(stem for other, stem in stems.items() if other != left_out)
-            )
+    # A method of this class, in a file of its own.
+    separate_file = song_files.separate_file
 
 
 class SongStream:
@@ -187,11 +104,24 @@ class SongStream:
 
     Attributes:
         channels: channels of the stems: those of the song, or 1 of a mono network.
+        latency_seconds: how long after a frame its stems come, at most, but for the
+            resampling, which adds some hundredths of a second.
+        context_frames: how many frames of the song around a frame its stems depend on,
+            at most, on each side.
     """
 
     def __init__(self, config, runner, sample_rate_hz: int, channels: int):
         """Starts a stream; Separator.stream does it."""
         self.channels = min(channels, config.channels)
+        self.latency_seconds = runner.latency_frames / config.sample_rate_hz
+        ratio = sample_rate_hz / config.sample_rate_hz
+        self.context_frames = math.ceil(
+            runner.context_frames * ratio + _RESAMPLER_FRAMES * max(ratio, 1)
+        )
+        # The song's frames after which the network's repeat their phase.
+        common = math.gcd(sample_rate_hz, config.sample_rate_hz)
+        network_stride = math.lcm(runner.stride_frames, config.sample_rate_hz // common)
+        self._stride = network_stride * sample_rate_hz // config.sample_rate_hz
         self._came_channels = channels
         self._config = config
         self._runner = runner
@@ -206,6 +136,10 @@ class SongStream:
         }
         self._song = runners.Queue(self.channels)
         self._frames = 0
+
+    def lead_in_frame(self, start: int) -> int:
+        """Where in a song to begin, for stems from `start` on as of the whole song."""
+        return max(start - self.context_frames, 0) // self._stride * self._stride
 
     def push(self, block: np.ndarray) -> dict[str, np.ndarray]:
         """Takes the song's next frames.
