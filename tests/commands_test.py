@@ -203,6 +203,61 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.parametrize("options", [["--clip=clamp"], ["--clip=rescale"]])
+def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
+    tiny_checkpoint, tmp_path, options
+):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    song = np.random.default_rng(0).normal(0, 0.1, (200_000, 2))
+    for name in ("long", "short"):
+        soundfile.write(tmp_path / f"{name}.wav", song, 8000)
+        song = song[:2000]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        result = run(
+            SEPARATE, f"--checkpoint={tiny_checkpoint}", f"--output_dir={disk}/stems",
+            "--stems=vocals", *options, tmp_path / "long.wav", tmp_path / "short.wav",
+        )  # fmt: skip
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        (line,) = [x for x in result.stderr.splitlines() if x.startswith("error: ")]
+        assert str(disk) in line
+        assert [path.name for path in disk.rglob("*.*")] == ["vocals.wav"]
+        assert (disk / "stems" / "short" / "vocals.wav").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (15, 143)])
+def test_a_stopped_separation_leaves_nothing_half_written(
+    tiny_checkpoint, tmp_path, number, code
+):
+    minute = np.random.default_rng(0).normal(0, 0.1, (60 * 44100, 2))
+    with soundfile.SoundFile(tmp_path / "song.wav", "w", 44100, 2) as file:
+        for _ in range(5):
+            file.write(minute)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", SEPARATE, f"--checkpoint={tiny_checkpoint}"),
+            *(f"--output_dir={tmp_path}/stems", tmp_path / "song.wav"),
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "stems" / "song").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert not (tmp_path / "stems").exists()
+
+
 def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
     process = subprocess.Popen(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging as python_logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +31,8 @@ class UsageError(Exception):
 def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None:
     """Runs a command's main function and exits.
 
-    Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C.
+    Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C; 143
+    for SIGTERM.
 
     Args:
         main: takes the positional arguments; may return an exit code.
@@ -43,6 +45,8 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
 
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
+        # As Ctrl-C, so that what is half-written is cleared away.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             if len(argv) > 1 and not arguments:
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
