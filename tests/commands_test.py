@@ -1,13 +1,18 @@
 """The commands as a user runs them: the way through, and what they say to bad input."""
 
+import contextlib
+import fcntl
 import io
 import json
+import os
 import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -20,6 +25,7 @@ from waveunet_tf.configs import (
     TrainingConfig,
     WaveUNetConfig,
 )
+from waveunet_tf.decode import AudioReader
 
 ROOT = pathlib.Path(__file__).parents[1]
 PREPARE = "waveunet_tf.run_prepare"
@@ -157,7 +163,7 @@ def test_stems_come_in_the_wished_format_and_selection(tiny_checkpoint, tmp_path
     result = run(
         SEPARATE, *flags, "--format=flac", "--bit_depth=32f", "--overwrite", songs
     )
-    check_refusal(result, 1, "flac must have a bit depth of 16 or 24")
+    check_refusal(result, 2, "--bit_depth 32f is not of flac")
     check_refusal(run(SEPARATE, *flags, "--stems=bass", songs), 2, "bass")
     check_refusal(run(SEPARATE, *flags, songs / "deep" / ".."), 1, "--overwrite")
 
@@ -203,17 +209,23 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-@pytest.mark.parametrize("options", [["--clip=clamp"], ["--clip=rescale"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--clip=clamp"], ["--clip=rescale"], ["--clip=clamp", "--format=flac"]),
+        *(["--clip=clamp", f"--format={name}"] for name in ("m4a", "mp3", "opus")),
+    ],
+)
 def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
     tiny_checkpoint, tmp_path, options
 ):
     disk = tmp_path / "disk"
     disk.mkdir()
-    song = np.random.default_rng(0).normal(0, 0.1, (200_000, 2))
+    song = np.random.default_rng(0).normal(0, 0.1, (400_000, 2))
     for name in ("long", "short"):
         soundfile.write(tmp_path / f"{name}.wav", song, 8000)
         song = song[:2000]
-    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
@@ -225,8 +237,8 @@ def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
         assert "Traceback" not in result.stderr
         (line,) = [x for x in result.stderr.splitlines() if x.startswith("error: ")]
         assert str(disk) in line
-        assert [path.name for path in disk.rglob("*.*")] == ["vocals.wav"]
-        assert (disk / "stems" / "short" / "vocals.wav").exists()
+        (stem,) = (path for path in disk.rglob("*") if path.is_file())
+        assert stem.relative_to(disk / "stems").parts[0] == "short"
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -334,16 +346,92 @@ def test_songs_come_from_patterns_and_go_where_the_template_says(
     check_refusal(run(SEPARATE, *flags, f"{tmp_path}/*.mp3"), 1, "finds none")
     one = tmp_path / "one.flac"
     for wrong, texts in {
-        "--output_template=../{source}.wav": ["below the output folder"],
+        "--output_template=../{source}.{ext}": ["below the output folder"],
         "--output_template={year}.wav": ["no fields but track"],
         "--duration_seconds=0": ["must be positive"],
-        "--output_dir=-": ["one song and one stem", "1 songs, 2 stems"],
+        "--output_dir=-": ["takes one stem", "Received: 2 stems"],
+        "--clip=none --bit_depth=16": ["of float wav only"],
     }.items():
-        check_refusal(run(SEPARATE, *flags, wrong, one), 2, *texts)
+        check_refusal(run(SEPARATE, *flags, *wrong.split(), one), 2, *texts)
     lossy = ["--format=mp3", "--bit_depth=16"]
     check_refusal(run(SEPARATE, *flags, *lossy, one), 2, "not of mp3")
     same = "--output_template={track}.{ext}"
     check_refusal(run(SEPARATE, *flags, same, one), 1, "--output_template")
+    pipe = [flags[0], "--output_dir=-", "--stems=no_vocals", tmp_path]
+    check_refusal(run(SEPARATE, *pipe), 2, "takes one song. Received: 2 songs")
+
+
+def test_a_song_is_never_overwritten_and_stems_are_no_songs(tiny_checkpoint, tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("song.wav", "a/song.wav"):
+        soundfile.write(tmp_path / name, np.zeros((2000, 2)), 8000)
+    (tmp_path / "._song.wav").write_bytes(b"of a Mac")
+    (tmp_path / "Live.wav").mkdir()
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}"]
+    over = ["--output_template={track}.{ext}", "--stems=vocals", "--overwrite"]
+    before = (tmp_path / "song.wav").read_bytes()
+    result = run(SEPARATE, *flags, *over, tmp_path / "song.wav")
+    check_refusal(result, 1, "files of their own", "is the song")
+    assert (tmp_path / "song.wav").read_bytes() == before
+
+    flags[1] += "/stems"
+    template = "--output_template={folder}/{track}/{source}.{ext}"
+    for again in ([], ["--overwrite"]):
+        result = run(
+            SEPARATE, *flags, template, "--recursive", *again, tmp_path, tmp_path
+        )
+        assert result.returncode == 0, result.stderr
+        assert sorted(result.stdout.splitlines()) == [
+            f"{tmp_path}/stems/{song}/{source}.wav"
+            for song in ("a/song", "song")
+            for source in ("accompaniment", "vocals")
+        ]
+
+
+def test_names_that_are_not_utf_8_are_as_good_as_any(tiny_checkpoint, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    song = tmp_path / f"{name}.flac"
+    soundfile.write(os.fsencode(song), np.zeros((2000, 2)), 8000, format="FLAC")
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}/stems"]
+    for suffix in ("wav", "mp3"):
+        result = run(SEPARATE, *flags, f"--format={suffix}", song)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "stems" / name / f"vocals.{suffix}").exists()
+
+
+def test_a_wrong_length_in_a_header_does_not_stop_the_progress(
+    tiny_checkpoint, tmp_path
+):
+    """On a terminal, where the bar is drawn."""
+    import pty
+
+    path = tmp_path / "song.mp3"
+    with soundfile.SoundFile(path, "w", 8000, 1, bitrate_mode="VARIABLE") as file:
+        # Many bits first, from which FFmpeg guesses the rest.
+        file.write(np.random.default_rng(0).normal(0, 0.3, 16_000))
+        file.write(np.zeros(160_000))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"Xing", b"Xxxx").replace(b"Info", b"Xxxx"))
+    with AudioReader(path) as reader:
+        frames = sum(len(block) for block in reader.blocks())
+        assert reader.duration_seconds < frames / 8000 - 1
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", SEPARATE, f"--checkpoint={tiny_checkpoint}"),
+            *(f"--output_dir={tmp_path}/stems", path),
+        ],
+        cwd=ROOT,
+        stderr=slave,
+    )
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal tells its end
+        while part := os.read(master, 4096):
+            shown += part
+    assert child.wait() == 0, shown
+    assert b"100%" in shown
 
 
 def test_a_song_goes_through_pipes(tiny_checkpoint, tmp_path):
@@ -401,8 +489,12 @@ def test_separating_does_what_it_can_and_names_what_it_cannot(
     twin = tmp_path / "twin" / "good.flac"
     twin.parent.mkdir()
     shutil.copy(good, twin)
-    result = run(SEPARATE, *flags, "--overwrite", good, twin)
-    check_refusal(result, 1, str(twin), str(good), "different names")
+    nothing = tmp_path / "*.nothing"
+    result = run(SEPARATE, *flags, "--overwrite", nothing, good, twin)
+    assert (result.returncode, len(result.stdout.splitlines())) == (1, 2)
+    errors = result.stderr.splitlines()[-2:]  # at the end
+    assert "finds none" in errors[0]
+    assert all(text in errors[1] for text in (str(twin), str(good), "of their own"))
 
     before = (output / "good" / "vocals.wav").stat().st_mtime_ns
     check_refusal(run(SEPARATE, *flags, good), 1, "--overwrite")

@@ -1,6 +1,8 @@
 import dataclasses
 import subprocess
 import sys
+import tempfile
+import unittest.mock
 
 import keras
 import numpy as np
@@ -102,7 +104,7 @@ def test_auto_takes_what_measured_faster_and_measures_once(
     save_network(tmp_path, tiny_config)
     measured = []
 
-    def seconds(engine):
+    def seconds(_, engine):
         measured.append(engine.name)
         return 1.0 if engine.name == faster else 2.0
 
@@ -112,6 +114,27 @@ def test_auto_takes_what_measured_faster_and_measures_once(
         assert sorted(measured) == ["litert", "tensorflow"]
     waveunet_tf.load(tmp_path, threads=1)  # is another matter
     assert len(measured) == 4
+
+
+def test_windows_are_measured_by_the_frames_that_they_give(tiny_config, monkeypatch):
+    """Without context a window's length is fixed, whatever chunk is wished for."""
+    config = dataclasses.replace(tiny_config, context=False)
+    for chunk_frames in (1, 10_000):
+        times = iter([0.0, 2.0] * 4)
+        monkeypatch.setattr(engines.time, "perf_counter", times.__next__)
+        engine = unittest.mock.Mock(input_shapes={}, chunk_frames=chunk_frames)
+        assert engines._seconds_per_frame(config, engine) == 2.0 / 256
+
+
+def test_a_network_that_does_not_convert_runs_on_tensorflow(
+    tiny_config, tmp_path, monkeypatch
+):
+    save_network(tmp_path, tiny_config)
+    (tmp_path / "full").write_text("a file, where a folder would be")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    assert waveunet_tf.load(tmp_path).engine == "tensorflow"
+    with pytest.raises(InputError, match="cannot be converted for LiteRT"):
+        waveunet_tf.load(tmp_path, engine="litert")
 
 
 def test_two_processes_may_convert_at_once(tiny_config, tmp_path):
@@ -144,6 +167,7 @@ def test_a_spectrogram_network_runs_on_tensorflow_only(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"num_levels": 2}, "its network has no `num_levels` to change"),
         ({"engine": "torch"}, "`engine` must be one of auto.* Received: torch"),
         ({"device": "gpu:7"}, "finds here, cpu.* Received: gpu:7"),
         ({"device": "gpu:7", "engine": "litert"}, "tensorflow for the device gpu:7"),

@@ -1,3 +1,4 @@
+import concurrent.futures
 import dataclasses
 
 import keras
@@ -129,6 +130,39 @@ def test_a_stream_does_not_depend_on_its_blocks(tiny_separator, sample_rate_hz):
         np.testing.assert_allclose(streamed, stem, atol=1e-6)
 
 
+@pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 44100])
+def test_a_stream_takes_copies_and_lags_no_more_than_it_says(
+    tiny_checkpoint, sample_rate_hz
+):
+    separator = waveunet_tf.load(tiny_checkpoint, chunk_frames=64)
+    song = noise(3 * sample_rate_hz)
+    stream = separator.stream(sample_rate_hz, 2)
+    buffer = np.zeros((128, 2))
+    came, gone, longest, blocks = 0, 0, 0, []
+    for start in range(0, len(song) - 128, 128):
+        buffer[:] = song[start : start + 128]
+        blocks.append(stream.push(buffer))
+        came, gone = came + 128, gone + len(blocks[-1]["vocals"])
+        longest = max(longest, came - gone)
+    assert 0.5 * stream.latency_seconds < longest / sample_rate_hz
+    assert longest / sample_rate_hz < stream.latency_seconds + 0.02
+    expected = separator.separate(song, sample_rate_hz)
+    for name, stem in expected.items():
+        streamed = np.concatenate([block[name] for block in blocks])
+        np.testing.assert_allclose(streamed, stem[:gone], atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "litert"])
+def test_songs_may_be_separated_in_threads_at_once(tiny_checkpoint, engine):
+    separator = waveunet_tf.load(tiny_checkpoint, engine=engine, chunk_frames=64)
+    songs = [noise(20_000 + number) for number in range(4)]
+    expected = [separator.separate(song, 8000)["vocals"] for song in songs]
+    with concurrent.futures.ThreadPoolExecutor(4) as executor:
+        came = executor.map(lambda song: separator.separate(song, 8000), songs)
+        for stems, vocals in zip(came, expected):
+            np.testing.assert_allclose(stems["vocals"], vocals, atol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(100,), (100, 1), (100, 3)])
 def test_a_stream_refuses_blocks_of_another_shape(tiny_separator, shape):
     stream = tiny_separator.stream(8000, channels=2)
@@ -156,7 +190,9 @@ def test_many_channels_are_refused_or_folded_down(tiny_separator, tmp_path):
     six[:, 2] = 0.25 * np.sin(np.arange(9000) / 9)  # the centre of 5.1
     soundfile.write(tmp_path / "six.wav", six, 8000, format="WAVEX")
     targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
-    with pytest.raises(InputError, match=r"six\.wav: .* 1 or 2 channels. Received: 6"):
+    with pytest.raises(
+        InputError, match=r"six\.wav: .* --downmix folds more down. Received: 6"
+    ):
         tiny_separator.separate_file(tmp_path / "six.wav", targets)
     tiny_separator.separate_file(
         tmp_path / "six.wav", targets, downmix=True, bit_depth=32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 
@@ -127,6 +128,28 @@ class StreamResampler:
         rest = rest[:wanted]
         self._gone += wanted
         return np.pad(rest, ((0, wanted - len(rest)), (0, 0)))
+
+
+@functools.lru_cache
+def resampling_seconds(from_hz: int, to_hz: int) -> float:
+    """How long a StreamResampler keeps audio back, at most, in seconds.
+
+    soxr does not tell it, but shows it.
+
+    Args:
+        from_hz: the audio's sample rate in Hz.
+        to_hz: the wished sample rate in Hz.
+    """
+    if from_hz == to_hz:
+        return 0.0
+    stream = StreamResampler(from_hz, to_hz, 1)
+    block = np.zeros((max(from_hz // 1000, 1), 1), np.float32)  # a millisecond
+    came, gone, longest = 0, 0, 0.0
+    for _ in range(1000):
+        came += len(block)
+        gone += len(stream.push(block))
+        longest = max(longest, came / from_hz - gone / to_hz)
+    return longest
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:

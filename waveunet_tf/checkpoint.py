@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # a checkpoint's config is read without Keras
     import keras
 
 FORMAT_VERSION = 1
+# The fields of a config that may change and leave the weights as they are.
+REFINEMENTS = ("phase_iterations", "phase_start")
 CONFIG = "config.json"
 WEIGHTS = "network.weights.h5"
 _OPTIMIZER = "optimizer.weights.h5"
@@ -67,11 +69,16 @@ def save_checkpoint(
         part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
-def read_config(directory: str | os.PathLike) -> NetworkConfig:
+def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
     """Reads the network's config of a checkpoint.
 
+    Args:
+        directory: the checkpoint.
+        **overrides: fields of the config to change, of REFINEMENTS.
+
     Raises:
-        InputError: no checkpoint, or one of an unknown format version or config.
+        InputError: no checkpoint, or one of an unknown format version or config; or
+            the config has no such field.
     """
     path = pathlib.Path(directory) / CONFIG
     try:
@@ -97,9 +104,13 @@ def read_config(directory: str | os.PathLike) -> NetworkConfig:
             f"Received: {architecture!r}"
         )
     try:
-        return ARCHITECTURES[architecture].from_dict(network)
+        config = ARCHITECTURES[architecture].from_dict(network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    known = set(REFINEMENTS) & set(config.to_dict())
+    if unknown := [name for name in overrides if name not in known]:
+        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
+    return dataclasses.replace(config, **overrides)
 
 
 def load_network(
@@ -115,8 +126,7 @@ def load_network(
         directory: the checkpoint.
         frames: input frames, if fixed; see model.build_network.
         batch_size: windows a call, if fixed.
-        **overrides: fields of the config to change, of those that leave the weights as
-            they are: `phase_iterations`, `phase_start`.
+        **overrides: see read_config.
 
     Returns:
         The Keras network, at inference unless called with `training=True`: a mixture
@@ -128,11 +138,7 @@ def load_network(
     """
     from waveunet_tf import model
 
-    config = read_config(directory)
-    known = config.to_dict()
-    if unknown := [name for name in overrides if name not in known]:
-        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
-    config = dataclasses.replace(config, **overrides)
+    config = read_config(directory, **overrides)
     network = model.build_network(config, frames=frames, batch_size=batch_size)
     path = pathlib.Path(directory) / WEIGHTS
     if not path.is_file():

@@ -13,6 +13,7 @@ from typing import Any
 import tqdm
 from absl import app, flags, logging
 
+from waveunet_tf.checkpoint import REFINEMENTS
 from waveunet_tf.configs import (
     ARCHITECTURES,
     VARIANTS,
@@ -20,8 +21,6 @@ from waveunet_tf.configs import (
     SpectrogramUNetConfig,
 )
 from waveunet_tf.errors import InputError
-
-_REFINEMENT = ("phase_iterations", "phase_start")
 
 
 class UsageError(Exception):
@@ -31,8 +30,8 @@ class UsageError(Exception):
 def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None:
     """Runs a command's main function and exits.
 
-    Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C; 143
-    for SIGTERM.
+    Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C, and
+    as it 129 and 143 for SIGHUP and SIGTERM.
 
     Args:
         main: takes the positional arguments; may return an exit code.
@@ -46,7 +45,10 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
         # As Ctrl-C, so that what is half-written is cleared away.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+                signal.signal(number, lambda came, _: sys.exit(128 + came))
         try:
             if len(argv) > 1 and not arguments:
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
@@ -203,7 +205,7 @@ def define_network_flags(default_variant: str | None = "M4") -> None:
 
 def define_refinement_flags() -> None:
     """Defines the flags of fields that may differ from a checkpoint's config."""
-    for name in _REFINEMENT:
+    for name in REFINEMENTS:
         field = next(
             field
             for field in dataclasses.fields(SpectrogramUNetConfig)
@@ -214,7 +216,7 @@ def define_refinement_flags() -> None:
 
 def refinement_from_flags() -> dict[str, Any]:
     """The overrides for `load` that flags were given for."""
-    given = {name: flags.FLAGS[name].value for name in _REFINEMENT}
+    given = {name: flags.FLAGS[name].value for name in REFINEMENTS}
     return {name: value for name, value in given.items() if value is not None}
 
 

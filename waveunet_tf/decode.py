@@ -102,6 +102,8 @@ class AudioReader:
         self.duration_seconds = sound.frames / sound.samplerate
         tags = {name: getattr(sound, name) for name in TAGS}
         self.tags = {name: value for name, value in tags.items() if value}
+        if any("\ufffd" in value for value in self.tags.values()):
+            self.tags = _ffmpeg_tags(self.path)  # they are not UTF-8
 
         def decoded():
             try:
@@ -123,14 +125,10 @@ class AudioReader:
     def _open_with_ffmpeg(
         self, stack: contextlib.ExitStack, file, stream: int, downmix: bool
     ) -> None:
-        import av
 
         file.seek(0)
         with _ffmpeg_errors(self.path):
-            # No protocols: a playlist must not open other files.
-            container = stack.enter_context(
-                av.open(file, options={"protocol_whitelist": "none"})
-            )
+            container = stack.enter_context(_open_container(self.path, file))
             count = len(container.streams.audio)
             if not count:
                 raise InputError(
@@ -144,12 +142,10 @@ class AudioReader:
             source = container.streams.audio[stream]
             self.sample_rate_hz, self.channels = source.rate, source.channels
             self.bit_depth = 16
-            self.duration_seconds = float((source.duration or 0) * source.time_base)
-            told = {**container.metadata, **source.metadata}
-            told = {name.lower(): value for name, value in told.items()}
-            self.tags = {
-                name: told[known] for name, known in TAGS.items() if told.get(known)
-            }
+            self.duration_seconds = (container.duration or 0) / 1e6
+            if source.duration:
+                self.duration_seconds = float(source.duration * source.time_base)
+            self.tags = _tags(container, source)
             layout = "stereo" if downmix and self.channels > 2 else None
             promised = _promised_seconds(self.path, container, source)
 
@@ -184,6 +180,48 @@ class AudioReader:
             frames += frame.samples
             for block in to_planar_float.resample(frame):
                 yield np.ascontiguousarray(block.to_ndarray().T)
+
+
+def _open_container(path: pathlib.Path, file):
+    import av
+
+    return av.open(
+        file,
+        # Of a few frames of mp3 alone FFmpeg does not see what they are.
+        format="mp3" if _libsndfile_format(path) == "MP3" else None,
+        # No protocols: a playlist must not open other files.
+        options={"protocol_whitelist": "none"},
+        metadata_errors="surrogateescape",
+    )
+
+
+def _tags(container, source) -> dict[str, str]:
+    """Tags by the names of encode.TAGS; what is not UTF-8 is taken for Windows-1252."""
+    told = {}
+    for name, value in {**container.metadata, **source.metadata}.items():
+        content = value.encode(errors="surrogateescape")
+        try:
+            told[name.lower()] = content.decode()
+        except UnicodeDecodeError:
+            told[name.lower()] = content.decode("cp1252", errors="replace")
+    return {name: told[known] for name, known in TAGS.items() if told.get(known)}
+
+
+def _ffmpeg_tags(path: pathlib.Path) -> dict[str, str]:
+    import av
+
+    try:
+        with path.open("rb") as file, _open_container(path, file) as container:
+            return _tags(container, container.streams.audio[0])
+    except (av.FFmpegError, IndexError):
+        return {}
+
+
+def _libsndfile_format(path: pathlib.Path) -> str | None:
+    try:
+        return soundfile.info(os.fsencode(path)).format
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+        return None
 
 
 def _is_for_libsndfile(path: pathlib.Path, downmix: bool) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 import soundfile
-import soxr
 
 from waveunet_tf.errors import InputError
 
-# Suffix → bit depth → libsndfile's format and subtype; 0: a lossy format has none.
+# Suffix → bit depth → libsndfile's format and subtype, or FFmpeg's container and codec.
+# The bit depth 0: a lossy format has none.
 _FORMATS = {
     ".wav": {
         16: ("WAV", "PCM_16"),
@@ -24,8 +26,8 @@ _FORMATS = {
     ".flac": {16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")},
     ".ogg": {0: ("OGG", "VORBIS")},
     ".opus": {0: ("OGG", "OPUS")},
-    ".mp3": {0: ("MP3", "MPEG_LAYER_III")},
-    ".m4a": {0: ("", "")},  # by FFmpeg
+    ".mp3": {0: ("mp3", "libmp3lame")},  # FFmpeg's, as the next: libsndfile
+    ".m4a": {0: ("ipod", "aac")},  # writes tags of mp3 that others cannot read
 }
 FORMATS = tuple(suffix[1:] for suffix in _FORMATS)
 # Codecs that know few sample rates, in Hz. Opus knows lower ones, too, but players
@@ -38,8 +40,10 @@ _RATES_HZ = {
         *(44100, 48000, 64000, 88200, 96000),
     ),
 }
-# libsndfile's compression levels: 200 to 270 kbit/s for stereo.
-_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5, "MPEG_LAYER_III": 0.0}
+# For about 256 kbit/s of stereo.
+_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5}
+_BITS_PER_SECOND = 128_000  # of each channel
+_MAX_OGG_HZ = 192_000  # libsndfile crashes above
 # The tags that are carried over: libsndfile's name → FFmpeg's.
 TAGS = {
     "title": "title",
@@ -50,13 +54,16 @@ TAGS = {
     "comment": "comment",
     "tracknumber": "track",
 }
-_AAC_BITS_PER_SECOND = 128_000  # of each channel
 _WRITE_FRAMES = 16384
 _WAV_BYTES = 2**32 - 2**20  # a wav file's size is told in 32 bits
 
 
-def check_format(path: str | os.PathLike, bit_depth: int | None = None) -> None:
-    """Checks that a file of this suffix can hold audio, of this bit depth if given.
+def check_format(
+    path: str | os.PathLike,
+    bit_depth: int | None = None,
+    sample_rate_hz: int | None = None,
+) -> None:
+    """Checks that a file of this suffix can hold audio, of this kind if given.
 
     Raises:
         InputError: it cannot, or the suffix is none of `FORMATS`.
@@ -69,6 +76,11 @@ def check_format(path: str | os.PathLike, bit_depth: int | None = None) -> None:
         raise InputError(
             f"{path}: {suffix[1:]} must have a bit depth of "
             f"{' or '.join(map(str, depths))}. Received: {bit_depth}"
+        )
+    if sample_rate_hz and nearest_rate_hz(path, sample_rate_hz) != sample_rate_hz:
+        raise InputError(
+            f"{path}: {suffix[1:]} must have a sample rate that it knows, such as "
+            f"{nearest_rate_hz(path, sample_rate_hz)} Hz. Received: {sample_rate_hz} Hz"
         )
 
 
@@ -95,7 +107,10 @@ def nearest_rate_hz(path: str | os.PathLike, sample_rate_hz: int) -> int:
         path: the file.
         sample_rate_hz: of the audio, in Hz.
     """
-    rates_hz = _RATES_HZ.get(pathlib.Path(path).suffix.lower(), (sample_rate_hz,))
+    suffix = pathlib.Path(path).suffix.lower()
+    rates_hz = _RATES_HZ.get(suffix, (sample_rate_hz,))
+    if suffix == ".ogg" and sample_rate_hz > _MAX_OGG_HZ:
+        rates_hz = (_MAX_OGG_HZ,)
     return min(
         (rate for rate in rates_hz if rate >= sample_rate_hz), default=max(rates_hz)
     )
@@ -126,57 +141,43 @@ class AudioWriter:
 
         Args:
             path: the file, of a suffix in `FORMATS`; one of that name is replaced.
-            sample_rate_hz: sample rate of the audio in Hz; a file whose format does not
-                know it gets that of `nearest_rate_hz`.
+            sample_rate_hz: sample rate in Hz, which the format must know; see
+                nearest_rate_hz.
             channels: its channels.
             bit_depth: 16 (with dither), 24, or 32, which is float; lossy formats (ogg,
                 opus, mp3, m4a) have none.
             clip: whether float files, too, are clipped to full scale; all others are.
             tags: of the names in `TAGS`.
-            expected_seconds: the audio's length, as far as it is known: wav files of
-                4 GiB and more need another header (RF64).
+            expected_seconds: the audio's length as far as it is known, or infinity:
+                wav files of 4 GiB and more need another header (RF64).
 
         Raises:
             InputError: see check_format.
             OSError: the file cannot be written.
         """
-        check_format(path, bit_depth)
+        check_format(path, bit_depth, sample_rate_hz)
         suffix = pathlib.Path(path).suffix.lower()
         depths = _FORMATS[suffix]
-        self._path = path
         self._bit_depth = 0 if 0 in depths else bit_depth
         self._clip = clip or not is_float(path, bit_depth)
         self._generator = None
         self.clipped_samples = 0
-        rate_hz = nearest_rate_hz(path, sample_rate_hz)
-        self._resampler = None
-        if rate_hz != sample_rate_hz:
-            self._resampler = soxr.ResampleStream(
-                sample_rate_hz, rate_hz, channels, dtype="float32", quality="VHQ"
-            )
-            self._rest = np.zeros((0, channels), np.float32)
         tags = {name: tags[name] for name in TAGS if tags and name in tags}
-        if suffix == ".m4a":
-            self._sink = _FFmpegSink(path, rate_hz, channels, tags)
+        kind = depths[self._bit_depth]
+        if suffix in (".mp3", ".m4a"):
+            self._sink = _FFmpegSink(path, sample_rate_hz, channels, kind, tags)
             return
-        format_name, subtype = depths[self._bit_depth]
-        expected_bytes = expected_seconds * rate_hz * channels * self._bit_depth / 8
-        if format_name == "WAV" and expected_bytes > _WAV_BYTES:
-            format_name = "RF64"
-        self._sink = _LibsndfileSink(
-            path, rate_hz, channels, format_name, subtype, tags
-        )
+        expected_bytes = expected_seconds * sample_rate_hz * channels
+        expected_bytes *= self._bit_depth / 8
+        if suffix == ".wav" and expected_bytes > _WAV_BYTES:
+            kind = ("RF64", kind[1])
+        self._sink = _LibsndfileSink(path, sample_rate_hz, channels, kind, tags)
 
     def __enter__(self) -> AudioWriter:
         return self
 
     def __exit__(self, kind, *_) -> None:
-        try:
-            if self._resampler and kind is None:
-                rest = self._resampler.resample_chunk(self._rest, last=True)
-                self._write(rest)
-        finally:
-            self._sink.close()
+        self._sink.close(whole=kind is None)
 
     def write(self, block: np.ndarray) -> None:
         """Writes `(frames, channels)`, clipped to [-1, 1] but for float files.
@@ -185,11 +186,8 @@ class AudioWriter:
             OSError: it cannot be written, such as for want of space.
         """
         block = np.ascontiguousarray(block, np.float32)
-        if self._resampler:
-            block = self._resampler.resample_chunk(block)
-        self._write(block)
-
-    def _write(self, block: np.ndarray) -> None:
+        if not len(block):
+            return
         if self._clip:
             self.clipped_samples += int(np.count_nonzero(np.abs(block) > 1))
             block = block.clip(-1, 1)
@@ -219,14 +217,15 @@ class AudioWriter:
 class _LibsndfileSink:
     """Blocks of float32, or of int32 for integer files, into libsndfile."""
 
-    def __init__(self, path, rate_hz, channels, format_name, subtype, tags):
+    def __init__(self, path, rate_hz, channels, kind, tags):
         self._path = path
+        format_name, subtype = kind
         # What a wav file still has room for; others have no bounds.
         bytes_a_sample = {"PCM_16": 2, "PCM_24": 3}.get(subtype, 4)
         self._room = _WAV_BYTES // bytes_a_sample if format_name == "WAV" else np.inf
-        try:
+        with self._errors():
             self._file = soundfile.SoundFile(
-                path,
+                os.fsencode(path),
                 "w",
                 rate_hz,
                 channels,
@@ -236,46 +235,53 @@ class _LibsndfileSink:
             )
             for name, value in tags.items():
                 setattr(self._file, name, value)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
         except soundfile.LibsndfileError as error:
-            raise OSError(f"{path}: cannot be written: {error}") from error
+            # libsndfile does not tell, but of all reasons this is the most frequent.
+            folder = pathlib.Path(self._path).absolute().parent
+            if folder.is_dir() and shutil.disk_usage(folder).free < 2**20:
+                code = errno.ENOSPC
+                raise OSError(code, os.strerror(code), str(self._path)) from error
+            raise OSError(f"{self._path}: cannot be written: {error}") from error
 
     def write(self, block: np.ndarray) -> None:
         self._room -= block.size
         if self._room < 0:
             raise OSError(f"{self._path}: a wav file cannot be longer than 4 GiB")
-        try:
+        with self._errors():
             self._file.write(block)
-        except soundfile.LibsndfileError as error:
-            raise OSError(f"{self._path}: cannot be written: {error}") from error
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         self._file.close()
 
 
 class _FFmpegSink:
-    """Blocks of float32 into an m4a file of AAC."""
+    """Blocks of float32 into a lossy codec of FFmpeg's."""
 
-    def __init__(self, path, rate_hz, channels, tags):
+    def __init__(self, path, rate_hz, channels, kind, tags):
         import av
 
         self._path, self._rate_hz, self._frames = path, rate_hz, 0
         self._layout = "mono" if channels == 1 else "stereo"
+        container, codec = kind
         with self._errors():
-            # "file:", for in a name FFmpeg may see a protocol.
             self._container = av.open(
-                f"file:{path}",
+                f"file:{path}",  # in a bare name FFmpeg may see a protocol
                 "w",
-                format="ipod",
-                # The unit in which the file tells its length without the padding.
-                options={"movie_timescale": str(rate_hz)},
+                format=container,
+                # The unit in which an m4a tells its length without the padding.
+                options={"movie_timescale": str(rate_hz)} if codec == "aac" else {},
             )
-            self._container.metadata.update(
-                {TAGS[name]: value for name, value in tags.items()}
-            )
+            for name, value in tags.items():
+                self._container.metadata[TAGS[name]] = value
             self._stream = self._container.add_stream(
-                "aac", rate=rate_hz, layout=self._layout
+                codec, rate=rate_hz, layout=self._layout
             )
-            self._stream.bit_rate = _AAC_BITS_PER_SECOND * channels
+            self._stream.bit_rate = _BITS_PER_SECOND * channels
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -284,7 +290,7 @@ class _FFmpegSink:
         try:
             yield
         except av.FFmpegError as error:
-            raise OSError(f"{self._path}: cannot be written: {error}") from error
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def write(self, block: np.ndarray) -> None:
         import av
@@ -297,7 +303,16 @@ class _FFmpegSink:
         with self._errors():
             self._container.mux(self._stream.encode(frame))
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
+        if not whole:  # and what cannot be written must not be flushed: it crashes
+            with contextlib.suppress(OSError), self._errors():
+                self._container.close()
+            return
+        try:
+            with self._errors():
+                self._container.mux(self._stream.encode(None))
+        except OSError:
+            self.close(whole=False)
+            raise
         with self._errors():
-            self._container.mux(self._stream.encode(None))
             self._container.close()

@@ -100,6 +100,9 @@ class TensorFlowEngine:
         """Loads a network; see `load_engine`."""
         import tensorflow as tf
 
+        if device == "cpu":  # else TensorFlow takes the GPUs' memory all the same
+            with contextlib.suppress(RuntimeError):  # it runs already
+                tf.config.set_visible_devices([], "GPU")
         gpus = tf.config.list_logical_devices("GPU")
         self._device = device or ("gpu:0" if gpus else "cpu")
         known = ["cpu", *(f"gpu:{number}" for number in range(len(gpus)))]
@@ -161,7 +164,7 @@ def load_engine(
     for name, value in {"threads": threads, "chunk_frames": chunk_frames}.items():
         if value is not None and value < 1:
             raise InputError(f"`{name}` must be at least 1. Received: {value}")
-    config = checkpoint.read_config(directory)
+    config = checkpoint.read_config(directory, **overrides)
 
     def load_network():
         return checkpoint.load_network(directory, **overrides)
@@ -172,12 +175,12 @@ def load_engine(
             config, load_network, chunk_frames=chunk_frames, device=device
         )
 
-    reason = _not_for_litert(config, device)
+    reason = _not_for_litert(config, device, engine)
     if engine == "litert" and reason:
         raise InputError(f"`engine` must be tensorflow {reason}. Received: litert")
     if engine == "tensorflow" or reason:
         return on_tensorflow()
-    frames = chunk_frames or _CHUNK_FRAMES["litert"]
+    frames = shapes.step_frames(config, chunk_frames or _CHUNK_FRAMES["litert"])
     cache = litert.StepCache(directory, frames)
 
     def convert() -> bytes:
@@ -191,12 +194,19 @@ def load_engine(
     machine = f"faster on {_processor()}, {cores} threads"
     if engine == "auto" and cache.note(machine) == "tensorflow":
         return on_tensorflow()
-    on_litert = litert.LiteRTEngine(
-        cache.model(convert), chunk_frames=frames, threads=cores
-    )
+    try:
+        content = cache.model(convert)
+    except litert.ConversionError as error:
+        if engine == "litert":
+            raise InputError(f"{directory}: {error}") from error
+        logging.warning("%s", error)
+        return on_tensorflow()
+    on_litert = litert.LiteRTEngine(content, chunk_frames=frames, threads=cores)
     if engine == "litert" or cache.note(machine) == "litert":
         return on_litert
-    faster = min(on_tensorflow(), on_litert, key=_seconds_per_frame)
+    faster = min(
+        (on_tensorflow(), on_litert), key=lambda each: _seconds_per_frame(config, each)
+    )
     cache.write_note(machine, faster.name)
     return faster
 
@@ -213,7 +223,7 @@ def _limit_tensorflow(threads: int | None) -> None:
             )
 
 
-def _seconds_per_frame(engine) -> float:
+def _seconds_per_frame(config: NetworkConfig, engine) -> float:
     """The time of the fastest of some steps."""
     inputs = {
         name: np.zeros(shape, np.float32) for name, shape in engine.input_shapes.items()
@@ -223,7 +233,7 @@ def _seconds_per_frame(engine) -> float:
         started = time.perf_counter()
         engine(**inputs)
         seconds.append(time.perf_counter() - started)
-    return min(seconds) / engine.chunk_frames
+    return min(seconds) / shapes.step_frames(config, engine.chunk_frames)
 
 
 def _processor() -> str:
@@ -242,12 +252,14 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _not_for_litert(config: NetworkConfig, device: str | None) -> str | None:
+def _not_for_litert(
+    config: NetworkConfig, device: str | None, engine: str
+) -> str | None:
     """Why LiteRT is out of the question, if it is."""
     if isinstance(config, SpectrogramUNetConfig):
         return "for a spectrogram network, whose inverse Fourier transform it lacks"
     if device not in (None, "cpu"):
         return f"for the device {device}"
-    if device is None and os.path.exists("/dev/nvidiactl"):
-        return "where there is a GPU, unless the device is cpu"
+    if device is None and engine == "auto" and os.path.exists("/dev/nvidiactl"):
+        return "where there is a GPU"
     return None

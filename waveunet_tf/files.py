@@ -34,6 +34,13 @@ def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Pa
         yield parts
         for part, path in zip(parts, paths):
             os.replace(part, path)
+    except OSError as error:  # the user knows the final names only
+        for part, path in zip(parts, paths):
+            if error.filename == str(part):
+                raise OSError(error.errno, error.strerror, str(path)) from error
+            if not error.errno and str(part) in str(error):
+                raise OSError(str(error).replace(str(part), str(path))) from error
+        raise
     finally:
         for part in parts:
             part.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
@@ -20,6 +21,10 @@ from waveunet_tf import checkpoint, files
 STEP, SILENCE = "separate", "silence"
 
 
+class ConversionError(Exception):
+    """A network could not be converted, such as for want of space."""
+
+
 def convert(signatures: dict[str, tuple[Callable, dict]], variables: list) -> bytes:
     """Converts functions to one TFLite model in float32.
 
@@ -30,6 +35,9 @@ def convert(signatures: dict[str, tuple[Callable, dict]], variables: list) -> by
 
     Returns:
         The content of a file.
+
+    Raises:
+        ConversionError: TensorFlow cannot do it, or not write its temporary files.
     """
     import tensorflow as tf
 
@@ -42,12 +50,16 @@ def convert(signatures: dict[str, tuple[Callable, dict]], variables: list) -> by
             for array, shape in shapes.items()
         }
         concrete[name] = tf.function(function).get_concrete_function(**specs)
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        tf.saved_model.save(module, folder, signatures=concrete)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=list(concrete)
-        )
-        return converter.convert()
+    try:
+        with tempfile.TemporaryDirectory() as folder, quiet():
+            tf.saved_model.save(module, folder, signatures=concrete)
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                folder, signature_keys=list(concrete)
+            )
+            return converter.convert()
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConversionError(f"cannot be converted for LiteRT: {reason}") from error
 
 
 def convert_program(program, variables: list) -> bytes:
@@ -88,6 +100,7 @@ class StepCache:
     def __init__(self, directory: str | os.PathLike, chunk_frames: int):
         """Names the files; reads the checkpoint for its hash."""
         self._folder = pathlib.Path(directory) / "cache"
+        self._told = False
         self._hash = _hash(pathlib.Path(directory))
         name = f"{self._hash}-{chunk_frames}"
         self._model = self._folder / f"{name}.tflite"
@@ -95,12 +108,10 @@ class StepCache:
 
     def model(self, convert: Callable[[], bytes]) -> bytes:
         """The model's content, from the cache or converted."""
-        try:
+        with contextlib.suppress(OSError):
             content = self._model.read_bytes()
             if self.note("sha256") == hashlib.sha256(content).hexdigest():
                 return content
-        except OSError:
-            pass
         content = convert()
         with self._writing():
             with files.atomic_file(self._model) as part:
@@ -114,26 +125,29 @@ class StepCache:
 
     def note(self, name: str) -> str | None:
         """What was noted beside the model."""
-        try:
-            return json.loads(self._notes.read_text(encoding="utf-8")).get(name)
-        except (OSError, ValueError):
-            return None
+        return self._read_notes().get(name)
 
     def write_note(self, name: str, value: str) -> None:
         """Notes something beside the model."""
-        with self._writing():
-            notes = {}
-            with contextlib.suppress(OSError, ValueError):
-                notes = json.loads(self._notes.read_text(encoding="utf-8"))
-            with files.atomic_file(self._notes) as part:
-                part.write_text(json.dumps({**notes, name: value}), encoding="utf-8")
+        with self._writing(), files.atomic_file(self._notes) as part:
+            notes = {**self._read_notes(), name: value}
+            part.write_text(json.dumps(notes), encoding="utf-8")
+
+    def _read_notes(self) -> dict:
+        try:
+            notes = json.loads(self._notes.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return notes if isinstance(notes, dict) else {}
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            logging.info("%s is not kept: %s", self._folder, error.strerror)
+            if not self._told:
+                logging.info("%s is not kept: %s", self._folder, error.strerror)
+            self._told = True
 
 
 def _hash(directory: pathlib.Path) -> str:
@@ -168,6 +182,7 @@ class LiteRTEngine:
         from ai_edge_litert.interpreter import Interpreter
 
         self.chunk_frames = chunk_frames
+        self._lock = threading.Lock()
         with quiet():
             interpreter = Interpreter(model_content=content, num_threads=threads)
             self._step = interpreter.get_signature_runner(STEP)
@@ -180,4 +195,5 @@ class LiteRTEngine:
         }
 
     def __call__(self, **inputs) -> dict:
-        return self._step(**inputs)
+        with self._lock:  # an interpreter runs one step at a time
+            return self._step(**inputs)

@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import tqdm
@@ -65,7 +66,10 @@ _DURATION = flags.DEFINE_float(
     "duration_seconds", None, "How much to separate, in seconds. Default: to the end."
 )
 _STEMS = flags.DEFINE_list(
-    "stems", None, "The sources to write, comma separated. Default: all."
+    "stems",
+    None,
+    "What to write, comma separated: sources, or no_<source>, the sum of all others. "
+    "Default: all sources.",
 )
 _TWO_STEMS = flags.DEFINE_string(
     "two_stems", None, "Write this source and no_<source>, the sum of all the others."
@@ -96,81 +100,124 @@ cli.define_refinement_flags()
 flags.adopt_module_key_flags(cli)
 
 
+class Song(NamedTuple):
+    """A song to separate, and the folder it lies in below the one that was named."""
+
+    path: pathlib.Path
+    folder: pathlib.PurePath = pathlib.PurePath()
+
+
 class Job(NamedTuple):
     """What is to be done for a song: stem → the file to write, seconds of audio."""
 
-    song: pathlib.Path
+    song: Song
     targets: dict[str, pathlib.Path]
     seconds: float
 
 
-def find_songs(paths: list[str]) -> list[pathlib.Path]:
-    """The files, and those of folders and patterns, in order.
+class Failures:
+    """What could not be done; told at the end, where one sees it."""
+
+    def __init__(self):
+        self._errors: list[Exception] = []
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Notes bad input, but for our own reader's having gone away."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (InputError, OSError) as error:
+            self._errors.append(error)
+
+    def tell(self) -> None:
+        for error in self._errors:
+            cli.print_error(error)
+
+
+def find_songs(text: str) -> list[Song]:
+    """The file, or those of a folder or a pattern, in order.
 
     Raises:
         InputError: a folder holds no audio files, or a pattern finds nothing.
     """
-    songs = []
-    for text in paths:
-        path = pathlib.Path(text)
-        if path.is_dir():
-            inside = path.rglob("*") if _RECURSIVE.value else path.iterdir()
-            found = sorted(file for file in inside if file.suffix.lower() in SUFFIXES)
-            if not found:
-                raise InputError(f"{path}: must hold audio files, but has none")
-        elif not path.exists() and glob.has_magic(text):
-            found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
-            if not found:
-                raise InputError(f"{text}: must find files, but finds none")
-        else:
-            found = [path]
-        songs += found
-    return songs
+    path = pathlib.Path(text)
+    if path.is_dir():
+        output = pathlib.Path(_OUTPUT_DIR.value).resolve()
+        inside = path.rglob("*") if _RECURSIVE.value else path.iterdir()
+        found = [
+            file
+            for file in sorted(inside)
+            if file.suffix.lower() in SUFFIXES
+            and file.is_file()
+            and not file.name.startswith(".")
+            and output not in file.resolve().parents  # stems of an earlier run
+        ]
+        if not found:
+            raise InputError(f"{path}: must hold audio files, but has none")
+        return [Song(file, file.parent.relative_to(path)) for file in found]
+    if not path.exists() and glob.has_magic(text):
+        found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
+        if not found:
+            raise InputError(f"{text}: must find files, but finds none")
+        return [Song(file) for file in found]
+    return [Song(path)]
 
 
-def plan_job(song: pathlib.Path, folder: pathlib.Path, stems: list[str]) -> Job:
+def plan_job(song: Song, output: pathlib.Path, stems: list[str]) -> Job:
     """Looks into a song.
 
     Raises:
         InputError, OSError: it cannot be read.
     """
-    with AudioReader(song, downmix=_DOWNMIX.value) as reader:
+    with AudioReader(song.path, downmix=_DOWNMIX.value) as reader:
         seconds, tags = reader.duration_seconds - _START.value, reader.tags
     if _DURATION.value is not None:
         seconds = min(seconds, _DURATION.value)
-    template, suffix = _OUTPUT_TEMPLATE.value, _FORMAT.value
     targets = {
-        name: stem_paths.stem_path(folder, template, song, name, suffix, tags)
+        name: stem_paths.stem_path(
+            output,
+            _OUTPUT_TEMPLATE.value,
+            song.path,
+            name,
+            _FORMAT.value,
+            tags,
+            folder=song.folder,
+        )
         for name in stems
     }
     return Job(song, targets, max(seconds, 0.0))
 
 
 def plan_jobs(
-    songs: list[pathlib.Path], folder: pathlib.Path, stems: list[str]
+    songs: list[Song], output: pathlib.Path, stems: list[str], failures: Failures
 ) -> list[Job]:
-    """Looks into the songs; tells of those that cannot be read, and leaves them out.
+    """Looks into the songs; leaves out those that cannot be read or written apart.
 
     Raises:
-        InputError: two stems would be the same file, or the output is no folder.
+        InputError: the output is no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: must be a folder, but is a file")
-    jobs, taken = [], {}
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: must be a folder, but is a file")
+    jobs = []
+    taken = {song.path.resolve(): f"the song {song.path}" for song in songs}
     for song in songs:
-        try:
-            job = plan_job(song, folder, stems)
-        except (InputError, OSError) as error:
-            cli.print_error(error)
-            continue
-        for name, target in job.targets.items():
-            if target in taken:
-                raise InputError(
-                    f"{song}: stems must have different names, but its {name} and the "
-                    f"{taken[target]} are both {target} (see --output_template)"
-                )
-            taken[target] = f"{name} of {song}"
-        jobs.append(job)
+        with failures.caught():
+            job = plan_job(song, output, stems)
+            places = [target.resolve() for target in job.targets.values()]
+            for place in places:
+                if place in taken or places.count(place) > 1:
+                    what = taken.get(place, "another stem of it")
+                    raise InputError(
+                        f"{song.path}: its stems must have files of their own, but "
+                        f"{place} is {what} (see --output_template)"
+                    )
+            taken.update(dict.fromkeys(places, f"a stem of {song.path}"))
+            jobs.append(job)
     return jobs
 
 
@@ -178,43 +225,50 @@ def wanted_stems(sources: tuple[str, ...]) -> list[str]:
     """The stems to write.
 
     Raises:
-        UsageError: they are none of the network's sources.
+        UsageError: they are none of the network's sources, nor no_<source>.
     """
     if _STEMS.value is not None and _TWO_STEMS.value is not None:
         raise cli.UsageError("--stems and --two_stems exclude each other")
     wanted = list(sources) if _STEMS.value is None else _STEMS.value
+    known = [*sources, *(f"no_{name}" for name in sources)]
     if _TWO_STEMS.value is not None:
-        wanted = [_TWO_STEMS.value]
-    unknown = [name for name in wanted if name not in sources]
+        wanted, known = [_TWO_STEMS.value], sources
+    unknown = [name for name in wanted if name not in known]
     if unknown or not wanted:
         raise cli.UsageError(
-            f"stems must be of the checkpoint's sources, {', '.join(sources)}. "
+            f"stems must be of {', '.join(known)}. "
             f"Received: {', '.join(unknown) or 'none'}"
         )
-    return [*wanted, f"no_{wanted[0]}"] if _TWO_STEMS.value is not None else wanted
+    if _TWO_STEMS.value is not None:
+        return [*wanted, f"no_{wanted[0]}"]
+    return list(dict.fromkeys(wanted))
 
 
-def check_usage(paths: list[str], stems: list[str]) -> None:
+def check_usage(stems: list[str]) -> None:
     """Checks what no file has a say in.
 
     Raises:
-        UsageError: the flags contradict each other or the arguments.
+        UsageError: flags are out of range or contradict each other.
     """
     try:
         stem_paths.check_template(_OUTPUT_TEMPLATE.value)
     except InputError as error:
         raise cli.UsageError(str(error)) from error
-    if _DURATION.value is not None and not _DURATION.value > 0:
+    for flag in (_START, _DURATION):
+        if flag.value is not None and not 0 <= flag.value < float("inf"):
+            raise cli.UsageError(
+                f"--{flag.name} must be a number of seconds. Received: {flag.value}"
+            )
+    if _DURATION.value == 0:
+        raise cli.UsageError("--duration_seconds must be positive. Received: 0")
+    depth, name = _BIT_DEPTH.value, _FORMAT.value
+    if depth and (name not in ("wav", "flac") or (name, depth) == ("flac", "32f")):
+        raise cli.UsageError(f"--bit_depth {depth} is not of {name}")
+    if _CLIP.value == "none" and (name != "wav" or depth in ("16", "24")):
+        raise cli.UsageError("--clip none is of float wav only (--bit_depth 32f)")
+    if _OUTPUT_DIR.value == "-" and len(stems) != 1:
         raise cli.UsageError(
-            f"--duration_seconds must be positive. Received: {_DURATION.value}"
-        )
-    lossless = [name for name in ("wav", "flac") if name == _FORMAT.value]
-    if _BIT_DEPTH.value and not lossless:
-        raise cli.UsageError(f"--bit_depth is of wav and flac, not of {_FORMAT.value}")
-    if _OUTPUT_DIR.value == "-" and (len(paths), len(stems)) != (1, 1):
-        raise cli.UsageError(
-            "--output_dir=- takes one song and one stem (--stems). Received: "
-            f"{len(paths)} songs, {len(stems)} stems"
+            f"--output_dir=- takes one stem (--stems). Received: {len(stems)} stems"
         )
 
 
@@ -223,19 +277,24 @@ def separate_song(separator, job: Job, bar: tqdm.tqdm) -> None:
     existing = [str(target) for target in job.targets.values() if target.exists()]
     if existing and not _OVERWRITE.value:
         raise InputError(
-            f"{job.song}: its stems must be new, or --overwrite be given, but there is "
-            f"{existing[0]}"
+            f"{job.song.path}: its stems must be new, or --overwrite be given, but "
+            f"there is {existing[0]}"
         )
-    bar.set_description(audio.stem_name(job.song)[:30])
+    bar.set_description(audio.stem_name(job.song.path)[:30])
+
+    def advance(seconds: float) -> None:
+        bar.total = max(bar.total, bar.n + seconds)  # which was a guess
+        bar.update(seconds)
+
     separator.separate_file(
-        job.song,
+        job.song.path,
         job.targets,
         bit_depth=_BIT_DEPTH.value and int(_BIT_DEPTH.value.rstrip("f")),
         clip=_CLIP.value,
         start_seconds=_START.value,
         duration_seconds=_DURATION.value,
         downmix=_DOWNMIX.value,
-        on_progress=bar.update,
+        on_progress=advance,
     )
     if _OUTPUT_DIR.value == "-":
         (target,) = job.targets.values()
@@ -246,9 +305,8 @@ def separate_song(separator, job: Job, bar: tqdm.tqdm) -> None:
         tqdm.tqdm.write("\n".join(map(str, job.targets.values())))
 
 
-def separate_songs(separator, jobs: list[Job]) -> int:
-    """Separates what can be; tells of what cannot; gives how many were done."""
-    done = 0
+def separate_songs(separator, jobs: list[Job], failures: Failures) -> None:
+    """Separates what can be."""
     bar = tqdm.tqdm(
         total=sum(job.seconds for job in jobs),
         unit="s",
@@ -258,16 +316,12 @@ def separate_songs(separator, jobs: list[Job]) -> int:
     )
     with bar:
         for job in jobs:
-            try:
+            with failures.caught():
                 separate_song(separator, job, bar)
-                done += 1
-            except (InputError, OSError) as error:
-                cli.print_error(error)
-    return done
 
 
 @contextlib.contextmanager
-def standard_streams(songs: list[pathlib.Path]):
+def standard_streams(songs: list[Song]) -> Iterator[tuple[list[Song], pathlib.Path]]:
     """Puts files in the place of standard input and output, where they are asked for.
 
     Most formats cannot be read from a pipe, nor can what is written be taken back.
@@ -275,39 +329,46 @@ def standard_streams(songs: list[pathlib.Path]):
     Yields:
         The songs, and the folder to write to.
     """
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(_OUTPUT_DIR.value)
-        if "-" in map(str, songs) or _OUTPUT_DIR.value == "-":
-            name = stack.enter_context(tempfile.TemporaryDirectory())
-            if _OUTPUT_DIR.value == "-":
-                folder = pathlib.Path(name) / "stems"
-        if "-" in map(str, songs):
-            came = pathlib.Path(name) / "stdin"
+    with tempfile.TemporaryDirectory() as name:
+        temporary, output = pathlib.Path(name), pathlib.Path(_OUTPUT_DIR.value)
+        if str(output) == "-":
+            output = temporary / "stems"
+        if any(str(song.path) == "-" for song in songs):
+            came = temporary / "standard input"
             with came.open("wb") as file:
                 shutil.copyfileobj(sys.stdin.buffer, file)
-            songs = [came if str(song) == "-" else song for song in songs]
-        yield songs, folder
+            songs = [Song(came) if str(song.path) == "-" else song for song in songs]
+        yield songs, output
 
 
-def main(paths):
+def main(arguments):
     from waveunet_tf.checkpoint import read_config
     from waveunet_tf.separate import load
 
     stems = wanted_stems(read_config(_CHECKPOINT.value).sources)
-    check_usage(paths, stems)
-    with standard_streams(find_songs(paths)) as (songs, folder):
-        jobs = plan_jobs(songs, folder, stems)
-        done = 0
-        if jobs:
-            separator = load(
-                _CHECKPOINT.value,
-                engine=_ENGINE.value,
-                device=_DEVICE.value,
-                threads=_THREADS.value,
-                **cli.refinement_from_flags(),
-            )
-            done = separate_songs(separator, jobs)
-    return 0 if done == len(songs) else 1
+    check_usage(stems)
+    failures, found = Failures(), {}
+    for text in arguments:
+        with failures.caught():  # a song that is named twice is done once
+            found.update({song.path.resolve(): song for song in find_songs(text)})
+    if _OUTPUT_DIR.value == "-" and len(found) > 1:
+        raise cli.UsageError(
+            f"--output_dir=- takes one song. Received: {len(found)} songs"
+        )
+    try:
+        with standard_streams(list(found.values())) as (songs, output):
+            if jobs := plan_jobs(songs, output, stems, failures):
+                separator = load(
+                    _CHECKPOINT.value,
+                    engine=_ENGINE.value,
+                    device=_DEVICE.value,
+                    threads=_THREADS.value,
+                    **cli.refinement_from_flags(),
+                )
+                separate_songs(separator, jobs, failures)
+    finally:
+        failures.tell()
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

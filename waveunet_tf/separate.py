@@ -54,7 +54,8 @@ class Separator:
             )
         if channels not in (1, 2):
             raise InputError(
-                f"Audio must have 1 or 2 channels. Received: {channels} channels"
+                "Audio must have 1 or 2 channels; run_separate's --downmix folds more "
+                f"down. Received: {channels} channels"
             )
         return SongStream(self.config, self._runner(), int(sample_rate_hz), channels)
 
@@ -104,8 +105,7 @@ class SongStream:
 
     Attributes:
         channels: channels of the stems: those of the song, or 1 of a mono network.
-        latency_seconds: how long after a frame its stems come, at most, but for the
-            resampling, which adds some hundredths of a second.
+        latency_seconds: how long after a frame its stems come, at most.
         context_frames: how many frames of the song around a frame its stems depend on,
             at most, on each side.
     """
@@ -113,7 +113,11 @@ class SongStream:
     def __init__(self, config, runner, sample_rate_hz: int, channels: int):
         """Starts a stream; Separator.stream does it."""
         self.channels = min(channels, config.channels)
-        self.latency_seconds = runner.latency_frames / config.sample_rate_hz
+        self.latency_seconds = (
+            runner.latency_frames / config.sample_rate_hz
+            + audio.resampling_seconds(sample_rate_hz, config.sample_rate_hz)
+            + audio.resampling_seconds(config.sample_rate_hz, sample_rate_hz)
+        )
         ratio = sample_rate_hz / config.sample_rate_hz
         self.context_frames = math.ceil(
             runner.context_frames * ratio + _RESAMPLER_FRAMES * max(ratio, 1)
@@ -169,7 +173,7 @@ class SongStream:
                 "`song` must hold finite samples. Received: NaN or infinity after "
                 f"frame {self._frames}"
             )
-        block = block.astype(np.float32, copy=False)
+        block = block.astype(np.float32)  # a copy: the caller may use it again
         self._frames += len(block)
         if self._difference:
             self._song.put(audio.to_channels(block, self.channels))

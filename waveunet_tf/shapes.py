@@ -203,6 +203,18 @@ def chunk_frames(config: WaveUNetConfig, wished_frames: int) -> int:
     return max(wished_frames // stride, 1) * stride
 
 
+def step_frames(config: NetworkConfig, wished_frames: int) -> int:
+    """Frames that a step of separation gives: a chunk's, or a window's hop.
+
+    Args:
+        config: the network.
+        wished_frames: see chunk_frames.
+    """
+    if can_stream(config):
+        return chunk_frames(config, wished_frames)
+    return song_windows(config, wished_frames).hop_frames
+
+
 def stream_state_frames(
     config: WaveUNetConfig, wished_chunk_frames: int | None = None
 ) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from absl import logging
 
-from waveunet_tf import encode, files
+from waveunet_tf import audio, encode, files
 from waveunet_tf.decode import AudioReader
 from waveunet_tf.errors import InputError
 
@@ -65,10 +65,15 @@ def separate_file(
         clip = _clip_mode(clip, targets, depths)
         part = _Part(reader, start_seconds, duration_seconds)
         stream = separator.stream(reader.sample_rate_hz, reader.channels)
+        rates_hz = {
+            name: encode.nearest_rate_hz(target, reader.sample_rate_hz)
+            for name, target in targets.items()
+        }
         with files.atomic_files(targets.values()) as paths:
             stems = part.separate(stream, tuple(targets))
             if on_progress:
                 stems = _told(stems, reader.sample_rate_hz, on_progress)
+            stems = _resampled(stems, reader.sample_rate_hz, rates_hz, stream.channels)
             if clip == "rescale":
                 stems = _rescaled(stems, paths[0].parent, path)
             with contextlib.ExitStack() as stack:
@@ -76,7 +81,7 @@ def separate_file(
                     name: stack.enter_context(
                         encode.AudioWriter(
                             paths[number],
-                            reader.sample_rate_hz,
+                            rates_hz[name],
                             stream.channels,
                             bit_depth=depths[name],
                             clip=clip == "clamp",
@@ -89,7 +94,15 @@ def separate_file(
                 for block in stems:
                     for name, writer in writers.items():
                         writer.write(block[name])
-            _tell_of_changes(path, targets, reader.sample_rate_hz, writers)
+            clipped = sum(writer.clipped_samples for writer in writers.values())
+            if clipped:
+                logging.warning(
+                    "%s: %d samples of the stems are clipped to full scale",
+                    path,
+                    clipped,
+                )
+            for rate_hz in sorted({*rates_hz.values()} - {reader.sample_rate_hz}):
+                logging.info("%s: the stems' format asks for %d Hz", path, rate_hz)
 
 
 @contextlib.contextmanager
@@ -98,7 +111,7 @@ def _named(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        if str(path) in str(error):
+        if str(error).startswith(str(path)):
             raise
         raise InputError(f"{path}: {error}") from error
 
@@ -133,7 +146,7 @@ class _Part:
     """A part of a song, of which no more than needed goes through the network.
 
     Attributes:
-        expected_seconds: its length, as far as the song's is known; else 0.
+        expected_seconds: its length, as far as the song's is known; else infinity.
     """
 
     def __init__(
@@ -157,7 +170,8 @@ class _Part:
         self._reader, self._start_seconds = reader, start_seconds
         self._start = round(start_seconds * reader.sample_rate_hz)
         self._end = np.inf
-        self.expected_seconds = max(reader.duration_seconds - start_seconds, 0.0)
+        known = reader.duration_seconds or np.inf
+        self.expected_seconds = max(known - start_seconds, 0.0)
         if duration_seconds is not None:
             frames = max(round(duration_seconds * reader.sample_rate_hz), 1)
             self._end = self._start + frames
@@ -217,6 +231,19 @@ def _told(
         on_progress(len(next(iter(block.values()))) / sample_rate_hz)
 
 
+def _resampled(
+    stems: Iterable[dict], from_hz: int, to_hz: dict[str, int], channels: int
+) -> Iterator[dict]:
+    """The blocks at the rate that each stem's format knows."""
+    resamplers = {
+        name: audio.StreamResampler(from_hz, rate_hz, channels)
+        for name, rate_hz in to_hz.items()
+    }
+    for block in stems:
+        yield {name: resamplers[name].push(block[name]) for name in resamplers}
+    yield {name: resampler.finish() for name, resampler in resamplers.items()}
+
+
 def _rescaled(
     stems: Iterable[dict], folder: str | os.PathLike, path: str | os.PathLike
 ) -> Iterator[dict]:
@@ -226,14 +253,13 @@ def _rescaled(
     file.
     """
     with tempfile.TemporaryFile(dir=folder) as waiting:
-        names, shapes, peak = (), [], 0.0
+        shapes, peak = [], 0.0
         for block in stems:
-            names = tuple(block)
-            together = np.stack(list(block.values()))  # (stems, frames, channels)
-            shapes.append(together.shape)
-            peak = max(peak, float(np.abs(together).max(initial=0)))
-            with _os_errors_named(folder):
-                waiting.write(together.tobytes())
+            shapes.append({name: stem.shape for name, stem in block.items()})
+            for stem in block.values():
+                peak = max(peak, float(np.abs(stem).max(initial=0)))
+                with _os_errors_named(folder):
+                    waiting.write(stem.astype(np.float32).tobytes())
         if peak > 1:
             logging.info(
                 "%s: the stems are made quieter by %.2f dB, all alike, so that none "
@@ -243,12 +269,13 @@ def _rescaled(
             )
         with _os_errors_named(folder):
             waiting.seek(0)  # writes what is still to be written
-        for shape in shapes:
-            content = waiting.read(4 * int(np.prod(shape)))
-            together = np.frombuffer(content, np.float32).reshape(shape)
-            if peak > 1:
-                together = together / np.float32(peak)
-            yield dict(zip(names, together))
+        for shape_of in shapes:
+            block = {}
+            for name, shape in shape_of.items():
+                content = waiting.read(4 * shape[0] * shape[1])
+                stem = np.frombuffer(content, np.float32).reshape(shape)
+                block[name] = stem / np.float32(peak) if peak > 1 else stem
+            yield block
 
 
 @contextlib.contextmanager
@@ -258,20 +285,3 @@ def _os_errors_named(folder: str | os.PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
-
-
-def _tell_of_changes(
-    path: str | os.PathLike, targets: dict, sample_rate_hz: int, writers: dict
-) -> None:
-    clipped = sum(writer.clipped_samples for writer in writers.values())
-    if clipped:
-        logging.warning(
-            "%s: %d samples of the stems were beyond full scale and are clipped",
-            path,
-            clipped,
-        )
-    rates_hz = {
-        encode.nearest_rate_hz(target, sample_rate_hz) for target in targets.values()
-    }
-    for rate_hz in rates_hz - {sample_rate_hz}:
-        logging.info("%s: the stems' format asks for %d Hz", path, rate_hz)

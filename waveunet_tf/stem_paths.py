@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import string
@@ -11,7 +12,7 @@ from waveunet_tf import audio
 from waveunet_tf.errors import InputError
 
 DEFAULT_TEMPLATE = "{track}/{source}.{ext}"
-FIELDS = ("track", "source", "ext", "title", "artist", "album")
+FIELDS = ("track", "source", "ext", "title", "artist", "album", "folder")
 # Of a file's name, in UTF-8, with room for a temporary name's prefix.
 _MAX_BYTES = 200
 
@@ -20,8 +21,8 @@ def check_template(template: str) -> None:
     """Checks a template of the stems' paths.
 
     Raises:
-        InputError: it is empty or absolute, leads out of the folder, or has other
-            fields than `FIELDS`.
+        InputError: it is absolute, leads out of the folder, has other fields than
+            `FIELDS`, or does not end in `.{ext}`.
     """
     try:
         fields = [field for _, *field in string.Formatter().parse(template)]
@@ -36,38 +37,47 @@ def check_template(template: str) -> None:
                 f"plain in braces. Received: {template}"
             )
     path = pathlib.PurePath(template)
-    if path.is_absolute() or ".." in path.parts or not path.suffix:
+    if path.is_absolute() or ".." in path.parts or not template.endswith(".{ext}"):
         raise InputError(
-            "`output_template` must lead to a file with a suffix below the output "
-            f"folder. Received: {template}"
+            "`output_template` must lead to a file below the output folder and end in "
+            f".{{ext}}. Received: {template}"
         )
 
 
 def stem_path(
-    folder: pathlib.Path,
+    output: pathlib.Path,
     template: str,
     song: pathlib.Path,
     source: str,
     suffix: str,
     tags: Mapping[str, str],
+    *,
+    folder: str | pathlib.PurePath = ".",
 ) -> pathlib.Path:
-    """The path of one stem, which never leaves the folder.
+    """The path of one stem, which never leaves the output folder.
 
     Args:
-        folder: where all stems go.
+        output: where all stems go.
         template: see check_template.
         song: the song's file, whose name is the track.
         source: of the stem.
         suffix: the format's, without a dot.
         tags: the song's. Without a title the track's name stands there, without another
             tag "unknown".
+        folder: of the song, below the one in which it was found.
     """
     track = audio.stem_name(song)
     values = {"title": track, "artist": "unknown artist", "album": "unknown album"}
     values.update({name: value for name, value in tags.items() if name in values})
     values = {name: _as_name(value) for name, value in values.items()}
-    path = template.format(**values, track=track, source=_as_name(source), ext=suffix)
-    return folder.joinpath(*map(_cut, pathlib.PurePath(path).parts))
+    fixed = {"source": _as_name(source), "ext": suffix, "folder": folder}
+    for size in range(_MAX_BYTES, 0, -10):  # shorter names, until all parts fit
+        cut = {name: _cut(value, size) for name, value in values.items()}
+        path = template.format(**cut, **fixed, track=_cut(track, size))
+        parts = pathlib.PurePath(path).parts
+        if all(len(os.fsencode(part)) <= _MAX_BYTES for part in parts):
+            break
+    return output.joinpath(*parts)
 
 
 def _as_name(value: str) -> str:
@@ -76,11 +86,9 @@ def _as_name(value: str) -> str:
     return name if name.strip(".") else "_"
 
 
-def _cut(part: str) -> str:
-    """Shortens a name before its suffix to what file systems hold."""
-    if len(part.encode(errors="surrogateescape")) <= _MAX_BYTES:
-        return part
-    suffix = pathlib.PurePath(part).suffix
-    suffix = suffix if len(suffix) < 9 else ""
-    stem = part.removesuffix(suffix).encode(errors="surrogateescape")
-    return stem[: _MAX_BYTES - len(suffix)].decode(errors="ignore") + suffix
+def _cut(name: str, size: int) -> str:
+    """The longest beginning that has so many bytes in UTF-8."""
+    content = os.fsencode(name)
+    if len(content) <= size:
+        return name
+    return content[:size].decode(errors="ignore") or "_"
