@@ -71,12 +71,19 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def print_error(error: InputError | OSError) -> None:
-    """Prints bad input as one line on stderr, beside a progress bar if there is one."""
+def print_error(error: InputError | OSError, *, of: str = "") -> None:
+    """Prints bad input as one line on stderr, beside a progress bar if there is one.
+
+    Args:
+        error: what went wrong.
+        of: the file or argument in work, named first where the error does not.
+    """
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: " if error.filename else ""
         text += error.strerror
+    if not text.startswith(of):
+        text = f"{of}: {text}"
     tqdm.tqdm.write(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
 
 

@@ -141,6 +141,10 @@ class AudioReader:
                 )
             source = container.streams.audio[stream]
             self.sample_rate_hz, self.channels = source.rate, source.channels
+            if not (self.sample_rate_hz and self.channels):
+                raise InputError(
+                    f"{self.path}: must be an audio file, but tells no sample rate"
+                )
             self.bit_depth = 16
             self.duration_seconds = (container.duration or 0) / 1e6
             if source.duration:
@@ -185,14 +189,18 @@ class AudioReader:
 def _open_container(path: pathlib.Path, file):
     import av
 
-    return av.open(
-        file,
-        # Of a few frames of mp3 alone FFmpeg does not see what they are.
-        format="mp3" if _libsndfile_format(path) == "MP3" else None,
+    options = {
         # No protocols: a playlist must not open other files.
-        options={"protocol_whitelist": "none"},
-        metadata_errors="surrogateescape",
-    )
+        "options": {"protocol_whitelist": "none"},
+        "metadata_errors": "surrogateescape",
+    }
+    try:
+        return av.open(file, **options)
+    except av.InvalidDataError:
+        if not _may_be_mp3(path):
+            raise
+        file.seek(0)  # of a few frames of mp3 alone FFmpeg does not see what they are
+        return av.open(file, format="mp3", **options)
 
 
 def _tags(container, source) -> dict[str, str]:
@@ -217,20 +225,21 @@ def _ffmpeg_tags(path: pathlib.Path) -> dict[str, str]:
         return {}
 
 
-def _libsndfile_format(path: pathlib.Path) -> str | None:
-    try:
-        return soundfile.info(os.fsencode(path)).format
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
-        return None
+def _may_be_mp3(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(3)
+    return head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
 def _is_for_libsndfile(path: pathlib.Path, downmix: bool) -> bool:
+    # libsndfile guesses the length of an mp3 without a Xing header from its first
+    # frame's bit rate, and stops there; FFmpeg decodes to the end.
+    if _may_be_mp3(path):
+        return False
     try:
         info = soundfile.info(os.fsencode(path))
         if downmix and info.channels > 2:  # FFmpeg knows what the channels are
             return False
-        # libsndfile guesses the length of an mp3 without a Xing header from its first
-        # frame's bit rate, and stops there; FFmpeg decodes to the end.
         return info.format != "MP3"
     except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
         return False

@@ -148,7 +148,7 @@ def load_engine(
             measured once and noted beside the checkpoint; on a GPU TensorFlow.
         device: "cpu" or "gpu:0" (1, …); by default the first GPU that TensorFlow
             finds, or the CPU.
-        threads: of the CPU; by default as many as there are cores for this process.
+        threads: of the CPU; by default, and at most, as many as this process has cores.
         chunk_frames: the most frames, at the network's rate, that a step takes; by
             default what measured fastest. A live stream lags less with fewer.
         **overrides: see checkpoint.load_network.
@@ -190,7 +190,7 @@ def load_engine(
         program = build_program(config, network, frames)
         return litert.convert_program(program, network.variables)
 
-    cores = threads or _cores()
+    cores = min(threads or _cores(), _cores())
     machine = f"faster on {_processor()}, {cores} threads"
     if engine == "auto" and cache.note(machine) == "tensorflow":
         return on_tensorflow()

@@ -11,6 +11,7 @@ standard input.
 import contextlib
 import glob
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -41,7 +42,8 @@ _OUTPUT_TEMPLATE = flags.DEFINE_string(
     stem_paths.DEFAULT_TEMPLATE,
     "Names of the stems in the output folder, of "
     + ", ".join(f"{{{field}}}" for field in stem_paths.FIELDS)
-    + ".",
+    + ". Without a title the track's name stands there, and /, : and the like in tags "
+    "become _.",
 )
 _FORMAT = flags.DEFINE_enum("format", "wav", FORMATS, "Format of the stems.")
 _BIT_DEPTH = flags.DEFINE_enum(
@@ -56,8 +58,9 @@ _CLIP = flags.DEFINE_enum(
     None,
     CLIP_MODES,
     "What happens to samples beyond full scale. rescale: all stems get quieter by one "
-    "gain, which is told; clamp: they are clipped; none: they stay, in float wav only. "
-    "Default: none for float wav, else rescale.",
+    "gain, which is told, and wait as floats in OUTPUT_DIR until it is known; clamp: "
+    "they are clipped; none: they stay, in float wav only. Default: none where the "
+    "stems are float wav, else rescale.",
 )
 _START = flags.DEFINE_float(
     "start_seconds", 0.0, "Where in the songs to begin, in seconds.", lower_bound=0
@@ -119,24 +122,33 @@ class Failures:
     """What could not be done; told at the end, where one sees it."""
 
     def __init__(self):
-        self._errors: list[Exception] = []
+        self._errors: list[tuple[str, Exception]] = []
 
     def __len__(self) -> int:
         return len(self._errors)
 
     @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Notes bad input, but for our own reader's having gone away."""
+    def caught(self, what: str | pathlib.Path) -> Iterator[None]:
+        """Notes bad input, but for our own reader's having gone away.
+
+        Args:
+            what: the song or argument in work.
+        """
         try:
             yield
         except BrokenPipeError:
             raise
         except (InputError, OSError) as error:
-            self._errors.append(error)
+            self._errors.append((str(what), error))
 
     def tell(self) -> None:
-        for error in self._errors:
-            cli.print_error(error)
+        for what, error in self._errors:
+            cli.print_error(error, of=what)
+
+
+def output_folder() -> pathlib.Path:
+    """Where the stems go."""
+    return pathlib.Path(_OUTPUT_DIR.value).expanduser()
 
 
 def find_songs(text: str) -> list[Song]:
@@ -145,9 +157,9 @@ def find_songs(text: str) -> list[Song]:
     Raises:
         InputError: a folder holds no audio files, or a pattern finds nothing.
     """
-    path = pathlib.Path(text)
+    path = pathlib.Path(text).expanduser()
     if path.is_dir():
-        output = pathlib.Path(_OUTPUT_DIR.value).resolve()
+        output = output_folder().resolve()
         inside = path.rglob("*") if _RECURSIVE.value else path.iterdir()
         found = [
             file
@@ -161,10 +173,10 @@ def find_songs(text: str) -> list[Song]:
             raise InputError(f"{path}: must hold audio files, but has none")
         return [Song(file, file.parent.relative_to(path)) for file in found]
     if not path.exists() and glob.has_magic(text):
-        found = sorted(map(pathlib.Path, glob.glob(text, recursive=True)))
+        found = sorted(glob.glob(str(path), recursive=True))
         if not found:
             raise InputError(f"{text}: must find files, but finds none")
-        return [Song(file) for file in found]
+        return [song for file in found for song in find_songs(file)]
     return [Song(path)]
 
 
@@ -206,7 +218,7 @@ def plan_jobs(
     jobs = []
     taken = {song.path.resolve(): f"the song {song.path}" for song in songs}
     for song in songs:
-        with failures.caught():
+        with failures.caught(song.path):
             job = plan_job(song, output, stems)
             places = [target.resolve() for target in job.targets.values()]
             for place in places:
@@ -266,10 +278,20 @@ def check_usage(stems: list[str]) -> None:
         raise cli.UsageError(f"--bit_depth {depth} is not of {name}")
     if _CLIP.value == "none" and (name != "wav" or depth in ("16", "24")):
         raise cli.UsageError("--clip none is of float wav only (--bit_depth 32f)")
+    if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
+        raise cli.UsageError(
+            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
+        )
+    if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
+        raise cli.UsageError("--engine litert is for the CPU")
+    if not _OUTPUT_DIR.value:
+        raise cli.UsageError("--output_dir must be a folder's name, but is empty")
     if _OUTPUT_DIR.value == "-" and len(stems) != 1:
         raise cli.UsageError(
             f"--output_dir=- takes one stem (--stems). Received: {len(stems)} stems"
         )
+    if _OUTPUT_DIR.value == "-" and sys.stdout.isatty():
+        raise cli.UsageError("--output_dir=- writes audio, which is not for a terminal")
 
 
 def separate_song(separator, job: Job, bar: tqdm.tqdm) -> None:
@@ -311,12 +333,12 @@ def separate_songs(separator, jobs: list[Job], failures: Failures) -> None:
         total=sum(job.seconds for job in jobs),
         unit="s",
         disable=None,
-        bar_format="{desc}: {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio "
+        bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio "
         "[{elapsed} < {remaining}]",
     )
     with bar:
         for job in jobs:
-            with failures.caught():
+            with failures.caught(job.song.path):
                 separate_song(separator, job, bar)
 
 
@@ -330,26 +352,35 @@ def standard_streams(songs: list[Song]) -> Iterator[tuple[list[Song], pathlib.Pa
         The songs, and the folder to write to.
     """
     with tempfile.TemporaryDirectory() as name:
-        temporary, output = pathlib.Path(name), pathlib.Path(_OUTPUT_DIR.value)
+        temporary, output = pathlib.Path(name), output_folder()
         if str(output) == "-":
             output = temporary / "stems"
-        if any(str(song.path) == "-" for song in songs):
-            came = temporary / "standard input"
-            with came.open("wb") as file:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            songs = [Song(came) if str(song.path) == "-" else song for song in songs]
-        yield songs, output
+        seekable = []
+        for number, song in enumerate(songs):
+            if str(song.path) == "-":
+                came = temporary / "standard input"
+                with came.open("wb") as file:
+                    shutil.copyfileobj(sys.stdin.buffer, file)
+                song = Song(came)
+            elif song.path.is_fifo():
+                came = temporary / f"{number} {song.path.name}"
+                with song.path.open("rb") as pipe, came.open("wb") as file:
+                    shutil.copyfileobj(pipe, file)
+                song = Song(came)
+            seekable.append(song)
+        yield seekable, output
 
 
 def main(arguments):
     from waveunet_tf.checkpoint import read_config
     from waveunet_tf.separate import load
 
-    stems = wanted_stems(read_config(_CHECKPOINT.value).sources)
+    checkpoint = pathlib.Path(_CHECKPOINT.value).expanduser()
+    stems = wanted_stems(read_config(checkpoint).sources)
     check_usage(stems)
     failures, found = Failures(), {}
     for text in arguments:
-        with failures.caught():  # a song that is named twice is done once
+        with failures.caught(text):  # a song that is named twice is done once
             found.update({song.path.resolve(): song for song in find_songs(text)})
     if _OUTPUT_DIR.value == "-" and len(found) > 1:
         raise cli.UsageError(
@@ -359,7 +390,7 @@ def main(arguments):
         with standard_streams(list(found.values())) as (songs, output):
             if jobs := plan_jobs(songs, output, stems, failures):
                 separator = load(
-                    _CHECKPOINT.value,
+                    checkpoint,
                     engine=_ENGINE.value,
                     device=_DEVICE.value,
                     threads=_THREADS.value,

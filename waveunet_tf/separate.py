@@ -139,7 +139,7 @@ class SongStream:
             name: audio.StreamResampler(*rates[::-1], self.channels) for name in names
         }
         self._song = runners.Queue(self.channels)
-        self._frames = 0
+        self._frames, self._ended = 0, False
 
     def lead_in_frame(self, start: int) -> int:
         """Where in a song to begin, for stems from `start` on as of the whole song."""
@@ -159,6 +159,8 @@ class SongStream:
             InputError: the block is not of finite floats, or of other channels than
                 the stream.
         """
+        if self._ended:
+            raise InputError("`song` must not go on after its end (finish)")
         if block.ndim != 2 or block.shape[1] != self._came_channels:
             raise InputError(
                 f"`song` must be of blocks (frames, {self._came_channels}). "
@@ -168,10 +170,11 @@ class SongStream:
             raise InputError(
                 f"`song` must be of floats, full scale ±1. Received: {block.dtype}"
             )
-        if not np.isfinite(block).all():
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
             raise InputError(
-                "`song` must hold finite samples. Received: NaN or infinity after "
-                f"frame {self._frames}"
+                "`song` must hold finite samples. Received: NaN or infinity in frame "
+                f"{self._frames + int(np.argmin(finite))}"
             )
         block = block.astype(np.float32)  # a copy: the caller may use it again
         self._frames += len(block)
@@ -188,6 +191,7 @@ class SongStream:
 
     def finish(self) -> dict[str, np.ndarray]:
         """Ends the song; gives the rest of each source."""
+        self._ended = True
         rest = self._to_network.finish()
         stems = [self._runner.push(rest), self._runner.finish()]
         ended = {}

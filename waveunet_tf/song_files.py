@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
@@ -60,6 +61,12 @@ def separate_file(
             f"`targets` must be of {', '.join(sources)}, or of these with no_ before. "
             f"Received: {unknown[0]}"
         )
+    places = [pathlib.Path(place).resolve() for place in (path, *targets.values())]
+    if len(set(places)) < len(places) or any(place.is_dir() for place in places[1:]):
+        raise InputError(
+            f"{path}: `targets` must be files of their own, neither folders nor the "
+            f"song. Received: {', '.join(map(str, targets.values()))}"
+        )
     with AudioReader(path, downmix=downmix) as reader, _named(path):
         depths = _bit_depths(targets, bit_depth, reader.bit_depth)
         clip = _clip_mode(clip, targets, depths)
@@ -70,12 +77,13 @@ def separate_file(
             for name, target in targets.items()
         }
         with files.atomic_files(targets.values()) as paths:
-            stems = part.separate(stream, tuple(targets))
+            # All sources, for a gain that does not depend on which are written.
+            stems = part.separate(stream, tuple({**dict.fromkeys(sources), **targets}))
             if on_progress:
                 stems = _told(stems, reader.sample_rate_hz, on_progress)
             stems = _resampled(stems, reader.sample_rate_hz, rates_hz, stream.channels)
             if clip == "rescale":
-                stems = _rescaled(stems, paths[0].parent, path)
+                stems = _rescaled(stems, tuple(targets), paths[0].parent, path)
             with contextlib.ExitStack() as stack:
                 writers = {
                     name: stack.enter_context(
@@ -97,12 +105,16 @@ def separate_file(
             clipped = sum(writer.clipped_samples for writer in writers.values())
             if clipped:
                 logging.warning(
-                    "%s: %d samples of the stems are clipped to full scale",
+                    "%s: samples of the stems clipped to full scale: %d",
                     path,
                     clipped,
                 )
             for rate_hz in sorted({*rates_hz.values()} - {reader.sample_rate_hz}):
-                logging.info("%s: the stems' format asks for %d Hz", path, rate_hz)
+                logging.info(
+                    "%s: the stems are resampled to %d Hz, as their format asks for",
+                    path,
+                    rate_hz,
+                )
 
 
 @contextlib.contextmanager
@@ -235,19 +247,23 @@ def _resampled(
     stems: Iterable[dict], from_hz: int, to_hz: dict[str, int], channels: int
 ) -> Iterator[dict]:
     """The blocks at the rate that each stem's format knows."""
-    resamplers = {
-        name: audio.StreamResampler(from_hz, rate_hz, channels)
-        for name, rate_hz in to_hz.items()
-    }
+    resamplers = {}
     for block in stems:
-        yield {name: resamplers[name].push(block[name]) for name in resamplers}
+        for name in block:
+            if name not in resamplers:
+                rate_hz = to_hz.get(name, from_hz)
+                resamplers[name] = audio.StreamResampler(from_hz, rate_hz, channels)
+        yield {name: resamplers[name].push(stem) for name, stem in block.items()}
     yield {name: resampler.finish() for name, resampler in resamplers.items()}
 
 
 def _rescaled(
-    stems: Iterable[dict], folder: str | os.PathLike, path: str | os.PathLike
+    stems: Iterable[dict],
+    names: tuple[str, ...],
+    folder: str | os.PathLike,
+    path: str | os.PathLike,
 ) -> Iterator[dict]:
-    """The blocks with one gain, so that no sample is beyond full scale.
+    """The named stems with one gain, so that no sample of any is beyond full scale.
 
     The gain is known when the last block has come; until then they wait in a nameless
     file.
@@ -255,11 +271,12 @@ def _rescaled(
     with tempfile.TemporaryFile(dir=folder) as waiting:
         shapes, peak = [], 0.0
         for block in stems:
-            shapes.append({name: stem.shape for name, stem in block.items()})
             for stem in block.values():
                 peak = max(peak, float(np.abs(stem).max(initial=0)))
-                with _os_errors_named(folder):
-                    waiting.write(stem.astype(np.float32).tobytes())
+            shapes.append({name: block[name].shape for name in names})
+            with _os_errors_named(folder):
+                for name in names:
+                    waiting.write(block[name].astype(np.float32).tobytes())
         if peak > 1:
             logging.info(
                 "%s: the stems are made quieter by %.2f dB, all alike, so that none "
