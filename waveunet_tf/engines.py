@@ -181,7 +181,6 @@ def load_engine(
     if engine == "tensorflow" or reason:
         return on_tensorflow()
     frames = shapes.step_frames(config, chunk_frames or _CHUNK_FRAMES["litert"])
-    cache = litert.StepCache(directory, frames)
 
     def convert() -> bytes:
         _limit_tensorflow(threads)
@@ -191,22 +190,37 @@ def load_engine(
         return litert.convert_program(program, network.variables)
 
     cores = min(threads or _cores(), _cores())
-    machine = f"faster on {_processor()}, {cores} threads"
-    if engine == "auto" and cache.note(machine) == "tensorflow":
-        return on_tensorflow()
-    try:
+    cache = litert.StepCache(directory, frames)
+
+    def on_litert() -> litert.LiteRTEngine:
         content = cache.model(convert)
+        return litert.LiteRTEngine(content, chunk_frames=frames, threads=cores)
+
+    try:
+        if engine == "litert":
+            return on_litert()
+        return _faster(config, cache, cores, on_litert, on_tensorflow)
     except litert.ConversionError as error:
         if engine == "litert":
             raise InputError(f"{directory}: {error}") from error
         logging.warning("%s", error)
         return on_tensorflow()
-    on_litert = litert.LiteRTEngine(content, chunk_frames=frames, threads=cores)
-    if engine == "litert" or cache.note(machine) == "litert":
-        return on_litert
-    faster = min(
-        (on_tensorflow(), on_litert), key=lambda each: _seconds_per_frame(config, each)
-    )
+
+
+def _faster(
+    config: NetworkConfig,
+    cache: litert.StepCache,
+    cores: int,
+    on_litert: Callable[[], litert.LiteRTEngine],
+    on_tensorflow: Callable[[], TensorFlowEngine],
+):
+    """The engine that is noted as the faster one, or measures so now."""
+    machine = f"faster on {_processor()}, {cores} threads"
+    noted = cache.note(machine)
+    if noted in ("litert", "tensorflow"):
+        return on_litert() if noted == "litert" else on_tensorflow()
+    both = (on_litert(), on_tensorflow())
+    faster = min(both, key=lambda engine: _seconds_per_frame(config, engine))
     cache.write_note(machine, faster.name)
     return faster
 
