@@ -17,9 +17,9 @@ import tqdm
 from absl import flags
 
 from evaluate import bss, summary
-from waveunet_tf import cli
+from waveunet_tf import audio, cli
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import SUBSETS, AudioStream, find_tracks
+from waveunet_tf.tracks import SUBSETS, find_tracks
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -75,7 +75,7 @@ def _estimator():
         estimates = {}
         for source in sources:
             path = folder / f"{source}.wav"
-            estimates[source], came_hz = AudioStream(path).read()
+            estimates[source], came_hz = audio.read(path)
             if came_hz != rate_hz:
                 raise InputError(
                     f"{path}: an estimate must have its target's rate, {rate_hz} Hz. "

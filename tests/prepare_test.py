@@ -1,5 +1,10 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -7,10 +12,30 @@ import soundfile
 
 from waveunet_tf import audio
 from waveunet_tf.errors import InputError
-from waveunet_tf.prepare import prepare
-from waveunet_tf.tracks import find_tracks
+from waveunet_tf.prepare import Settings, prepare, verify
+from waveunet_tf.tracks import Mending, find_tracks
 
 SOURCES = ("accompaniment", "vocals")
+
+
+def contents(folder):
+    """Every file below a folder, hidden ones too, and what is in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def write_tracks(folder, count, frames=30_000):
+    """Tracks of noise in three stems, as flac."""
+    for number in range(count):
+        generator = np.random.default_rng(number)
+        for name in ("vocals", "drums", "bass"):
+            path = folder / "train" / f"track {number}" / f"{name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, generator.normal(0, 0.1, (frames, 2)), 44100)
+    return folder
 
 
 @pytest.fixture
@@ -27,7 +52,7 @@ def source_dir(tmp_path):
 
 def test_prepared_stems_are_the_resampled_stems_to_16_bit(source_dir, tmp_path):
     tracks = find_tracks(source_dir)
-    failures = prepare(tracks, tmp_path / "out", sample_rate_hz=22050, sources=SOURCES)
+    failures = prepare(tracks, tmp_path / "out", Settings(22050, SOURCES))
     assert failures == []
     stems, rate_hz = tracks[0].read(SOURCES)
     written = sorted((tmp_path / "out" / "train" / "song").iterdir())
@@ -46,9 +71,7 @@ def test_prepared_stems_are_the_resampled_stems_to_16_bit(source_dir, tmp_path):
 
 
 def test_the_manifest_tells_what_was_prepared(source_dir, tmp_path):
-    prepare(
-        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=22050, sources=SOURCES
-    )
+    prepare(find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["sample_rate_hz"] == 22050
     assert manifest["sources"] == list(SOURCES)
@@ -64,7 +87,7 @@ def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path
     for name in ("vocals", "drums"):
         (broken / f"{name}.wav").write_bytes(b"nothing to hear")
     failures = prepare(
-        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=22050, sources=SOURCES
+        find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES)
     )
     assert len(failures) == 1
     assert failures[0].startswith("train/broken: ")
@@ -72,18 +95,18 @@ def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path
 
 
 def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
-    settings = {"sample_rate_hz": 22050, "sources": SOURCES}
+    settings = Settings(22050, SOURCES)
     shutil.copytree(source_dir / "train" / "song", source_dir / "train" / "z")
     both = find_tracks(source_dir)
-    prepare(both[:1], tmp_path / "out", **settings)
+    prepare(both[:1], tmp_path / "out", settings)
     done = tmp_path / "out" / "train" / "song" / "vocals.wav"
     before = done.stat().st_mtime_ns
-    assert prepare(both, tmp_path / "out", **settings) == []
+    assert prepare(both, tmp_path / "out", settings) == []
     assert done.stat().st_mtime_ns == before
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert list(manifest["tracks"]) == ["train/song", "train/z"]
     with pytest.raises(InputError, match="must be of an earlier run with"):
-        prepare(both, tmp_path / "out", **{**settings, "sample_rate_hz": 8000})
+        prepare(both, tmp_path / "out", Settings(8000, SOURCES))
 
 
 def test_what_is_clipped_is_counted(source_dir, tmp_path):
@@ -91,9 +114,7 @@ def test_what_is_clipped_is_counted(source_dir, tmp_path):
     for name in ("drums", "bass"):
         path = source_dir / "train" / "song" / f"{name}.flac"
         soundfile.write(path, loud, 44100)
-    prepare(
-        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=44100, sources=SOURCES
-    )
+    prepare(find_tracks(source_dir), tmp_path / "out", Settings(44100, SOURCES))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     entry = manifest["tracks"]["train/song"]
     assert entry["clipped_samples"] >= 2 * 44100
@@ -107,15 +128,216 @@ def test_what_is_clipped_is_counted(source_dir, tmp_path):
 def test_silence_stays_silent(source_dir, tmp_path):
     path = source_dir / "train" / "song" / "vocals.flac"
     soundfile.write(path, np.zeros((44100, 2)), 44100)
-    prepare(
-        find_tracks(source_dir), tmp_path / "out", sample_rate_hz=22050, sources=SOURCES
-    )
+    prepare(find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES))
     written, _ = soundfile.read(tmp_path / "out" / "train" / "song" / "vocals.wav")
     assert not written.any()
 
 
 def test_a_folder_that_holds_something_is_left_alone(source_dir, tmp_path):
     with pytest.raises(InputError, match="must be new, empty, or of an earlier run"):
-        prepare(
-            find_tracks(source_dir), source_dir, sample_rate_hz=22050, sources=SOURCES
+        prepare(find_tracks(source_dir), source_dir, Settings(22050, SOURCES))
+
+
+SETTINGS = Settings(22050, SOURCES)
+
+
+def test_many_workers_write_the_same_bytes_as_one(tmp_path):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 5))
+    assert prepare(tracks, tmp_path / "one", SETTINGS) == []
+    assert prepare(tracks, tmp_path / "two", SETTINGS, workers=2) == []
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert len(contents(tmp_path / "one")) == 5 * 3 + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, workers):
+    write_tracks(tmp_path / "in", 12, frames=400_000)
+    command = [
+        *(sys.executable, "-m", "waveunet_tf.run_prepare", "--dataset=folder"),
+        *(f"--source={tmp_path}/in", f"--workers={workers}"),
+    ]
+    subprocess.run([*command, f"--output={tmp_path}/whole"], check=True)
+    child = subprocess.Popen(
+        [*command, f"--output={tmp_path}/killed"], start_new_session=True
+    )
+    while not list((tmp_path / "killed").glob("train/track*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert contents(tmp_path / "killed") != contents(tmp_path / "whole")
+    subprocess.run([*command, f"--output={tmp_path}/killed"], check=True)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    write_tracks(tmp_path / "in", 12, frames=1_000_000)
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "waveunet_tf.run_prepare", "--dataset=folder"),
+            *(f"--source={tmp_path}/in", f"--output={tmp_path}/out", "--workers=2"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((tmp_path / "out").rglob(".part-*/*.wav")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.endswith("interrupted\n")
+    assert not list((tmp_path / "out").rglob(".part-*"))
+
+
+def test_verification_names_what_is_not_as_it_was_written(tmp_path):
+    out = tmp_path / "out"
+    prepare(find_tracks(write_tracks(tmp_path / "in", 3)), out, SETTINGS)
+    assert verify(out) == []
+    changed = out / "train" / "track 0" / "vocals.wav"
+    content = bytearray(changed.read_bytes())
+    content[5000] ^= 1
+    changed.write_bytes(content)
+    missing = out / "train" / "track 1" / "mixture.wav"
+    missing.unlink()
+    added = out / "train" / "track 2" / "drums.wav"
+    added.write_bytes(b"")
+    problems = verify(out)
+    assert len(problems) == 3
+    for path, text in {
+        changed: "is not what",
+        missing: "missing",
+        added: "not of",
+    }.items():
+        assert any(line.startswith(f"{path}: ") and text in line for line in problems)
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "subtype"), [(16, "PCM_16"), (24, "PCM_24"), (32, "FLOAT")]
+)
+def test_the_bit_depth_is_as_wished_and_float_is_not_clipped(
+    tmp_path, bit_depth, subtype
+):
+    folder = write_tracks(tmp_path / "in", 1)
+    loud = np.full((30_000, 2), 0.9)
+    for name in ("drums", "bass"):
+        soundfile.write(folder / "train" / "track 0" / f"{name}.flac", loud, 44100)
+    settings = Settings(44100, SOURCES, bit_depth=bit_depth)
+    prepare(find_tracks(folder), tmp_path / "out", settings)
+    path = tmp_path / "out" / "train" / "track 0" / "accompaniment.wav"
+    assert soundfile.info(path).subtype == subtype
+    peak = np.abs(soundfile.read(path)[0]).max()
+    assert peak == pytest.approx(1.8 if bit_depth == 32 else 1.0, abs=1e-3)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["tracks"]["train/track 0"]["clipped_samples"] == 0) == (
+        bit_depth == 32
+    )
+
+
+def damage(folder, name, samples, rate_hz=44100):
+    soundfile.write(
+        folder / "train" / "track 0" / f"{name}.wav",
+        samples,
+        rate_hz,
+        subtype="FLOAT",
+    )
+    (folder / "train" / "track 0" / f"{name}.flac").unlink()
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate_hz", "message", "mending"),
+    [
+        (np.zeros((29_999, 2)), 44100, "agree in length", {"pad_short_stems": True}),
+        (np.zeros((30_000, 1)), 44100, "agree in channels", {"mono_to_stereo": True}),
+        (np.zeros((30_000, 2)), 48000, "agree in channels and rate", None),
+        (np.full((30_000, 2), np.nan), 44100, "finite samples. Received: NaN", None),
+        (np.zeros((30_000, 3)), 44100, "channels and rate", {}),
+    ],
+)
+def test_tracks_that_do_not_agree_are_refused_or_mended(
+    tmp_path, samples, rate_hz, message, mending
+):
+    folder = write_tracks(tmp_path / "in", 2)
+    damage(folder, "drums", samples, rate_hz)
+    tracks = find_tracks(folder)
+    (failure,) = prepare(tracks, tmp_path / "out", SETTINGS)
+    assert failure.startswith("train/track 0: ")
+    assert message in failure
+    assert (tmp_path / "out" / "train" / "track 1").exists()
+    if mending:
+        mending = Mending(**mending)
+        assert prepare(tracks, tmp_path / "out", SETTINGS, mending=mending) == []
+        assert verify(tmp_path / "out") == []
+
+
+def test_a_missing_stem_is_silence_only_if_wished(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    (folder / "train" / "track 0" / "bass.flac").unlink()
+    tracks = find_tracks(folder)
+    settings = Settings(22050, ("bass", "drums", "vocals"))
+    (failure,) = prepare(tracks, tmp_path / "out", settings)
+    assert "has no source bass" in failure
+    mending = Mending(missing_is_silence=True)
+    assert prepare(tracks, tmp_path / "out", settings, mending=mending) == []
+    bass, _ = soundfile.read(tmp_path / "out" / "train" / "track 0" / "bass.wav")
+    assert len(bass) == 15_000
+    assert not bass.any()
+
+
+def test_sources_are_merged_as_wished(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    settings = Settings(44100, ("rhythm", "vocals"), bit_depth=32)
+    mending = Mending(merges={"rhythm": ("drums", "bass")})
+    assert (
+        prepare(find_tracks(folder), tmp_path / "out", settings, mending=mending) == []
+    )
+    rhythm, _ = soundfile.read(tmp_path / "out" / "train" / "track 0" / "rhythm.wav")
+    stems = [
+        soundfile.read(folder / "train" / "track 0" / f"{name}.flac")[0]
+        for name in ("drums", "bass")
+    ]
+    np.testing.assert_allclose(rhythm, sum(stems), atol=1e-6)
+
+
+def test_beam_writes_the_same_bytes(tmp_path):
+    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+    from waveunet_tf.beam_prepare import prepare_on_beam
+
+    folder = write_tracks(tmp_path / "in", 4)
+    broken = folder / "train" / "z"
+    broken.mkdir()
+    (broken / "vocals.wav").write_bytes(b"nothing to hear")
+    tracks = find_tracks(folder)
+    failures = prepare(tracks, tmp_path / "here", SETTINGS)
+    options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    came = prepare_on_beam(tracks, tmp_path / "beam", SETTINGS, options=options)
+    assert came == failures
+    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
+    """Twenty minutes, in fact, as what grows would by then be a gigabyte."""
+    minute = np.random.default_rng(0).normal(0, 0.1, (60 * 22050, 2))
+    peaks = []
+    for minutes in (1, 20):
+        folder = tmp_path / str(minutes)
+        for name in ("vocals", "drums"):
+            path = folder / "in" / "train" / "song" / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with soundfile.SoundFile(path, "w", 22050, 2) as file:
+                for _ in range(minutes):
+                    file.write(minute)
+        code = (
+            "import re, sys; from waveunet_tf import prepare, tracks;"
+            f"prepare.prepare(tracks.find_tracks({str(folder / 'in')!r}),"
+            f" {str(folder / 'out')!r},"
+            " prepare.Settings(8000, ('accompaniment', 'vocals')));"
+            "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
         )
+        child = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        )
+        peaks.append(int(child.stdout))
+    assert peaks[1] < 1.1 * peaks[0]

@@ -81,7 +81,52 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
 def test_two_files_of_one_source_are_refused(tmp_path):
     write_stem(tmp_path / "train" / "song" / "drums.wav")
     write_stem(tmp_path / "train" / "song" / "drums.flac")
-    with pytest.raises(InputError, match="one file a source"):
+    write_stem(tmp_path / "train" / "fine" / "drums.wav")
+    fine, twice = find_tracks(tmp_path)
+    fine.read(("drums",))
+    with pytest.raises(InputError, match="train/song: must have one file a source"):
+        twice.read(("drums",))
+
+
+def test_musdb18hq_and_ccmixter_have_their_layouts(tmp_path):
+    for name in ("bass", "drums", "mixture", "other", "vocals"):
+        write_stem(
+            tmp_path / "hq" / "train" / "Actions - One Minute Smile" / f"{name}.wav"
+        )
+        write_stem(tmp_path / "hq" / "train" / "A - B" / f"{name}.wav")
+        write_stem(tmp_path / "hq" / "test" / "C - D" / f"{name}.wav")
+    (tmp_path / "hq" / "train" / "A - B" / "bass.wav").unlink()
+    tracks = {
+        track.label: track
+        for track in find_tracks(tmp_path / "hq", dataset="musdb18hq")
+    }
+    assert list(tracks) == [
+        "train/A - B",
+        "valid/Actions - One Minute Smile",
+        "test/C - D",
+    ]
+    stems, _ = tracks["test/C - D"].read(("accompaniment", "vocals"))
+    np.testing.assert_allclose(stems["accompaniment"], 3 * stems["vocals"], atol=1e-4)
+    with pytest.raises(InputError, match="must have the files of MUSDB18-HQ"):
+        tracks["train/A - B"].read(("vocals",))
+
+    for name in ("mix", "source-01", "source-02"):
+        write_stem(tmp_path / "cc" / "A song" / f"{name}.wav")
+        write_stem(tmp_path / "cc" / "broken" / f"{name}.wav")
+    (tmp_path / "cc" / "broken" / "source-02.wav").unlink()
+    song, broken = find_tracks(tmp_path / "cc", dataset="ccmixter")
+    assert (song.subset, song.mixture.path.name) == ("train", "mix.wav")
+    assert song.sources["accompaniment"].path.name == "source-01.wav"
+    assert song.sources["vocals"].path.name == "source-02.wav"
+    with pytest.raises(InputError, match="must have a source-02.wav, but has none"):
+        broken.read(("accompaniment", "vocals"))
+
+
+def test_tracks_of_one_name_are_refused(tmp_path):
+    (tmp_path / "train").mkdir(parents=True)
+    (tmp_path / "train" / "song.stem.mp4").write_bytes(b"never read")
+    write_stem(tmp_path / "train" / "song" / "drums.wav")
+    with pytest.raises(InputError, match="there twice, such as train/song"):
         find_tracks(tmp_path)
 
 
@@ -118,3 +163,22 @@ def test_musdb18_has_its_80_training_and_14_validation_tracks(shared_data):
     assert rate_hz == 44100
     residual = stems["mixture"] - stems["accompaniment"] - stems["vocals"]
     assert np.mean(residual**2) < 0.01 * np.mean(stems["mixture"] ** 2)
+
+
+@pytest.mark.skipif(
+    shutil.which("ffmpeg") is None, reason="musdb's decoding is ffmpeg's"
+)
+def test_stem_mp4_decodes_to_the_samples_of_musdbs_own_decoding(shared_data):
+    root = shared_data / "musdb18-7s"
+    ours = {track.name: track for track in find_tracks(root)}
+    database = import_sigsep("musdb").DB(root=str(root), subsets=["test"])
+    for theirs in database.tracks[:3]:
+        stems, rate_hz = ours[theirs.name].read(("accompaniment", "vocals"))
+        assert rate_hz == theirs.rate
+        for name, expected in {
+            "mixture": theirs.audio,
+            "vocals": theirs.targets["vocals"].audio,
+            "accompaniment": theirs.targets["accompaniment"].audio,
+        }.items():
+            # musdb rounds each stem to 16 bits.
+            np.testing.assert_allclose(stems[name], expected, atol=2.1 / 2**15)

@@ -7,7 +7,7 @@ import logging as python_logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import tqdm
@@ -16,9 +16,11 @@ from absl import app, flags, logging
 from waveunet_tf.checkpoint import REFINEMENTS
 from waveunet_tf.configs import (
     ARCHITECTURES,
+    VARIANT_TRAINING,
     VARIANTS,
     NetworkConfig,
     SpectrogramUNetConfig,
+    TrainingConfig,
 )
 from waveunet_tf.errors import InputError
 
@@ -27,7 +29,12 @@ class UsageError(Exception):
     """Wrong flags or arguments; the command leaves with exit code 2."""
 
 
-def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None:
+def run(
+    main: Callable[[list[str]], int | None],
+    *,
+    arguments: str = "",
+    may_be_none: bool = False,
+) -> None:
     """Runs a command's main function and exits.
 
     Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C, and
@@ -36,6 +43,7 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
     Args:
         main: takes the positional arguments; may return an exit code.
         arguments: what the positional arguments are, if the command takes any.
+        may_be_none: whether it may be called without.
     """
     # TensorFlow's notes on what this machine could do better are no news to a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -52,7 +60,7 @@ def run(main: Callable[[list[str]], int | None], *, arguments: str = "") -> None
         try:
             if len(argv) > 1 and not arguments:
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
-            if len(argv) == 1 and arguments:
+            if len(argv) == 1 and arguments and not may_be_none:
                 raise UsageError(f"needs {arguments}")
             return main(argv[1:]) or 0
         except UsageError as error:
@@ -208,6 +216,22 @@ def define_network_flags(default_variant: str | None = "M4") -> None:
         + ("." if default_variant else "; by default the one that fits best."),
     )
     define_config_flags(VARIANTS, *ARCHITECTURES.values())
+
+
+def define_training_flags(names: Container[str] | None = None) -> None:
+    """Defines the flags that override a field of a variant's TrainingConfig.
+
+    Args:
+        names: of the fields; by default all.
+    """
+    for field in dataclasses.fields(TrainingConfig):
+        if names is None or field.name in names:
+            _define_flag(field, _defaults(field, VARIANT_TRAINING))
+
+
+def training_config_from_flags(variant: str) -> TrainingConfig:
+    """How a variant is trained, with the overrides of the flags."""
+    return override(VARIANT_TRAINING[variant], flag_overrides(TrainingConfig))
 
 
 def define_refinement_flags() -> None:

@@ -13,7 +13,14 @@ from waveunet_tf.errors import InputError
 
 
 def _setting(
-    default, help_text: str, *, choices=(), minimum=None, above=None, below=None
+    default,
+    help_text: str,
+    *,
+    choices=(),
+    minimum=None,
+    maximum=None,
+    above=None,
+    below=None,
 ):
     return dataclasses.field(
         default=default,
@@ -21,6 +28,7 @@ def _setting(
             "help": help_text,
             "choices": choices,
             "minimum": minimum,
+            "maximum": maximum,
             "above": above,
             "below": below,
         },
@@ -52,6 +60,8 @@ class _Config:
             rule = f"must be one of {', '.join(map(str, field.metadata['choices']))}"
         elif (low := field.metadata["minimum"]) is not None and not value >= low:
             rule = f"must be at least {low}"
+        elif (high := field.metadata["maximum"]) is not None and not value <= high:
+            rule = f"must be at most {high}"
         elif (low := field.metadata["above"]) is not None and not value > low:
             rule = f"must be greater than {low}"
         elif (high := field.metadata["below"]) is not None and not value < high:
@@ -280,6 +290,27 @@ class TrainingConfig(_Config):
         0.7,
         "Each source of an excerpt is multiplied by a random gain between this and 1.",
         minimum=0,
+        maximum=1,
+    )
+    remix_probability: float = _setting(
+        0.0,
+        "Probability of an excerpt whose sources are each from a track of its own.",
+        minimum=0,
+        maximum=1,
+    )
+    swap_probability: float = _setting(
+        0.0, "Probability of a source whose channels are swapped.", minimum=0, maximum=1
+    )
+    polarity_probability: float = _setting(
+        0.0, "Probability of a source that is multiplied by -1.", minimum=0, maximum=1
+    )
+    dropout_probability: float = _setting(
+        0.0, "Probability of a source that is made silent.", minimum=0, maximum=1
+    )
+    track_sampling: str = _setting(
+        "even",
+        "How tracks are drawn: even, as in the original, or by their length.",
+        choices=("even", "length"),
     )
     loss: str = _setting(
         "mse",
@@ -293,11 +324,6 @@ class TrainingConfig(_Config):
         minimum=0,
         below=2**32,
     )
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.min_gain > 1:
-            raise InputError(f"`min_gain` must be at most 1. Received: {self.min_gain}")
 
 
 _M4 = WaveUNetConfig()

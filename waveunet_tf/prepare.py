@@ -2,42 +2,80 @@
 
 from __future__ import annotations
 
+import concurrent.futures.process
+import contextlib
+import dataclasses
+import hashlib
 import json
+import multiprocessing
 import os
 import pathlib
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import tqdm
 from absl import logging
 
 from waveunet_tf import audio, files
+from waveunet_tf.encode import AudioWriter
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import Track
+from waveunet_tf.tracks import SUBSETS, Mending, Track
 
-MANIFEST_VERSION = 1
-_MANIFEST = "manifest.json"
+MANIFEST_VERSION = 2
+MANIFEST = "manifest.json"
 # A lossy codec leaves about -28 dB of a mixture; much more is another song.
 _MAX_RESIDUAL_DB = -10
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a prepared data set is like, the same for all its tracks.
+
+    Attributes:
+        sample_rate_hz: the model's sample rate in Hz.
+        sources: names of the sources to write.
+        bit_depth: 16 with dither, 24, or 32, which is float and never clipped.
+        validation: how the validation tracks were chosen (see splits.split), or None.
+    """
+
+    sample_rate_hz: int
+    sources: tuple[str, ...]
+    bit_depth: int = 16
+    validation: str | None = None
+
+    def to_dict(self) -> dict:
+        """What the manifest holds of them."""
+        return {
+            "format_version": MANIFEST_VERSION,
+            **dataclasses.asdict(self),
+            "sources": list(self.sources),
+        }
 
 
 def prepare(
     tracks: list[Track],
     output: str | os.PathLike,
+    settings: Settings,
     *,
-    sample_rate_hz: int,
-    sources: tuple[str, ...],
+    mending: Mending | None = None,
+    workers: int = 1,
 ) -> list[str]:
-    """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav`, 16 bit.
+    """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav`.
 
-    A `manifest.json` beside them tells of each track its origin, its frames, how many
-    samples were clipped, and how far the sum of its sources is from its mixture. A
-    track of the manifest is not prepared again, so that a stopped run goes on.
+    A `manifest.json` beside them tells of each track its origin, its frames, the hash
+    of each file, how many samples were clipped, and how far the sum of its sources is
+    from its mixture. A track of the manifest is not prepared again, so that a stopped
+    run goes on, to the same bytes as one that was not stopped.
 
     Args:
         tracks: the tracks.
         output: a folder that is new, empty, or of an earlier run of the same settings.
-        sample_rate_hz: the model's sample rate in Hz.
-        sources: names of the sources to write.
+        settings: what is written.
+        mending: what is made of tracks that are not as they must be.
+        workers: processes that prepare a track each.
 
     Returns:
         One line for each track that could not be prepared; the others are done.
@@ -47,95 +85,284 @@ def prepare(
         OSError: the output folder cannot be written.
     """
     output = pathlib.Path(output)
-    settings = {
-        "format_version": MANIFEST_VERSION,
-        "sample_rate_hz": sample_rate_hz,
-        "sources": list(sources),
+    entries = entries_of_earlier_run(output, settings)
+    _remove_parts(output)
+    # At once, for it tells a later run that the folder is one of ours.
+    write_manifest(output, settings, entries)
+    wanted = [track for track in tracks if track.label not in entries]
+    failures = {}
+    logging.info("preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz)
+    jobs = [(track, output, settings, mending or Mending()) for track in wanted]
+    results = _run(jobs, min(workers, len(jobs)))
+    for label, entry in tqdm.tqdm(
+        results, "prepare", len(jobs), unit="track", disable=None
+    ):
+        if isinstance(entry, str):
+            failures[label] = entry
+            continue
+        entries[label] = entry
+        _warn(label, entry)
+        write_manifest(output, settings, entries)
+    return [failures[track.label] for track in wanted if track.label in failures]
+
+
+def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> None:
+    """Writes the manifest, its tracks in an order that does not depend on the run."""
+
+    def place(label: str) -> tuple[int, str]:
+        subset, _, name = label.partition("/")
+        return SUBSETS.index(subset), name
+
+    ordered = {label: entries[label] for label in sorted(entries, key=place)}
+    manifest = {**settings.to_dict(), "tracks": ordered}
+    with files.atomic_file(output / MANIFEST) as part:
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+
+
+def _run(jobs: list[tuple], workers: int) -> Iterator[tuple[str, dict | str]]:
+    """Prepares tracks, some at a time; gives each one's label and result."""
+    if workers <= 1:
+        for job in jobs:
+            yield try_to_prepare(job)
+        return
+    # "spawn", because a fork of a process with threads may hang.
+    executor = concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _end_by_sigterm_only
+    )
+    try:
+        futures = [executor.submit(try_to_prepare, job) for job in jobs]
+        for future in concurrent.futures.as_completed(futures):
+            yield future.result()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise OSError(
+            "a process that prepares tracks died, such as for want of memory; fewer "
+            "--workers need less"
+        ) from error
+    finally:
+        if any(not future.done() for future in futures):  # Ctrl-C, or no space
+            for process in executor._processes.values():
+                process.terminate()
+        executor.shutdown(cancel_futures=True)
+
+
+def _end_by_sigterm_only() -> None:
+    """For a worker: leaves Ctrl-C to the parent, and clears up when it is told to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
+    """Calls `prepare_track`; gives the label, and the entry or why there is none.
+
+    Raises:
+        OSError: the output cannot be written, which is not the track's fault.
+    """
+    track, output, *_ = job
+    try:
+        return track.label, prepare_track(*job)
+    except InputError as error:
+        reason = str(error)
+    except OSError as error:
+        if pathlib.Path(error.filename or "").is_relative_to(output):
+            raise  # the disk is full: it would be for the others, too
+        reason = str(error)
+    return (
+        track.label,
+        reason if reason.startswith(track.label) else f"{track.label}: {reason}",
+    )
+
+
+def prepare_track(
+    track: Track, output: pathlib.Path, settings: Settings, mending: Mending
+) -> dict:
+    """Writes a track's folder, which appears when it is whole, in constant memory.
+
+    Returns:
+        Its entry in the manifest.
+
+    Raises:
+        InputError: the track cannot be read as it must be.
+        OSError: a file cannot be read or written.
+    """
+    folder = output / track.subset / track.name
+    if folder.exists():  # of a run that was stopped before it could note the track
+        shutil.rmtree(folder)
+    with track.open(settings.sources, mending) as reader:
+        names = ("mixture", *settings.sources)
+        with files.atomic_folder(folder) as part:
+            statistics = _Statistics()
+            with contextlib.ExitStack() as stack:
+                writers = {
+                    name: stack.enter_context(
+                        AudioWriter(
+                            part / f"{name}.wav",
+                            settings.sample_rate_hz,
+                            reader.channels,
+                            bit_depth=settings.bit_depth,
+                        )
+                    )
+                    for name in names
+                }
+                for block in _resampled(reader, names, settings.sample_rate_hz):
+                    for name, writer in writers.items():
+                        writer.write(block[name])
+                    statistics.add(block, clipped=settings.bit_depth < 32)
+            if not statistics.frames:
+                raise InputError(f"{track.label}: must hold audio, but has zero frames")
+            hashes = {name: _sha256(part / f"{name}.wav") for name in names}
+        return {
+            "origin": sorted({str(stream) for stream in reader.paths}),
+            "origin_hz": reader.sample_rate_hz,
+            "frames": statistics.frames,
+            "channels": reader.channels,
+            "clipped_samples": sum(
+                writer.clipped_samples for writer in writers.values()
+            ),
+            "residual_db": round(statistics.residual_db, 2),
+            "sha256": hashes,
+        }
+
+
+def _resampled(reader, names: tuple[str, ...], rate_hz: int) -> Iterator[dict]:
+    """A track's blocks at another rate."""
+    resamplers = {
+        name: audio.StreamResampler(reader.sample_rate_hz, rate_hz, reader.channels)
+        for name in names
     }
-    entries = _entries_of_earlier_run(output, settings)
-    failures = []
-    logging.info("preparing %d tracks at %d Hz", len(tracks), sample_rate_hz)
-    for track in tqdm.tqdm(tracks, desc="prepare", unit="track", disable=None):
-        label = f"{track.subset}/{track.name}"
-        if label in entries:
-            continue
-        try:
-            stems = _stems(track, sample_rate_hz, sources)
-        except (InputError, OSError) as error:
-            reason = str(error)
-            failures.append(
-                reason if reason.startswith(label) else f"{label}: {reason}"
-            )
-            continue
-        clipped = {name: stem.clip(-1, 1) for name, stem in stems.items()}
-        folder = output / track.subset / track.name
-        if not folder.exists():  # it does if a run was stopped before its manifest
-            with files.atomic_folder(folder) as part:
-                for name, stem in clipped.items():
-                    audio.write_wav(part / f"{name}.wav", stem, sample_rate_hz)
-        entries[label] = entry = _entry(track, stems, clipped)
-        if entry["clipped_samples"]:
-            logging.warning("%s: %d samples clipped", label, entry["clipped_samples"])
-        if entry["residual_db"] > _MAX_RESIDUAL_DB:
-            logging.warning(
-                "%s: its mixture is not the sum of its sources: what is left has %.1f "
-                "dB of it",
-                label,
-                entry["residual_db"],
-            )
-        with files.atomic_file(output / _MANIFEST) as part:
-            manifest = {**settings, "tracks": entries}
-            part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return failures
+    for block in reader.blocks():
+        yield {name: resamplers[name].push(block[name]) for name in names}
+    yield {name: resampler.finish() for name, resampler in resamplers.items()}
 
 
-def _entries_of_earlier_run(output: pathlib.Path, settings: dict) -> dict:
+class _Statistics:
+    """Frames of a track, and how far its sources' sum is from its mixture."""
+
+    def __init__(self):
+        self.frames, self._rest, self._mixture = 0, 0.0, 0.0
+
+    def add(self, block: dict[str, np.ndarray], *, clipped: bool) -> None:
+        if clipped:
+            block = {name: stem.clip(-1, 1) for name, stem in block.items()}
+        mixture = block["mixture"]
+        rest = mixture - sum(stem for name, stem in block.items() if name != "mixture")
+        self.frames += len(mixture)
+        self._rest += float(np.sum(np.square(rest, dtype=np.float64)))
+        self._mixture += float(np.sum(np.square(mixture, dtype=np.float64)))
+
+    @property
+    def residual_db(self) -> float:
+        """Energy of mixture − sum over that of the mixture, in dB, at least -200."""
+        ratio = self._rest / max(self._mixture, 1e-20)
+        return float(10 * np.log10(max(ratio, 1e-20)))
+
+
+def _sha256(path: pathlib.Path) -> str:
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+def _warn(label: str, entry: dict) -> None:
+    if entry["clipped_samples"]:
+        logging.warning("%s: %d samples clipped", label, entry["clipped_samples"])
+    if entry["residual_db"] > _MAX_RESIDUAL_DB:
+        logging.warning(
+            "%s: its mixture is not the sum of its sources: what is left has %.1f dB "
+            "of it",
+            label,
+            entry["residual_db"],
+        )
+
+
+def read_manifest(output: str | os.PathLike) -> dict:
+    """Reads a prepared folder's manifest.
+
+    Raises:
+        InputError: there is none, or it is broken or of another version.
+    """
+    path = pathlib.Path(output) / MANIFEST
+    try:
+        text = path.read_text("utf-8", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{output}: must be what run_prepare wrote, but has no {MANIFEST}"
+        ) from None
+    return parse_manifest(text, path)
+
+
+def parse_manifest(text: str, path: str | os.PathLike) -> dict:
+    """What is in a manifest; see read_manifest.
+
+    Args:
+        text: its content.
+        path: to name in errors.
+    """
+    try:
+        manifest = json.loads(text)
+        version = manifest["format_version"]
+        manifest["tracks"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: must be a manifest, but cannot be read") from error
+    if version != MANIFEST_VERSION:
+        raise InputError(
+            f"{path}: `format_version` must be {MANIFEST_VERSION}. Received: {version}"
+        )
+    return manifest
+
+
+def entries_of_earlier_run(output: pathlib.Path, settings: Settings) -> dict:
+    """What an earlier run of the same settings has prepared; see `prepare`."""
     if not output.exists() or not any(output.iterdir()):
         return {}
-    path = output / _MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        entries = manifest.pop("tracks")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    if not (output / MANIFEST).exists():
         raise InputError(
             f"{output}: must be new, empty, or of an earlier run, but holds files "
-            f"without a {_MANIFEST} that can be read"
-        ) from error
-    if manifest != settings:
+            f"without a {MANIFEST}"
+        )
+    manifest = read_manifest(output)
+    entries = manifest.pop("tracks")
+    if manifest != settings.to_dict():
         raise InputError(
-            f"{output}: must be of an earlier run with {settings}, but its {_MANIFEST} "
-            f"has {manifest}"
+            f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
+            f"{MANIFEST} has {manifest}"
         )
     return entries
 
 
-def _stems(
-    track: Track, sample_rate_hz: int, sources: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    stems, rate_hz = track.read(sources)
-    return {
-        name: audio.resample(stem, rate_hz, sample_rate_hz)
-        for name, stem in stems.items()
-    }
+def _remove_parts(output: pathlib.Path) -> None:
+    """Removes what killed runs left half-written."""
+    for path in [*output.glob(".part-*"), *output.glob("*/.part-*")]:
+        pid = path.name.split("-")[1]
+        if not pathlib.Path(f"/proc/{pid}").exists():
+            path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
-def _entry(track: Track, stems: dict, clipped: dict) -> dict:
-    mixture = clipped["mixture"]
-    rest = mixture - sum(stem for name, stem in clipped.items() if name != "mixture")
-    return {
-        "origin": sorted({str(stream.path) for stream in track.sources.values()}),
-        "frames": len(mixture),
-        "channels": mixture.shape[1],
-        "clipped_samples": sum(
-            int(np.count_nonzero(stems[name] != clipped[name])) for name in stems
-        ),
-        "residual_db": round(_level_db(rest, mixture), 2),
-    }
+def verify(output: str | os.PathLike) -> list[str]:
+    """Checks a prepared folder against its manifest.
 
+    Returns:
+        One line for each file that is missing, changed or not of the manifest.
 
-def _level_db(samples: np.ndarray, reference: np.ndarray) -> float:
-    """Energy of `samples` over that of `reference`, in dB, at least -200."""
-    ratio = np.sum(np.square(samples, dtype=np.float64)) / max(
-        np.sum(np.square(reference, dtype=np.float64)), 1e-20
-    )
-    return float(10 * np.log10(max(ratio, 1e-20)))
+    Raises:
+        InputError: see read_manifest.
+    """
+    output = pathlib.Path(output)
+    manifest = read_manifest(output)
+    problems, known = [], set()
+    entries = manifest["tracks"].items()
+    for label, entry in tqdm.tqdm(entries, "verify", unit="track", disable=None):
+        for name, expected in entry["sha256"].items():
+            path = output / label / f"{name}.wav"
+            known.add(path)
+            if not path.is_file():
+                problems.append(f"{path}: is missing")
+            elif _sha256(path) != expected:
+                problems.append(f"{path}: is not what was written")
+    for subset in SUBSETS:
+        for path in sorted((output / subset).rglob("*.wav")):
+            if path not in known:
+                problems.append(f"{path}: is not of the manifest")
+    return problems

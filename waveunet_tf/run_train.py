@@ -11,7 +11,6 @@ another workdir and --init_from WORKDIR/best.
 from absl import flags
 
 from waveunet_tf import cli
-from waveunet_tf.configs import VARIANT_TRAINING, TrainingConfig
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The folder of stems that run_prepare wrote.", required=True
@@ -26,14 +25,13 @@ _INIT_FROM = flags.DEFINE_string(
     "them; by default random weights.",
 )
 cli.define_network_flags()
-cli.define_config_flags(VARIANT_TRAINING, TrainingConfig)
+cli.define_training_flags()
 flags.adopt_module_key_flags(cli)
 
 
 def main(_):
     config = cli.network_config_from_flags()
-    overrides = cli.flag_overrides(TrainingConfig)
-    training = cli.override(VARIANT_TRAINING[flags.FLAGS.variant], overrides)
+    training = cli.training_config_from_flags(flags.FLAGS.variant)
 
     from waveunet_tf.train import train
 

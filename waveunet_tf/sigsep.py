@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.resources
 import shutil
 import types
+
+import yaml
 
 
 def import_sigsep(name: str) -> types.ModuleType:
@@ -25,3 +27,9 @@ def import_sigsep(name: str) -> types.ModuleType:
         return importlib.import_module(name)
     finally:
         shutil.which = which
+
+
+def musdb_setup() -> dict:
+    """What musdb tells of MUSDB18: `stem_ids`, `validation_tracks`, …"""
+    folder = importlib.resources.files(import_sigsep("musdb"))
+    return yaml.safe_load((folder / "configs/mus.yaml").read_text(encoding="utf-8"))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import importlib.resources
 import os
 import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
-import yaml
 from absl import logging
 
-from waveunet_tf import audio
-from waveunet_tf.decode import SUFFIXES
+from waveunet_tf import audio, splits
+from waveunet_tf.decode import SUFFIXES, AudioReader
 from waveunet_tf.errors import InputError
-from waveunet_tf.sigsep import import_sigsep
+from waveunet_tf.runners import Queue
+from waveunet_tf.sigsep import musdb_setup
 
-DATASETS = ("folder", "musdb18")
 SUBSETS = ("train", "valid", "test")
+# What a block of a track has at most.
+_BLOCK_FRAMES = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +30,27 @@ class AudioStream:
     path: pathlib.Path
     stream: int = 0
 
-    def read(self) -> tuple[np.ndarray, int]:
-        """Float32 `(frames, channels)` and the sample rate in Hz; see audio.read."""
-        return audio.read(self.path, stream=self.stream)
+    def __str__(self) -> str:
+        return f"{self.path.name}[{self.stream}]" if self.stream else self.path.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Mending:
+    """What is made of tracks that are not as they must be, rather than refuse them.
+
+    Attributes:
+        merges: source → the stems of which it is the sum. `accompaniment`, where there
+            is neither such a stem nor such an entry, is the sum of all stems but the
+            vocals, as in musdb.
+        missing_is_silence: a track without a stem has silence in its place.
+        pad_short_stems: stems shorter than the longest go on with silence.
+        mono_to_stereo: mono stems beside stereo ones get two equal channels.
+    """
+
+    merges: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    missing_is_silence: bool = False
+    pad_short_stems: bool = False
+    mono_to_stereo: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,52 +62,68 @@ class Track:
         subset: train, valid or test.
         sources: the stems by name.
         mixture: the song itself; None: it is the sum of the stems.
+        problem: why it cannot be read, if that is known from its files' names.
     """
 
     name: str
     subset: str
     sources: dict[str, AudioStream]
     mixture: AudioStream | None = None
+    problem: str | None = None
 
-    def read(self, names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], int]:
-        """Decodes the mixture and the named sources.
+    @property
+    def label(self) -> str:
+        """`<subset>/<name>`, which no two tracks share."""
+        return f"{self.subset}/{self.name}"
+
+    @contextlib.contextmanager
+    def open(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> Iterator[TrackReader]:
+        """Opens the mixture and the named sources.
 
         Args:
-            names: sources; `accompaniment`, where there is no such stem, is the sum of
-                all stems but the vocals, as in musdb.
+            names: sources, which may be sums; see Mending.
+            mending: what is made of tracks that are not as they must be.
+
+        Raises:
+            InputError: a name is no stem of this track, or stems differ in channels or
+                rate.
+        """
+        mending = mending or Mending()
+        if self.problem:
+            raise InputError(f"{self.label}: {self.problem}")
+        parts = {name: self._parts(name, mending) for name in names}
+        parts["mixture"] = (self.mixture,) if self.mixture else self._all_parts()
+        with contextlib.ExitStack() as stack:
+            readers = {}
+            for stream in {stream: None for part in parts.values() for stream in part}:
+                reader = AudioReader(stream.path, stream=stream.stream)
+                readers[stream] = stack.enter_context(reader)
+            yield TrackReader(self, parts, readers, mending)
+
+    def read(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """Decodes the mixture and the named sources whole.
+
+        Args:
+            names, mending: see `open`.
 
         Returns:
             `mixture` and each name → float32 `(frames, channels)`; the sample rate in
             Hz.
 
         Raises:
-            InputError: a name is no stem of this track, or stems differ in length,
-                channels or rate.
+            InputError: see `open` and TrackReader.blocks.
         """
-        parts = {name: self._parts(name) for name in names}
-        parts["mixture"] = (self.mixture,) if self.mixture else self._all_parts()
-        decoded = {}
-        for stream in {stream for streams in parts.values() for stream in streams}:
-            decoded[stream] = stream.read()
-        formats = {
-            stream: (*samples.shape, rate)
-            for stream, (samples, rate) in decoded.items()
-        }
-        if len(set(formats.values())) > 1:
-            listing = "; ".join(
-                f"{stream.path.name}[{stream.stream}]: {frames} frames, "
-                f"{channels} channels, {rate} Hz"
-                for stream, (frames, channels, rate) in formats.items()
-            )
-            raise InputError(
-                f"{self.subset}/{self.name}: its stems must agree in length, channels "
-                f"and rate. Received: {listing}"
-            )
-        rate = next(iter(decoded.values()))[1]
-        return {
-            name: sum(decoded[stream][0] for stream in streams)
-            for name, streams in parts.items()
-        }, rate
+        with self.open(names, mending) as reader:
+            blocks = list(reader.blocks())
+            whole = {
+                name: np.concatenate([block[name] for block in blocks])
+                for name in blocks[0]
+            }
+            return whole, reader.sample_rate_hz
 
     def _all_parts(self) -> tuple[AudioStream, ...]:
         """What adds up to the mixture: not the accompaniment beside its own parts."""
@@ -95,7 +132,18 @@ class Track:
             names -= {"accompaniment"}
         return tuple(self.sources[name] for name in sorted(names))
 
-    def _parts(self, name: str) -> tuple[AudioStream, ...]:
+    def _parts(self, name: str, mending: Mending) -> tuple[AudioStream, ...]:
+        if name in mending.merges:
+            missing = [
+                part for part in mending.merges[name] if part not in self.sources
+            ]
+            if missing and not mending.missing_is_silence:
+                raise self._lacks(missing[0])
+            return tuple(
+                self.sources[part]
+                for part in mending.merges[name]
+                if part in self.sources
+            )
         if name in self.sources:
             return (self.sources[name],)
         rest = tuple(
@@ -103,10 +151,126 @@ class Track:
         )
         if name == "accompaniment" and rest and "vocals" in self.sources:
             return rest
-        raise InputError(
-            f"{self.subset}/{self.name}: has no source {name} (in this spelling), only "
+        if mending.missing_is_silence:
+            return ()
+        raise self._lacks(name)
+
+    def _lacks(self, name: str) -> InputError:
+        return InputError(
+            f"{self.label}: has no source {name} (in this spelling), only "
             f"{', '.join(sorted(self.sources))}"
         )
+
+
+class TrackReader:
+    """A track's mixture and sources, open to be read in step; Track.open gives it.
+
+    Attributes:
+        sample_rate_hz: sample rate in Hz.
+        channels: channels of every block.
+        duration_seconds: the length as headers tell or guess it; 0: unknown.
+        paths: of the files that are read.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        parts: dict[str, tuple[AudioStream, ...]],
+        readers: dict[AudioStream, AudioReader],
+        mending: Mending,
+    ):
+        """Checks that the streams agree; see Track.open."""
+        self._track, self._parts, self._readers = track, parts, readers
+        self.paths = tuple({stream.path: None for stream in readers})
+        self._pad = mending.pad_short_stems
+        kinds = {
+            stream: f"{reader.channels} channels, {reader.sample_rate_hz} Hz"
+            for stream, reader in readers.items()
+        }
+        channels = {reader.channels for reader in readers.values()}
+        rates = {reader.sample_rate_hz for reader in readers.values()}
+        mended = mending.mono_to_stereo and channels == {1, 2}
+        if len(rates) > 1 or (len(channels) > 1 and not mended):
+            raise self._disagreement("channels and rate", kinds)
+        self.sample_rate_hz, self.channels = rates.pop(), max(channels)
+        if self.channels > 2:
+            raise InputError(
+                f"{track.label}: must be mono or stereo. Received: {self.channels} "
+                "channels"
+            )
+        self.duration_seconds = max(
+            reader.duration_seconds for reader in readers.values()
+        )
+
+    def _disagreement(self, what: str, came: dict[AudioStream, str]) -> InputError:
+        listing = "; ".join(f"{stream}: {text}" for stream, text in came.items())
+        return InputError(
+            f"{self._track.label}: its stems must agree in {what}. Received: {listing}"
+        )
+
+    def blocks(self) -> Iterator[dict[str, np.ndarray]]:
+        """The mixture and the sources, once, in step.
+
+        Yields:
+            `mixture` and each name → float32 `(frames, channels)`.
+
+        Raises:
+            InputError: stems differ in length, are broken, or hold NaN or infinity.
+        """
+        streams = {
+            stream: _Step(reader.blocks(), self.channels)
+            for stream, reader in self._readers.items()
+        }
+        frames = 0
+        while True:
+            blocks = {stream: step.take() for stream, step in streams.items()}
+            longest = max(map(len, blocks.values()))
+            if not self._pad and any(len(block) < longest for block in blocks.values()):
+                raise self._disagreement(
+                    "length", self._lengths(streams, blocks, frames)
+                )
+            if not longest:
+                return
+            for stream, block in blocks.items():
+                if not np.isfinite(block).all():
+                    raise InputError(
+                        f"{stream.path}: must hold finite samples. Received: NaN or "
+                        f"infinity after {frames / self.sample_rate_hz:.1f} s"
+                    )
+                missing = longest - len(block)
+                blocks[stream] = np.pad(block, ((0, missing), (0, 0)))
+            frames += longest
+            silence = np.zeros((longest, self.channels), np.float32)
+            yield {
+                name: sum((blocks[stream] for stream in part), start=silence)
+                for name, part in self._parts.items()
+            }
+
+    def _lengths(self, streams: dict, blocks: dict, frames: int) -> dict:
+        """How long each stream is, having read the rest of all."""
+        lengths = {}
+        for stream, step in streams.items():
+            length = frames + len(blocks[stream])
+            while rest := len(step.take()):
+                length += rest
+            lengths[stream] = f"{length} frames"
+        return lengths
+
+
+class _Step:
+    """Blocks of any length as blocks of one length, the last one shorter."""
+
+    def __init__(self, blocks: Iterator[np.ndarray], channels: int):
+        self._blocks, self._channels = blocks, channels
+        self._queue = Queue(channels)
+
+    def take(self) -> np.ndarray:
+        while len(self._queue) < _BLOCK_FRAMES:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._queue.put(audio.to_channels(block, self._channels))
+        return self._queue.take(_BLOCK_FRAMES)
 
 
 def find_tracks(
@@ -114,60 +278,100 @@ def find_tracks(
     *,
     dataset: str | None = None,
     subsets: tuple[str, ...] = SUBSETS,
+    validation: str | None = None,
 ) -> list[Track]:
     """Lists the tracks below a folder, by subset and name.
 
     Args:
         root: the data set's folder.
-        dataset: `musdb18`: `<root>/<train|test>/<track>.stem.mp4`, of which musdb's
-            official validation tracks become the subset `valid`. `folder`: stems
-            `<root>/<train|valid|test>/<track>/<source>.<wav, flac, …>`, as MUSDB18-HQ
-            has them, or `<root>/<track>/<source>.<…>`, all of them `train`. By default
-            what is found.
+        dataset: one of `DATASETS`, which tells their layouts; by default what is found
+            of the first two.
         subsets: the subsets wished for.
+        validation: which training tracks become the subset `valid`; see splits.split.
+            By default musdb's official 14 of MUSDB18, and otherwise what is in a folder
+            of that name.
 
     Raises:
-        InputError: there is no such folder, or no track in it.
+        InputError: there is no such folder, or no track in it; two tracks have the same
+            name; the data set does not fit the split.
     """
     root = pathlib.Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: must be a folder of tracks, but is none")
-    listers = {"musdb18": _musdb18_tracks, "folder": _folder_tracks}
     tracks = []
-    for name in [dataset] if dataset else DATASETS:
-        tracks += listers[name](root)
+    for name in [dataset] if dataset else ["musdb18", "folder"]:
+        found = DATASETS[name].find(root)
+        how = validation or DATASETS[name].validation
+        tracks += splits.split(found, how) if found and how else found
+    labels = [track.label for track in tracks]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise InputError(
+            f"{root}: tracks must have different names, but {len(twice)} are there "
+            f"twice, such as {twice[0]}"
+        )
     tracks = [track for track in tracks if track.subset in subsets]
     if not tracks:
-        layouts = {"musdb18": "<subset>/<track>.stem.mp4"}
-        layouts["folder"] = "<subset>/<track>/<source>.wav"
-        expected = [layouts[dataset]] if dataset else layouts.values()
+        expected = [DATASETS[name].layout for name in [dataset] if name] or [
+            DATASETS[name].layout for name in ("musdb18", "folder")
+        ]
         raise InputError(
             f"{root}: must hold tracks of {' or '.join(subsets)}, as "
             f"{' or '.join(expected)}, but has none"
         )
-    order = {subset: number for number, subset in enumerate(SUBSETS)}
-    return sorted(tracks, key=lambda track: (order[track.subset], track.name))
+    return sorted(tracks, key=lambda track: (SUBSETS.index(track.subset), track.name))
 
 
 def _musdb18_tracks(root: pathlib.Path) -> list[Track]:
-    with (importlib.resources.files(import_sigsep("musdb")) / "configs/mus.yaml").open(
-        encoding="utf-8"
-    ) as file:
-        setup = yaml.safe_load(file)
+    stream_of = dict(musdb_setup()["stem_ids"])
+    mixture = stream_of.pop("mixture")
+    return [
+        Track(
+            audio.stem_name(path),
+            subset,
+            {source: AudioStream(path, number) for source, number in stream_of.items()},
+            AudioStream(path, mixture),
+        )
+        for subset in ("train", "test")
+        for path in (root / subset).glob("*.stem.mp4")
+    ]
+
+
+def _musdb18hq_tracks(root: pathlib.Path) -> list[Track]:
+    names = set(musdb_setup()["stem_ids"])
     tracks = []
-    for subset in ("train", "test"):
-        for path in (root / subset).glob("*.stem.mp4"):
-            name = audio.stem_name(path)
-            validation = subset == "train" and name in setup["validation_tracks"]
-            stream_of = dict(setup["stem_ids"])
-            mixture = AudioStream(path, stream_of.pop("mixture"))
-            sources = {
-                source: AudioStream(path, stream)
-                for source, stream in stream_of.items()
-            }
-            tracks.append(
-                Track(name, "valid" if validation else subset, sources, mixture)
+    for track in _folder_tracks(root):
+        stems = {*track.sources, *(["mixture"] if track.mixture else [])}
+        problem = track.problem
+        if not problem and stems != names:
+            problem = (
+                f"must have the files of MUSDB18-HQ, {', '.join(sorted(names))}, but "
+                f"has {', '.join(sorted(stems))}"
             )
+        tracks.append(dataclasses.replace(track, problem=problem))
+    return tracks
+
+
+def _ccmixter_tracks(root: pathlib.Path) -> list[Track]:
+    """The vocal-separation set of Liutkus et al., as the original reads it."""
+    streams = {
+        "mixture": "mix.wav",
+        "accompaniment": "source-01.wav",
+        "vocals": "source-02.wav",
+    }
+    tracks = []
+    for folder in _folders(root):
+        found = {
+            name: AudioStream(folder / file)
+            for name, file in streams.items()
+            if (folder / file).exists()
+        }
+        if not found:
+            logging.warning("%s: no track, for it holds none of the files", folder)
+            continue
+        missing = [file for name, file in streams.items() if name not in found]
+        problem = f"must have a {missing[0]}, but has none" if missing else None
+        mixture = found.pop("mixture", None)
+        tracks.append(Track(folder.name, "train", found, mixture, problem))
     return tracks
 
 
@@ -183,19 +387,19 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
         folders = [("train", folder) for folder in _folders(root)]
     tracks = []
     for subset, folder in folders:
-        stems = {}
+        stems, problem = {}, None
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
                 continue
             if path.stem in stems:
-                raise InputError(
-                    f"{folder}: must have one file a source. Received: "
-                    f"{stems[path.stem].path.name}, {path.name}"
+                problem = (
+                    "must have one file a source, but has "
+                    f"{stems[path.stem].path.name} and {path.name}"
                 )
             stems[path.stem] = AudioStream(path)
         mixture = stems.pop("mixture", None)
         if stems:
-            tracks.append(Track(folder.name, subset, stems, mixture))
+            tracks.append(Track(folder.name, subset, stems, mixture, problem))
         else:
             logging.warning("%s: no track, for it holds no stems", folder)
     return tracks
@@ -205,3 +409,28 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
     if not root.is_dir():
         return []
     return [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+
+
+class Dataset(NamedTuple):
+    """How the tracks of a kind of data set lie below its folder."""
+
+    find: Callable[[pathlib.Path], list[Track]]
+    layout: str
+    validation: str | None = None  # see splits.split
+
+
+DATASETS = {
+    "musdb18": Dataset(_musdb18_tracks, "<train|test>/<track>.stem.mp4", "musdb"),
+    "folder": Dataset(
+        _folder_tracks,
+        "<train|valid|test>/<track>/<source>.<wav|flac|…>, or <track>/<source>.<…>",
+    ),
+    "musdb18hq": Dataset(
+        _musdb18hq_tracks,
+        "<train|test>/<track>/<mixture|vocals|drums|bass|other>.wav",
+        "musdb",
+    ),
+    "ccmixter": Dataset(
+        _ccmixter_tracks, "<track>/mix.wav, source-01.wav and source-02.wav"
+    ),
+}

@@ -18,7 +18,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from waveunet_tf import checkpoint, excerpts, losses, model, spectrogram
+from waveunet_tf import checkpoint, excerpts, losses, model, prepared, spectrogram
 from waveunet_tf.configs import (
     NetworkConfig,
     SpectrogramUNetConfig,
@@ -79,14 +79,8 @@ def train(
     workdir = pathlib.Path(workdir)
     _refuse_used_workdir(workdir)
     keras.utils.set_random_seed(training.seed)
-    tracks = excerpts.load_prepared(data_dir, config, "train")
-    batches = excerpts.random_excerpts(
-        tracks,
-        config,
-        batch_size=training.batch_size,
-        seed=training.seed,
-        min_gain=training.min_gain,
-    )
+    tracks = prepared.load_prepared(data_dir, config, "train")
+    batches = excerpts.random_excerpts(tracks, config, training)
     windows = _validation_windows(data_dir, config, training.batch_size)
 
     network = model.build_network(config)
@@ -182,7 +176,7 @@ def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
             data_dir,
         )
         return None
-    tracks = excerpts.load_prepared(data_dir, config, "valid")
+    tracks = prepared.load_prepared(data_dir, config, "valid")
     return excerpts.whole_track_windows(tracks, config, batch_size=batch_size)
 
 

@@ -1,0 +1,80 @@
+"""The preparation as an Apache Beam pipeline, for data sets of many machines.
+
+Needs requirements-beam.txt. Workers and the caller must see the same folders by the
+same names, such as on a shared file system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+from waveunet_tf import files, prepare
+from waveunet_tf.errors import InputError
+from waveunet_tf.tracks import Mending, Track
+
+
+def prepare_on_beam(
+    tracks: list[Track],
+    output: str | os.PathLike,
+    settings: prepare.Settings,
+    *,
+    mending: Mending | None = None,
+    runner: str = "DirectRunner",
+    options: list[str] | None = None,
+) -> list[str]:
+    """Does what prepare.prepare does, to the same bytes, on one of Beam's runners.
+
+    Args:
+        tracks, output, settings, mending: see prepare.prepare.
+        runner: Beam's name of it, such as DirectRunner, DataflowRunner or FlinkRunner.
+        options: Beam's own, such as `--direct_num_workers=4`.
+
+    Returns:
+        One line for each track that could not be prepared; the others are done.
+
+    Raises:
+        InputError: Beam is not installed, or see prepare.prepare.
+        OSError: the output folder cannot be written.
+    """
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError(
+            "`runner` needs Apache Beam: pip install -r requirements-beam.txt"
+        ) from error
+    output = pathlib.Path(output).absolute()
+    entries = prepare.entries_of_earlier_run(output, settings)
+    prepare.write_manifest(output, settings, entries)
+    jobs = [
+        (track, output, settings, mending or Mending())
+        for track in tracks
+        if track.label not in entries
+    ]
+    told = output / f".failures-{os.getpid()}.json"
+
+    def note(results: list[tuple[str, dict | str]]) -> None:
+        """Writes the manifest, and the failures for the caller to read."""
+        done = {label: entry for label, entry in results if isinstance(entry, dict)}
+        prepare.write_manifest(output, settings, {**entries, **done})
+        with files.atomic_file(told) as part:
+            part.write_text(
+                json.dumps(
+                    {label: text for label, text in results if label not in done}
+                )
+            )
+
+    with beam.Pipeline(runner, PipelineOptions(options or [])) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(jobs)
+            | beam.Reshuffle()  # lest all tracks go to one worker
+            | beam.Map(prepare.try_to_prepare)
+            | beam.combiners.ToList()
+            | beam.Map(note)
+        )
+    failures = json.loads(told.read_text())
+    told.unlink()
+    return [failures[track.label] for track in tracks if track.label in failures]

@@ -1,0 +1,141 @@
+"""Prepared stems as a training reads them: checked against the network beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+import soundfile
+
+from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.prepare import MANIFEST, parse_manifest
+from waveunet_tf.tracks import find_tracks
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedTrack:
+    """A track whose stems are read as the network needs them.
+
+    Attributes:
+        name: `<subset>/<track>`.
+        paths: the stems' files, in the order of the config's sources; names that
+            TensorFlow knows.
+        frames: their length.
+        kinds: the files' containers and subtypes, in libsndfile's words.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    frames: int
+    kinds: frozenset[tuple[str, str]] = frozenset()
+
+
+def load_prepared(
+    data_dir: str | os.PathLike, config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """Lists a subset's tracks, checked against the network.
+
+    Args:
+        data_dir: what `run_prepare` wrote, or a folder of the same layout; or what
+            `run_prepare` wrote on another file system of TensorFlow's, such as
+            `gs://bucket/prepared`, of which only the manifest is looked at.
+        config: the network.
+        subset: train, valid or test.
+
+    Raises:
+        InputError: no track; a source is missing or broken; a rate that is not the
+            network's; sources of one track that differ in length or channels, or are
+            mono for a stereo network.
+    """
+    if "://" in str(data_dir):
+        return _listed_in_manifest(str(data_dir), config, subset)
+    tracks = []
+    for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
+        label = f"{track.subset}/{track.name}"
+        if missing := [name for name in config.sources if name not in track.sources]:
+            raise InputError(
+                f"{data_dir}: {label} must have the network's sources "
+                f"{', '.join(config.sources)}, but lacks {', '.join(missing)}; "
+                "run_prepare --sources makes them"
+            )
+        paths = tuple(track.sources[name].path for name in config.sources)
+        frames, kinds = _common_frames(paths, config)
+        tracks.append(PreparedTrack(label, tuple(map(str, paths)), frames, kinds))
+    return tracks
+
+
+def _common_frames(
+    paths: tuple[pathlib.Path, ...], config: NetworkConfig
+) -> tuple[int, frozenset]:
+    """The files' one length, and their kinds."""
+    lengths, kinds = {}, set()
+    for path in paths:
+        try:
+            with soundfile.SoundFile(path) as info:
+                info.seek(max(info.frames - 1, 0))
+                whole = len(info.read(1)) == 1
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path}: must be a wav file: {error}") from error
+        if not whole:
+            raise InputError(f"{path}: must hold audio, to its last frame")
+        if info.samplerate != config.sample_rate_hz:
+            raise InputError(
+                f"{path}: must have the network's sample rate, {config.sample_rate_hz} "
+                f"Hz, but has {info.samplerate} Hz; run_prepare resamples"
+            )
+        if info.channels < config.channels or info.channels > 2:
+            raise InputError(
+                f"{path}: must have the network's {config.channels} channels, but has "
+                f"{info.channels}"
+            )
+        lengths[path.name] = info.frames
+        kinds.add((info.format, info.subtype))
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            f"{paths[0].parent}: its sources must be of one length. Received: "
+            + ", ".join(f"{name}: {frames} frames" for name, frames in lengths.items())
+        )
+    return info.frames, frozenset(kinds)
+
+
+def _listed_in_manifest(
+    data_dir: str, config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """The tracks of a manifest, without a look at the files."""
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(f"{data_dir}/{MANIFEST}") as file:
+            manifest = parse_manifest(file.read(), f"{data_dir}/{MANIFEST}")
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"{data_dir}: must be what run_prepare wrote: {error.message}"
+        ) from error
+    if missing := sorted(set(config.sources) - set(manifest["sources"])):
+        raise InputError(
+            f"{data_dir}: must have the network's sources {', '.join(config.sources)}, "
+            f"but lacks {', '.join(missing)}; run_prepare --sources makes them"
+        )
+    if manifest["sample_rate_hz"] != config.sample_rate_hz:
+        raise InputError(
+            f"{data_dir}: must have the network's sample rate, {config.sample_rate_hz} "
+            f"Hz, but has {manifest['sample_rate_hz']} Hz; run_prepare resamples"
+        )
+    subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[manifest["bit_depth"]]
+    tracks = []
+    for label, entry in manifest["tracks"].items():
+        if not label.startswith(f"{subset}/"):
+            continue
+        if entry["channels"] < config.channels:
+            raise InputError(
+                f"{data_dir}: {label} must have the network's {config.channels} "
+                f"channels, but has {entry['channels']}"
+            )
+        paths = tuple(f"{data_dir}/{label}/{name}.wav" for name in config.sources)
+        kinds = frozenset({("WAV", subtype)})
+        tracks.append(PreparedTrack(label, paths, entry["frames"], kinds))
+    if not tracks:
+        raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
+    return tracks
