@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import shutil
@@ -168,6 +169,17 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, workers):
     assert contents(tmp_path / "killed") != contents(tmp_path / "whole")
     subprocess.run([*command, f"--output={tmp_path}/killed"], check=True)
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_two_runs_at_once_do_not_mix(tmp_path):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
+    (tmp_path / "out").mkdir()
+    folder = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match="another run is at work"):
+        prepare(tracks, tmp_path / "out", SETTINGS)
+    os.close(folder)
+    assert prepare(tracks, tmp_path / "out", SETTINGS) == []
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):

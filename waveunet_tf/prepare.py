@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +24,11 @@ from waveunet_tf import audio, files
 from waveunet_tf.encode import AudioWriter
 from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import SUBSETS, Mending, Track
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
@@ -86,6 +92,11 @@ def prepare(
     """
     output = pathlib.Path(output)
     entries = entries_of_earlier_run(output, settings)
+    with _locked(output):
+        return _prepare(tracks, output, settings, entries, mending, workers)
+
+
+def _prepare(tracks, output, settings, entries, mending, workers) -> list[str]:
     _remove_parts(output)
     # At once, for it tells a later run that the folder is one of ours.
     write_manifest(output, settings, entries)
@@ -128,10 +139,11 @@ def _run(jobs: list[tuple], workers: int) -> Iterator[tuple[str, dict | str]]:
         return
     # "spawn", because a fork of a process with threads may hang.
     executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _end_by_sigterm_only
+        workers, multiprocessing.get_context("spawn"), _end_by_sigterm
     )
     try:
-        futures = [executor.submit(try_to_prepare, job) for job in jobs]
+        with _interrupts_ignored():  # by the workers, from their first moment on
+            futures = [executor.submit(try_to_prepare, job) for job in jobs]
         for future in concurrent.futures.as_completed(futures):
             yield future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
@@ -146,9 +158,21 @@ def _run(jobs: list[tuple], workers: int) -> Iterator[tuple[str, dict | str]]:
         executor.shutdown(cancel_futures=True)
 
 
-def _end_by_sigterm_only() -> None:
-    """For a worker: leaves Ctrl-C to the parent, and clears up when it is told to."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """For processes that are started meanwhile: Ctrl-C is the parent's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_by_sigterm() -> None:
+    """For a worker: clears up when it is told to end."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
@@ -335,9 +359,25 @@ def entries_of_earlier_run(output: pathlib.Path, settings: Settings) -> dict:
 def _remove_parts(output: pathlib.Path) -> None:
     """Removes what killed runs left half-written."""
     for path in [*output.glob(".part-*"), *output.glob("*/.part-*")]:
-        pid = path.name.split("-")[1]
-        if not pathlib.Path(f"/proc/{pid}").exists():
-            path.unlink() if path.is_file() else shutil.rmtree(path)
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _locked(output: pathlib.Path) -> Iterator[None]:
+    """Keeps other runs out of the folder; a killed process gives it free."""
+    output.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(output, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{output}: another run is at work in it") from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def verify(output: str | os.PathLike) -> list[str]:
