@@ -287,7 +287,8 @@ def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert errors.endswith("interrupted\n")
+    assert errors.endswith("which is saved; the same command goes on\n")
+    assert re.search("^interrupted after step ", errors, re.MULTILINE)
     assert best.exists()
 
 
@@ -549,8 +550,12 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
     targets = json.loads(scores.read_text())["targets"]
     assert sorted(target["name"] for target in targets) == config["network"]["sources"]
     assert (tmp_path / "artefacts" / "tflite_float32.tflite").stat().st_size > 10_000
-    result = run(*steps[1].format(tmp_path).split())
-    check_refusal(result, 1, "must be a folder without a training")
+    history = (tmp_path / "work" / "history.jsonl").read_bytes()
+    again = steps[1].format(tmp_path).split()
+    assert run(*again).returncode == 0  # nothing is left to do
+    assert (tmp_path / "work" / "history.jsonl").read_bytes() == history
+    result = run(*again, "--seed", "4")
+    check_refusal(result, 1, "another training", "seed (3, now 4)")
 
 
 def test_an_imported_checkpoint_is_summarized_and_drawn(shared_data, tmp_path):

@@ -12,7 +12,12 @@ from waveunet_tf.configs import SpectrogramUNetConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
 QUICK = TrainingConfig(
-    batch_size=4, learning_rate=1e-3, steps_per_epoch=3, max_epochs=2, seed=7
+    batch_size=4,
+    learning_rate=1e-3,
+    steps_per_epoch=3,
+    max_epochs=2,
+    seed=7,
+    fine_tuning_batch_size=6,
 )
 
 
@@ -97,10 +102,111 @@ def test_the_same_seed_gives_the_same_losses(stems_dir, tiny_config, tmp_path):
 def test_patience_ends_the_training(stems_dir, tiny_config, tmp_path):
     # A step too small to change a float32 weight cannot make the loss better.
     training = dataclasses.replace(
-        QUICK, learning_rate=1e-30, max_epochs=None, patience=3, steps_per_epoch=1
+        QUICK,
+        learning_rate=1e-30,
+        fine_tuning_learning_rate=1e-30,
+        max_epochs=None,
+        patience=3,
+        steps_per_epoch=1,
     )
-    progress = run(tiny_config, training, stems_dir, tmp_path / "work")
+    alone = dataclasses.replace(training, fine_tuning=False)
+    progress = run(tiny_config, alone, stems_dir, tmp_path / "one")
     assert (progress.best_epoch, progress.epoch) == (1, 4)
+    progress = run(tiny_config, training, stems_dir, tmp_path / "both")
+    assert (progress.best_epoch, progress.epoch) == (1, 7)
+    assert progress.excerpt == 4 * 4 + 3 * 6  # batches of 4, then of 6
+
+
+def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
+    stems_dir, tiny_config, tmp_path
+):
+    training = dataclasses.replace(
+        QUICK, patience=1, learning_rate=0.03, fine_tuning_learning_rate=1e-30
+    )
+    training = dataclasses.replace(training, max_epochs=9)
+    progress = run(tiny_config, training, stems_dir, tmp_path / "work")
+    records = history(tmp_path / "work")
+    stages = [record["stage"] for record in records]
+    assert stages[-1] == 2
+    assert stages == sorted(stages)
+    first_of_second = records[stages.index(2)]
+    assert first_of_second["learning_rate"] == 1e-30
+    # Without a step to speak of, these are the weights of the best epoch, which was
+    # not the last of its stage.
+    best = min(record["validation_loss"] for record in records)
+    assert first_of_second["validation_loss"] == pytest.approx(best, rel=1e-6)
+    assert records[stages.index(2) - 1]["validation_loss"] > best
+    states = sorted((tmp_path / "work" / "state").iterdir())
+    network = model.build_network(tiny_config)
+    adam = checkpoint.build_optimizer(training)
+    assert checkpoint.load_optimizer(states[-1], network, adam)
+    steps = 3 * (progress.best_epoch + len(stages) - stages.index(2))
+    assert int(adam.iterations) == steps  # those of the best epoch, and since
+
+
+class Enough:
+    """Asks a training to stop after so many steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self):
+        self.steps -= 1
+        return self.steps == 0
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 8, 13])
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(
+    stems_dir, tiny_config, tmp_path, steps
+):
+    training = dataclasses.replace(
+        QUICK, patience=1, learning_rate=0.03, max_epochs=6, dropout_probability=0.2
+    )
+    run(tiny_config, training, stems_dir, tmp_path / "whole")
+    arguments = {"data_dir": stems_dir, "workdir": tmp_path / "stopped"}
+    with pytest.raises(train.Stopped, match=f"after step {steps}"):
+        train.train(tiny_config, training, should_stop=Enough(steps), **arguments)
+    with pytest.raises(train.Stopped):
+        train.train(tiny_config, training, should_stop=Enough(2), **arguments)
+    train.train(tiny_config, training, **arguments)
+    came, expected = history(tmp_path / "stopped"), history(tmp_path / "whole")
+    assert len(came) == len(expected)
+    for one, other in zip(came, expected):
+        del one["seconds"], other["seconds"]
+        assert one == pytest.approx(other, rel=1e-5)
+    for one, other in zip(
+        checkpoint.load_network(tmp_path / "stopped" / "best").get_weights(),
+        checkpoint.load_network(tmp_path / "whole" / "best").get_weights(),
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_broken_state_gives_way_to_the_one_before(
+    stems_dir, tiny_config, tmp_path, caplog
+):
+    run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    before, last = sorted((tmp_path / "work" / "state").iterdir())
+    weights = last / "network.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    progress = run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    assert "taking the state before" in caplog.text
+    assert [record["epoch"] for record in history(tmp_path / "work")] == [1, 2]
+    assert progress.epoch == 2
+    for state in (tmp_path / "work" / "state").iterdir():
+        (state / "progress.json").write_text("[")
+    with pytest.raises(InputError, match="must hold a whole state, but none is"):
+        run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+
+
+def test_a_workdir_of_another_training_is_left_alone(stems_dir, tiny_config, tmp_path):
+    run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    config = dataclasses.replace(tiny_config, output_activation="linear")
+    training = dataclasses.replace(QUICK, seed=8)
+    with pytest.raises(InputError) as error:
+        run(config, training, stems_dir, tmp_path / "work")
+    assert "output_activation (tanh, now linear), seed (7, now 8)" in str(error.value)
+    longer = dataclasses.replace(QUICK, max_epochs=3)  # may change
+    assert run(tiny_config, longer, stems_dir, tmp_path / "work").epoch == 3
 
 
 def test_without_validation_tracks_the_training_loss_decides(

@@ -81,21 +81,7 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
             the config has no such field.
     """
     path = pathlib.Path(directory) / CONFIG
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{directory}: must be a checkpoint, a folder with {CONFIG}, but has none"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path}: must be JSON, but is not: {error}") from error
-    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
-        raise InputError(f"{path}: must be an object with a `network`, but is not")
-    if values.get("format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: `format_version` must be {FORMAT_VERSION}. "
-            f"Received: {values.get('format_version')!r}"
-        )
+    values = _read_values(directory)
     network = dict(values["network"])
     architecture = network.pop("architecture", None)
     if architecture not in ARCHITECTURES:
@@ -111,6 +97,37 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
     if unknown := [name for name in overrides if name not in known]:
         raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
     return dataclasses.replace(config, **overrides)
+
+
+def _read_values(directory: str | os.PathLike) -> dict:
+    """What is in a checkpoint's config.json."""
+    path = pathlib.Path(directory) / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{directory}: must be a checkpoint, a folder with {CONFIG}, but has none"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: must be JSON, but is not: {error}") from error
+    if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
+        raise InputError(f"{path}: must be an object with a `network`, but is not")
+    if values.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: `format_version` must be {FORMAT_VERSION}. "
+            f"Received: {values.get('format_version')!r}"
+        )
+    return {"training": None, **values}
+
+
+def read_training(directory: str | os.PathLike) -> TrainingConfig | None:
+    """Reads how a checkpoint was trained; None where it was not.
+
+    Raises:
+        InputError: no checkpoint, or one of an unknown format version or config.
+    """
+    values = _read_values(directory)["training"]
+    return None if values is None else TrainingConfig.from_dict(values)
 
 
 def load_network(

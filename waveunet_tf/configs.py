@@ -281,10 +281,21 @@ class TrainingConfig(_Config):
         2000, "Optimiser steps between two validations.", minimum=1
     )
     max_epochs: int | None = _setting(
-        None, "Epochs at most; by default only `patience` ends the training.", minimum=1
+        None, "Epochs at most; by default only `patience` ends the stages.", minimum=1
     )
     patience: int = _setting(
-        20, "Epochs without a better validation loss that end the training.", minimum=1
+        20, "Epochs without a better validation loss that end a stage.", minimum=1
+    )
+    fine_tuning: bool = _setting(
+        True,
+        "Whether a second stage follows, from the best weights, with a batch and a "
+        "learning rate of its own.",
+    )
+    fine_tuning_batch_size: int = _setting(
+        32, "Excerpts a step of the second stage.", minimum=1
+    )
+    fine_tuning_learning_rate: float = _setting(
+        1e-5, "Adam's learning rate in the second stage.", above=0
     )
     min_gain: float = _setting(
         0.7,
@@ -350,11 +361,12 @@ VARIANTS: dict[str, NetworkConfig] = {
 """The paper's models (paper, table 1, and the original's Config.py), by name."""
 
 _TRAINING = TrainingConfig()
+_SMALL_BATCHES = dataclasses.replace(_TRAINING, batch_size=4, fine_tuning_batch_size=8)
 
 VARIANT_TRAINING: dict[str, TrainingConfig] = {
     **dict.fromkeys(VARIANTS, _TRAINING),
-    "M7": dataclasses.replace(_TRAINING, batch_size=4),
-    "U7": dataclasses.replace(_TRAINING, batch_size=4),
-    "U7a": dataclasses.replace(_TRAINING, batch_size=4, loss="magnitude_l1"),
+    "M7": _SMALL_BATCHES,
+    "U7": _SMALL_BATCHES,
+    "U7a": dataclasses.replace(_SMALL_BATCHES, loss="magnitude_l1"),
 }
 """How the paper trains its models, by name."""

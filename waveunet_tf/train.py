@@ -12,42 +12,34 @@ import math
 import os
 import pathlib
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 import tqdm
 from absl import logging
 
-from waveunet_tf import checkpoint, excerpts, losses, model, prepared, spectrogram
+from waveunet_tf import (
+    checkpoint,
+    excerpts,
+    files,
+    losses,
+    model,
+    prepared,
+    spectrogram,
+)
 from waveunet_tf.configs import (
     NetworkConfig,
     SpectrogramUNetConfig,
     TrainingConfig,
 )
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import find_tracks
+from waveunet_tf.training_state import Progress, StateStore
 
 
-@dataclasses.dataclass
-class Progress:
-    """Where a training stands.
-
-    Attributes:
-        epoch: epochs done.
-        best_loss: the best validation loss (training loss, without validation tracks).
-        best_epoch: the epoch that gave it.
-    """
-
-    epoch: int = 0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-
-    def end_epoch(self, loss: float) -> bool:
-        """Counts an epoch with this validation loss; tells whether it is the best."""
-        self.epoch += 1
-        if better := loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, self.epoch
-        return better
+class Stopped(Exception):
+    """The training was asked to stop, and has saved where it stands."""
 
 
 def train(
@@ -57,72 +49,150 @@ def train(
     data_dir: str | os.PathLike,
     workdir: str | os.PathLike,
     init_from: str | os.PathLike | None = None,
+    save_seconds: float = 600.0,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Trains a network (paper, section 4.2, first stage).
+    """Trains a network (paper, section 4.2), or goes on where a training was stopped.
 
-    Writes `<workdir>/best`, the checkpoint of the epoch with the lowest validation
-    loss, and `<workdir>/history.jsonl`, one object an epoch. Where the data has no
-    validation tracks, the training loss takes their place.
+    The first stage ends when `patience` epochs brought no better validation loss; the
+    second, fine-tuning, goes on from the best weights. Writes `<workdir>/best`, the
+    checkpoint of the epoch with the lowest validation loss, `<workdir>/history.jsonl`,
+    one object an epoch, and `<workdir>/state`, from which a later call with the same
+    arguments goes on as if there had been no stop. Where the data has no validation
+    tracks, the training loss takes their place.
 
     Args:
         config: the network.
         training: how it is trained.
         data_dir: a prepared folder of stems.
-        workdir: a folder without a training in it.
+        workdir: a new folder, or one of a training of the same config.
         init_from: a checkpoint of the same network, whose weights and, if it holds
             them, Adam's moments are the first; by default random weights.
+        save_seconds: how often the state is saved within an epoch, in seconds.
+        should_stop: asked after every step.
 
     Raises:
         InputError: the checkpoint is of another network; the data do not fit the
-            network; the workdir holds a training; the loss is no longer finite.
+            network; the workdir holds another training; the loss is no longer finite.
+        Stopped: should_stop said so.
     """
     workdir = pathlib.Path(workdir)
-    _refuse_used_workdir(workdir)
     keras.utils.set_random_seed(training.seed)
     tracks = prepared.load_prepared(data_dir, config, "train")
-    batches = excerpts.random_excerpts(tracks, config, training)
     windows = _validation_windows(data_dir, config, training.batch_size)
-
     network = model.build_network(config)
     optimizer = checkpoint.build_optimizer(training)
-    if init_from is not None:
-        _take_weights(init_from, config, network, optimizer)
+    optimizer.build(network.trainable_variables)
+    states = StateStore(workdir)
+    progress = states.load(network, optimizer, config, training)
+    if progress is None:
+        _refuse_used_workdir(workdir)
+        if init_from is not None:
+            _take_weights(init_from, config, network, optimizer)
+        progress = Progress()
+    _forget_after(workdir, progress.epoch)
     loss_function = _loss_function(config, network, training.loss)
-    step = _training_step(network, optimizer, loss_function)
-    score = _validation_step(loss_function)
+    run = _Run(
+        network=network,
+        optimizer=optimizer,
+        step=_training_step(network, optimizer, loss_function),
+        score=_validation_step(loss_function),
+        save=lambda: states.save(progress, network, optimizer, config, training),
+        save_seconds=save_seconds,
+        should_stop=should_stop,
+    )
     logging.info(
         "training %d weights on %d tracks", network.count_params(), len(tracks)
     )
-
     workdir.mkdir(parents=True, exist_ok=True)
-    progress = Progress()
-    batches = iter(batches)
-    while progress.epoch != training.max_epochs:
-        started = time.monotonic()
-        loss = _run_epoch(step, batches, progress.epoch + 1, training.steps_per_epoch)
-        validation_loss = _validate(score, windows) if windows else None
-        if progress.end_epoch(loss if validation_loss is None else validation_loss):
-            checkpoint.save_checkpoint(workdir / "best", network, config, training)
-        record = {
-            "epoch": progress.epoch,
-            "step": progress.epoch * training.steps_per_epoch,
-            "learning_rate": training.learning_rate,
-            "loss": loss,
-            "validation_loss": validation_loss,
-            "seconds": round(time.monotonic() - started, 2),
-        }
-        _report_epoch(workdir, record, progress)
-        if progress.epoch - progress.best_epoch >= training.patience:
+    for stage in _stages(training)[progress.stage :]:
+        if progress.epoch == training.max_epochs:
             break
+        if stage.number != progress.stage:
+            progress.stage, progress.stage_began = stage.number, progress.epoch
+            _take_weights(workdir / "best", config, network, optimizer)
+        optimizer.learning_rate = stage.training.learning_rate
+        # Number n is a function of the seed and n, so this is where we stood.
+        batches = iter(
+            excerpts.random_excerpts(
+                tracks, config, stage.training, first=progress.excerpt
+            )
+        )
+        while progress.epoch != training.max_epochs:
+            if progress.has_stalled(training.patience):
+                break
+            loss, seconds = _run_epoch(run, batches, progress, stage.training)
+            validation_loss = _validate(run.score, windows) if windows else None
+            record = {
+                "epoch": progress.epoch + 1,
+                "stage": stage.number + 1,
+                "step": progress.step,
+                "learning_rate": stage.training.learning_rate,
+                "loss": loss,
+                "validation_loss": validation_loss,
+                "seconds": round(seconds, 2),
+            }
+            if progress.end_epoch(loss if validation_loss is None else validation_loss):
+                checkpoint.save_checkpoint(
+                    workdir / "best", network, config, training, optimizer=optimizer
+                )
+            _report_epoch(workdir, record, progress)
+            run.save()
     return progress
+
+
+class _Stage(NamedTuple):
+    """A stage's number, and how it is trained."""
+
+    number: int
+    training: TrainingConfig
+
+
+def _stages(training: TrainingConfig) -> list[_Stage]:
+    stages = [_Stage(0, training)]
+    if training.fine_tuning:
+        second = dataclasses.replace(
+            training,
+            batch_size=training.fine_tuning_batch_size,
+            learning_rate=training.fine_tuning_learning_rate,
+        )
+        stages.append(_Stage(1, second))
+    return stages
+
+
+class _Run(NamedTuple):
+    """What an epoch needs of a training."""
+
+    network: keras.Model
+    optimizer: keras.optimizers.Adam
+    step: Callable
+    score: Callable
+    save: Callable[[], None]
+    save_seconds: float
+    should_stop: Callable[[], bool]
 
 
 def _refuse_used_workdir(workdir: pathlib.Path) -> None:
     for name in ("best", "history.jsonl"):
         if (workdir / name).exists():
             raise InputError(
-                f"{workdir}: must be a folder without a training, but holds {name}"
+                f"{workdir}: must be new, or hold a training that can go on, but holds "
+                f"{name} without a state"
             )
+
+
+def _forget_after(workdir: pathlib.Path, epoch: int) -> None:
+    """Drops the history of epochs that the state has not seen end."""
+    path = workdir / "history.jsonl"
+    if not path.exists():
+        return
+    kept = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.endswith("\n") and json.loads(line)["epoch"] <= epoch
+    ]
+    with files.atomic_file(path) as part:
+        part.write_text("".join(kept), encoding="utf-8")
 
 
 def _report_epoch(workdir: pathlib.Path, record: dict, progress: Progress) -> None:
@@ -168,8 +238,7 @@ def _take_weights(
 
 def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
     """The validation batches, or None where the data has no validation tracks."""
-    tracks = find_tracks(data_dir, dataset="folder")
-    if not any(track.subset == "valid" for track in tracks):
+    if not prepared.has_subset(data_dir, "valid"):
         logging.warning(
             "%s has no validation tracks (valid/): the best checkpoint is that of the "
             "lowest training loss",
@@ -205,7 +274,6 @@ def _loss_function(config: NetworkConfig, network: keras.Model, name: str):
 
 def _training_step(network: keras.Model, optimizer: keras.Optimizer, loss_function):
     """One step of gradient descent as a graph: mixture, targets → loss."""
-    optimizer.build(network.trainable_variables)
 
     @tf.function
     def step(mixture, targets):
@@ -230,48 +298,74 @@ def _validation_step(loss_function):
     return score
 
 
-def _run_epoch(step, batches, epoch: int, steps: int) -> float:
-    """Runs an epoch's steps and gives their mean loss."""
-    total = 0.0
+def _run_epoch(
+    run: _Run, batches, progress: Progress, training: TrainingConfig
+) -> tuple[float, float]:
+    """Runs what is left of an epoch; gives its mean loss and its seconds."""
+    epoch, steps = progress.epoch + 1, training.steps_per_epoch
+    began = time.monotonic() - progress.epoch_seconds
+    saved = time.monotonic()
     bar = tqdm.tqdm(
-        range(steps),
+        total=steps,
+        initial=progress.epoch_steps,
         desc=f"epoch {epoch}",
         unit="step",
         disable=None,
     )
-    for number in bar:
-        try:
-            batch = next(batches)
-        except tf.errors.OpError as error:  # a file changed, or was not whole
-            raise InputError(f"Excerpts must be readable: {error.message}") from error
-        loss = float(step(*batch))
-        if not math.isfinite(loss):
-            raise InputError(
-                f"The loss must stay a finite number, but is {loss} at step "
-                f"{number + 1} of epoch {epoch}; a lower `learning_rate` may help"
-            )
-        total += loss
-        if bar.disable:
-            logging.log_every_n_seconds(
-                logging.INFO,
-                "epoch %d: step %d of %d, loss %.3e",
-                60,
-                epoch,
-                number + 1,
-                steps,
-                total / (number + 1),
-            )
-        bar.set_postfix(loss=f"{total / (number + 1):.3e}", refresh=False)
-    return total / steps
+    with bar:
+        while progress.epoch_steps < steps:
+            loss = _next_loss(run.step, batches, progress)
+            progress.end_step(loss, training.batch_size)
+            progress.epoch_seconds = time.monotonic() - began
+            mean = progress.epoch_loss / progress.epoch_steps
+            if bar.disable:
+                logging.log_every_n_seconds(
+                    logging.INFO,
+                    "epoch %d: step %d of %d, loss %.3e",
+                    60,
+                    epoch,
+                    progress.epoch_steps,
+                    steps,
+                    mean,
+                )
+            bar.set_postfix(loss=f"{mean:.3e}", refresh=False)
+            bar.update()
+            if run.should_stop():
+                run.save()
+                raise Stopped(f"after step {progress.step}, which is saved")
+            if time.monotonic() - saved > run.save_seconds:
+                run.save()
+                saved = time.monotonic()
+    return progress.epoch_loss / steps, progress.epoch_seconds
+
+
+def _next_loss(step, batches, progress: Progress) -> float:
+    try:
+        batch = next(batches)
+    except tf.errors.OpError as error:  # a file changed, or was not whole
+        raise InputError(f"Excerpts must be readable: {error.message}") from error
+    loss = float(step(*batch))
+    if not math.isfinite(loss):
+        raise InputError(
+            f"The loss must stay a finite number, but is {loss} at step "
+            f"{progress.epoch_steps + 1} of epoch {progress.epoch + 1}; a lower "
+            "`learning_rate` may help"
+        )
+    return loss
 
 
 def _validate(score, windows) -> float:
     """The mean loss over all frames of the validation tracks."""
     total = frames = 0.0
-    for batch in windows:
-        loss, weight = score(*batch)
-        total += float(loss) * float(weight)
-        frames += float(weight)
+    try:
+        for batch in windows:
+            loss, weight = score(*batch)
+            total += float(loss) * float(weight)
+            frames += float(weight)
+    except tf.errors.OpError as error:
+        raise InputError(
+            f"Validation tracks must be readable: {error.message}"
+        ) from error
     if not math.isfinite(total):
         raise InputError(
             "The validation loss must stay a finite number, but is "

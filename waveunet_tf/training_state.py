@@ -1,0 +1,169 @@
+"""Where a training stands, kept so that one that was stopped goes on exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import shutil
+
+import keras
+from absl import logging
+
+from waveunet_tf import checkpoint, files
+from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.errors import InputError
+
+_PROGRESS = "progress.json"
+_KEPT = 2
+# Fields of TrainingConfig that a later call may change.
+_FREE = ("max_epochs", "patience")
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        stage: 0, or 1 for the fine-tuning.
+        epoch: epochs done, of both stages.
+        step: optimiser steps done.
+        excerpt: the number of the next excerpt.
+        best_loss: the best validation loss (training loss, without validation tracks).
+        best_epoch: the epoch that gave it.
+        stage_began: the epoch after which the stage began.
+        epoch_steps: steps done of the epoch in work.
+        epoch_loss: the sum of their losses.
+        epoch_seconds: how long they took.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    excerpt: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    stage_began: int = 0
+    epoch_steps: int = 0
+    epoch_loss: float = 0.0
+    epoch_seconds: float = 0.0
+
+    def end_step(self, loss: float, batch_size: int) -> None:
+        """Counts a step."""
+        self.step += 1
+        self.epoch_steps += 1
+        self.epoch_loss += loss
+        self.excerpt += batch_size
+
+    def end_epoch(self, loss: float) -> bool:
+        """Counts an epoch with this validation loss; tells whether it is the best."""
+        self.epoch += 1
+        self.epoch_steps, self.epoch_loss, self.epoch_seconds = 0, 0.0, 0.0
+        if better := loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, self.epoch
+        return better
+
+    def has_stalled(self, patience: int) -> bool:
+        """Whether so many epochs of this stage brought nothing better."""
+        return self.epoch - max(self.best_epoch, self.stage_began) >= patience
+
+
+class StateStore:
+    """The last states of a training, in `<workdir>/state/<step>`.
+
+    A state is a checkpoint with Adam's moments, and `progress.json`. It appears when it
+    is whole; the one before is kept, should the disk spoil the last.
+    """
+
+    def __init__(self, workdir: str | os.PathLike):
+        """Takes the folder; nothing is written yet."""
+        self._folder = pathlib.Path(workdir) / "state"
+
+    def save(
+        self,
+        progress: Progress,
+        network: keras.Model,
+        optimizer: keras.optimizers.Adam,
+        config: NetworkConfig,
+        training: TrainingConfig,
+    ) -> None:
+        """Saves a state.
+
+        Raises:
+            OSError: it cannot be written; the last one is kept.
+        """
+        path = self._folder / f"{progress.step:09d}-{progress.epoch}-{progress.stage}"
+        if path.exists():
+            return
+        with files.atomic_folder(path) as part:
+            checkpoint.save_checkpoint(
+                part, network, config, training, optimizer=optimizer
+            )
+            text = json.dumps(dataclasses.asdict(progress))
+            (part / _PROGRESS).write_text(text, encoding="utf-8")
+        for old in self._paths()[_KEPT:]:
+            shutil.rmtree(old)
+
+    def load(
+        self,
+        network: keras.Model,
+        optimizer: keras.optimizers.Adam,
+        config: NetworkConfig,
+        training: TrainingConfig,
+    ) -> Progress | None:
+        """Sets network and optimizer to the last state that can be read.
+
+        Returns:
+            Where the training stood; None where there is no state.
+
+        Raises:
+            InputError: the state is of another config; or none can be read.
+        """
+        paths = self._paths()
+        for path in paths:
+            try:
+                progress = self._load(path, network, optimizer)
+            except InputError as error:
+                logging.warning("%s; taking the state before", error)
+                continue
+            self._refuse_another(path, config, training)
+            logging.info("going on after step %d", progress.step)
+            return progress
+        if paths:
+            raise InputError(f"{self._folder}: must hold a whole state, but none is")
+        return None
+
+    def _paths(self) -> list[pathlib.Path]:
+        """The states, the last one first."""
+        return sorted(self._folder.glob("[0-9]*"), reverse=True)
+
+    def _load(self, path, network, optimizer) -> Progress:
+        try:
+            text = (path / _PROGRESS).read_text(encoding="utf-8")
+            progress = Progress(**json.loads(text))
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
+        network.set_weights(checkpoint.load_network(path).get_weights())
+        if not checkpoint.load_optimizer(path, network, optimizer):
+            raise InputError(f"{path}: must hold Adam's moments, but does not")
+        return progress
+
+    @staticmethod
+    def _refuse_another(path, config: NetworkConfig, training: TrainingConfig) -> None:
+        theirs = {
+            **checkpoint.read_config(path).to_dict(),
+            **checkpoint.read_training(path).to_dict(),
+        }
+        ours = {**config.to_dict(), **training.to_dict()}
+        differ = [
+            f"{name} ({theirs.get(name)}, now {ours.get(name)})"
+            for name in sorted(set(ours) | set(theirs))
+            if theirs.get(name) != ours.get(name) and name not in _FREE
+        ]
+        if differ:
+            raise InputError(
+                f"{path.parent.parent}: holds another training, to go on with the same "
+                f"flags or to be left alone. What differs: {', '.join(differ)}"
+            )
