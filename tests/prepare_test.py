@@ -1,3 +1,4 @@
+import dataclasses
 import fcntl
 import json
 import os
@@ -171,6 +172,74 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, workers):
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+def test_workers_end_with_their_parent_and_a_resume_needs_no_help(tmp_path):
+    write_tracks(tmp_path / "in", 12, frames=1_000_000)
+    command = [
+        *(sys.executable, "-m", "waveunet_tf.run_prepare", "--dataset=folder"),
+        *(f"--source={tmp_path}/in", "--workers=2", f"--output={tmp_path}/out"),
+    ]
+    child = subprocess.Popen(command)
+    while not list((tmp_path / "out").glob("train/track*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()  # the parent alone
+    child.wait()
+    subprocess.run([*command], check=True)
+    assert verify(tmp_path / "out") == []
+    assert len(contents(tmp_path / "out")) == 12 * 3 + 1
+
+
+def test_what_has_changed_is_prepared_again_and_nothing_changes_its_subset(tmp_path):
+    folder = write_tracks(tmp_path / "in", 3)
+    prepare(find_tracks(folder), tmp_path / "out", SETTINGS)
+    before = contents(tmp_path / "out")
+    soundfile.write(
+        folder / "train" / "track 0" / "drums.flac", np.zeros((30_000, 2)), 44100
+    )
+    shutil.rmtree(tmp_path / "out" / "train" / "track 1")
+    prepare(find_tracks(folder), tmp_path / "out", SETTINGS)
+    after = contents(tmp_path / "out")
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {
+        "manifest.json",
+        "train/track 0/accompaniment.wav",
+        "train/track 0/mixture.wav",
+    }
+    (tmp_path / "names").write_text("track 2\n")
+    moved = find_tracks(folder, validation=str(tmp_path / "names"))
+    with pytest.raises(InputError, match="train/track 2 would now be in valid"):
+        prepare(moved, tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "sources", [(), ("a", "a"), ("mixture",), ("../x",), ("a/b",), (".x",), ("",)]
+)
+def test_sources_must_be_names_of_files(sources):
+    with pytest.raises(InputError, match="`sources` must be"):
+        Settings(22050, sources)
+
+
+def test_an_instrumental_is_its_own_accompaniment(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    (folder / "train" / "track 0" / "vocals.flac").unlink()
+    settings = Settings(22050, SOURCES, mending=Mending(missing_is_silence=True))
+    assert prepare(find_tracks(folder), tmp_path / "out", settings) == []
+    stems = {
+        path.stem: soundfile.read(path)[0]
+        for path in (tmp_path / "out" / "train" / "track 0").iterdir()
+    }
+    assert not stems["vocals"].any()
+    assert np.abs(stems["accompaniment"] - stems["mixture"]).max() < 5 / 2**15
+
+
+def test_a_long_name_is_a_name_like_any(tmp_path):
+    folder = write_tracks(tmp_path / "in", 2)
+    (folder / "train" / "track 1").rename(folder / "train" / ("ü" * 120))
+    tracks = find_tracks(folder)
+    assert prepare(tracks, tmp_path / "out", SETTINGS) == []
+    assert (tmp_path / "out" / "train" / ("ü" * 120) / "vocals.wav").exists()
+
+
 def test_two_runs_at_once_do_not_mix(tmp_path):
     tracks = find_tracks(write_tracks(tmp_path / "in", 1))
     (tmp_path / "out").mkdir()
@@ -279,9 +348,9 @@ def test_tracks_that_do_not_agree_are_refused_or_mended(
     assert message in failure
     assert (tmp_path / "out" / "train" / "track 1").exists()
     if mending:
-        mending = Mending(**mending)
-        assert prepare(tracks, tmp_path / "out", SETTINGS, mending=mending) == []
-        assert verify(tmp_path / "out") == []
+        mended = Settings(22050, SOURCES, mending=Mending(**mending))
+        assert prepare(tracks, tmp_path / "mended", mended) == []
+        assert verify(tmp_path / "mended") == []
 
 
 def test_a_missing_stem_is_silence_only_if_wished(tmp_path):
@@ -291,20 +360,18 @@ def test_a_missing_stem_is_silence_only_if_wished(tmp_path):
     settings = Settings(22050, ("bass", "drums", "vocals"))
     (failure,) = prepare(tracks, tmp_path / "out", settings)
     assert "has no source bass" in failure
-    mending = Mending(missing_is_silence=True)
-    assert prepare(tracks, tmp_path / "out", settings, mending=mending) == []
-    bass, _ = soundfile.read(tmp_path / "out" / "train" / "track 0" / "bass.wav")
+    mended = dataclasses.replace(settings, mending=Mending(missing_is_silence=True))
+    assert prepare(tracks, tmp_path / "mended", mended) == []
+    bass, _ = soundfile.read(tmp_path / "mended" / "train" / "track 0" / "bass.wav")
     assert len(bass) == 15_000
     assert not bass.any()
 
 
 def test_sources_are_merged_as_wished(tmp_path):
     folder = write_tracks(tmp_path / "in", 1)
-    settings = Settings(44100, ("rhythm", "vocals"), bit_depth=32)
     mending = Mending(merges={"rhythm": ("drums", "bass")})
-    assert (
-        prepare(find_tracks(folder), tmp_path / "out", settings, mending=mending) == []
-    )
+    settings = Settings(44100, ("rhythm", "vocals"), bit_depth=32, mending=mending)
+    assert prepare(find_tracks(folder), tmp_path / "out", settings) == []
     rhythm, _ = soundfile.read(tmp_path / "out" / "train" / "track 0" / "rhythm.wav")
     stems = [
         soundfile.read(folder / "train" / "track 0" / f"{name}.flac")[0]

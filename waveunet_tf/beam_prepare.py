@@ -12,7 +12,7 @@ import pathlib
 
 from waveunet_tf import files, prepare
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import Mending, Track
+from waveunet_tf.tracks import Track
 
 
 def prepare_on_beam(
@@ -20,14 +20,13 @@ def prepare_on_beam(
     output: str | os.PathLike,
     settings: prepare.Settings,
     *,
-    mending: Mending | None = None,
     runner: str = "DirectRunner",
     options: list[str] | None = None,
 ) -> list[str]:
     """Does what prepare.prepare does, to the same bytes, on one of Beam's runners.
 
     Args:
-        tracks, output, settings, mending: see prepare.prepare.
+        tracks, output, settings: see prepare.prepare.
         runner: Beam's name of it, such as DirectRunner, DataflowRunner or FlinkRunner.
         options: Beam's own, such as `--direct_num_workers=4`.
 
@@ -46,13 +45,10 @@ def prepare_on_beam(
             "`runner` needs Apache Beam: pip install -r requirements-beam.txt"
         ) from error
     output = pathlib.Path(output).absolute()
-    entries = prepare.entries_of_earlier_run(output, settings)
+    entries = prepare.entries_of_earlier_run(output, settings, tracks)
+    prepare.remove_parts(output)
     prepare.write_manifest(output, settings, entries)
-    jobs = [
-        (track, output, settings, mending or Mending())
-        for track in tracks
-        if track.label not in entries
-    ]
+    jobs = [(track, output, settings) for track in tracks if track.label not in entries]
     told = output / f".failures-{os.getpid()}.json"
 
     def note(results: list[tuple[str, dict | str]]) -> None:
@@ -66,15 +62,23 @@ def prepare_on_beam(
                 )
             )
 
-    with beam.Pipeline(runner, PipelineOptions(options or [])) as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(jobs)
-            | beam.Reshuffle()  # lest all tracks go to one worker
-            | beam.Map(prepare.try_to_prepare)
-            | beam.combiners.ToList()
-            | beam.Map(note)
-        )
+    try:
+        pipeline_options = PipelineOptions(options or [])
+        pipeline = beam.Pipeline(runner, pipeline_options)
+    except ValueError as error:
+        raise InputError(f"`runner`: {str(error).splitlines()[0]}") from error
+    _ = (
+        pipeline
+        | beam.Create(jobs)
+        | beam.Reshuffle()  # lest all tracks go to one worker
+        | beam.Map(prepare.try_to_prepare)
+        | beam.combiners.ToList()
+        | beam.Map(note)
+    )
+    try:
+        pipeline.run().wait_until_finish()
+    except RuntimeError as error:  # what a worker raised, such as for want of space
+        raise OSError(f"{output}: {str(error).splitlines()[-1]}") from error
     failures = json.loads(told.read_text())
     told.unlink()
     return [failures[track.label] for track in tracks if track.label in failures]

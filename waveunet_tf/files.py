@@ -7,7 +7,10 @@ import errno
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
+
+_MAX_NAME_BYTES = 255
 
 
 @contextlib.contextmanager
@@ -78,4 +81,8 @@ def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:
 
 
 def _part(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f".part-{os.getpid()}-{path.name}")
+    prefix = f".part-{os.getpid()}-"
+    name = path.name
+    if len(os.fsencode(prefix + name)) > _MAX_NAME_BYTES:
+        name = f"{zlib.crc32(os.fsencode(name)):08x}{path.suffix[-20:]}"
+    return path.with_name(prefix + name)

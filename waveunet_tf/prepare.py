@@ -5,9 +5,11 @@ from __future__ import annotations
 import concurrent.futures.process
 import contextlib
 import dataclasses
+import errno
 import hashlib
+import itertools
 import json
-import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import shutil
@@ -32,6 +34,8 @@ except ImportError:  # Windows
 
 MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
+# What keeps any track from being written.
+_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 # A lossy codec leaves about -28 dB of a mixture; much more is another song.
 _MAX_RESIDUAL_DB = -10
 
@@ -45,12 +49,36 @@ class Settings:
         sources: names of the sources to write.
         bit_depth: 16 with dither, 24, or 32, which is float and never clipped.
         validation: how the validation tracks were chosen (see splits.split), or None.
+        mending: what is made of tracks that are not as they must be.
+
+    Raises:
+        InputError: the names are no names of files, of which each is another; or a sum
+            is none of the sources.
     """
 
     sample_rate_hz: int
     sources: tuple[str, ...]
     bit_depth: int = 16
     validation: str | None = None
+    mending: Mending = dataclasses.field(default_factory=Mending)
+
+    def __post_init__(self):
+        names = self.sources
+        if not names or len(set(names)) < len(names) or "mixture" in names:
+            raise InputError(
+                "`sources` must be different names, and not mixture. "
+                f"Received: {', '.join(names)}"
+            )
+        for name in names:
+            if not name or name[0] == "." or set(name) & set("/\\\0"):
+                raise InputError(
+                    f"`sources` must be names of files. Received: {name!r}"
+                )
+        if unknown := sorted(set(self.mending.merges) - set(names)):
+            raise InputError(
+                f"`merges` must be of the sources {', '.join(names)}. "
+                f"Received: {unknown[0]}"
+            )
 
     def to_dict(self) -> dict:
         """What the manifest holds of them."""
@@ -58,6 +86,12 @@ class Settings:
             "format_version": MANIFEST_VERSION,
             **dataclasses.asdict(self),
             "sources": list(self.sources),
+            "mending": {
+                **dataclasses.asdict(self.mending),
+                "merges": {
+                    name: list(stems) for name, stems in self.mending.merges.items()
+                },
+            },
         }
 
 
@@ -66,7 +100,6 @@ def prepare(
     output: str | os.PathLike,
     settings: Settings,
     *,
-    mending: Mending | None = None,
     workers: int = 1,
 ) -> list[str]:
     """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav`.
@@ -80,7 +113,6 @@ def prepare(
         tracks: the tracks.
         output: a folder that is new, empty, or of an earlier run of the same settings.
         settings: what is written.
-        mending: what is made of tracks that are not as they must be.
         workers: processes that prepare a track each.
 
     Returns:
@@ -91,19 +123,19 @@ def prepare(
         OSError: the output folder cannot be written.
     """
     output = pathlib.Path(output)
-    entries = entries_of_earlier_run(output, settings)
+    entries = entries_of_earlier_run(output, settings, tracks)
     with _locked(output):
-        return _prepare(tracks, output, settings, entries, mending, workers)
+        return _prepare(tracks, output, settings, entries, workers)
 
 
-def _prepare(tracks, output, settings, entries, mending, workers) -> list[str]:
-    _remove_parts(output)
+def _prepare(tracks, output, settings, entries, workers) -> list[str]:
+    remove_parts(output)
     # At once, for it tells a later run that the folder is one of ours.
     write_manifest(output, settings, entries)
     wanted = [track for track in tracks if track.label not in entries]
     failures = {}
     logging.info("preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz)
-    jobs = [(track, output, settings, mending or Mending()) for track in wanted]
+    jobs = [(track, output, settings) for track in wanted]
     results = _run(jobs, min(workers, len(jobs)))
     for label, entry in tqdm.tqdm(
         results, "prepare", len(jobs), unit="track", disable=None
@@ -141,18 +173,27 @@ def _run(jobs: list[tuple], workers: int) -> Iterator[tuple[str, dict | str]]:
     executor = concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _end_by_sigterm
     )
+    waiting, running = iter(jobs), set()
     try:
-        with _interrupts_ignored():  # by the workers, from their first moment on
-            futures = [executor.submit(try_to_prepare, job) for job in jobs]
-        for future in concurrent.futures.as_completed(futures):
-            yield future.result()
+        while True:
+            # No more than can run, lest much is still to do after Ctrl-C.
+            with _interrupts_ignored():  # by the workers, from their first moment on
+                for job in itertools.islice(waiting, workers - len(running)):
+                    running.add(executor.submit(try_to_prepare, job))
+            if not running:
+                return
+            done, running = concurrent.futures.wait(
+                running, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            for future in done:
+                yield future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OSError(
             "a process that prepares tracks died, such as for want of memory; fewer "
             "--workers need less"
         ) from error
     finally:
-        if any(not future.done() for future in futures):  # Ctrl-C, or no space
+        if running:  # Ctrl-C, or no space
             for process in executor._processes.values():
                 process.terminate()
         executor.shutdown(cancel_futures=True)
@@ -172,8 +213,15 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _end_by_sigterm() -> None:
-    """For a worker: clears up when it is told to end."""
+    """For a worker: clears up when it is told to end, and ends with its parent."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(143)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
@@ -188,8 +236,8 @@ def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
     except InputError as error:
         reason = str(error)
     except OSError as error:
-        if pathlib.Path(error.filename or "").is_relative_to(output):
-            raise  # the disk is full: it would be for the others, too
+        if error.errno in _FATAL:  # it would be for the others, too
+            raise
         reason = str(error)
     return (
         track.label,
@@ -197,9 +245,7 @@ def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
     )
 
 
-def prepare_track(
-    track: Track, output: pathlib.Path, settings: Settings, mending: Mending
-) -> dict:
+def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dict:
     """Writes a track's folder, which appears when it is whole, in constant memory.
 
     Returns:
@@ -212,7 +258,7 @@ def prepare_track(
     folder = output / track.subset / track.name
     if folder.exists():  # of a run that was stopped before it could note the track
         shutil.rmtree(folder)
-    with track.open(settings.sources, mending) as reader:
+    with track.open(settings.sources, settings.mending) as reader:
         names = ("mixture", *settings.sources)
         with files.atomic_folder(folder) as part:
             statistics = _Statistics()
@@ -236,7 +282,7 @@ def prepare_track(
                 raise InputError(f"{track.label}: must hold audio, but has zero frames")
             hashes = {name: _sha256(part / f"{name}.wav") for name in names}
         return {
-            "origin": sorted({str(stream) for stream in reader.paths}),
+            "origin": {str(path): path.stat().st_size for path in sorted(reader.paths)},
             "origin_hz": reader.sample_rate_hz,
             "frames": statistics.frames,
             "channels": reader.channels,
@@ -327,7 +373,14 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
     try:
         manifest = json.loads(text)
         version = manifest["format_version"]
-        manifest["tracks"].items()
+        for name in ("sample_rate_hz", "sources", "bit_depth", "validation"):
+            manifest[name]
+        for label, entry in manifest["tracks"].items():
+            subset, name = label.split("/")
+            if subset not in SUBSETS or name in ("", ".", ".."):
+                raise ValueError(label)
+            for field in ("origin", "frames", "channels", "sha256", "residual_db"):
+                entry[field]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: must be a manifest, but cannot be read") from error
     if version != MANIFEST_VERSION:
@@ -337,8 +390,18 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
     return manifest
 
 
-def entries_of_earlier_run(output: pathlib.Path, settings: Settings) -> dict:
-    """What an earlier run of the same settings has prepared; see `prepare`."""
+def entries_of_earlier_run(
+    output: pathlib.Path, settings: Settings, tracks: list[Track]
+) -> dict:
+    """What an earlier run of the same settings has prepared of these tracks.
+
+    A track that is gone from the output, or whose files have changed their sizes, is
+    left out, to be prepared again.
+
+    Raises:
+        InputError: the output holds something else; or the tracks of an earlier run,
+            but in other subsets.
+    """
     if not output.exists() or not any(output.iterdir()):
         return {}
     if not (output / MANIFEST).exists():
@@ -353,10 +416,32 @@ def entries_of_earlier_run(output: pathlib.Path, settings: Settings) -> dict:
             f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
             f"{MANIFEST} has {manifest}"
         )
-    return entries
+    labels = {track.label for track in tracks}
+    subset_of = {track.name: track.subset for track in tracks}
+    kept = {}
+    for label, entry in entries.items():
+        name = label.partition("/")[2]
+        if label in labels:
+            if (output / label).is_dir() and _is_unchanged(entry["origin"]):
+                kept[label] = entry
+            continue
+        if name in subset_of:
+            raise InputError(
+                f"{output}: tracks must be in the subsets of the earlier run, but "
+                f"{label} would now be in {subset_of[name]}"
+            )
+        logging.warning("%s: is prepared, but not in the source any more", label)
+        kept[label] = entry
+    return kept
 
 
-def _remove_parts(output: pathlib.Path) -> None:
+def _is_unchanged(sizes: dict[str, int]) -> bool:
+    with contextlib.suppress(OSError):
+        return all(os.stat(path).st_size == size for path, size in sizes.items())
+    return False
+
+
+def remove_parts(output: pathlib.Path) -> None:
     """Removes what killed runs left half-written."""
     for path in [*output.glob(".part-*"), *output.glob("*/.part-*")]:
         path.unlink() if path.is_file() else shutil.rmtree(path)

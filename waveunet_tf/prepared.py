@@ -7,10 +7,11 @@ import os
 import pathlib
 
 import soundfile
+from absl import logging
 
 from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.prepare import MANIFEST, parse_manifest
+from waveunet_tf.prepare import MANIFEST, parse_manifest, read_manifest
 from waveunet_tf.tracks import find_tracks
 
 
@@ -52,8 +53,14 @@ def load_prepared(
     if "://" in str(data_dir):
         return _listed_in_manifest(str(data_dir), config, subset)
     tracks = []
+    listed = None
+    if (pathlib.Path(data_dir) / MANIFEST).exists():
+        listed = read_manifest(data_dir)["tracks"]
     for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
-        label = f"{track.subset}/{track.name}"
+        label = track.label
+        if listed is not None and label not in listed:
+            logging.warning("%s: left out, for it is not of the manifest", label)
+            continue
         if missing := [name for name in config.sources if name not in track.sources]:
             raise InputError(
                 f"{data_dir}: {label} must have the network's sources "
@@ -66,6 +73,19 @@ def load_prepared(
     return tracks
 
 
+def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
+    """Whether there are tracks of a subset; see load_prepared.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if "://" in str(data_dir):
+        labels = _remote_manifest(str(data_dir))["tracks"]
+        return any(label.startswith(f"{subset}/") for label in labels)
+    tracks = find_tracks(data_dir, dataset="folder")
+    return any(track.subset == subset for track in tracks)
+
+
 def _common_frames(
     paths: tuple[pathlib.Path, ...], config: NetworkConfig
 ) -> tuple[int, frozenset]:
@@ -73,7 +93,7 @@ def _common_frames(
     lengths, kinds = {}, set()
     for path in paths:
         try:
-            with soundfile.SoundFile(path) as info:
+            with soundfile.SoundFile(os.fsencode(path)) as info:
                 info.seek(max(info.frames - 1, 0))
                 whole = len(info.read(1)) == 1
         except soundfile.LibsndfileError as error:
@@ -104,15 +124,8 @@ def _listed_in_manifest(
     data_dir: str, config: NetworkConfig, subset: str
 ) -> list[PreparedTrack]:
     """The tracks of a manifest, without a look at the files."""
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(f"{data_dir}/{MANIFEST}") as file:
-            manifest = parse_manifest(file.read(), f"{data_dir}/{MANIFEST}")
-    except tf.errors.OpError as error:
-        raise InputError(
-            f"{data_dir}: must be what run_prepare wrote: {error.message}"
-        ) from error
+    data_dir = data_dir.rstrip("/")
+    manifest = _remote_manifest(data_dir)
     if missing := sorted(set(config.sources) - set(manifest["sources"])):
         raise InputError(
             f"{data_dir}: must have the network's sources {', '.join(config.sources)}, "
@@ -139,3 +152,17 @@ def _listed_in_manifest(
     if not tracks:
         raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
     return tracks
+
+
+def _remote_manifest(data_dir: str) -> dict:
+    import tensorflow as tf
+
+    path = f"{data_dir.rstrip('/')}/{MANIFEST}"
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return parse_manifest(file.read(), path)
+    except (tf.errors.OpError, UnicodeError) as error:
+        raise InputError(
+            f"{data_dir}: must be what run_prepare wrote, but its {MANIFEST} cannot be "
+            f"read: {error}"
+        ) from error

@@ -74,10 +74,12 @@ def _not_for_tensorflow_io(tracks: Sequence, kinds: frozenset) -> str | None:
         # Imported here only: it loads with one version of TensorFlow.
         import tensorflow_io as tfio
 
-        path = str(tracks[0].paths[0])
         dtype, _ = _TENSORFLOW_IO_TYPES[subtype]
-        tfio.IOTensor.graph(dtype).from_audio(path)[:1]
-    except (ImportError, NotImplementedError, tf.errors.OpError) as error:
+        for track in tracks:  # it does not see the samples behind some chunks
+            came = tfio.IOTensor.graph(dtype).from_audio(track.paths[0])[:1]
+            if len(came) != 1:
+                return f"tensorflow-io finds no samples in {track.paths[0]}"
+    except (ImportError, NotImplementedError, tf.errors.OpError, UnicodeError) as error:
         return f"tensorflow-io cannot be used: {str(error).splitlines()[0]}"
     return None
 

@@ -58,7 +58,9 @@ def draw_excerpts(manifest: dict) -> list[dict]:
         sample_rate_hz=rate_hz,
         output_frames=2 * max(round(_SECONDS.value * rate_hz / 2), 1),
         sources=tuple(manifest["sources"]),
-        channels=min(entry["channels"] for entry in manifest["tracks"].values()),
+        channels=min(
+            (entry["channels"] for entry in manifest["tracks"].values()), default=2
+        ),
     )
     tracks = prepared.load_prepared(_DATA_DIR.value, config, _SUBSET.value)
     batches = excerpts.random_excerpts(

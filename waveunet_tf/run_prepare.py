@@ -9,6 +9,8 @@ Writes OUTPUT/<train|valid|test>/<track>/<source>.wav, mixture.wav and manifest.
 Called again after a stop, it goes on.
 """
 
+from __future__ import annotations
+
 import os
 
 from absl import flags
@@ -49,7 +51,7 @@ _SOURCES = flags.DEFINE_list(
 _MERGE = flags.DEFINE_multi_string(
     "merge",
     [],
-    "A source that is a sum of stems, such as accompaniment=drums+bass+other. May be "
+    "A source (of --sources) that is a sum of stems, such as rhythm=drums+bass. May be "
     "given several times.",
 )
 _VALIDATION = flags.DEFINE_string(
@@ -67,7 +69,7 @@ _PAD_SHORT_STEMS = flags.DEFINE_boolean(
     "pad_short_stems", False, "Let stems shorter than the longest go on with silence."
 )
 _MONO_TO_STEREO = flags.DEFINE_boolean(
-    "mono_to_stereo", False, "Give mono stems beside stereo ones two equal channels."
+    "mono_to_stereo", False, "Give mono stems two equal channels."
 )
 _WORKERS = flags.DEFINE_integer(
     "workers", os.cpu_count() or 1, "Tracks prepared at a time.", lower_bound=1
@@ -80,7 +82,9 @@ _RUNNER = flags.DEFINE_string(
     "folders that all its workers see. Default: processes here (--workers).",
 )
 _DRY_RUN = flags.DEFINE_boolean(
-    "dry_run", False, "Say what would be prepared, and write nothing."
+    "dry_run",
+    False,
+    "Say what would be prepared, by the files' headers, and write nothing.",
 )
 _VERIFY = flags.DEFINE_boolean(
     "verify", False, "Check OUTPUT against its manifest instead of preparing it."
@@ -103,20 +107,20 @@ def parse_merges() -> dict[str, tuple[str, ...]]:
     return merges
 
 
-def print_plan(tracks, settings, mending) -> int:
+def print_plan(tracks, settings) -> int:
     """Tells what would be prepared; gives the exit code."""
     import pathlib
 
     from waveunet_tf.prepare import entries_of_earlier_run
 
-    done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings)
+    done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings, tracks)
     seconds, failed = 0.0, 0
     for track in tracks:
         if track.label in done:
             print(f"{track.label}: is there")
             continue
         try:
-            with track.open(settings.sources, mending) as reader:
+            with track.open(settings.sources, settings.mending) as reader:
                 rate_hz, length = reader.sample_rate_hz, reader.duration_seconds
         except (InputError, OSError) as error:
             failed += 1
@@ -126,6 +130,28 @@ def print_plan(tracks, settings, mending) -> int:
         print(f"{track.label}: {length:.1f} s at {rate_hz} Hz")
     print(f"{seconds / 3600:.2f} hours to prepare at {settings.sample_rate_hz} Hz")
     return 1 if failed else 0
+
+
+def settings_from_flags(validation: str | None):
+    """What is to be prepared.
+
+    Raises:
+        UsageError, InputError: the flags contradict each other.
+    """
+    from waveunet_tf import prepare
+
+    return prepare.Settings(
+        sample_rate_hz=_SAMPLE_RATE_HZ.value,
+        sources=tuple(_SOURCES.value),
+        bit_depth=int(_BIT_DEPTH.value.rstrip("f")),
+        validation=validation,
+        mending=Mending(
+            merges=parse_merges(),
+            missing_is_silence=_MISSING_IS_SILENCE.value,
+            pad_short_stems=_PAD_SHORT_STEMS.value,
+            mono_to_stereo=_MONO_TO_STEREO.value,
+        ),
+    )
 
 
 def main(beam_options):
@@ -144,24 +170,14 @@ def main(beam_options):
         return 1 if problems else 0
     if _DATASET.value is None or _SOURCE.value is None:
         raise cli.UsageError("needs --dataset and --source, or --verify")
-    if not all(_SOURCES.value) or not _SOURCES.value:
-        raise cli.UsageError("--sources must be at least one name")
     validation = _VALIDATION.value or DATASETS[_DATASET.value].validation
-    settings = prepare.Settings(
-        sample_rate_hz=_SAMPLE_RATE_HZ.value,
-        sources=tuple(_SOURCES.value),
-        bit_depth=int(_BIT_DEPTH.value.rstrip("f")),
-        validation=validation,
-    )
-    mending = Mending(
-        merges=parse_merges(),
-        missing_is_silence=_MISSING_IS_SILENCE.value,
-        pad_short_stems=_PAD_SHORT_STEMS.value,
-        mono_to_stereo=_MONO_TO_STEREO.value,
-    )
+    try:
+        settings = settings_from_flags(validation)
+    except InputError as error:
+        raise cli.UsageError(str(error)) from error
     tracks = find_tracks(_SOURCE.value, dataset=_DATASET.value, validation=validation)
     if _DRY_RUN.value:
-        return print_plan(tracks, settings, mending)
+        return print_plan(tracks, settings)
     if _RUNNER.value:
         from waveunet_tf.beam_prepare import prepare_on_beam
 
@@ -169,13 +185,12 @@ def main(beam_options):
             tracks,
             _OUTPUT.value,
             settings,
-            mending=mending,
             runner=_RUNNER.value,
             options=beam_options,
         )
     else:
         failures = prepare.prepare(
-            tracks, _OUTPUT.value, settings, mending=mending, workers=_WORKERS.value
+            tracks, _OUTPUT.value, settings, workers=_WORKERS.value
         )
     print(f"{len(tracks) - len(failures)} of {len(tracks)} tracks in {_OUTPUT.value}")
     for failure in failures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 import pathlib
 
 from waveunet_tf.errors import InputError
@@ -24,8 +25,8 @@ def split(tracks: list, how: str) -> list:
     Args:
         tracks: tracks.Track, of which those of `test` stay as they are.
         how: `paper`: 25 of MUSDB18's 100, as the original draws them; `musdb`: musdb's
-            official 14; `fraction:0.1`: a tenth, chosen by a hash of the names;
-            `none`; or the path of a text file with a name a line.
+            official 14; `fraction:0.1`: about a tenth, chosen by a hash of the
+            names, at least one; `none`; or the path of a text file with a name a line.
 
     Returns:
         The tracks with their new subsets.
@@ -80,9 +81,13 @@ def _fraction(names: list[str], how: str) -> set[str]:
             "`validation` must be a fraction between 0 and 1, such as fraction:0.1. "
             f"Received: {how}"
         )
-    # By the hash a track stays where it is when others come or go.
-    by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return set(by_hash[: max(round(fraction * len(names)), 1)])
+
+    def place(name: str) -> float:
+        """A number from 0 to 1: so a track stays where it is when others come or go."""
+        digest = hashlib.sha256(os.fsencode(name)).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64
+
+    return {name for name in names if place(name) < fraction} or {min(names, key=place)}
 
 
 def _listed(names: list[str], path: pathlib.Path) -> set[str]:

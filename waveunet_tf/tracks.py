@@ -44,7 +44,7 @@ class Mending:
             vocals, as in musdb.
         missing_is_silence: a track without a stem has silence in its place.
         pad_short_stems: stems shorter than the longest go on with silence.
-        mono_to_stereo: mono stems beside stereo ones get two equal channels.
+        mono_to_stereo: mono stems get two equal channels.
     """
 
     merges: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -127,8 +127,10 @@ class Track:
 
     def _all_parts(self) -> tuple[AudioStream, ...]:
         """What adds up to the mixture: not the accompaniment beside its own parts."""
-        names = set(self.sources)
-        if names - {"vocals", "accompaniment"}:
+        names, halves = set(self.sources), {"vocals", "accompaniment"}
+        if names >= halves:
+            names = halves
+        elif names - halves:
             names -= {"accompaniment"}
         return tuple(self.sources[name] for name in sorted(names))
 
@@ -149,7 +151,8 @@ class Track:
         rest = tuple(
             stream for source, stream in self.sources.items() if source != "vocals"
         )
-        if name == "accompaniment" and rest and "vocals" in self.sources:
+        known = "vocals" in self.sources or mending.missing_is_silence
+        if name == "accompaniment" and rest and known:
             return rest
         if mending.missing_is_silence:
             return ()
@@ -189,8 +192,9 @@ class TrackReader:
         }
         channels = {reader.channels for reader in readers.values()}
         rates = {reader.sample_rate_hz for reader in readers.values()}
-        mended = mending.mono_to_stereo and channels == {1, 2}
-        if len(rates) > 1 or (len(channels) > 1 and not mended):
+        if mending.mono_to_stereo and channels <= {1, 2}:
+            channels = {2}
+        if len(rates) > 1 or len(channels) > 1:
             raise self._disagreement("channels and rate", kinds)
         self.sample_rate_hz, self.channels = rates.pop(), max(channels)
         if self.channels > 2:
@@ -332,7 +336,7 @@ def _musdb18_tracks(root: pathlib.Path) -> list[Track]:
             AudioStream(path, mixture),
         )
         for subset in ("train", "test")
-        for path in (root / subset).glob("*.stem.mp4")
+        for path in (root / subset).glob("[!.]*.stem.mp4")
     ]
 
 
