@@ -18,8 +18,9 @@ from absl import flags
 
 from evaluate import bss, summary
 from waveunet_tf import audio, cli
+from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import SUBSETS, find_tracks
+from waveunet_tf.tracks import SUBSETS
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from waveunet_tf import data_report
-from waveunet_tf.prepare import Settings, prepare
-from waveunet_tf.tracks import find_tracks
+from waveunet_tf.datasets import find_tracks
+from waveunet_tf.manifest import Settings
+from waveunet_tf.prepare import prepare
 
 RATE_HZ = 8000
 

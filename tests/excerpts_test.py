@@ -7,10 +7,10 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from waveunet_tf import excerpts, prepare, prepared, readers, shapes
+from waveunet_tf import excerpts, manifest, prepare, prepared, readers, shapes
 from waveunet_tf.configs import TrainingConfig
+from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import find_tracks
 
 SOURCES = ("accompaniment", "vocals")
 
@@ -247,7 +247,7 @@ def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
         path = tmp_path / "in" / "train" / "song" / f"{source}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, generator.normal(0, 0.1, (4000, 2)), 8000)
-    settings = prepare.Settings(8000, SOURCES)
+    settings = manifest.Settings(8000, SOURCES)
     prepare.prepare(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
     here = prepared.load_prepared(tmp_path / "out", tiny_config, "train")
     there = prepared.load_prepared(f"file://{tmp_path}/out", tiny_config, "train")

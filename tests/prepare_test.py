@@ -13,9 +13,11 @@ import pytest
 import soundfile
 
 from waveunet_tf import audio
+from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.prepare import Settings, prepare, verify
-from waveunet_tf.tracks import Mending, find_tracks
+from waveunet_tf.manifest import Settings, verify
+from waveunet_tf.prepare import prepare
+from waveunet_tf.tracks import Mending
 
 SOURCES = ("accompaniment", "vocals")
 
@@ -409,10 +411,10 @@ def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
                 for _ in range(minutes):
                     file.write(minute)
         code = (
-            "import re, sys; from waveunet_tf import prepare, tracks;"
-            f"prepare.prepare(tracks.find_tracks({str(folder / 'in')!r}),"
+            "import re, sys; from waveunet_tf import datasets, manifest, prepare;"
+            f"prepare.prepare(datasets.find_tracks({str(folder / 'in')!r}),"
             f" {str(folder / 'out')!r},"
-            " prepare.Settings(8000, ('accompaniment', 'vocals')));"
+            " manifest.Settings(8000, ('accompaniment', 'vocals')));"
             "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
         )
         child = subprocess.run(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
-from waveunet_tf.tracks import find_tracks
 
 
 def write_stem(path, frames=100, value=0.25, channels=2, rate_hz=8000):

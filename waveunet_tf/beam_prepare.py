@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 
-from waveunet_tf import files, prepare
+from waveunet_tf import files, manifest, prepare
 from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import Track
 
@@ -18,7 +18,7 @@ from waveunet_tf.tracks import Track
 def prepare_on_beam(
     tracks: list[Track],
     output: str | os.PathLike,
-    settings: prepare.Settings,
+    settings: manifest.Settings,
     *,
     runner: str = "DirectRunner",
     options: list[str] | None = None,
@@ -45,16 +45,16 @@ def prepare_on_beam(
             "`runner` needs Apache Beam: pip install -r requirements-beam.txt"
         ) from error
     output = pathlib.Path(output).absolute()
-    entries = prepare.entries_of_earlier_run(output, settings, tracks)
+    entries = manifest.entries_of_earlier_run(output, settings, tracks)
     prepare.remove_parts(output)
-    prepare.write_manifest(output, settings, entries)
+    manifest.write_manifest(output, settings, entries)
     jobs = [(track, output, settings) for track in tracks if track.label not in entries]
     told = output / f".failures-{os.getpid()}.json"
 
     def note(results: list[tuple[str, dict | str]]) -> None:
         """Writes the manifest, and the failures for the caller to read."""
         done = {label: entry for label, entry in results if isinstance(entry, dict)}
-        prepare.write_manifest(output, settings, {**entries, **done})
+        manifest.write_manifest(output, settings, {**entries, **done})
         with files.atomic_file(told) as part:
             part.write_text(
                 json.dumps(

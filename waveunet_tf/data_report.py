@@ -13,7 +13,7 @@ import tqdm
 from waveunet_tf import audio, files
 from waveunet_tf.decode import AudioReader
 from waveunet_tf.errors import InputError
-from waveunet_tf.prepare import read_manifest
+from waveunet_tf.manifest import read_manifest
 from waveunet_tf.tracks import SUBSETS
 
 # Frames of 1024 samples whose level is below this count as silence, in dBFS.
@@ -90,7 +90,7 @@ def measure_levels(
         (subset, stem) → number of tracks, and the levels over all of them.
 
     Raises:
-        InputError: see prepare.read_manifest; a file is missing or broken.
+        InputError: see manifest.read_manifest; a file is missing or broken.
     """
     manifest = read_manifest(data_dir)
     sums: dict[tuple[str, str], _Levels] = {}

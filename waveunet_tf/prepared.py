@@ -10,9 +10,9 @@ import soundfile
 from absl import logging
 
 from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.prepare import MANIFEST, parse_manifest, read_manifest
-from waveunet_tf.tracks import find_tracks
+from waveunet_tf.manifest import MANIFEST, parse_manifest, read_manifest
 
 
 @dataclasses.dataclass(frozen=True)

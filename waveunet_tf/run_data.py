@@ -77,7 +77,7 @@ def draw_excerpts(manifest: dict) -> list[dict]:
 
 def main(_):
     from waveunet_tf import data_report
-    from waveunet_tf.prepare import read_manifest
+    from waveunet_tf.manifest import read_manifest
 
     manifest = read_manifest(_DATA_DIR.value)
     if _PLOT.value and pathlib.Path(_PLOT.value).exists() and not _OVERWRITE.value:

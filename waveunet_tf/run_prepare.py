@@ -16,8 +16,9 @@ import os
 from absl import flags
 
 from waveunet_tf import cli
+from waveunet_tf.datasets import DATASETS, find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import DATASETS, Mending, find_tracks
+from waveunet_tf.tracks import Mending
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -111,7 +112,7 @@ def print_plan(tracks, settings) -> int:
     """Tells what would be prepared; gives the exit code."""
     import pathlib
 
-    from waveunet_tf.prepare import entries_of_earlier_run
+    from waveunet_tf.manifest import entries_of_earlier_run
 
     done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings, tracks)
     seconds, failed = 0.0, 0
@@ -138,9 +139,9 @@ def settings_from_flags(validation: str | None):
     Raises:
         UsageError, InputError: the flags contradict each other.
     """
-    from waveunet_tf import prepare
+    from waveunet_tf import manifest
 
-    return prepare.Settings(
+    return manifest.Settings(
         sample_rate_hz=_SAMPLE_RATE_HZ.value,
         sources=tuple(_SOURCES.value),
         bit_depth=int(_BIT_DEPTH.value.rstrip("f")),
@@ -155,7 +156,7 @@ def settings_from_flags(validation: str | None):
 
 
 def main(beam_options):
-    from waveunet_tf import prepare
+    from waveunet_tf import manifest, prepare
 
     if beam_options and not _RUNNER.value:
         raise cli.UsageError(
@@ -163,7 +164,7 @@ def main(beam_options):
         )
 
     if _VERIFY.value:
-        problems = prepare.verify(_OUTPUT.value)
+        problems = manifest.verify(_OUTPUT.value)
         for problem in problems:
             cli.print_error(InputError(problem))
         print(f"{_OUTPUT.value}: {len(problems)} problems")
