@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import soxr
@@ -128,6 +129,30 @@ class StreamResampler:
         rest = rest[:wanted]
         self._gone += wanted
         return np.pad(rest, ((0, wanted - len(rest)), (0, 0)))
+
+
+def resample_blocks(
+    blocks: Iterable[dict[str, np.ndarray]],
+    from_hz: int,
+    to_hz: Mapping[str, int],
+    channels: int,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Resamples several stems that come block by block.
+
+    Args:
+        blocks: name → `(frames, channels)`, the same names in each.
+        from_hz: their sample rate in Hz.
+        to_hz: the wished sample rates in Hz; a stem without one keeps its own.
+        channels: of the stems.
+    """
+    resamplers = {}
+    for block in blocks:
+        for name in block:
+            if name not in resamplers:
+                rate_hz = to_hz.get(name, from_hz)
+                resamplers[name] = StreamResampler(from_hz, rate_hz, channels)
+        yield {name: resamplers[name].push(stem) for name, stem in block.items()}
+    yield {name: resampler.finish() for name, resampler in resamplers.items()}
 
 
 @functools.lru_cache

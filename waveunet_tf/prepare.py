@@ -206,7 +206,12 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
                     )
                     for name in names
                 }
-                for block in _resampled(reader, names, settings.sample_rate_hz):
+                for block in audio.resample_blocks(
+                    reader.blocks(),
+                    reader.sample_rate_hz,
+                    dict.fromkeys(names, settings.sample_rate_hz),
+                    reader.channels,
+                ):
                     for name, writer in writers.items():
                         writer.write(block[name])
                     statistics.add(block, clipped=settings.bit_depth < 32)
@@ -224,17 +229,6 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
             "residual_db": round(statistics.residual_db, 2),
             "sha256": hashes,
         }
-
-
-def _resampled(reader, names: tuple[str, ...], rate_hz: int) -> Iterator[dict]:
-    """A track's blocks at another rate."""
-    resamplers = {
-        name: audio.StreamResampler(reader.sample_rate_hz, rate_hz, reader.channels)
-        for name in names
-    }
-    for block in reader.blocks():
-        yield {name: resamplers[name].push(block[name]) for name in names}
-    yield {name: resampler.finish() for name, resampler in resamplers.items()}
 
 
 class _Statistics:

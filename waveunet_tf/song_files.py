@@ -81,7 +81,9 @@ def separate_file(
             stems = part.separate(stream, tuple({**dict.fromkeys(sources), **targets}))
             if on_progress:
                 stems = _told(stems, reader.sample_rate_hz, on_progress)
-            stems = _resampled(stems, reader.sample_rate_hz, rates_hz, stream.channels)
+            stems = audio.resample_blocks(
+                stems, reader.sample_rate_hz, rates_hz, stream.channels
+            )
             if clip == "rescale":
                 stems = _rescaled(stems, tuple(targets), paths[0].parent, path)
             with contextlib.ExitStack() as stack:
@@ -241,20 +243,6 @@ def _told(
     for block in stems:
         yield block
         on_progress(len(next(iter(block.values()))) / sample_rate_hz)
-
-
-def _resampled(
-    stems: Iterable[dict], from_hz: int, to_hz: dict[str, int], channels: int
-) -> Iterator[dict]:
-    """The blocks at the rate that each stem's format knows."""
-    resamplers = {}
-    for block in stems:
-        for name in block:
-            if name not in resamplers:
-                rate_hz = to_hz.get(name, from_hz)
-                resamplers[name] = audio.StreamResampler(from_hz, rate_hz, channels)
-        yield {name: resamplers[name].push(stem) for name, stem in block.items()}
-    yield {name: resampler.finish() for name, resampler in resamplers.items()}
 
 
 def _rescaled(
