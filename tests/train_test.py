@@ -263,7 +263,7 @@ def test_a_spectrogram_network_trains_on_audio_or_magnitudes(stems_dir, tmp_path
 
 def test_magnitudes_need_a_spectrogram_network(stems_dir, tiny_config, tmp_path):
     training = dataclasses.replace(QUICK, loss="magnitude_l1")
-    with pytest.raises(InputError, match="`loss` must be mse for"):
+    with pytest.raises(InputError, match="`loss` must be mse or l1 for"):
         run(tiny_config, training, stems_dir, tmp_path / "work")
 
 

@@ -325,9 +325,9 @@ class TrainingConfig(_Config):
     )
     loss: str = _setting(
         "mse",
-        "mse: mean squared error of the waveform; magnitude_l1: mean absolute error of "
-        "the magnitudes, for U7 and U7a.",
-        choices=("mse", "magnitude_l1"),
+        "mse: mean squared error of the waveform; l1: its mean absolute error; "
+        "magnitude_l1: mean absolute error of the magnitudes, for U7 and U7a.",
+        choices=("mse", "l1", "magnitude_l1"),
     )
     seed: int = _setting(
         1337,

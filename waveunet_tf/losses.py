@@ -20,12 +20,12 @@ def mean_squared_error(targets: dict, estimates: dict, weights):
 
 
 def mean_absolute_error(targets: dict, estimates: dict, weights):
-    """The absolute error, its mean over sources; U7a's, of magnitudes.
+    """The absolute error, its mean over sources; of magnitudes it is U7a's.
 
     Args:
-        targets: source → `(batch, steps, bins)`.
+        targets: source → `(batch, frames, channels)`, or `(batch, steps, bins)`.
         estimates: the same sources, of the same shapes.
-        weights: `(batch, steps, 1)`, of each step.
+        weights: `(batch, frames, 1)`, of each frame or step.
 
     Returns:
         A scalar, the mean over what has a weight.

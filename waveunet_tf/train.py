@@ -251,13 +251,15 @@ def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
 
 def _loss_function(config: NetworkConfig, network: keras.Model, name: str):
     """The loss as a function of mixture, targets, weights and whether in training."""
-    if name == "mse":
-        return lambda mixture, targets, weights, training: losses.mean_squared_error(
+    waveform = {"mse": losses.mean_squared_error, "l1": losses.mean_absolute_error}
+    if name in waveform:
+        return lambda mixture, targets, weights, training: waveform[name](
             targets, network(mixture, training=training), weights
         )
     if not isinstance(config, SpectrogramUNetConfig):
         raise InputError(
-            f"`loss` must be mse for a network of waveforms. Received: {name}"
+            f"`loss` must be {' or '.join(waveform)} for a network of waveforms. "
+            f"Received: {name}"
         )
     magnitudes = spectrogram.magnitude_network(config, network)
     stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
