@@ -272,7 +272,7 @@ def test_validation_windows_cover_every_frame_once(stems_dir, tiny_config):
     tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
     batches = excerpts.whole_track_windows(tracks, tiny_config, batch_size=3)
     pieces = []
-    for mixture, sources, weights in batches.as_numpy_iterator():
+    for mixture, sources, weights, _ in batches.as_numpy_iterator():
         context = shapes.window_frames(tiny_config).context_frames
         np.testing.assert_allclose(
             sum(sources.values()), mixture[:, context:-context], atol=1e-6

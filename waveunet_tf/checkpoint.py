@@ -164,11 +164,19 @@ def load_network(
     return network
 
 
-def build_optimizer(training: TrainingConfig) -> keras.optimizers.Adam:
-    """Adam as the original has it: TF1's epsilon is a tenth of Keras' own."""
+def build_optimizer(
+    training: TrainingConfig, kind: type | None = None
+) -> keras.optimizers.Adam:
+    """Adam as the original has it: TF1's epsilon is a tenth of Keras' own.
+
+    Args:
+        training: tells the learning rate.
+        kind: a subclass of Keras' Adam, by default itself.
+    """
     import keras
 
-    return keras.optimizers.Adam(training.learning_rate, epsilon=1e-8)
+    kind = kind or keras.optimizers.Adam
+    return kind(training.learning_rate, epsilon=1e-8, name="adam")
 
 
 def load_optimizer(

@@ -337,6 +337,44 @@ class TrainingConfig(_Config):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig(_Config):
+    """On what a training computes, and how; what it learns depends on it by rounding.
+
+    Raises:
+        InputError: a field is out of its range.
+    """
+
+    strategy: str = _setting(
+        "none",
+        "none: one device; mirrored: all GPUs of this machine; multiworker: all GPUs "
+        "(or the CPU) of each of the machines that the variable TF_CONFIG names.",
+        choices=("none", "mirrored", "multiworker"),
+    )
+    device: str = _setting(
+        "auto",
+        "auto: GPUs if there are any; cpu: none; gpu: refuse to go on without one.",
+        choices=("auto", "cpu", "gpu"),
+    )
+    precision: str = _setting(
+        "float32",
+        "Numbers that layers compute with; weights and the output layers stay float32.",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    jit_compile: bool = _setting(
+        False, "Whether XLA compiles the forward and the backward pass."
+    )
+    num_threads: int | None = _setting(
+        None, "Threads of the CPU; by default one a core.", minimum=1
+    )
+    accumulate_steps: int = _setting(
+        1,
+        "Parts that a device's batch is computed in, one after the other, to take less "
+        "memory; their gradients are summed for one step of the optimiser.",
+        minimum=1,
+    )
+
+
 _M4 = WaveUNetConfig()
 _M3 = dataclasses.replace(_M4, channels=1)
 _U7 = SpectrogramUNetConfig()

@@ -142,31 +142,85 @@ def whole_track_windows(
     config: NetworkConfig,
     *,
     batch_size: int,
+    multiple_of: int | None = None,
+    worker: int = 0,
+    workers: int = 1,
     reader: str = "auto",
 ) -> tf.data.Dataset:
     """Windows that cover every track once, for validation.
 
     They hop by the output's frames; the last of a track goes on into zeros, which
-    `weights` leaves out, so that every frame of a track is scored and nothing else.
+    `weights` leaves out, so that every frame of a track is scored and nothing else. The
+    last batch is filled with windows of no weight.
 
     Args:
         tracks: the validation tracks.
         config: the network.
-        batch_size: windows a batch; the last batch may have fewer.
+        batch_size: windows a batch.
+        multiple_of: how many windows all workers' devices take at a time; by default
+            `batch_size` times `workers`.
+        worker: this is worker k of `workers`, and takes the windows whose numbers are k
+            modulo `workers`; each worker gets as many batches.
+        workers: how many there are.
         reader: see readers.build_reader.
 
     Returns:
-        Triples of mixture, sources (as `random_excerpts` gives them, without gains) and
-        weights, float32 `(batch, output frames, 1)`: 1 within a track, else 0.
+        Batches of mixture, sources (as `random_excerpts` gives them, without gains),
+        weights, float32 `(batch, output frames, 1)`, 1 within a track, else 0, and the
+        tracks' numbers, int32 `(batch,)`.
     """
-    window = shapes.window_frames(config)
-    context, hop = window.context_frames, window.output_frames
-    count = len(config.sources)
-    places = [
+    places = _places(tracks, config)
+    beyond = (0, tracks[0].frames)
+    places += [beyond] * (-len(places) % (multiple_of or batch_size * workers))
+    windows = _windows(tracks, config, places[worker::workers], reader)
+    return windows.batch(batch_size, drop_remainder=True).prefetch(2)
+
+
+def count_windows(tracks: list[PreparedTrack], config: NetworkConfig) -> int:
+    """How many windows `whole_track_windows` has, but for the last batch's filling."""
+    return len(_places(tracks, config))
+
+
+def _places(
+    tracks: list[PreparedTrack], config: NetworkConfig
+) -> list[tuple[int, int]]:
+    hop = shapes.window_frames(config).output_frames
+    return [
         (number, start)
         for number, track in enumerate(tracks)
         for start in range(0, track.frames, hop)
     ]
+
+
+def listening_windows(
+    tracks: list[PreparedTrack], config: NetworkConfig, seconds: float
+) -> tf.data.Dataset:
+    """Windows side by side from the middle of each track, to listen to.
+
+    Returns:
+        What `whole_track_windows` gives, a batch a track.
+    """
+    hop = shapes.window_frames(config).output_frames
+    count = max(1, round(seconds * config.sample_rate_hz / hop))
+    firsts = [max(0, (track.frames - count * hop) // 2) for track in tracks]
+    places = [
+        (number, first + hop * k)
+        for number, first in enumerate(firsts)
+        for k in range(count)
+    ]
+    return _windows(tracks, config, places, "auto").batch(count)
+
+
+def _windows(
+    tracks: list[PreparedTrack],
+    config: NetworkConfig,
+    places: list[tuple[int, int]],
+    reader: str,
+) -> tf.data.Dataset:
+    """Windows at places: a track's number, and the first frame of the output."""
+    window = shapes.window_frames(config)
+    context, hop = window.context_frames, window.output_frames
+    count = len(config.sources)
     lengths = tf.constant([track.frames for track in tracks], tf.int64)
     read = readers.build_reader(
         tracks, window.input_frames, config.channels, reader=reader
@@ -182,8 +236,9 @@ def whole_track_windows(
             tf.add_n(sources),
             dict(zip(config.sources, middle)),
             tf.cast(inside, tf.float32)[:, None],
+            track,
         )
 
-    track, start = np.array(places, np.int64).reshape(-1, 2).T
+    track, start = np.array(places, np.int64).T
     windows = tf.data.Dataset.from_tensor_slices((track.astype(np.int32), start))
-    return windows.map(windowed).batch(batch_size).prefetch(2)
+    return windows.map(windowed)

@@ -35,5 +35,6 @@ def mean_absolute_error(targets: dict, estimates: dict, weights):
 
 def _mean_over_sources(error, targets: dict, estimates: dict, weights):
     errors = sum(error(targets[source] - estimates[source]) for source in targets)
-    mean = ops.sum(errors * weights) / (ops.sum(weights) * errors.shape[-1])
-    return mean / len(targets)
+    # Without any weight, 0 and not 0 / 0.
+    frames = ops.maximum(ops.sum(weights), 1.0)
+    return ops.sum(errors * weights) / (frames * errors.shape[-1] * len(targets))

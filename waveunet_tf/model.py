@@ -92,6 +92,8 @@ def _outputs(config: WaveUNetConfig, mixture, features) -> dict:
     """The output layers: one a source, but for the last of a difference output."""
     difference = config.output_type == "difference"
     estimates = {}
+    # Audio needs float32's precision, whatever the layers before compute with.
+    audio = {"dtype": "float32"}
     for source in config.sources[:-1] if difference else config.sources:
         estimate = keras.layers.Conv1D(
             config.channels,
@@ -99,13 +101,14 @@ def _outputs(config: WaveUNetConfig, mixture, features) -> dict:
             padding="valid" if config.context else "same",
             activation=config.output_activation,
             name=f"output_{source}",
+            **audio,
         )(features)
         if config.output_activation == "linear":
-            estimate = layers.AudioClip(name=f"clip_{source}")(estimate)
+            estimate = layers.AudioClip(name=f"clip_{source}", **audio)(estimate)
         estimates[source] = estimate
     if difference:
         last = config.sources[-1]
-        estimates[last] = layers.DifferenceOutput(name=f"output_{last}")(
+        estimates[last] = layers.DifferenceOutput(name=f"output_{last}", **audio)(
             [mixture, *estimates.values()]
         )
     return estimates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 
 import soundfile
 from absl import logging
@@ -70,6 +71,21 @@ def load_prepared(
         paths = tuple(track.sources[name].path for name in config.sources)
         frames, kinds = _common_frames(paths, config)
         tracks.append(PreparedTrack(label, tuple(map(str, paths)), frames, kinds))
+    return tracks
+
+
+def load_all(
+    data_dirs: Sequence[str | os.PathLike], config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """Lists a subset's tracks of several folders; a folder may be without valid.
+
+    Raises:
+        InputError: see load_prepared.
+    """
+    tracks = []
+    for data_dir in data_dirs:
+        if subset != "valid" or has_subset(data_dir, subset):
+            tracks += load_prepared(data_dir, config, subset)
     return tracks
 
 

@@ -4,8 +4,16 @@ r"""Trains a Wave-U-Net on a prepared folder of stems.
         --workdir ~/m4
 
 Writes WORKDIR/best (config.json, the weights of the best epoch and Adam's moments),
-WORKDIR/history.jsonl (one line an epoch) and WORKDIR/state. After Ctrl-C, a crash or a
-kill the same command goes on where the training stood, as if nothing had happened.
+WORKDIR/history.jsonl (one line an epoch), WORKDIR/loss.png, WORKDIR/tensorboard and
+WORKDIR/state. After Ctrl-C, a crash or a kill the same command goes on where the
+training stood, as if nothing had happened.
+
+On all GPUs of a machine with --strategy mirrored; on several machines with --strategy
+multiworker, the same command on each, WORKDIR on a file system that all of them see,
+and the variable TF_CONFIG, whose task differs:
+
+    TF_CONFIG='{"cluster": {"worker": ["host0:12345", "host1:12345"]},
+                "task": {"type": "worker", "index": 0}}'
 """
 
 import signal
@@ -14,9 +22,14 @@ import sys
 from absl import flags
 
 from waveunet_tf import cli
+from waveunet_tf.configs import ComputeConfig
 
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "The folder of stems that run_prepare wrote.", required=True
+_DATA_DIR = flags.DEFINE_multi_string(
+    "data_dir",
+    None,
+    "The folder of stems that run_prepare wrote. May be given several times, such as "
+    "for MUSDB18 and CCMixter together.",
+    required=True,
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -36,14 +49,27 @@ _SAVE_SECONDS = flags.DEFINE_float(
     "How often the state is saved within an epoch, in seconds.",
     lower_bound=0,
 )
+_REINIT_OUTPUT = flags.DEFINE_boolean(
+    "reinit_output",
+    False,
+    "Let --init_from be a checkpoint for other sources or another sample rate; its "
+    "output layers are drawn anew.",
+)
+_PROFILE = flags.DEFINE_boolean(
+    "profile", False, "Write a trace of ten steps into WORKDIR/tensorboard."
+)
 cli.define_network_flags()
 cli.define_training_flags()
+cli.define_config_flags({"": ComputeConfig()}, ComputeConfig)
 flags.adopt_module_key_flags(cli)
 
 
 def main(_):
     config = cli.network_config_from_flags()
     training = cli.training_config_from_flags(flags.FLAGS.variant)
+    compute = cli.override(ComputeConfig(), cli.flag_overrides(ComputeConfig))
+    if _REINIT_OUTPUT.value and not _INIT_FROM.value:
+        raise cli.UsageError("`reinit_output` needs `init_from`")
 
     from waveunet_tf.train import Stopped, train
 
@@ -60,18 +86,21 @@ def main(_):
         progress = train(
             config,
             training,
-            data_dir=_DATA_DIR.value,
+            data_dirs=_DATA_DIR.value,
             workdir=_WORKDIR.value,
+            compute=compute,
             init_from=_INIT_FROM.value,
+            reinit_output=_REINIT_OUTPUT.value,
+            profile=_PROFILE.value,
             save_seconds=_SAVE_SECONDS.value,
             should_stop=lambda: bool(came),
         )
     except Stopped as stop:
         print(f"interrupted {stop}; the same command goes on", file=sys.stderr)
-        return 128 + came[0]
+        return 128 + (came[0] if came else signal.SIGTERM)  # or another worker was
     print(
-        f"{_WORKDIR.value}/best: epoch {progress.best_epoch} of {progress.epoch}, "
-        f"loss {progress.best_loss:.3e}"
+        f"{_WORKDIR.value}/best: epoch {progress.best_epoch} of {progress.epoch} "
+        f"({progress.step} steps), validation loss {progress.best_loss:.3e}"
     )
 
 

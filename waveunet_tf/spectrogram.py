@@ -294,9 +294,13 @@ def _mask(config: SpectrogramUNetConfig, features, source: str):
         if config.num_levels - 2 - level < 3:
             features = keras.layers.Dropout(0.5, name=f"{name}_dropout")(features)
     mask = keras.layers.Conv2DTranspose(
-        1, activation="sigmoid", name=f"{source}_mask", **convolution
+        1,
+        activation="sigmoid",
+        name=f"{source}_mask",
+        dtype="float32",
+        **convolution,
     )(features)
-    return NyquistMask(name=f"{source}_nyquist")(mask)
+    return NyquistMask(name=f"{source}_nyquist", dtype="float32")(mask)
 
 
 def _normalization(name: str):

@@ -1,41 +1,39 @@
 """The training loop: epochs, validation, early stopping, the best checkpoint.
 
-A loop of our own rather than Keras' `fit`, which on a data set of unknown length runs
-part of a further step at the end of each epoch, and misreports the loss.
+One loop for one device, several, or many workers. A loop of our own rather than Keras'
+`fit`, which fails under MultiWorkerMirroredStrategy, and on a data set of unknown
+length runs part of a further step at the end of each epoch, and misreports the loss.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
 import os
 import pathlib
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import logging
 
-from waveunet_tf import (
-    checkpoint,
-    excerpts,
-    files,
-    losses,
-    model,
-    prepared,
-    spectrogram,
-)
-from waveunet_tf.configs import (
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    TrainingConfig,
-)
+from waveunet_tf import checkpoint, excerpts, initial_weights, model, prepared
+from waveunet_tf.compute import Devices, require_agreement, set_up
+from waveunet_tf.configs import ComputeConfig, NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_log import HISTORY, TrainingLog
 from waveunet_tf.training_state import Progress, StateStore
+from waveunet_tf.training_step import (
+    adam_of,
+    build_objective,
+    build_optimizer,
+    median_sdr_db,
+    training_step,
+    validation_scores,
+)
 
 
 class Stopped(Exception):
@@ -46,10 +44,13 @@ def train(
     config: NetworkConfig,
     training: TrainingConfig,
     *,
-    data_dir: str | os.PathLike,
+    data_dirs: Sequence[str | os.PathLike],
     workdir: str | os.PathLike,
+    compute: ComputeConfig | None = None,
     init_from: str | os.PathLike | None = None,
+    reinit_output: bool = False,
     save_seconds: float = 600.0,
+    profile: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Trains a network (paper, section 4.2), or goes on where a training was stopped.
@@ -57,320 +58,365 @@ def train(
     The first stage ends when `patience` epochs brought no better validation loss; the
     second, fine-tuning, goes on from the best weights. Writes `<workdir>/best`, the
     checkpoint of the epoch with the lowest validation loss, `<workdir>/history.jsonl`,
-    one object an epoch, and `<workdir>/state`, from which a later call with the same
-    arguments goes on as if there had been no stop. Where the data has no validation
-    tracks, the training loss takes their place.
+    one object an epoch, `<workdir>/loss.png`, `<workdir>/tensorboard`, and
+    `<workdir>/state`, from which a later call with the same arguments goes on as if
+    there had been no stop. Where the data has no validation tracks, the training loss
+    takes their place.
 
     Args:
         config: the network.
         training: how it is trained.
-        data_dir: a prepared folder of stems.
-        workdir: a new folder, or one of a training of the same config.
+        data_dirs: prepared folders of stems, whose tracks are taken together.
+        workdir: a new folder, or one of a training of the same config; of several
+            workers all must see it, the first one writes it.
+        compute: on what devices, and how; by default on one.
         init_from: a checkpoint of the same network, whose weights and, if it holds
             them, Adam's moments are the first; by default random weights.
+        reinit_output: whether that checkpoint may be for other sources or another
+            rate; its output layers are left out then, and Adam's moments.
         save_seconds: how often the state is saved within an epoch, in seconds.
-        should_stop: asked after every step.
+        profile: whether to trace ten steps for TensorBoard's profiler.
+        should_stop: asked before every step and every validation batch.
 
     Raises:
         InputError: the checkpoint is of another network; the data do not fit the
-            network; the workdir holds another training; the loss is no longer finite.
-        Stopped: should_stop said so.
+            network; the workdir holds another training; the loss is no longer finite;
+            the devices are not there, or do not divide the batch.
+        OSError: the workdir cannot be written.
+        Stopped: should_stop said so, here or on another worker.
     """
-    workdir = pathlib.Path(workdir)
-    keras.utils.set_random_seed(training.seed)
-    tracks = prepared.load_prepared(data_dir, config, "train")
-    windows = _validation_windows(data_dir, config, training.batch_size)
-    network = model.build_network(config)
-    optimizer = checkpoint.build_optimizer(training)
-    optimizer.build(network.trainable_variables)
-    states = StateStore(workdir)
-    progress = states.load(network, optimizer, config, training)
-    if progress is None:
-        _refuse_used_workdir(workdir)
-        if init_from is not None:
-            _take_weights(init_from, config, network, optimizer)
-        progress = Progress()
-    _forget_after(workdir, progress.epoch)
-    loss_function = _loss_function(config, network, training.loss)
-    run = _Run(
-        network=network,
-        optimizer=optimizer,
-        step=_training_step(network, optimizer, loss_function),
-        score=_validation_step(loss_function),
-        save=lambda: states.save(progress, network, optimizer, config, training),
-        save_seconds=save_seconds,
-        should_stop=should_stop,
-    )
-    logging.info(
-        "training %d weights on %d tracks", network.count_params(), len(tracks)
-    )
-    workdir.mkdir(parents=True, exist_ok=True)
-    for stage in _stages(training)[progress.stage :]:
-        if progress.epoch == training.max_epochs:
-            break
-        if stage.number != progress.stage:
-            progress.stage, progress.stage_began = stage.number, progress.epoch
-            _take_weights(workdir / "best", config, network, optimizer)
-        optimizer.learning_rate = stage.training.learning_rate
-        # Number n is a function of the seed and n, so this is where we stood.
-        batches = iter(
-            excerpts.random_excerpts(
-                tracks, config, stage.training, first=progress.excerpt
-            )
-        )
-        while progress.epoch != training.max_epochs:
-            if progress.has_stalled(training.patience):
-                break
-            loss, seconds = _run_epoch(run, batches, progress, stage.training)
-            validation_loss = _validate(run.score, windows) if windows else None
-            record = {
-                "epoch": progress.epoch + 1,
-                "stage": stage.number + 1,
-                "step": progress.step,
-                "learning_rate": stage.training.learning_rate,
-                "loss": loss,
-                "validation_loss": validation_loss,
-                "seconds": round(seconds, 2),
-            }
-            if progress.end_epoch(loss if validation_loss is None else validation_loss):
-                checkpoint.save_checkpoint(
-                    workdir / "best", network, config, training, optimizer=optimizer
-                )
-            _report_epoch(workdir, record, progress)
-            run.save()
-    return progress
-
-
-class _Stage(NamedTuple):
-    """A stage's number, and how it is trained."""
-
-    number: int
-    training: TrainingConfig
-
-
-def _stages(training: TrainingConfig) -> list[_Stage]:
-    stages = [_Stage(0, training)]
-    if training.fine_tuning:
-        second = dataclasses.replace(
+    compute = compute or ComputeConfig()
+    with _precision(compute.precision):
+        devices = set_up(compute)
+        loop = _Loop(
+            config,
             training,
-            batch_size=training.fine_tuning_batch_size,
-            learning_rate=training.fine_tuning_learning_rate,
+            compute,
+            devices,
+            data_dirs=data_dirs,
+            workdir=pathlib.Path(workdir),
+            save_seconds=save_seconds,
+            profile=profile,
+            should_stop=should_stop,
         )
-        stages.append(_Stage(1, second))
-    return stages
+        loop.start(init_from, reinit_output)
+        return loop.run()
 
 
-class _Run(NamedTuple):
-    """What an epoch needs of a training."""
-
-    network: keras.Model
-    optimizer: keras.optimizers.Adam
-    step: Callable
-    score: Callable
-    save: Callable[[], None]
-    save_seconds: float
-    should_stop: Callable[[], bool]
+@contextlib.contextmanager
+def _precision(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _refuse_used_workdir(workdir: pathlib.Path) -> None:
-    for name in ("best", "history.jsonl"):
-        if (workdir / name).exists():
-            raise InputError(
-                f"{workdir}: must be new, or hold a training that can go on, but holds "
-                f"{name} without a state"
-            )
-
-
-def _forget_after(workdir: pathlib.Path, epoch: int) -> None:
-    """Drops the history of epochs that the state has not seen end."""
-    path = workdir / "history.jsonl"
-    if not path.exists():
-        return
-    kept = [
-        line
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if line.endswith("\n") and json.loads(line)["epoch"] <= epoch
-    ]
-    with files.atomic_file(path) as part:
-        part.write_text("".join(kept), encoding="utf-8")
-
-
-def _report_epoch(workdir: pathlib.Path, record: dict, progress: Progress) -> None:
-    """Adds the epoch to the history, and tells the log of it."""
-    with (workdir / "history.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    validation_loss = record["validation_loss"]
-    logging.info(
-        "epoch %d: loss %.3e, validation loss %s, %.0f s%s",
-        record["epoch"],
-        record["loss"],
-        "none" if validation_loss is None else f"{validation_loss:.3e}",
-        record["seconds"],
-        ", the best so far" if progress.best_epoch == record["epoch"] else "",
+def _stages(training: TrainingConfig) -> list[TrainingConfig]:
+    if not training.fine_tuning:
+        return [training]
+    second = dataclasses.replace(
+        training,
+        batch_size=training.fine_tuning_batch_size,
+        learning_rate=training.fine_tuning_learning_rate,
     )
+    return [training, second]
 
 
-def _take_weights(
-    directory: str | os.PathLike,
-    config: NetworkConfig,
-    network: keras.Model,
-    optimizer: keras.optimizers.Adam,
-) -> None:
-    """Sets weights and Adam's moments from a checkpoint of the same network."""
-    theirs = checkpoint.read_config(directory).to_dict()
-    ours = config.to_dict()
-    free = {"output_frames", "phase_iterations", "phase_start"}
-    for name in sorted((set(ours) | set(theirs)) - free):
-        if ours.get(name) != theirs.get(name):
-            raise InputError(
-                f"{directory}: must be of the same network, but has {name}="
-                f"{theirs.get(name)} instead of {ours.get(name)}"
-            )
-    network.set_weights(checkpoint.load_network(directory).get_weights())
-    with_moments = checkpoint.load_optimizer(directory, network, optimizer)
-    logging.info(
-        "starting from %s, Adam at step %d%s",
-        directory,
-        int(optimizer.iterations),
-        "" if with_moments else " (it holds no moments)",
-    )
+class _Loop:
+    """A training with all that it needs."""
 
-
-def _validation_windows(data_dir, config: NetworkConfig, batch_size: int):
-    """The validation batches, or None where the data has no validation tracks."""
-    if not prepared.has_subset(data_dir, "valid"):
-        logging.warning(
-            "%s has no validation tracks (valid/): the best checkpoint is that of the "
-            "lowest training loss",
-            data_dir,
+    def __init__(
+        self,
+        config: NetworkConfig,
+        training: TrainingConfig,
+        compute: ComputeConfig,
+        devices: Devices,
+        *,
+        data_dirs: Sequence[str | os.PathLike],
+        workdir: pathlib.Path,
+        save_seconds: float,
+        profile: bool,
+        should_stop: Callable[[], bool],
+    ):
+        self.config, self.training, self.devices = config, training, devices
+        self.workdir = workdir
+        self.save_seconds, self.should_stop = save_seconds, should_stop
+        self.stages = _stages(training)
+        for stage in self.stages:
+            _require_division(stage.batch_size, devices, compute.accumulate_steps)
+        self.tracks = prepared.load_all(data_dirs, config, "train")
+        self.validation_tracks = prepared.load_all(data_dirs, config, "valid")
+        if devices.is_chief:
+            workdir.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(training.seed)
+        with devices.strategy.scope():
+            self.network = model.build_network(config)
+            self.optimizer = build_optimizer(training, compute)
+            self.optimizer.build(self.network.trainable_variables)
+        objective = build_objective(config, self.network, training.loss)
+        self.step = training_step(
+            devices, self.network, self.optimizer, objective, compute
         )
-        return None
-    tracks = prepared.load_prepared(data_dir, config, "valid")
-    return excerpts.whole_track_windows(tracks, config, batch_size=batch_size)
-
-
-def _loss_function(config: NetworkConfig, network: keras.Model, name: str):
-    """The loss as a function of mixture, targets, weights and whether in training."""
-    waveform = {"mse": losses.mean_squared_error, "l1": losses.mean_absolute_error}
-    if name in waveform:
-        return lambda mixture, targets, weights, training: waveform[name](
-            targets, network(mixture, training=training), weights
+        self.scores = validation_scores(
+            devices, self.network, objective, compute, len(self.validation_tracks)
         )
-    if not isinstance(config, SpectrogramUNetConfig):
-        raise InputError(
-            f"`loss` must be {' or '.join(waveform)} for a network of waveforms. "
-            f"Received: {name}"
+        self.states = StateStore(workdir)
+        self.progress = Progress()
+        self.validation_batches = self._validation_batches()
+        self.log = TrainingLog(
+            workdir,
+            config,
+            self.validation_tracks,
+            enabled=devices.is_chief,
+            profile=profile,
         )
-    magnitudes = spectrogram.magnitude_network(config, network)
-    stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
 
-    def loss(mixture, targets, weights, training):
-        true = {source: magnitude(stft(target)) for source, target in targets.items()}
-        # A step of the STFT counts if its first frame does.
-        starts = weights[:, : -config.fft_frames + 1 : config.hop_frames]
-        estimates = magnitudes(mixture, training=training)
-        return losses.mean_absolute_error(true, estimates, starts)
-
-    return loss
-
-
-def _training_step(network: keras.Model, optimizer: keras.Optimizer, loss_function):
-    """One step of gradient descent as a graph: mixture, targets → loss."""
-
-    @tf.function
-    def step(mixture, targets):
-        weights = tf.ones_like(next(iter(targets.values()))[..., :1])
-        with tf.GradientTape() as tape:
-            loss = loss_function(mixture, targets, weights, True)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply(gradients, network.trainable_variables)
-        return loss
-
-    return step
-
-
-def _validation_step(loss_function):
-    """The loss on a batch, and the frames that it is the mean over, as a graph."""
-
-    @tf.function(reduce_retracing=True)
-    def score(mixture, targets, weights):
-        loss = loss_function(mixture, targets, weights, False)
-        return loss, tf.reduce_sum(weights)
-
-    return score
-
-
-def _run_epoch(
-    run: _Run, batches, progress: Progress, training: TrainingConfig
-) -> tuple[float, float]:
-    """Runs what is left of an epoch; gives its mean loss and its seconds."""
-    epoch, steps = progress.epoch + 1, training.steps_per_epoch
-    began = time.monotonic() - progress.epoch_seconds
-    saved = time.monotonic()
-    bar = tqdm.tqdm(
-        total=steps,
-        initial=progress.epoch_steps,
-        desc=f"epoch {epoch}",
-        unit="step",
-        disable=None,
-    )
-    with bar:
-        while progress.epoch_steps < steps:
-            loss = _next_loss(run.step, batches, progress)
-            progress.end_step(loss, training.batch_size)
-            progress.epoch_seconds = time.monotonic() - began
-            mean = progress.epoch_loss / progress.epoch_steps
-            if bar.disable:
-                logging.log_every_n_seconds(
-                    logging.INFO,
-                    "epoch %d: step %d of %d, loss %.3e",
-                    60,
-                    epoch,
-                    progress.epoch_steps,
-                    steps,
-                    mean,
+    def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
+        """Goes where the last call stood, or to the first weights."""
+        adam = adam_of(self.optimizer)
+        progress = self.states.load(self.network, adam, self.config, self.training)
+        if progress is not None:
+            self.progress = progress
+            progress.give_state_to(self.network, self.optimizer)
+        else:
+            self._refuse_used_workdir()
+            if init_from is not None:
+                initial_weights.take(
+                    init_from,
+                    self.config,
+                    self.network,
+                    adam,
+                    reinit_output=reinit_output,
                 )
-            bar.set_postfix(loss=f"{mean:.3e}", refresh=False)
-            bar.update()
-            if run.should_stop():
-                run.save()
-                raise Stopped(f"after step {progress.step}, which is saved")
-            if time.monotonic() - saved > run.save_seconds:
-                run.save()
-                saved = time.monotonic()
-    return progress.epoch_loss / steps, progress.epoch_seconds
+        require_agreement(
+            self.devices,
+            "the same flags, data and workdir",
+            self.config,
+            self.training,
+            self.progress.step,
+            [(track.name, track.frames) for track in self.tracks],
+        )
+        self.log.forget_after(self.progress.epoch)
+        logging.info(
+            "training %d weights on %d tracks, %d for validation, on %d x %s",
+            self.network.count_params(),
+            len(self.tracks),
+            len(self.validation_tracks),
+            self.devices.replicas,
+            self.devices.kind,
+        )
+
+    def run(self) -> Progress:
+        """Runs the stages that are left."""
+        progress = self.progress
+        for number, stage in enumerate(self.stages):
+            if number < progress.stage or progress.epoch == self.training.max_epochs:
+                continue
+            if number > progress.stage:
+                progress.stage, progress.stage_began = number, progress.epoch
+                initial_weights.take(
+                    self.workdir / "best",
+                    self.config,
+                    self.network,
+                    adam_of(self.optimizer),
+                )
+            self.optimizer.learning_rate = stage.learning_rate
+            batches = self._training_batches(stage)
+            while not (
+                progress.epoch == self.training.max_epochs
+                or progress.has_stalled(self.training.patience)
+            ):
+                loss = self._run_epoch(batches, stage)
+                validation_loss, sdr = self._validate()
+                self._end_epoch(stage, loss, validation_loss, sdr)
+        return progress
+
+    def _training_batches(self, stage: TrainingConfig):
+        # Number n is a function of the seed and n, so this is where we stood.
+        first = self.progress.excerpt
+
+        def make(worker, workers, batch_size):
+            return excerpts.random_excerpts(
+                self.tracks,
+                self.config,
+                dataclasses.replace(stage, batch_size=batch_size),
+                first=first,
+                worker=worker,
+                workers=workers,
+            )
+
+        return self.devices.distribute(make, stage.batch_size)
+
+    def _run_epoch(self, batches, stage: TrainingConfig) -> float:
+        """Runs what is left of an epoch; gives its mean loss."""
+        progress = self.progress
+        began = time.monotonic() - progress.epoch_seconds
+        saved = time.monotonic()
+        with self.log.begin_epoch(progress, stage.steps_per_epoch) as bar:
+            while progress.epoch_steps < stage.steps_per_epoch:
+                stops = float(self.should_stop())
+                asked = time.monotonic()
+                batch = _next(batches, "excerpts")
+                waited = time.monotonic() - asked
+                step = _computed(self.step, batch, stops)
+                self._require_finite(step)
+                progress.end_step(float(step.loss), stage.batch_size)
+                progress.epoch_seconds = time.monotonic() - began
+                self.log.end_step(
+                    bar,
+                    progress,
+                    step,
+                    excerpts=stage.batch_size,
+                    waited_seconds=waited,
+                )
+                if float(step.stops):
+                    self._stop()
+                if time.monotonic() - saved > self.save_seconds:
+                    self._save()
+                    saved = time.monotonic()
+        return progress.epoch_loss / stage.steps_per_epoch
+
+    def _validation_batches(self):
+        """The batches, endless, and how many are once through; None without tracks."""
+        if not self.validation_tracks:
+            logging.warning(
+                "no validation tracks (valid/): the best checkpoint is that of the "
+                "lowest training loss"
+            )
+            return None
+        tracks, config = self.validation_tracks, self.config
+        of_all = self.training.batch_size
+
+        def make(worker, workers, batch_size):
+            return excerpts.whole_track_windows(
+                tracks,
+                config,
+                batch_size=batch_size,
+                multiple_of=of_all,
+                worker=worker,
+                workers=workers,
+            ).repeat()
+
+        count = -(-excerpts.count_windows(tracks, config) // of_all)
+        return self.devices.distribute(make, of_all), count
+
+    def _validate(self) -> tuple[float | None, dict | None]:
+        """The loss over all frames, and each source's median SDR over tracks in dB."""
+        if not self.validation_batches:
+            return None, None
+        batches, count = self.validation_batches
+        loss = weight = energies = 0.0
+        for _ in range(count):
+            stops = float(self.should_stop())
+            scores = _computed(self.scores, _next(batches, "validation tracks"), stops)
+            if float(scores.stops):
+                self._stop()
+            loss += float(scores.loss)
+            weight += float(scores.weight)
+            energies += scores.energies.numpy().astype(np.float64)
+        if not math.isfinite(loss):
+            raise InputError(
+                "The validation loss must stay a finite number, but is "
+                f"{loss}; are all samples of the validation tracks finite?"
+            )
+        return loss / weight, median_sdr_db(self.config.sources, energies)
+
+    def _end_epoch(self, stage, loss, validation_loss, sdr) -> None:
+        progress = self.progress
+        record = {
+            "epoch": progress.epoch + 1,
+            "stage": progress.stage + 1,
+            "step": progress.step,
+            "learning_rate": stage.learning_rate,
+            "loss": loss,
+            "validation_loss": validation_loss,
+            "validation_sdr_db": sdr,
+            "seconds": round(progress.epoch_seconds, 2),
+        }
+        judged = loss if validation_loss is None else validation_loss
+        if progress.end_epoch(judged) and self.devices.is_chief:
+            checkpoint.save_checkpoint(
+                self.workdir / "best",
+                self.network,
+                self.config,
+                self.training,
+                optimizer=adam_of(self.optimizer),
+            )
+        self.log.end_epoch(record, progress, self.network)
+        self._save()
+
+    def _save(self) -> None:
+        if not self.devices.is_chief:
+            return
+        self.progress.keep_state_of(self.network, self.optimizer)
+        self.states.save(
+            self.progress,
+            self.network,
+            adam_of(self.optimizer),
+            self.config,
+            self.training,
+        )
+
+    def _stop(self) -> None:
+        self._save()
+        self.devices.wait_for_all()
+        raise Stopped(f"after step {self.progress.step}, which is saved")
+
+    def _require_finite(self, step) -> None:
+        # The loss scale of float16 passes over gradients that are not finite.
+        finite = math.isfinite(float(step.loss)) and (
+            self.optimizer is not adam_of(self.optimizer)
+            or math.isfinite(float(step.gradient_norm))
+        )
+        if finite:
+            return
+        best = ""
+        if self.progress.best_epoch:
+            best = f"; {self.workdir / 'best'} holds epoch {self.progress.best_epoch}, "
+            best += "from which --init_from in a new workdir goes on"
+        raise InputError(
+            f"The loss must stay a finite number, but is {float(step.loss)} (gradient "
+            f"{float(step.gradient_norm)}) at step {self.progress.epoch_steps + 1} of "
+            f"epoch {self.progress.epoch + 1}; a lower `learning_rate` may help{best}"
+        )
+
+    def _refuse_used_workdir(self) -> None:
+        for name in ("best", HISTORY):
+            if (self.workdir / name).exists():
+                raise InputError(
+                    f"{self.workdir}: must be new, or hold a training that can go on, "
+                    f"but holds {name} without a state"
+                )
 
 
-def _next_loss(step, batches, progress: Progress) -> float:
+def _require_division(batch_size: int, devices: Devices, parts: int) -> None:
+    if batch_size % (devices.replicas * parts):
+        raise InputError(
+            f"`batch_size` and `fine_tuning_batch_size` must be multiples of "
+            f"{devices.replicas * parts}, {devices.replicas} devices times "
+            f"{parts} `accumulate_steps`. Received: {batch_size}"
+        )
+
+
+def _next(batches, what: str):
     try:
-        batch = next(batches)
+        return next(batches)
     except tf.errors.OpError as error:  # a file changed, or was not whole
-        raise InputError(f"Excerpts must be readable: {error.message}") from error
-    loss = float(step(*batch))
-    if not math.isfinite(loss):
-        raise InputError(
-            f"The loss must stay a finite number, but is {loss} at step "
-            f"{progress.epoch_steps + 1} of epoch {progress.epoch + 1}; a lower "
-            "`learning_rate` may help"
-        )
-    return loss
+        raise InputError(f"{what} must be readable: {error.message}") from error
 
 
-def _validate(score, windows) -> float:
-    """The mean loss over all frames of the validation tracks."""
-    total = frames = 0.0
+def _computed(function: Callable, batch, stops: float):
     try:
-        for batch in windows:
-            loss, weight = score(*batch)
-            total += float(loss) * float(weight)
-            frames += float(weight)
-    except tf.errors.OpError as error:
+        return function(batch, tf.constant(stops))
+    except tf.errors.ResourceExhaustedError as error:
         raise InputError(
-            f"Validation tracks must be readable: {error.message}"
+            "The batch must fit into the memory; a lower `batch_size` or a higher "
+            f"`accumulate_steps` takes less: {error.message.splitlines()[0]}"
         ) from error
-    if not math.isfinite(total):
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise InputError(
-            "The validation loss must stay a finite number, but is "
-            f"{total / frames}; are all samples of the validation tracks finite?"
-        )
-    return total / frames
+            "All workers must be there, but one is gone; started again, all go on from "
+            f"the last state: {error.message.splitlines()[0]}"
+        ) from error

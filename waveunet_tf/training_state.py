@@ -10,6 +10,7 @@ import pathlib
 import shutil
 
 import keras
+import numpy as np
 from absl import logging
 
 from waveunet_tf import checkpoint, files
@@ -37,6 +38,8 @@ class Progress:
         epoch_steps: steps done of the epoch in work.
         epoch_loss: the sum of their losses.
         epoch_seconds: how long they took.
+        random_state: of the network's layers that draw, such as dropout.
+        loss_scale: float16's, and the steps since it last changed; else empty.
     """
 
     stage: int = 0
@@ -49,6 +52,22 @@ class Progress:
     epoch_steps: int = 0
     epoch_loss: float = 0.0
     epoch_seconds: float = 0.0
+    random_state: list = dataclasses.field(default_factory=list)
+    loss_scale: list = dataclasses.field(default_factory=list)
+
+    def keep_state_of(self, network: keras.Model, optimizer) -> None:
+        """Takes what of them is not in a checkpoint."""
+        self.random_state = [
+            np.asarray(seed).tolist() for seed in _random_seeds(network)
+        ]
+        self.loss_scale = [float(variable) for variable in _loss_scale(optimizer)]
+
+    def give_state_to(self, network: keras.Model, optimizer) -> None:
+        """Sets it. What was saved by another precision has no loss scale to give."""
+        for seed, value in zip(_random_seeds(network), self.random_state):
+            seed.assign(value)
+        for variable, value in zip(_loss_scale(optimizer), self.loss_scale):
+            variable.assign(value)
 
     def end_step(self, loss: float, batch_size: int) -> None:
         """Counts a step."""
@@ -68,6 +87,17 @@ class Progress:
     def has_stalled(self, patience: int) -> bool:
         """Whether so many epochs of this stage brought nothing better."""
         return self.epoch - max(self.best_epoch, self.stage_began) >= patience
+
+
+def _random_seeds(network: keras.Model) -> list:
+    weights = {id(weight) for weight in network.weights}
+    return [variable for variable in network.variables if id(variable) not in weights]
+
+
+def _loss_scale(optimizer) -> list:
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return [optimizer.dynamic_scale, optimizer.step_counter]
+    return []
 
 
 class StateStore:

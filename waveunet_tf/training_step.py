@@ -1,0 +1,258 @@
+"""What a training computes: a step of gradient descent, and the validation's scores.
+
+Every function here is a graph on all devices at once. A batch is split among them; what
+is a mean over the batch is the mean over all of it, however many devices there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from waveunet_tf import checkpoint, losses, spectrogram
+from waveunet_tf.compute import Devices
+from waveunet_tf.configs import (
+    ComputeConfig,
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    TrainingConfig,
+)
+from waveunet_tf.errors import InputError
+
+
+class Step(NamedTuple):
+    """What a step of gradient descent gives, scalars all.
+
+    Attributes:
+        loss: the mean over the batch, before the step.
+        gradient_norm: the gradients' Euclidean norm over all weights.
+        stops: above 0 where a worker asks to stop.
+    """
+
+    loss: tf.Tensor
+    gradient_norm: tf.Tensor
+    stops: tf.Tensor
+
+
+class Scores(NamedTuple):
+    """What a validation batch gives, summed over the devices.
+
+    Attributes:
+        loss: the loss, times `weight`.
+        weight: what the loss is a mean over: frames, or steps of an STFT.
+        energies: `(sources, 2, tracks)`, float32: the energy of each true source in the
+            batch, and of its estimate's error.
+        stops: above 0 where a worker asks to stop.
+    """
+
+    loss: tf.Tensor
+    weight: tf.Tensor
+    energies: tf.Tensor
+    stops: tf.Tensor
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam for gradients that are summed over the devices already.
+
+    Keras' own sums them within `apply`, where neither their norm nor whether they are
+    finite, which the loss scale of float16 depends on, can be seen.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars
+
+
+def build_optimizer(training: TrainingConfig, compute: ComputeConfig):
+    """Adam, with a loss scale if the precision is float16."""
+    adam = checkpoint.build_optimizer(training, Adam)
+    if compute.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(adam)
+    return adam
+
+
+def adam_of(optimizer: keras.Optimizer) -> keras.optimizers.Adam:
+    """The Adam within what build_optimizer gave."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def training_step(
+    devices: Devices,
+    network: keras.Model,
+    optimizer: keras.Optimizer,
+    objective: Callable,
+    compute: ComputeConfig,
+) -> Callable[..., Step]:
+    """Builds a step of gradient descent: batch, stops → Step.
+
+    The batch is what `excerpts.random_excerpts` gives, distributed.
+    """
+    weights = network.trainable_variables
+    parts = compute.accumulate_steps
+
+    def gradients_of(mixture, targets, scale):
+        frame_weights = tf.ones_like(next(iter(targets.values()))[..., :1])
+        with tf.GradientTape() as tape:
+            loss, _, _ = objective(mixture, targets, frame_weights, True)
+            # A device's mean counts as its part of the batch.
+            loss /= parts * devices.replicas
+            scaled = loss * scale
+        return loss, tape.gradient(scaled, weights)
+
+    if compute.jit_compile:
+        gradients_of = tf.function(gradients_of, jit_compile=True)
+
+    def accumulated(mixture, targets, scale):
+        if parts == 1:
+            return gradients_of(mixture, targets, scale)
+        frames = mixture.shape[0] // parts
+        total = tf.zeros([])
+        sums = [tf.zeros(weight.shape) for weight in weights]
+        for part in tf.range(parts):
+            piece = slice(part * frames, (part + 1) * frames)
+            loss, gradients = gradients_of(
+                tf.ensure_shape(mixture[piece], (frames, *mixture.shape[1:])),
+                {
+                    name: tf.ensure_shape(stem[piece], (frames, *stem.shape[1:]))
+                    for name, stem in targets.items()
+                },
+                scale,
+            )
+            total += loss
+            sums = [one + other for one, other in zip(sums, gradients)]
+        return total, sums
+
+    def on_device(mixture, targets, stops):
+        scale = optimizer.scale_loss(tf.constant(1.0))
+        loss, gradients = accumulated(mixture, targets, scale)
+        loss, stops, *gradients = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, [loss, stops, *gradients]
+        )
+        norm = tf.linalg.global_norm(gradients) / scale
+        optimizer.apply(gradients, weights)
+        return Step(loss, norm, stops)
+
+    @tf.function
+    def step(batch, stops):
+        came = devices.strategy.run(on_device, args=(*batch, stops))
+        return _of_one_device(devices, came)
+
+    return step
+
+
+def validation_scores(
+    devices: Devices,
+    network: keras.Model,
+    objective: Callable,
+    compute: ComputeConfig,
+    num_tracks: int,
+) -> Callable[..., Scores]:
+    """Builds the scores of a batch: batch, stops → Scores.
+
+    The batch is what `excerpts.whole_track_windows` gives, distributed.
+    """
+
+    def scores_of(mixture, targets, weights, track):
+        loss, weight, estimates = objective(mixture, targets, weights, False)
+        if estimates is None:
+            estimates = network(mixture, training=False)
+        energies = [
+            [
+                # Not by segments: XLA and GPUs sum these in any order.
+                tf.reduce_sum(tf.square(signal * weights), axis=[1, 2])
+                for signal in (target, target - estimates[source])
+            ]
+            for source, target in targets.items()
+        ]
+        of_tracks = tf.one_hot(track, num_tracks)  # (batch, tracks)
+        return loss * weight, weight, tf.stack(energies) @ of_tracks
+
+    if compute.jit_compile:
+        scores_of = tf.function(scores_of, jit_compile=True)
+
+    def on_device(mixture, targets, weights, track, stops):
+        came = [*scores_of(mixture, targets, weights, track), stops]
+        return Scores(
+            *tf.distribute.get_replica_context().all_reduce(
+                tf.distribute.ReduceOp.SUM, came
+            )
+        )
+
+    @tf.function
+    def scores(batch, stops):
+        came = devices.strategy.run(on_device, args=(*batch, stops))
+        return _of_one_device(devices, came)
+
+    return scores
+
+
+def _of_one_device(devices: Devices, came):
+    """The values of one device, where all have the same."""
+    return type(came)(
+        *(devices.strategy.experimental_local_results(value)[0] for value in came)
+    )
+
+
+def median_sdr_db(
+    sources: tuple[str, ...], energies: np.ndarray
+) -> dict[str, float | None]:
+    """The median over tracks of their SDR, 10 log10(Σ s² / Σ (s - ŝ)²), in dB.
+
+    As the Music Demixing Challenge 2021 scores a track (Mitsufuji et al., section 3.2),
+    but by the median, and without tracks in which the source is silent.
+
+    Args:
+        sources: their names.
+        energies: `(sources, 2, tracks)`, as in Scores.
+
+    Returns:
+        source → dB, None where it is silent in all tracks.
+    """
+    medians = {}
+    for source, (signal, error) in zip(sources, energies):
+        heard = signal > 0
+        ratios = signal[heard] / np.maximum(error[heard], np.finfo(np.float32).tiny)
+        medians[source] = (
+            float(10 * np.log10(np.median(ratios))) if len(ratios) else None
+        )
+    return medians
+
+
+def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> Callable:
+    """Builds the loss as a function of mixture, targets, weights, whether in training.
+
+    It gives the loss, the weight that it is a mean over, and the estimates of the
+    waveform, or None where it does not need them.
+
+    Raises:
+        InputError: the network has no such loss.
+    """
+    waveform = {"mse": losses.mean_squared_error, "l1": losses.mean_absolute_error}
+    if name in waveform:
+
+        def of_waveforms(mixture, targets, weights, training):
+            estimates = network(mixture, training=training)
+            loss = waveform[name](targets, estimates, weights)
+            return loss, tf.reduce_sum(weights), estimates
+
+        return of_waveforms
+    if not isinstance(config, SpectrogramUNetConfig):
+        raise InputError(
+            f"`loss` must be {' or '.join(waveform)} for a network of waveforms. "
+            f"Received: {name}"
+        )
+    magnitudes = spectrogram.magnitude_network(config, network)
+    stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
+
+    def of_magnitudes(mixture, targets, weights, training):
+        true = {source: magnitude(stft(target)) for source, target in targets.items()}
+        # A step of the STFT counts if its first frame does.
+        starts = weights[:, : -config.fft_frames + 1 : config.hop_frames]
+        estimates = magnitudes(mixture, training=training)
+        loss = losses.mean_absolute_error(true, estimates, starts)
+        return loss, tf.reduce_sum(starts), None
+
+    return of_magnitudes
