@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from waveunet_tf.configs import WaveUNetConfig
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+TINY = WaveUNetConfig(
+    num_levels=3, base_filters=4, sample_rate_hz=8000, output_frames=256
+)
 
 
 @pytest.fixture
@@ -24,11 +30,7 @@ def shared_data():
 @pytest.fixture(scope="session")
 def tiny_config():
     """A network of M4's kind that is quick to run: 8 kHz, 3 levels."""
-    from waveunet_tf.configs import WaveUNetConfig
-
-    return WaveUNetConfig(
-        num_levels=3, base_filters=4, sample_rate_hz=8000, output_frames=256
-    )
+    return TINY
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import shutil
 
@@ -6,9 +7,18 @@ import keras
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
-from waveunet_tf import checkpoint, excerpts, losses, model, prepared, train
-from waveunet_tf.configs import SpectrogramUNetConfig, TrainingConfig
+from waveunet_tf import (
+    checkpoint,
+    excerpts,
+    losses,
+    model,
+    prepared,
+    train,
+    training_step,
+)
+from waveunet_tf.configs import ComputeConfig, SpectrogramUNetConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
 QUICK = TrainingConfig(
@@ -18,6 +28,16 @@ QUICK = TrainingConfig(
     max_epochs=2,
     seed=7,
     fine_tuning_batch_size=6,
+)
+
+
+TINY_U7 = SpectrogramUNetConfig(
+    num_levels=3,
+    base_filters=4,
+    sample_rate_hz=8000,
+    fft_frames=64,
+    hop_frames=48,
+    output_frames=784,
 )
 
 
@@ -183,6 +203,36 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_dropout_goes_on_where_it_stood(stems_dir, tmp_path):
+    training = dataclasses.replace(QUICK, steps_per_epoch=4, max_epochs=1)
+    run(TINY_U7, training, stems_dir, tmp_path / "whole")
+    arguments = {"data_dirs": [stems_dir], "workdir": tmp_path / "stopped"}
+    with pytest.raises(train.Stopped):
+        train.train(TINY_U7, training, should_stop=Enough(2), **arguments)
+    train.train(TINY_U7, training, **arguments)
+    (came,), (expected,) = history(tmp_path / "stopped"), history(tmp_path / "whole")
+    assert came["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+
+
+def test_float16_goes_on_with_its_loss_scale(stems_dir, tiny_config, tmp_path):
+    training = dataclasses.replace(QUICK, max_epochs=1, steps_per_epoch=6)
+    arguments = {
+        "data_dirs": [stems_dir],
+        "compute": ComputeConfig(precision="mixed_float16"),
+    }
+    train.train(tiny_config, training, workdir=tmp_path / "whole", **arguments)
+    arguments["workdir"] = tmp_path / "stopped"
+    with pytest.raises(train.Stopped):
+        train.train(tiny_config, training, should_stop=Enough(4), **arguments)
+    train.train(tiny_config, training, **arguments)
+    states = [
+        json.loads(next((tmp_path / name / "state").glob("*6-1-0/*s.json")).read_text())
+        for name in ("whole", "stopped")
+    ]
+    assert states[0]["loss_scale"] == states[1]["loss_scale"]
+    assert len(states[0]["loss_scale"]) == 2
+
+
 def test_a_broken_state_gives_way_to_the_one_before(
     stems_dir, tiny_config, tmp_path, caplog
 ):
@@ -247,17 +297,9 @@ def test_a_validation_track_that_is_no_number_ends_the_training(
 
 
 def test_a_spectrogram_network_trains_on_audio_or_magnitudes(stems_dir, tmp_path):
-    config = SpectrogramUNetConfig(
-        num_levels=3,
-        base_filters=4,
-        sample_rate_hz=8000,
-        fft_frames=64,
-        hop_frames=48,
-        output_frames=784,
-    )
     for loss in ("mse", "magnitude_l1"):
         training = dataclasses.replace(QUICK, loss=loss, steps_per_epoch=20)
-        run(config, training, stems_dir, tmp_path / loss)
+        run(TINY_U7, training, stems_dir, tmp_path / loss)
         first, second = history(tmp_path / loss)
         assert second["loss"] < first["loss"]
         assert np.isfinite(second["validation_loss"])
@@ -285,6 +327,114 @@ def test_training_starts_from_a_checkpoint(stems_dir, tiny_config, tmp_path):
     other = dataclasses.replace(tiny_config, upsampling="learned")
     with pytest.raises(InputError, match="upsampling=linear instead of learned"):
         train.train(other, still, workdir=tmp_path / "c", **arguments)
+
+
+def test_a_network_for_other_sources_takes_all_but_the_output(
+    stems_dir, tiny_config, tmp_path
+):
+    run(tiny_config, QUICK, stems_dir, tmp_path / "a")
+    start = tmp_path / "a" / "best"
+    still = dataclasses.replace(
+        QUICK, learning_rate=1e-30, steps_per_epoch=1, max_epochs=1
+    )
+    other = dataclasses.replace(tiny_config, sources=("vocals", "accompaniment"))
+    arguments = {"data_dirs": [stems_dir], "init_from": start}
+    with pytest.raises(InputError, match="`reinit_output` allows"):
+        train.train(other, still, workdir=tmp_path / "b", **arguments)
+    arguments["reinit_output"] = True
+    train.train(other, still, workdir=tmp_path / "b", **arguments)
+    old, new = (
+        checkpoint.load_network(folder) for folder in (start, tmp_path / "b" / "best")
+    )
+    for layer in new.layers:
+        if layer.weights and layer.name != "output_vocals":
+            for one, two in zip(
+                layer.get_weights(), old.get_layer(layer.name).get_weights()
+            ):
+                np.testing.assert_allclose(one, two, rtol=1e-6)
+    deeper = dataclasses.replace(other, num_levels=2)
+    with pytest.raises(InputError, match="has num_levels=3 instead of 2$"):
+        train.train(deeper, still, workdir=tmp_path / "c", **arguments)
+
+
+def test_several_folders_are_one_data_set(stems_dir, tiny_config, tmp_path):
+    shutil.copytree(stems_dir / "train", tmp_path / "more" / "train")
+    progress = train.train(
+        tiny_config,
+        QUICK,
+        data_dirs=[stems_dir, tmp_path / "more"],
+        workdir=tmp_path / "work",
+    )
+    assert progress.epoch == 2
+
+
+def test_a_batch_that_parts_do_not_divide_is_refused(stems_dir, tiny_config, tmp_path):
+    with pytest.raises(InputError, match="must be multiples of 3, 1 devices times 3"):
+        train.train(
+            tiny_config,
+            QUICK,
+            data_dirs=[stems_dir],
+            workdir=tmp_path / "work",
+            compute=ComputeConfig(accumulate_steps=3),
+        )
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_workdir_that_cannot_be_written_is_told_at_once(
+    stems_dir, tiny_config, tmp_path
+):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OSError, match="file"):
+        run(tiny_config, QUICK, stems_dir, tmp_path / "file" / "work")
+
+
+def test_tensorboard_holds_curves_sound_and_pictures(stems_dir, tiny_config, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tiny_config, QUICK, stems_dir, tmp_path / "work")
+    events = EventAccumulator(str(tmp_path / "work" / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()["tensors"]
+
+    def points(name):
+        return [
+            (event.step, float(tf.make_ndarray(event.tensor_proto)))
+            for event in events.Tensors(name)
+        ]
+
+    records = history(tmp_path / "work")
+    for name, tag in {
+        "loss": "epoch/loss",
+        "validation_loss": "epoch/validation_loss",
+        "learning_rate": "epoch/learning_rate",
+    }.items():
+        assert points(tag) == [
+            (record["step"], pytest.approx(record[name], rel=1e-6))
+            for record in records
+        ]
+    assert points("epoch/validation_sdr_db/vocals")[0][1] == pytest.approx(
+        records[0]["validation_sdr_db"]["vocals"], abs=1e-5
+    )
+    assert points("training/gradient_norm")[0][1] > 0
+    assert 0 <= points("training/input_wait_share")[0][1] < 1
+    (event, _) = events.Tensors("audio_0/vocals, estimate")
+    wav = tf.make_ndarray(event.tensor_proto)[0, 0]
+    sound, rate_hz = soundfile.read(io.BytesIO(wav))
+    assert rate_hz == 8000
+    assert 5 <= len(sound) / rate_hz < 5.1
+    assert "spectrogram_0/mixture" in tags
+    assert (tmp_path / "work" / "loss.png").stat().st_size > 1000
+
+
+def test_the_validation_sdr_is_the_median_over_tracks_of_whole_tracks():
+    energies = np.zeros((2, 2, 4))
+    energies[0, 0], energies[0, 1] = [100, 10, 1, 1], [1, 1, 1, 1]  # 20, 10, 0, 0 dB
+    energies[1, 0], energies[1, 1] = [0, 10, 0, 0], [5, 1, 2, 1]  # silent in three
+    came = training_step.median_sdr_db(("a", "b"), energies)
+    assert came["a"] == pytest.approx(5)
+    assert came["b"] == pytest.approx(10)
+    energies[1, 0] = 0
+    assert training_step.median_sdr_db(("a", "b"), energies)["b"] is None
 
 
 def test_the_loss_is_the_mean_over_sources_and_frames():

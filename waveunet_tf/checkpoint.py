@@ -198,12 +198,13 @@ def load_optimizer(
         InputError: they are broken or of another network.
     """
     import h5py
+    from keras import ops
 
     path = pathlib.Path(directory) / _OPTIMIZER
     if not path.exists():
         return False
     optimizer.build(network.trainable_variables)
-    learning_rate = float(optimizer.learning_rate)
+    learning_rate = float(ops.convert_to_numpy(optimizer.learning_rate))
 
     def load() -> None:
         with h5py.File(path) as file:

@@ -80,7 +80,9 @@ class Devices:
         @tf.function
         def mean(values):
             return self.strategy.run(
-                lambda: tf.distribute.get_replica_context().all_reduce("MEAN", values)
+                lambda: tf.distribute.get_replica_context().all_reduce(
+                    "MEAN", tf.identity(values)
+                )
             )
 
         means = mean(tf.constant(values, tf.float64))

@@ -177,20 +177,12 @@ def plot_excerpts(
         OSError: the picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     suffix = pathlib.Path(path).suffix[1:].lower()
     if suffix not in FigureCanvasAgg.filetypes:
         known = ", ".join(sorted(FigureCanvasAgg.filetypes))
         raise InputError(f"{path}: a picture's suffix must be one of {known}")
-    figure = excerpts_figure(excerpts, rate_hz)
-    with files.atomic_file(path) as part:
-        figure.savefig(part, dpi=100)
-
-
-def excerpts_figure(excerpts: list[dict[str, np.ndarray]], rate_hz: int):
-    """The picture of `plot_excerpts`, as matplotlib's Figure."""
-    from matplotlib.figure import Figure
-
     names = list(excerpts[0])
     figure = Figure(figsize=(4 * len(excerpts), 3 * len(names)), layout="constrained")
     axes = figure.subplots(2 * len(names), len(excerpts), squeeze=False, sharex="col")
@@ -209,4 +201,5 @@ def excerpts_figure(excerpts: list[dict[str, np.ndarray]], rate_hz: int):
             if not column:
                 above.set_ylabel(name)
                 below.set_ylabel("Hz")
-    return figure
+    with files.atomic_file(path) as part:
+        figure.savefig(part, dpi=100)

@@ -69,7 +69,7 @@ def take(
     logging.info(
         "starting from %s, Adam at step %d%s",
         directory,
-        int(adam.iterations),
+        int(keras.ops.convert_to_numpy(adam.iterations)),
         "" if with_moments else " (it holds no moments)",
     )
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from waveunet_tf import data_report, excerpts, files, shapes
+from waveunet_tf import excerpts, files, shapes
 from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.prepared import PreparedTrack
 from waveunet_tf.training_state import Progress
@@ -209,14 +209,11 @@ class TrainingLog:
                     stems[f"{name}, estimate"] = _side_by_side(estimates[name])
                 for name, stem in stems.items():
                     tf.summary.audio(
-                        f"excerpt_{number}/{name}",
+                        f"audio_{number}/{name}",
                         np.clip(stem, -1, 1)[None],
                         self._config.sample_rate_hz,
                     )
-                figure = data_report.excerpts_figure(
-                    [stems], self._config.sample_rate_hz
-                )
-                tf.summary.image(f"excerpt_{number}/spectrograms", _pixels(figure))
+                    tf.summary.image(f"spectrogram_{number}/{name}", _spectrogram(stem))
 
 
 class _Meter:
@@ -295,9 +292,14 @@ def _side_by_side(windows) -> np.ndarray:
     return windows.reshape(-1, windows.shape[-1])
 
 
-def _pixels(figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _spectrogram(stem: np.ndarray) -> np.ndarray:
+    """A picture `(1, bins, steps, 3)` of `(frames, channels)`, from -90 to 0 dB."""
+    from matplotlib import colormaps
 
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[None]
+    window = 1024
+    mono = tf.constant(stem.mean(axis=1))
+    magnitude = np.abs(tf.signal.stft(mono, window, window // 4, pad_end=True))
+    # A sine of amplitude 1 gives a quarter of a Hann window's frames.
+    level_db = 20 * np.log10(np.maximum(magnitude / (window / 4), 1e-10))
+    colours = colormaps["magma"](np.clip(level_db / 90 + 1, 0, 1))[..., :3]
+    return colours.transpose(1, 0, 2)[None, ::-1].astype(np.float32)

@@ -10,7 +10,6 @@ import pathlib
 import shutil
 
 import keras
-import numpy as np
 from absl import logging
 
 from waveunet_tf import checkpoint, files
@@ -58,9 +57,12 @@ class Progress:
     def keep_state_of(self, network: keras.Model, optimizer) -> None:
         """Takes what of them is not in a checkpoint."""
         self.random_state = [
-            np.asarray(seed).tolist() for seed in _random_seeds(network)
+            keras.ops.convert_to_numpy(seed).tolist() for seed in _random_seeds(network)
         ]
-        self.loss_scale = [float(variable) for variable in _loss_scale(optimizer)]
+        self.loss_scale = [
+            keras.ops.convert_to_numpy(variable).item()
+            for variable in _loss_scale(optimizer)
+        ]
 
     def give_state_to(self, network: keras.Model, optimizer) -> None:
         """Sets it. What was saved by another precision has no loss scale to give."""

@@ -128,9 +128,7 @@ def training_step(
     def on_device(mixture, targets, stops):
         scale = optimizer.scale_loss(tf.constant(1.0))
         loss, gradients = accumulated(mixture, targets, scale)
-        loss, stops, *gradients = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.SUM, [loss, stops, *gradients]
-        )
+        loss, stops, *gradients = _sum_over_devices([loss, stops, *gradients])
         norm = tf.linalg.global_norm(gradients) / scale
         optimizer.apply(gradients, weights)
         return Step(loss, norm, stops)
@@ -175,11 +173,7 @@ def validation_scores(
 
     def on_device(mixture, targets, weights, track, stops):
         came = [*scores_of(mixture, targets, weights, track), stops]
-        return Scores(
-            *tf.distribute.get_replica_context().all_reduce(
-                tf.distribute.ReduceOp.SUM, came
-            )
-        )
+        return Scores(*_sum_over_devices(came))
 
     @tf.function
     def scores(batch, stops):
@@ -187,6 +181,14 @@ def validation_scores(
         return _of_one_device(devices, came)
 
     return scores
+
+
+def _sum_over_devices(values: list) -> list:
+    # A tensor that all devices share, such as an argument, cannot be summed as it is.
+    values = [tf.identity(value) for value in values]
+    return tf.distribute.get_replica_context().all_reduce(
+        tf.distribute.ReduceOp.SUM, values
+    )
 
 
 def _of_one_device(devices: Devices, came):
@@ -215,9 +217,9 @@ def median_sdr_db(
     for source, (signal, error) in zip(sources, energies):
         heard = signal > 0
         ratios = signal[heard] / np.maximum(error[heard], np.finfo(np.float32).tiny)
-        medians[source] = (
-            float(10 * np.log10(np.median(ratios))) if len(ratios) else None
-        )
+        medians[source] = None
+        if len(ratios):
+            medians[source] = float(np.median(10 * np.log10(ratios)))
     return medians
 
 

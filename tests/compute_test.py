@@ -1,0 +1,161 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from waveunet_tf import checkpoint, compute
+from waveunet_tf.configs import ComputeConfig
+from waveunet_tf.errors import InputError
+
+
+def start(data_dir, workdir, cpus=1, environment=None, **fields):
+    """Starts tests/training_process.py."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.training_process"),
+            *(str(data_dir), str(workdir), str(cpus), json.dumps(fields)),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(*processes):
+    for process in processes:
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+
+
+def start_workers(data_dir, workdir, count=2, **fields):
+    """Starts the processes of a cluster on this machine."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return [
+        start(
+            data_dir,
+            workdir,
+            environment={"TF_CONFIG": json.dumps(task_of(addresses, index))},
+            strategy="multiworker",
+            **fields,
+        )
+        for index in range(count)
+    ]
+
+
+def task_of(addresses, index):
+    return {
+        "cluster": {"worker": addresses},
+        "task": {"type": "worker", "index": index},
+    }
+
+
+def result(workdir):
+    """The history without its seconds, and the best weights."""
+    records = []
+    for line in (workdir / "history.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        del record["seconds"]
+        record.update(record.pop("validation_sdr_db"))
+        records.append(record)
+    return records, checkpoint.load_network(workdir / "best").get_weights()
+
+
+def check_equal(came, expected, tolerance=1e-5):
+    assert len(came[0]) == len(expected[0])
+    for one, other in zip(came[0], expected[0]):
+        assert one == pytest.approx(other, rel=tolerance)
+    for one, other in zip(came[1], expected[1]):
+        np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+def test_several_devices_and_parts_give_what_one_device_gives(stems_dir, tmp_path):
+    finish(start(stems_dir, tmp_path / "one"))
+    expected = result(tmp_path / "one")
+    assert [record["stage"] for record in expected[0]] == [1, 1, 1]
+    ways = {
+        "mirrored": {"cpus": 2, "strategy": "mirrored"},
+        "parts": {"accumulate_steps": 2, "num_threads": 1},
+        "compiled": {"jit_compile": True},
+        "all": {
+            **{"cpus": 2, "strategy": "mirrored"},
+            **{"accumulate_steps": 2, "jit_compile": True},
+        },
+    }
+    for name, fields in ways.items():
+        finish(start(stems_dir, tmp_path / name, **fields))
+        check_equal(result(tmp_path / name), expected)
+
+
+def test_two_workers_give_what_one_gives(stems_dir, tmp_path):
+    finish(start(stems_dir, tmp_path / "one"))
+    workers = start_workers(stems_dir, tmp_path / "two")
+    finish(*workers)
+    check_equal(result(tmp_path / "two"), result(tmp_path / "one"))
+
+
+def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path):
+    fields = {"training": {"steps_per_epoch": 40}}
+    finish(start(stems_dir, tmp_path / "one", **fields))
+    chief, other = start_workers(stems_dir, tmp_path / "two", **fields)
+    until = time.monotonic() + 120
+    while not (tmp_path / "two" / "history.jsonl").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    other.send_signal(signal.SIGKILL)
+    output, _ = chief.communicate(timeout=240)
+    assert chief.returncode != 0, output
+    other.wait()
+    finish(*start_workers(stems_dir, tmp_path / "two", **fields))
+    check_equal(result(tmp_path / "two"), result(tmp_path / "one"))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_nearly_the_same(stems_dir, tmp_path, precision):
+    finish(start(stems_dir, tmp_path / "one"))
+    finish(start(stems_dir, tmp_path / "mixed", precision=precision))
+    (came, weights), (expected, _) = (
+        result(tmp_path / "mixed"),
+        result(tmp_path / "one"),
+    )
+    for one, other in zip(came, expected):
+        assert one["validation_loss"] == pytest.approx(
+            other["validation_loss"], rel=0.02
+        )
+    assert {weight.dtype for weight in weights} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "needs the variable TF_CONFIG"),
+        ("{", "JSONDecodeError"),
+        ('{"cluster": {"worker": ["a:1"]}}', "KeyError: 'task'"),
+        (json.dumps(task_of(["a:1", "b:1"], 2)), "there is no worker 2"),
+        (json.dumps(task_of([1], 0)), "an address is not a text"),
+    ],
+)
+def test_a_wrong_cluster_is_refused(monkeypatch, text, reason):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match=reason):
+        compute.set_up(ComputeConfig(strategy="multiworker"))
+
+
+def test_missing_gpus_are_refused():
+    with pytest.raises(InputError, match="`device` is gpu, but TensorFlow finds none"):
+        compute.set_up(ComputeConfig(device="gpu"))
+    with pytest.raises(InputError, match="`strategy` mirrored needs GPUs"):
+        compute.set_up(ComputeConfig(strategy="mirrored"))
