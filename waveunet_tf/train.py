@@ -141,15 +141,13 @@ class _Loop:
         should_stop: Callable[[], bool],
     ):
         self.config, self.training, self.devices = config, training, devices
-        self.workdir = workdir
+        self.workdir, self.profile = workdir, profile
         self.save_seconds, self.should_stop = save_seconds, should_stop
         self.stages = _stages(training)
         for stage in self.stages:
             _require_division(stage.batch_size, devices, compute.accumulate_steps)
         self.tracks = prepared.load_all(data_dirs, config, "train")
         self.validation_tracks = prepared.load_all(data_dirs, config, "valid")
-        if devices.is_chief:
-            workdir.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(training.seed)
         with devices.strategy.scope():
             self.network = model.build_network(config)
@@ -165,13 +163,6 @@ class _Loop:
         self.states = StateStore(workdir)
         self.progress = Progress()
         self.validation_batches = self._validation_batches()
-        self.log = TrainingLog(
-            workdir,
-            config,
-            self.validation_tracks,
-            enabled=devices.is_chief,
-            profile=profile,
-        )
 
     def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
         """Goes where the last call stood, or to the first weights."""
@@ -197,6 +188,14 @@ class _Loop:
             self.training,
             self.progress.step,
             [(track.name, track.frames) for track in self.tracks],
+        )
+        # Not before: what is refused leaves no folder behind.
+        self.log = TrainingLog(
+            self.workdir,
+            self.config,
+            self.validation_tracks,
+            enabled=self.devices.is_chief,
+            profile=self.profile,
         )
         self.log.forget_after(self.progress.epoch)
         logging.info(

@@ -45,7 +45,7 @@ class TrainingLog:
         enabled: bool,
         profile: bool,
     ):
-        """Takes the workdir, and tracks of which TensorBoard lets one hear some."""
+        """Makes the workdir; takes tracks of which TensorBoard lets one hear some."""
         self._workdir, self._config = workdir, config
         self._enabled, self._profile = enabled, profile and enabled
         self._steps_here = 0
@@ -53,6 +53,7 @@ class TrainingLog:
         self._writer = tf.summary.create_noop_writer()
         self._windows = []
         if enabled:
+            workdir.mkdir(parents=True, exist_ok=True)
             self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
         if enabled and validation_tracks:
             self._windows = excerpts.listening_windows(
