@@ -21,9 +21,9 @@ import time
 import numpy as np
 from absl import flags
 
+from benchmarks.common import write_noise
 from waveunet_tf import cli, shapes
 from waveunet_tf.configs import VARIANTS
-from waveunet_tf.encode import AudioWriter
 
 _WAYS = ("tensorflow_io", "soundfile", "memmap", "musdb")
 _DATA_DIR = flags.DEFINE_string(
@@ -38,21 +38,6 @@ _ROUNDS = flags.DEFINE_integer(
 _WAY = flags.DEFINE_enum("way", None, _WAYS, "Measure this way only (a round).")
 
 _CONFIG = VARIANTS["M4"]
-
-
-def write_noise(root: pathlib.Path) -> None:
-    """Writes eight tracks of a minute as run_prepare does."""
-    generator = np.random.default_rng(0)
-    frames = 60 * _CONFIG.sample_rate_hz
-    for number in range(8):
-        folder = root / "train" / f"track {number}"
-        folder.mkdir(parents=True)
-        stems = generator.normal(0, 0.1, (2, frames, 2)).astype(np.float32)
-        named = {**dict(zip(_CONFIG.sources, stems)), "mixture": stems.sum(axis=0)}
-        for name, stem in named.items():
-            path = folder / f"{name}.wav"
-            with AudioWriter(path, _CONFIG.sample_rate_hz, 2) as writer:
-                writer.write(stem)
 
 
 def excerpts_of(way: str):
@@ -122,7 +107,7 @@ def main(_):
         data_dir = _DATA_DIR.value
         if data_dir is None:
             data_dir = name
-            write_noise(pathlib.Path(name))
+            write_noise(pathlib.Path(name), _CONFIG)
         rates, peaks = {}, {}
         for _ in range(_ROUNDS.value):
             for way in _WAYS:

@@ -18,6 +18,7 @@ import time
 import numpy as np
 from absl import flags, logging
 
+from benchmarks.common import matrix_product_rate
 from waveunet_tf import cli, shapes
 from waveunet_tf.configs import VARIANTS
 
@@ -110,20 +111,6 @@ def window_engine(network, name: str, shape: tuple[int, int, int]):
         {"separate": (separate, {"mixture": shape})}, network.variables
     )
     return litert.LiteRTEngine(content, chunk_frames=shape[1], threads=os.cpu_count())
-
-
-def matrix_product_rate() -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
-    import tensorflow as tf
-
-    size = 2048
-    matrix = tf.random.normal((size, size))
-    best = 0.0
-    for _ in range(6):
-        started = time.perf_counter()
-        tf.matmul(matrix, matrix).numpy()
-        best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    return best
 
 
 def main(_):

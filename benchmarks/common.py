@@ -1,0 +1,42 @@
+"""What several benchmarks need."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import numpy as np
+
+from waveunet_tf.configs import NetworkConfig
+
+
+def matrix_product_rate() -> float:
+    """Floating-point operations a second of a large float32 matrix product."""
+    import keras
+
+    size = 2048
+    matrix = keras.random.normal((size, size))
+    best = 0.0
+    for _ in range(6):
+        started = time.perf_counter()
+        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[0])
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    return best
+
+
+def write_noise(root: pathlib.Path, config: NetworkConfig) -> None:
+    """Writes eight tracks of a minute as run_prepare does."""
+    from waveunet_tf.encode import AudioWriter
+
+    generator = np.random.default_rng(0)
+    frames = 60 * config.sample_rate_hz
+    for number in range(8):
+        folder = root / "train" / f"track {number}"
+        folder.mkdir(parents=True)
+        shape = (len(config.sources), frames, 2)
+        stems = generator.normal(0, 0.1, shape).astype(np.float32)
+        named = {**dict(zip(config.sources, stems)), "mixture": stems.sum(axis=0)}
+        for name, stem in named.items():
+            path = folder / f"{name}.wav"
+            with AudioWriter(path, config.sample_rate_hz, 2) as writer:
+                writer.write(stem)
