@@ -4,10 +4,31 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3.9 pytho
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo train-small test test-slow lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
+
+# An hour on two cores. DATA holds musdb18-7s (the 7-second MUSDB18) and eir-cc0 (songs).
+DATA ?= ../shared/data
+SMALL ?= train-small
+train-small: .venv/installed
+	mkdir -p $(SMALL)
+	echo Sodium > $(SMALL)/valid.txt
+	$(BIN)/python -m waveunet_tf.run_prepare --dataset musdb18 \
+		--source $(DATA)/musdb18-7s --output $(SMALL)/musdb18
+	$(BIN)/python -m waveunet_tf.run_prepare --dataset folder --missing_is_silence \
+		--source $(DATA)/eir-cc0 --validation $(SMALL)/valid.txt --output $(SMALL)/eir
+	$(BIN)/python -m waveunet_tf.run_train --variant M4 --num_levels 9 --base_filters 14 \
+		--batch_size 6 --fine_tuning_batch_size 12 --learning_rate 3e-4 \
+		--fine_tuning_learning_rate 3e-5 --steps_per_epoch 200 --max_epochs 24 \
+		--patience 6 --loss l1 --remix_probability 0.6 --swap_probability 0.5 \
+		--polarity_probability 0.5 --data_dir $(SMALL)/musdb18 --data_dir $(SMALL)/eir \
+		--workdir $(SMALL)/training
+	$(BIN)/python -m evaluate.run_musdb --data_dir $(SMALL)/musdb18 --subset valid \
+		--checkpoint $(SMALL)/training/best --output_dir $(SMALL)/scores/wave-u-net
+	$(BIN)/python -m evaluate.run_musdb --data_dir $(SMALL)/musdb18 --subset valid \
+		--estimates mixture --output_dir $(SMALL)/scores/mixture
 
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2

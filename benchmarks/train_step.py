@@ -2,18 +2,20 @@ r"""How fast a training step is, beside a plain port of the original's graph.
 
     python -m benchmarks.train_step --variant M4
     python -m benchmarks.train_step --small
-    KERAS_BACKEND=jax python -m benchmarks.train_step --synthetic
+    KERAS_BACKEND=jax python benchmarks/train_step.py --synthetic
 
 Trains untrained weights, each way in a process of its own, in turn, several rounds: our
-network, as it is and compiled by XLA, and a plain Keras port, which interleaves the
-upsampled frames by a gather as the original's TF1 graph does. Prints of each way the
-excerpts a second, its share of the machine's float32 matrix-product rate (a step
-counted as three times the forward pass's multiply-adds), and the milliseconds of a
-step's forward pass, backward pass and update. Then it trains through the whole pipeline
-on stems of noise and prints the share of time that steps wait for their input. Last the
-ratio of our fastest way to the plain port.
+network, as it is and compiled by XLA, and a plain Keras port of the original's TF1
+graph, which decimates and crops by strided slices, and interleaves the upsampled frames
+by a gather. Prints of each way's fastest round the excerpts a second, their share of
+the machine's float32 matrix-product rate (a step counted as three times the forward
+pass's multiply-adds), and the milliseconds of a step's forward pass, backward pass and
+update. Then it trains through the whole pipeline on stems of noise and prints the share
+of time that steps wait for their input. Last the ratio of our fastest way to the plain
+port.
 
---synthetic leaves the pipeline out, and needs nothing but Keras and its backend.
+--synthetic leaves the pipeline out, and needs nothing but Keras, its backend, absl-py
+and tqdm; on a GPU add --precision mixed_bfloat16 or mixed_float16 for another run.
 """
 
 from __future__ import annotations
@@ -30,11 +32,16 @@ import time
 import numpy as np
 from absl import flags
 
+if not __package__:  # run by its path
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 from benchmarks.common import matrix_product_rate, write_noise
 from waveunet_tf import cli, shapes
 from waveunet_tf.configs import VARIANT_TRAINING, VARIANTS, WaveUNetConfig
 
+_ROOT = pathlib.Path(__file__).parents[1]
 _WAYS = ("ours", "ours compiled", "plain port")
+_PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "M4",
@@ -51,11 +58,11 @@ _STEPS = flags.DEFINE_integer("steps", 3, "Steps measured a round.", lower_bound
 _ROUNDS = flags.DEFINE_integer(
     "rounds", 2, "How often each way is measured; the best counts.", lower_bound=1
 )
-_PRECISION = flags.DEFINE_enum(
+_PRECISION = flags.DEFINE_list(
     "precision",
-    "float32",
-    ["float32", "mixed_float16", "mixed_bfloat16"],
-    "Numbers that layers compute with.",
+    None,
+    f"Numbers that layers compute with, of {', '.join(_PRECISIONS)}, comma separated. "
+    "By default float32, on a GPU all.",
 )
 _SYNTHETIC = flags.DEFINE_boolean(
     "synthetic", False, "Measure the network alone, on any of Keras' backends."
@@ -78,19 +85,26 @@ def batch_size() -> int:
     return _BATCH_SIZE.value or VARIANT_TRAINING[_VARIANT.value].batch_size
 
 
-def measure(way: str) -> dict[str, float]:
-    """Runs steps on noise in this process; gives seconds of each part of a step."""
+def measure(way: str) -> dict:
+    """Runs steps on noise in this process.
+
+    Returns:
+        The seconds of a forward pass, of that with the backward pass, and of a step;
+        the matrix product's rate, and whether there is a GPU.
+    """
     import keras
 
     from waveunet_tf import checkpoint, layers, model
 
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(_PRECISION.value)
+    (precision,) = _PRECISION.value
+    keras.config.set_dtype_policy(precision)
     config = network_config()
     if way == "plain port":
-        layers.LinearInterpolation.call = layers.LearnedInterpolation.call = (
-            _gather_interleave
-        )
+        layers.Decimate.call = lambda _, inputs: inputs[:, ::2]
+        layers.LinearInterpolation.call = _gather_interleave
+        layers.LearnedInterpolation.call = _gather_interleave
+        layers.window = lambda inputs, start, frames: inputs[:, start : start + frames]
     network = model.build_network(config)
     adam = checkpoint.build_optimizer(VARIANT_TRAINING[_VARIANT.value])
     adam.build(network.trainable_variables)
@@ -112,7 +126,10 @@ def measure(way: str) -> dict[str, float]:
         for _ in range(_STEPS.value):
             part(*batch)
         seconds[name] = (time.perf_counter() - began) / _STEPS.value
-    return {**seconds, "flops": matrix_product_rate()}
+    gpu = any(
+        "gpu" in name or "cuda" in name for name in keras.distribution.list_devices()
+    )
+    return {**seconds, "flops": matrix_product_rate(), "gpu": gpu}
 
 
 def _gather_interleave(self, inputs):
@@ -226,7 +243,6 @@ def measure_input() -> dict[str, float]:
     from tensorflow import make_ndarray
 
     from waveunet_tf import train
-    from waveunet_tf.configs import ComputeConfig
 
     steps = 2 * _STEPS.value
     training = dataclasses.replace(
@@ -245,7 +261,6 @@ def measure_input() -> dict[str, float]:
             training,
             data_dirs=[root / "data"],
             workdir=root / "work",
-            compute=ComputeConfig(precision=_PRECISION.value),
         )
         events = EventAccumulator(str(root / "work" / "tensorboard"))
         events.Reload()
@@ -253,48 +268,65 @@ def measure_input() -> dict[str, float]:
         return {"input_wait_share": float(make_ndarray(last.tensor_proto))}
 
 
+def run_way(way: str, precision: str) -> dict:
+    """Measures one way in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.train_step", *sys.argv[1:]]
+    result = subprocess.run(
+        [*command, f"--way={way}", f"--precision={precision}"],
+        cwd=_ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
 def main(_):
+    if unknown := set(_PRECISION.value or ()) - set(_PRECISIONS):
+        known = ", ".join(_PRECISIONS)
+        raise cli.UsageError(f"--precision must be of {known}. Received: {unknown}")
     if _WAY.value:
         came = measure_input() if _WAY.value == "input" else measure(_WAY.value)
         print(json.dumps(came))
         return
+    ways = _WAYS
+    if os.environ.get("KERAS_BACKEND") == "jax":  # which always compiles
+        ways = ("ours compiled", "plain port")
+    precisions = _PRECISION.value
+    if not precisions:
+        on_gpu = run_way(ways[0], "float32")["gpu"]
+        precisions = _PRECISIONS if on_gpu else ("float32",)
+    best = {}
+    for _ in range(_ROUNDS.value):
+        for precision in precisions:
+            for way in ways:
+                came = run_way(way, precision)
+                known = best.setdefault((precision, way), came)
+                best[precision, way] = min(came, known, key=lambda one: one["step"])
+    rate = max(came["flops"] for came in best.values())
+    print(f"batches of {batch_size()}; float32 matrix product {rate / 1e9:.0f} GFLOP/s")
+    for (precision, way), seconds in best.items():
+        print(f"{precision:<15}{way:<14}{format_parts(seconds, rate)}")
+    if not _SYNTHETIC.value:
+        share = run_way("input", "float32")["input_wait_share"]
+        print(f"share of the time that steps wait for their input: {share:.2%}")
+    ours = min(best["float32", way]["step"] for way in ways[:-1])
+    print(f"ratio to the plain port: {best['float32', ways[-1]]['step'] / ours:.2f}")
+
+
+def format_parts(seconds: dict, rate: float) -> str:
+    """What `measure` gave, as part of a line; `rate` in operations a second."""
     from waveunet_tf.summary import summarize_network
 
-    command = [sys.executable, "-m", "benchmarks.train_step", *sys.argv[1:]]
-
-    def run(way: str) -> dict[str, float]:
-        result = subprocess.run(
-            [*command, f"--way={way}"], check=True, stdout=subprocess.PIPE, text=True
-        )
-        return json.loads(result.stdout.splitlines()[-1])
-
-    ways = _WAYS
-    if os.environ.get("KERAS_BACKEND") == "jax":
-        ways = ("ours compiled", "plain port")
-    best, rates = {}, []
-    for _ in range(_ROUNDS.value):
-        for way in ways:
-            came = run(way)
-            rates.append(came.pop("flops"))
-            known = best.setdefault(way, came)
-            best[way] = {name: min(came[name], known[name]) for name in came}
-    window = sum(row.multiply_adds for row in summarize_network(network_config()).rows)
-    step_flops = 3 * 2 * window * batch_size()
-    rate = max(rates)
-    print(f"batch {batch_size()}, {_PRECISION.value}, product {rate / 1e9:.0f} GFLOP/s")
-    for way, seconds in best.items():
-        step = seconds["step"]
-        backward = seconds["gradients"] - seconds["forward"]
-        print(
-            f"{way:<14}{batch_size() / step:>8.2f} excerpts/s, {1 / step:.3f} steps/s, "
-            f"{step_flops / step / rate:.0%} of the product's rate; forward "
-            f"{1000 * seconds['forward']:.0f} ms, backward {1000 * backward:.0f} ms, "
-            f"update {1000 * (step - seconds['gradients']):.0f} ms"
-        )
-    if not _SYNTHETIC.value:
-        print(f"waits for input: {run('input')['input_wait_share']:.2%} of the time")
-    ours = min(best[way]["step"] for way in ways if way != "plain port")
-    print(f"ratio to the plain port: {best['plain port']['step'] / ours:.2f}")
+    rows = summarize_network(network_config()).rows
+    step_operations = 3 * 2 * sum(row.multiply_adds for row in rows) * batch_size()
+    step, backward = seconds["step"], seconds["gradients"] - seconds["forward"]
+    return (
+        f"{batch_size() / step:8.2f} excerpts/s, {1 / step:.3f} steps/s, "
+        f"{step_operations / step / rate:.0%} of the product's rate; forward "
+        f"{1000 * seconds['forward']:.0f} ms, backward {1000 * backward:.0f} ms, "
+        f"update {1000 * (step - seconds['gradients']):.0f} ms"
+    )
 
 
 if __name__ == "__main__":

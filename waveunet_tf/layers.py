@@ -62,11 +62,11 @@ class _Interpolation(keras.layers.Layer):
 
     def call(self, inputs):
         batch, frames, channels = ops.shape(inputs)
-        left = _frames(inputs, 0, frames - 1)
-        between = self.between(left, _frames(inputs, 1, frames - 1))
+        left = window(inputs, 0, frames - 1)
+        between = self.between(left, window(inputs, 1, frames - 1))
         pairs = ops.stack([left, between], axis=2)  # (b, n - 1, 2, c)
         pairs = ops.reshape(pairs, (batch, 2 * (frames - 1), channels))
-        last = _frames(inputs, frames - 1, 1)
+        last = window(inputs, frames - 1, 1)
         if self.context:
             return ops.concatenate([pairs, last], axis=1)  # (b, 2n - 1, c)
         return ops.concatenate([pairs, last, self.after_last(last)], axis=1)
@@ -197,10 +197,10 @@ def crop(inputs, frames):
             f"one level {frames} frames were to be cropped out of "
             f"{surplus + frames}, which has no centre"
         )
-    return _frames(inputs, surplus // 2, frames)
+    return window(inputs, surplus // 2, frames)
 
 
-def _frames(inputs, start, frames):
-    """`inputs[:, start : start + frames]`, with a gradient that is much faster."""
+def window(inputs, start, frames):
+    """`inputs[:, start : start + frames]`, with a gradient that is fast on a CPU."""
     batch, _, channels = ops.shape(inputs)
     return ops.slice(inputs, (0, start, 0), (batch, frames, channels))
