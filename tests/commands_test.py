@@ -190,21 +190,24 @@ def test_a_training_starts_from_a_checkpoint(stems_dir, tiny_checkpoint, tmp_pat
     assert not (tmp_path / "c").exists()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path):
-    """On a file system of 64 KiB; skipped where it may not be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+@pytest.mark.parametrize(("full", "size"), [(".", "64k"), ("tensorboard", "8k")])
+def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path, full, size):
+    """On a small file system; skipped where it may not be mounted."""
+    workdir = tmp_path / "work"
+    disk = workdir / full
+    disk.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
         result = run(
-            TRAIN, f"--data_dir={stems_dir}", f"--workdir={disk}/work",
+            TRAIN, f"--data_dir={stems_dir}", f"--workdir={workdir}",
             "--num_levels=3", "--base_filters=4", "--sample_rate_hz=8000",
-            "--output_frames=256", "--steps_per_epoch=1", "--max_epochs=1",
+            "--output_frames=256", "--steps_per_epoch=1", "--max_epochs=3",
         )  # fmt: skip
         check_refusal(result, 1, "No space left on device")
-        assert not list(disk.rglob("*part*"))
+        assert str(disk) in result.stderr
+        assert not list(workdir.rglob("*part*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 

@@ -417,12 +417,12 @@ def test_tensorboard_holds_curves_sound_and_pictures(stems_dir, tiny_config, tmp
     )
     assert points("training/gradient_norm")[0][1] > 0
     assert 0 <= points("training/input_wait_share")[0][1] < 1
-    (event, _) = events.Tensors("audio_0/vocals, estimate")
+    (event, _) = events.Tensors("audio of three/vocals, estimate")
     wav = tf.make_ndarray(event.tensor_proto)[0, 0]
     sound, rate_hz = soundfile.read(io.BytesIO(wav))
     assert rate_hz == 8000
     assert len(sound) / rate_hz == pytest.approx(5, abs=0.02)
-    assert "spectrogram_0/mixture" in tags
+    assert "spectrogram of three/mixture" in tags
     assert (tmp_path / "work" / "loss.png").stat().st_size > 1000
 
 

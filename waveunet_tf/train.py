@@ -411,11 +411,11 @@ def _computed(function: Callable, batch, stops: float):
         return function(batch, tf.constant(stops))
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
-            "The batch must fit into the memory; a lower `batch_size` or a higher "
-            f"`accumulate_steps` takes less: {error.message.splitlines()[0]}"
+            "The batch must fit into the memory, but does not; a lower `batch_size` or "
+            "a higher `accumulate_steps` takes less"
         ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise InputError(
             "All workers must be there, but one is gone; started again, all go on from "
-            f"the last state: {error.message.splitlines()[0]}"
+            "the last state"
         ) from error

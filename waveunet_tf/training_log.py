@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import pathlib
 import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -47,17 +49,20 @@ class TrainingLog:
     ):
         """Makes the workdir; takes tracks of which TensorBoard lets one hear some."""
         self._workdir, self._config = workdir, config
+        self._folder = workdir / "tensorboard"
         self._enabled, self._profile = enabled, profile and enabled
         self._steps_here = 0
         self._meter = None
         self._writer = tf.summary.create_noop_writer()
+        self._listened = validation_tracks[:_LISTENED_TRACKS] if enabled else []
         self._windows = []
         if enabled:
             workdir.mkdir(parents=True, exist_ok=True)
-            self._writer = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        if enabled and validation_tracks:
+            with self._told_errors():
+                self._writer = tf.summary.create_file_writer(str(self._folder))
+        if self._listened:
             self._windows = excerpts.listening_windows(
-                validation_tracks[:_LISTENED_TRACKS], config, _LISTENED_SECONDS
+                self._listened, config, _LISTENED_SECONDS
             )
         self._excerpt_seconds = (
             shapes.window_frames(config).output_frames / config.sample_rate_hz
@@ -165,7 +170,6 @@ class TrainingLog:
         points.update({f"validation_sdr_db/{name}": sdr[name] for name in sdr})
         self._write("epoch", record["step"], points)
         self._listen(network, record["step"])
-        self._writer.flush()
         logging.info(
             "epoch %d: loss %.3e, validation loss %s%s, %.0f s%s",
             record["epoch"],
@@ -176,20 +180,30 @@ class TrainingLog:
             ", the best so far" if progress.best_epoch == record["epoch"] else "",
         )
 
+    @contextlib.contextmanager
+    def _told_errors(self) -> Iterator[None]:
+        """Turns TensorFlow's errors of writing for TensorBoard into OSError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            # Its first line, after the operation: the file and what is wrong with it.
+            message = error.message.splitlines()[0].rpartition("}} ")[2]
+            raise OSError(message) from error
+
     def _write(self, group: str, step: int, points: dict[str, float]) -> None:
-        with self._writer.as_default(step=step):
+        with self._told_errors(), self._writer.as_default(step=step):
             for name, value in points.items():
                 if value is not None:
                     tf.summary.scalar(f"{group}/{name}", value)
 
     def _trace(self) -> None:
         if self._profile and self._steps_here == _TRACED_STEPS.start:
-            tf.profiler.experimental.start(str(self._workdir / "tensorboard"))
+            tf.profiler.experimental.start(str(self._folder))
         if self._profile and self._steps_here == _TRACED_STEPS.stop:
             tf.profiler.experimental.stop()
             logging.info(
                 "%s: a trace of steps %d to %d",
-                self._workdir / "tensorboard" / "plugins" / "profile",
+                self._folder / "plugins" / "profile",
                 _TRACED_STEPS.start + 1,
                 _TRACED_STEPS.stop,
             )
@@ -201,20 +215,25 @@ class TrainingLog:
         centre = slice(
             window.context_frames, window.context_frames + window.output_frames
         )
-        with self._writer.as_default(step=step):
-            for number, (mixture, targets, _, _) in enumerate(self._windows):
+        with self._told_errors(), self._writer.as_default(step=step):
+            for prepared, (mixture, targets, _, _) in zip(
+                self._listened, self._windows
+            ):
+                track = pathlib.PurePath(prepared.name).name
                 estimates = network(mixture, training=False)
                 stems = {"mixture": _side_by_side(mixture[:, centre])}
-                for name, target in targets.items():
-                    stems[f"{name}, true"] = _side_by_side(target)
-                    stems[f"{name}, estimate"] = _side_by_side(estimates[name])
-                for name, stem in stems.items():
+                for source, target in targets.items():
+                    stems[f"{source}, true"] = _side_by_side(target)
+                    stems[f"{source}, estimate"] = _side_by_side(estimates[source])
+                for label, stem in stems.items():
                     tf.summary.audio(
-                        f"audio_{number}/{name}",
+                        f"audio of {track}/{label}",
                         np.clip(stem, -1, 1)[None],
                         self._config.sample_rate_hz,
                     )
-                    tf.summary.image(f"spectrogram_{number}/{name}", _spectrogram(stem))
+                    tf.summary.image(
+                        f"spectrogram of {track}/{label}", _spectrogram(stem)
+                    )
 
 
 class _Meter:
