@@ -46,8 +46,7 @@ def tiny_checkpoint(tiny_config, tmp_path):
     return tmp_path / "checkpoint"
 
 
-@pytest.fixture
-def stems_dir(tmp_path):
+def write_stems(root):
     """Two training tracks and one for validation, as run_prepare writes them."""
     generator = np.random.default_rng(3)
     for subset, name, frames in [
@@ -55,9 +54,21 @@ def stems_dir(tmp_path):
         ("train", "two", 2500),
         ("valid", "three", 1000),
     ]:
-        folder = tmp_path / "stems" / subset / name
+        folder = root / subset / name
         folder.mkdir(parents=True)
         for source in ("accompaniment", "vocals"):
             audio = generator.uniform(-0.4, 0.4, (frames, 2))
             soundfile.write(folder / f"{source}.wav", audio, 8000, subtype="FLOAT")
-    return tmp_path / "stems"
+    return root
+
+
+@pytest.fixture
+def stems_dir(tmp_path):
+    """A small prepared folder, which the test may change."""
+    return write_stems(tmp_path / "stems")
+
+
+@pytest.fixture(scope="session")
+def kept_stems_dir(tmp_path_factory):
+    """The same, for trainings that several tests look at."""
+    return write_stems(tmp_path_factory.mktemp("kept") / "stems")

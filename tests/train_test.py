@@ -175,21 +175,32 @@ class Enough:
         return self.steps == 0
 
 
-@pytest.mark.parametrize("steps", [1, 3, 4, 8, 13])
+STOPPED = dataclasses.replace(
+    QUICK, patience=1, learning_rate=0.03, max_epochs=6, dropout_probability=0.2
+)
+
+
+@pytest.fixture(scope="module")
+def without_stop(kept_stems_dir, tiny_config, tmp_path_factory):
+    """The workdir of a training in one go, through both stages."""
+    workdir = tmp_path_factory.mktemp("whole") / "work"
+    run(tiny_config, STOPPED, kept_stems_dir, workdir)
+    assert {record["stage"] for record in history(workdir)} == {1, 2}
+    return workdir
+
+
+# After the first step; after an epoch's last; in a validation; some epochs later.
+@pytest.mark.parametrize("steps", [1, 3, 4, 13])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
-    stems_dir, tiny_config, tmp_path, steps
+    stems_dir, tiny_config, tmp_path, without_stop, steps
 ):
-    training = dataclasses.replace(
-        QUICK, patience=1, learning_rate=0.03, max_epochs=6, dropout_probability=0.2
-    )
-    run(tiny_config, training, stems_dir, tmp_path / "whole")
     arguments = {"data_dirs": [stems_dir], "workdir": tmp_path / "stopped"}
     with pytest.raises(train.Stopped, match="after step"):
-        train.train(tiny_config, training, should_stop=Enough(steps), **arguments)
+        train.train(tiny_config, STOPPED, should_stop=Enough(steps), **arguments)
     with pytest.raises(train.Stopped):
-        train.train(tiny_config, training, should_stop=Enough(2), **arguments)
-    train.train(tiny_config, training, **arguments)
-    came, expected = history(tmp_path / "stopped"), history(tmp_path / "whole")
+        train.train(tiny_config, STOPPED, should_stop=Enough(2), **arguments)
+    train.train(tiny_config, STOPPED, **arguments)
+    came, expected = history(tmp_path / "stopped"), history(without_stop)
     assert len(came) == len(expected)
     for one, other in zip(came, expected):
         del one["seconds"], other["seconds"]
@@ -198,7 +209,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
         assert one == pytest.approx(other, rel=1e-5)
     for one, other in zip(
         checkpoint.load_network(tmp_path / "stopped" / "best").get_weights(),
-        checkpoint.load_network(tmp_path / "whole" / "best").get_weights(),
+        checkpoint.load_network(without_stop / "best").get_weights(),
     ):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
