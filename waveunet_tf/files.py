@@ -10,6 +10,13 @@ import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 
+from waveunet_tf.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 _MAX_NAME_BYTES = 255
 
 
@@ -68,6 +75,35 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_parts(folder: str | os.PathLike) -> None:
+    """Removes what killed runs left half-written in a folder and those in it."""
+    folder = pathlib.Path(folder)
+    for path in [*folder.glob(".part-*"), *folder.glob("*/.part-*")]:
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
+    """Keeps other runs out of a folder; a killed process gives it free.
+
+    Raises:
+        InputError: another run is at work in it.
+    """
+    os.makedirs(folder, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another run is at work in it") from error
+        yield
+    finally:
+        os.close(lock)
 
 
 def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures.process
 import contextlib
 import errno
-import itertools
-import multiprocessing.connection
 import os
 import pathlib
 import shutil
-import signal
-import sys
-import threading
-from collections.abc import Iterator
 
 import numpy as np
 import tqdm
 from absl import logging
 
-from waveunet_tf import audio, files
+from waveunet_tf import audio, files, processes
 from waveunet_tf.encode import AudioWriter
 from waveunet_tf.errors import InputError
 from waveunet_tf.manifest import (
@@ -29,11 +22,6 @@ from waveunet_tf.manifest import (
     write_manifest,
 )
 from waveunet_tf.tracks import Track
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 # What keeps any track from being written.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
@@ -70,19 +58,19 @@ def prepare(
     """
     output = pathlib.Path(output)
     entries = entries_of_earlier_run(output, settings, tracks)
-    with _locked(output):
+    with files.locked_folder(output):
         return _prepare(tracks, output, settings, entries, workers)
 
 
 def _prepare(tracks, output, settings, entries, workers) -> list[str]:
-    remove_parts(output)
+    files.remove_parts(output)
     # At once, for it tells a later run that the folder is one of ours.
     write_manifest(output, settings, entries)
     wanted = [track for track in tracks if track.label not in entries]
     failures = {}
     logging.info("preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz)
     jobs = [(track, output, settings) for track in wanted]
-    results = _run(jobs, min(workers, len(jobs)))
+    results = processes.run(try_to_prepare, jobs, workers)
     for label, entry in tqdm.tqdm(
         results, "prepare", len(jobs), unit="track", disable=None
     ):
@@ -93,67 +81,6 @@ def _prepare(tracks, output, settings, entries, workers) -> list[str]:
         _warn(label, entry)
         write_manifest(output, settings, entries)
     return [failures[track.label] for track in wanted if track.label in failures]
-
-
-def _run(jobs: list[tuple], workers: int) -> Iterator[tuple[str, dict | str]]:
-    """Prepares tracks, some at a time; gives each one's label and result."""
-    if workers <= 1:
-        for job in jobs:
-            yield try_to_prepare(job)
-        return
-    # "spawn", because a fork of a process with threads may hang.
-    executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _end_by_sigterm
-    )
-    waiting, running = iter(jobs), set()
-    try:
-        while True:
-            # No more than can run, lest much is still to do after Ctrl-C.
-            with _interrupts_ignored():  # by the workers, from their first moment on
-                for job in itertools.islice(waiting, workers - len(running)):
-                    running.add(executor.submit(try_to_prepare, job))
-            if not running:
-                return
-            done, running = concurrent.futures.wait(
-                running, return_when=concurrent.futures.FIRST_COMPLETED
-            )
-            for future in done:
-                yield future.result()
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise OSError(
-            "a process that prepares tracks died, such as for want of memory; fewer "
-            "--workers need less"
-        ) from error
-    finally:
-        if running:  # Ctrl-C, or no space
-            for process in executor._processes.values():
-                process.terminate()
-        executor.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """For processes that are started meanwhile: Ctrl-C is the parent's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _end_by_sigterm() -> None:
-    """For a worker: clears up when it is told to end, and ends with its parent."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(143)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
@@ -263,27 +190,3 @@ def _warn(label: str, entry: dict) -> None:
             label,
             entry["residual_db"],
         )
-
-
-def remove_parts(output: pathlib.Path) -> None:
-    """Removes what killed runs left half-written."""
-    for path in [*output.glob(".part-*"), *output.glob("*/.part-*")]:
-        path.unlink() if path.is_file() else shutil.rmtree(path)
-
-
-@contextlib.contextmanager
-def _locked(output: pathlib.Path) -> Iterator[None]:
-    """Keeps other runs out of the folder; a killed process gives it free."""
-    output.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    folder = os.open(output, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{output}: another run is at work in it") from error
-        yield
-    finally:
-        os.close(folder)
