@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import struct
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from waveunet_tf import checkpoint, litert, shapes
 from waveunet_tf.configs import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
-METADATA_NAME = "waveunet_config"
+METADATA_NAME = litert.METADATA_NAME
 SIGNATURE = litert.STEP
 FORMAT_VERSION = 1
 
@@ -91,29 +90,10 @@ class TFLiteWindow:
         from ai_edge_litert.interpreter import Interpreter
 
         content = pathlib.Path(path).read_bytes()
-        self.metadata = _read_metadata(path, content)
+        self.metadata = litert.read_metadata(path, content)
         self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
         self._run = self._interpreter.get_signature_runner(SIGNATURE)
 
     def __call__(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
         """Takes `(1, input frames, channels)`; gives each source's output frames."""
         return self._run(mixture=mixture)
-
-
-def _read_metadata(path: str | os.PathLike, content: bytes) -> dict:
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    if content[4:8] != b"TFL3":
-        raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
-    try:
-        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    except (struct.error, IndexError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: must be a whole TFLite file, but is broken"
-        ) from error
-    for entry in model.metadata or []:
-        if entry.name.decode() == METADATA_NAME:
-            return json.loads(bytes(model.buffers[entry.buffer].data))
-    raise InputError(
-        f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
-    )

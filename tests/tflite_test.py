@@ -5,7 +5,7 @@ import pytest
 
 import waveunet_tf
 from export import parity, tflite
-from waveunet_tf import checkpoint, model, shapes
+from waveunet_tf import checkpoint, model, separate, shapes
 from waveunet_tf.configs import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 
@@ -71,3 +71,41 @@ def test_a_file_that_is_no_tflite_is_refused(tmp_path, content):
     (tmp_path / "x.tflite").write_bytes(content)
     with pytest.raises(InputError, match=r"x\.tflite: must be a TFLite file"):
         tflite.TFLiteWindow(tmp_path / "x.tflite")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"output_frames": 100, "output_type": "direct", "channels": 1},
+        {"context": False},
+        {"upsampling": "learned", "sources": ("bass", "drums", "vocals")},
+    ],
+    ids=str,
+)
+def test_a_song_is_separated_by_a_file_as_by_its_checkpoint(
+    tiny_config, tmp_path, change
+):
+    config = dataclasses.replace(tiny_config, **change)
+    checkpoint.save_checkpoint(tmp_path / "c", model.build_network(config), config)
+    (tmp_path / "x.tflite").write_bytes(tflite.convert_float32(tmp_path / "c"))
+    song = np.random.default_rng(0).normal(0, 0.1, (3333, 2)).astype(np.float32)
+    separator = separate.load_tflite(tmp_path / "x.tflite")
+    actual = separator.separate(song, 11025)
+    expected = waveunet_tf.load(tmp_path / "c", engine="tensorflow").separate(
+        song, 11025
+    )
+    assert separator.config == config
+    assert list(actual) == list(expected)
+    for source, stem in expected.items():
+        assert actual[source].shape == stem.shape
+        np.testing.assert_allclose(actual[source], stem, atol=1e-5)
+
+
+def test_metadata_of_another_kind_of_file_is_refused(tiny_checkpoint, tmp_path):
+    content = tflite.convert_float32(tiny_checkpoint)
+    other = content.replace(b"input_frames", b"inqut_frames")
+    assert len(other) == len(content) and other != content
+    (tmp_path / "x.tflite").write_bytes(other)
+    with pytest.raises(InputError, match=r"x\.tflite: .* lacks 'input_frames'"):
+        separate.load_tflite(tmp_path / "x.tflite")

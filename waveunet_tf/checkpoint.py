@@ -81,8 +81,24 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
             the config has no such field.
     """
     path = pathlib.Path(directory) / CONFIG
-    values = _read_values(directory)
-    network = dict(values["network"])
+    config = parse_config(path, _read_values(directory)["network"])
+    known = set(REFINEMENTS) & set(config.to_dict())
+    if unknown := [name for name in overrides if name not in known]:
+        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
+    return dataclasses.replace(config, **overrides)
+
+
+def parse_config(path: str | os.PathLike, network: dict) -> NetworkConfig:
+    """Builds the config of JSON values.
+
+    Args:
+        path: the file that holds them, for errors.
+        network: the fields, and the `architecture`.
+
+    Raises:
+        InputError: the architecture or a field is unknown, missing or out of range.
+    """
+    network = dict(network)
     architecture = network.pop("architecture", None)
     if architecture not in ARCHITECTURES:
         raise InputError(
@@ -90,13 +106,9 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
             f"Received: {architecture!r}"
         )
     try:
-        config = ARCHITECTURES[architecture].from_dict(network)
+        return ARCHITECTURES[architecture].from_dict(network)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    known = set(REFINEMENTS) & set(config.to_dict())
-    if unknown := [name for name in overrides if name not in known]:
-        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
-    return dataclasses.replace(config, **overrides)
 
 
 def _read_values(directory: str | os.PathLike) -> dict:

@@ -189,17 +189,17 @@ def load_engine(
         program = build_program(config, network, frames)
         return litert.convert_program(program, network.variables)
 
-    cores = min(threads or _cores(), _cores())
+    cores_used = min(threads or cores(), cores())
     cache = litert.StepCache(directory, frames)
 
     def on_litert() -> litert.LiteRTEngine:
         content = cache.model(convert)
-        return litert.LiteRTEngine(content, chunk_frames=frames, threads=cores)
+        return litert.LiteRTEngine(content, chunk_frames=frames, threads=cores_used)
 
     try:
         if engine == "litert":
             return on_litert()
-        return _faster(config, cache, cores, on_litert, on_tensorflow)
+        return _faster(config, cache, cores_used, on_litert, on_tensorflow)
     except litert.ConversionError as error:
         if engine == "litert":
             raise InputError(f"{directory}: {error}") from error
@@ -259,7 +259,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import struct
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,8 +18,11 @@ from absl import logging
 
 import waveunet_tf
 from waveunet_tf import checkpoint, files
+from waveunet_tf.errors import InputError
 
 STEP, SILENCE = "separate", "silence"
+# Of an exported file: JSON, the config and the window's frames.
+METADATA_NAME = "waveunet_config"
 
 
 class ConversionError(Exception):
@@ -87,6 +91,34 @@ def quiet() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
+    """What a TFLite file of this project carries about itself.
+
+    Args:
+        path: the file's name, for errors.
+        content: of the file.
+
+    Raises:
+        InputError: it is no TFLite model, or not one of this project's.
+    """
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
+    try:
+        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: must be a whole TFLite file, but is broken"
+        ) from error
+    for entry in model.metadata or []:
+        if entry.name.decode() == METADATA_NAME:
+            return json.loads(bytes(model.buffers[entry.buffer].data))
+    raise InputError(
+        f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
+    )
 
 
 class StepCache:

@@ -101,11 +101,9 @@ class ChunkRunner(Runner):
 class WindowRunner(Runner):
     """A network over windows that follow, or fade into, each other."""
 
-    def __init__(self, config, engine):
-        """Takes an engine (see engines.py) that was made for windows."""
-        window, self.hop_frames, overlap = shapes.song_windows(
-            config, engine.chunk_frames
-        )
+    def __init__(self, config, engine, windows: shapes.SongWindows):
+        """Takes an engine (see engines.py) that was made for these windows."""
+        window, self.hop_frames, overlap = windows
         super().__init__(config, overlap + window.context_frames, overlap)
         self.needed_frames = window.input_frames
         self.context_frames = self.latency_frames = window.input_frames + overlap

@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import math
 import os
+import pathlib
 
 import numpy as np
 
-from waveunet_tf import audio, checkpoint, engines, runners, shapes, song_files
+from waveunet_tf import (
+    audio,
+    checkpoint,
+    engines,
+    litert,
+    runners,
+    shapes,
+    song_files,
+)
+from waveunet_tf.configs import WaveUNetConfig
 from waveunet_tf.errors import InputError
 
 _BLOCK_FRAMES = 65536
@@ -19,23 +29,33 @@ _RESAMPLER_FRAMES = 4096
 
 
 class Separator:
-    """Separates songs with a checkpoint's network.
+    """Separates songs with a network; `load` and `load_tflite` give one.
 
     Attributes:
         config: the network's config.
         engine: the name of the engine that computes it, "tensorflow" or "litert".
     """
 
-    def __init__(self, directory: str | os.PathLike, **options):
-        """Loads a checkpoint; see `load`."""
-        self.config = checkpoint.read_config(directory)
-        self._engine = engines.load_engine(directory, **options)
-        self.engine = self._engine.name
+    def __init__(self, config, engine, windows: shapes.SongWindows | None = None):
+        """Takes an engine (see engines.py).
+
+        Args:
+            config: the network's config.
+            engine: it was made for the stream's step, or for windows.
+            windows: with which it covers a song; None: as `engines.build_program` has
+                it.
+        """
+        self.config = config
+        self.engine = engine.name
+        self._engine = engine
+        if windows is None and not shapes.can_stream(config):
+            windows = shapes.song_windows(config, engine.chunk_frames)
+        self._windows = windows
 
     def _runner(self) -> runners.Runner:
-        if shapes.can_stream(self.config):
-            return runners.ChunkRunner(self.config, self._engine)
-        return runners.WindowRunner(self.config, self._engine)
+        if self._windows:
+            return runners.WindowRunner(self.config, self._engine, self._windows)
+        return runners.ChunkRunner(self.config, self._engine)
 
     def stream(self, sample_rate_hz: int, channels: int = 2) -> SongStream:
         """Starts a song that comes in blocks.
@@ -220,4 +240,36 @@ def load(directory: str | os.PathLike, **options) -> Separator:
     Raises:
         InputError: see engines.load_engine.
     """
-    return Separator(directory, **options)
+    engine = engines.load_engine(directory, **options)
+    return Separator(checkpoint.read_config(directory), engine)
+
+
+def load_tflite(path: str | os.PathLike, *, threads: int | None = None) -> Separator:
+    """Loads the separator of an exported TFLite file, which holds one window.
+
+    Args:
+        path: a file that run_export wrote.
+        threads: of the CPU; by default as many as this process has cores.
+
+    Raises:
+        InputError: the file is broken, or not one of this project's.
+        OSError: it cannot be read.
+    """
+    content = pathlib.Path(path).read_bytes()
+    metadata = litert.read_metadata(path, content)
+    try:
+        # Files of format version 1 are of this architecture alone, and do not say so.
+        network = {"architecture": WaveUNetConfig.architecture, **metadata["network"]}
+        config = checkpoint.parse_config(path, network)
+        window = shapes.WindowFrames(
+            int(metadata["input_frames"]), int(metadata["output_frames"])
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: must be a TFLite file of one window, but lacks {error}"
+        ) from error
+    windows = shapes.windows_of(config, window)
+    engine = litert.LiteRTEngine(
+        content, chunk_frames=windows.hop_frames, threads=threads or engines.cores()
+    )
+    return Separator(config, engine, windows)

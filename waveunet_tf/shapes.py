@@ -121,6 +121,38 @@ def song_windows(config: NetworkConfig, max_hop_frames: int) -> SongWindows:
     return SongWindows(window_frames(config, hop), hop, 0)
 
 
+def seam_frames(config: NetworkConfig, song_frames: int) -> range:
+    """The song's frames at which the output of one window gives way to the next one's.
+
+    With context there are none: windows, if there are any, give what one pass gives.
+    Where windows fade into each other, the frame is in the middle of the fade.
+
+    Args:
+        config: the network.
+        song_frames: the song's frames, at the network's rate.
+    """
+    if isinstance(config, WaveUNetConfig) and config.context:
+        return range(0)
+    _, hop, overlap = song_windows(config, config.output_frames)
+    return range(hop - overlap // 2, song_frames, hop)
+
+
+def windows_of(config: WaveUNetConfig, window: WindowFrames) -> SongWindows:
+    """How windows of a given length cover a song, as those of an exported file do.
+
+    They lie a multiple of 2^levels frames apart, which makes them exact (see
+    `song_windows`), unless they are too short for that or have no context.
+
+    Args:
+        config: the network.
+        window: its frames.
+    """
+    hop = window.output_frames
+    if config.context:
+        hop = min(chunk_frames(config, hop), hop)
+    return SongWindows(window, hop, 0)
+
+
 def can_stream(config: NetworkConfig) -> bool:
     """Whether there is a `stream_plan` for the network."""
     return config.context and config.upsampling != "transposed"
