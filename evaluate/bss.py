@@ -1,17 +1,14 @@
-"""BSSEval v4 of a track's stems, computed and written by museval itself."""
+"""BSSEval v4 of a track's stems, computed by museval itself."""
 
 from __future__ import annotations
 
-import os
-import pathlib
 import types
 
 import numpy as np
+import threadpoolctl
 
-from waveunet_tf import files
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
-from waveunet_tf.tracks import Track
 
 # musdb's order, in which museval compares sources.
 TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")
@@ -22,22 +19,27 @@ def score_track(
     references: dict[str, np.ndarray],
     estimates: dict[str, np.ndarray],
     sample_rate_hz: int,
+    *,
+    threads: int | None = None,
 ):
     """Scores the estimates of one track: SDR, ISR, SIR and SAR for every second.
 
     Args:
-        name: the track's name.
+        name: the track's name, for errors.
         references: target → the true stem, `(frames, channels)`.
         estimates: the same targets, `(frames, channels)` each; a mono estimate of a
             stereo target counts for both channels.
         sample_rate_hz: the sample rate of both in Hz.
+        threads: of linear algebra; by default one a core. Several workers with as many
+            each would get into each other's way.
 
     Returns:
         museval's TrackStore: `.scores` is a dict, `.json` museval's JSON.
 
     Raises:
         InputError: the targets are none of musdb's or fewer than two; an estimate is
-            of another length than its target, or no finite number.
+            of another length or other channels than its target, or no finite number;
+            one of both is silent throughout.
     """
     unknown = sorted(set(estimates) - set(TARGETS))
     if unknown or len(estimates) < 2:
@@ -49,14 +51,28 @@ def score_track(
     fitted = {}
     for target in TARGETS:
         if target in estimates:
-            reference = references[target]
-            fitted[target] = _fit(f"{name}: {target}", estimates[target], reference)
+            # museval reckons in the precision that it gets, and musdb gives doubles.
+            reference = np.asarray(references[target], np.float64)
+            estimate = np.asarray(estimates[target], np.float64)
+            fitted[target] = fit(f"{name}: {target}", estimate, reference)
             targets[target] = types.SimpleNamespace(audio=reference)
     track = types.SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets)
-    return import_sigsep("museval").eval_mus_track(track, fitted)
+    museval = import_sigsep("museval")
+    with threadpoolctl.threadpool_limits(threads):
+        return museval.eval_mus_track(track, fitted)
 
 
-def _fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Checks an estimate against its target; gives it in the target's shape.
+
+    Args:
+        label: what the estimate is called, for errors.
+        estimate, reference: `(frames, channels)`.
+
+    Raises:
+        InputError: it is of another length or other channels, holds no finite samples,
+            or one of the two is silent throughout.
+    """
     if len(estimate) != len(reference):
         raise InputError(
             f"{label}: an estimate must have its target's {len(reference)} frames. "
@@ -64,6 +80,9 @@ def _fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(estimate).all():
         raise InputError(f"{label}: an estimate must hold finite samples")
+    for what, stem in (("a true source", reference), ("an estimate", estimate)):
+        if not np.any(stem.sum(axis=1)):  # as museval asks, which refuses it, too
+            raise InputError(f"{label}: {what} must not be silent throughout")
     try:
         return np.broadcast_to(estimate, reference.shape)
     except ValueError:
@@ -71,20 +90,3 @@ def _fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
             f"{label}: an estimate must have its target's {reference.shape[1]} "
             f"channels. Received: {estimate.shape[1]}"
         ) from None
-
-
-def scores_path(output_dir: str | os.PathLike, track: Track) -> pathlib.Path:
-    """Where museval writes a track's scores: `<output_dir>/<subset>/<track>.json`."""
-    return pathlib.Path(output_dir) / track.subset / f"{track.name}.json"
-
-
-def write_scores(path: pathlib.Path, scores) -> None:
-    """Writes a track's scores as museval does.
-
-    Args:
-        path: what scores_path gave.
-        scores: what score_track gave.
-    """
-    scores.validate()
-    with files.atomic_file(path) as part:
-        part.write_text(scores.json, encoding="utf-8")

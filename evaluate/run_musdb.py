@@ -2,22 +2,24 @@ r"""Scores a separator on a data set with museval (BSSEval v4, windows of 1 s).
 
     python -m evaluate.run_musdb --data_dir ~/musdb18 --checkpoint ~/m4/best \
         --output_dir ~/scores/m4
+    python -m evaluate.run_musdb … --runner DirectRunner -- --direct_num_workers=4
 
-Scores one of: a checkpoint, which separates the mixtures; a folder of estimates,
-<estimates_dir>/<subset>/<track>/<source>.wav; or the mixture as the estimate of every
-source, the baseline. Writes OUTPUT_DIR/<subset>/<track>.json, museval's own format, and
-prints the paper's statistics over all seconds of all tracks, in dB: median, median
-absolute deviation, mean, standard deviation, and the median of the tracks' medians. NaN
-counts the seconds in which a source or an estimate is silent, which have no score.
+Scores one of: a checkpoint or an exported TFLite file, which separates the mixtures; a
+folder of estimates, <estimates_dir>/[<subset>/]<track>/<source>.wav or another format;
+or a baseline, the mixture as the estimate of every source (the floor) or the ideal
+ratio mask (the ceiling). Writes OUTPUT_DIR/<subset>/<track>.json, museval's own format,
+and beside it the energies <track>.energies.csv. Called again after a stop, it goes on.
+
+In the end it prints the paper's statistics, as evaluate.run_summary does.
 """
 
+import os
 import pathlib
 
-import tqdm
 from absl import flags
 
-from evaluate import bss, summary
-from waveunet_tf import audio, cli
+from evaluate import estimators
+from waveunet_tf import cli
 from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import SUBSETS
@@ -30,90 +32,112 @@ _DATA_DIR = flags.DEFINE_string(
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "The folder to write the scores in.", required=True
+    "output_dir",
+    None,
+    "The folder to write the scores in: new, or of an earlier run, which then goes on.",
+    required=True,
 )
 _SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "Which tracks to score.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "Score this checkpoint: a folder of config.json and weights."
 )
+_TFLITE = flags.DEFINE_string(
+    "tflite", None, "Score this TFLite file, which export.run_export wrote."
+)
 _ESTIMATES_DIR = flags.DEFINE_string(
     "estimates_dir", None, "Score the stems in this folder."
 )
 _ESTIMATES = flags.DEFINE_enum(
-    "estimates", None, ["mixture"], "Score a baseline: the mixture as every source."
+    "estimates",
+    None,
+    list(estimators.BASELINES),
+    "Score a baseline. mixture: the song as every source; oracle_irm: the ideal ratio "
+    "mask, which knows the true sources.",
 )
 _SOURCES = flags.DEFINE_list(
     "sources",
     None,
-    "Sources to score if there is no checkpoint to tell them, comma separated. "
+    "Sources to score if there is no network to tell them, comma separated. "
     "Default: accompaniment,vocals.",
 )
-_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace scores that exist.")
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    1,
+    "Tracks scored at a time, each in a process of its own, of which each needs some "
+    "4.5 GiB for a song of four minutes.",
+    lower_bound=1,
+)
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Score on this runner of Apache Beam (DirectRunner, DataflowRunner, FlinkRunner, "
+    "SparkRunner), whose own options follow after --. Needs requirements-beam.txt, and "
+    "folders that all its workers see. Default: processes here (--workers).",
+)
+_OVERWRITE = flags.DEFINE_boolean(
+    "overwrite", False, "Throw away scores that are in OUTPUT_DIR."
+)
 cli.define_refinement_flags()
 flags.adopt_module_key_flags(cli)
 flags.mark_flags_as_mutual_exclusive(
-    ["checkpoint", "estimates_dir", "estimates"], required=True
+    ["checkpoint", "tflite", "estimates_dir", "estimates"], required=True
 )
 
 
-def _estimator():
-    """The sources to score, and a function (track, mixture, rate in Hz) → estimates."""
+def estimator_from_flags() -> estimators.Estimator:
+    """What is scored.
+
+    Raises:
+        UsageError: the flags contradict each other.
+        InputError, OSError: it cannot be read.
+    """
+    refinement = cli.refinement_from_flags()
+    if refinement and not _CHECKPOINT.value:
+        raise cli.UsageError(f"--{min(refinement)} is for a --checkpoint")
+    for kind, path in (("checkpoint", _CHECKPOINT.value), ("tflite", _TFLITE.value)):
+        if path is not None:
+            if _SOURCES.value:
+                raise cli.UsageError(f"--{kind} has its own sources: no --sources")
+            return estimators.of_network(kind, os.path.abspath(path), **refinement)
     sources = tuple(_SOURCES.value or ("accompaniment", "vocals"))
-    if _CHECKPOINT.value is not None:
-        if _SOURCES.value:
-            raise cli.UsageError("--checkpoint has its own sources: no --sources")
-        from waveunet_tf.separate import load
+    if _ESTIMATES.value:
+        return estimators.Estimator(_ESTIMATES.value, sources)
+    if not pathlib.Path(_ESTIMATES_DIR.value).is_dir():
+        raise InputError(f"{_ESTIMATES_DIR.value}: must be a folder, but is none")
+    folder = os.path.abspath(_ESTIMATES_DIR.value)
+    return estimators.Estimator("estimates_dir", sources, folder)
 
-        separator = load(_CHECKPOINT.value, **cli.refinement_from_flags())
-        return separator.config.sources, lambda _, mixture, rate_hz: separator.separate(
-            mixture, rate_hz
+
+def main(beam_options):
+    from evaluate import scores, scoring, summary, tables
+
+    if beam_options and not _RUNNER.value:
+        raise cli.UsageError(
+            f"takes no arguments but a --runner's. Received: {' '.join(beam_options)}"
         )
-    if _ESTIMATES.value == "mixture":
-        return sources, lambda _, mixture, __: dict.fromkeys(sources, mixture)
-
-    def read(track, _, rate_hz):
-        folder = pathlib.Path(_ESTIMATES_DIR.value) / track.subset / track.name
-        estimates = {}
-        for source in sources:
-            path = folder / f"{source}.wav"
-            estimates[source], came_hz = audio.read(path)
-            if came_hz != rate_hz:
-                raise InputError(
-                    f"{path}: an estimate must have its target's rate, {rate_hz} Hz. "
-                    f"Received: {came_hz} Hz"
-                )
-        return estimates
-
-    return sources, read
-
-
-def main(_):
-    tracks = find_tracks(_DATA_DIR.value, subsets=(_SUBSET.value,))
-    paths = [bss.scores_path(_OUTPUT_DIR.value, track) for track in tracks]
-    existing = [path for path in paths if path.exists()]
-    if existing and not _OVERWRITE.value:
-        raise InputError(
-            f"{existing[0]}: scores must be new, or --overwrite be given, but exist"
-        )
-    sources, estimate = _estimator()
-    scored = []
-    pairs = list(zip(tracks, paths))
-    for track, path in tqdm.tqdm(pairs, desc="score", unit="track", disable=None):
-        try:
-            references, rate_hz = track.read(sources)
-            mixture = references.pop("mixture")
-            estimates = estimate(track, mixture, rate_hz)
-            scores = bss.score_track(track.name, references, estimates, rate_hz)
-        except (InputError, OSError) as error:
-            cli.print_error(error)
-        else:
-            bss.write_scores(path, scores)
-            scored.append(path)
-    if scored:
-        name = pathlib.Path(_OUTPUT_DIR.value).name
-        print(summary.format_table({name: summary.summarize(scored)}))
-    return 0 if len(scored) == len(tracks) else 1
+    estimator = estimator_from_flags()
+    # Beam's workers may run in other folders.
+    data_dir = os.path.abspath(_DATA_DIR.value)
+    tracks = find_tracks(data_dir, subsets=(_SUBSET.value,))
+    failures = scoring.score(
+        tracks,
+        estimator,
+        _OUTPUT_DIR.value,
+        workers=_WORKERS.value,
+        overwrite=_OVERWRITE.value,
+        about={"data_dir": os.path.realpath(data_dir)},
+        runner=_RUNNER.value,
+        options=beam_options,
+    )
+    output = pathlib.Path(_OUTPUT_DIR.value)
+    if len(failures) < len(tracks):
+        system = scores.read_system(output / _SUBSET.value)
+        statistics = {output.resolve().name: {"SDR": summary.summarize(system)}}
+        print(tables.format_summaries(statistics))
+    for failure in failures:
+        cli.print_error(InputError(failure))
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, arguments="Beam's options", may_be_none=True)

@@ -1,4 +1,4 @@
-"""The paper's rank-based statistics of museval's scores (paper, section 5.2).
+"""The paper's rank-based statistics of scores (paper, section 5.2), and comparisons.
 
 Nearly silent seconds give extreme outliers of SDR, which dominate a mean; so the paper
 reports the median and the median absolute deviation (MAD) beside mean and deviation.
@@ -7,27 +7,41 @@ reports the median and the median absolute deviation (MAD) beside mean and devia
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import pathlib
+import itertools
+import math
+from collections.abc import Mapping
 
 import numpy as np
+import scipy.stats
 
+from evaluate import energies as energy_metrics
+from evaluate.energies import TrackEnergies
+from evaluate.scores import METRICS, TrackScores
 from waveunet_tf.errors import InputError
+
+_RESAMPLES = 9999
+_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Statistics of one source's frames (seconds) over all tracks, in dB.
+    """Statistics of one metric of one source over all tracks, in dB.
+
+    Values are museval's frames; of PES the silent windows, of wSDR and nSDR one value
+    a track.
 
     Attributes:
-        median: median over all frames that are not NaN.
+        median: median over all values that are not NaN.
         mad: median absolute deviation from the median.
-        mean: mean of the same frames.
+        mean: mean of the same values.
         sd: their standard deviation.
         track_median: median of the tracks' medians.
-        frames: frames, NaN included.
-        nan_frames: frames without a score (a silent source or estimate).
+        frames: values, NaN included.
+        nan_frames: those without a score (a silent source or estimate).
+        tracks: tracks that have the source.
+        track_median_low, track_median_high: the 95 % interval of `track_median`, by a
+            bootstrap over tracks (percentiles of 9999 resamples, with a fixed seed);
+            NaN of fewer than two tracks with a score.
     """
 
     median: float
@@ -37,83 +51,220 @@ class Summary:
     track_median: float
     frames: int
     nan_frames: int
+    tracks: int
+    track_median_low: float
+    track_median_high: float
 
 
-def score_files(scores_dir: str | os.PathLike) -> list[pathlib.Path]:
-    """All of museval's JSON files below a folder.
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A paired test of two systems on the medians of the tracks that both have.
 
-    Raises:
-        InputError: there are none.
+    Attributes:
+        first, second: the systems.
+        source, metric: what is compared.
+        tracks: in which both have a score.
+        difference: the median over tracks of first − second, in dB.
+        p_value: of the two-sided Wilcoxon signed-rank test, not corrected for the
+            number of tests; 1 if no track differs, NaN without tracks.
     """
-    paths = sorted(pathlib.Path(scores_dir).rglob("*.json"))
-    if not paths:
-        raise InputError(f"{scores_dir}: must hold museval's JSON files, but has none")
-    return paths
+
+    first: str
+    second: str
+    source: str
+    metric: str
+    tracks: int
+    difference: float
+    p_value: float
 
 
-def summarize(paths: list[pathlib.Path], metric: str = "SDR") -> dict[str, Summary]:
-    """Summarises museval's JSON files, one a track.
+def track_values(
+    tracks: Mapping[str, TrackScores],
+    metric: str = "SDR",
+    *,
+    energies: Mapping[str, TrackEnergies] | None = None,
+    silence_dbfs: float = -math.inf,
+) -> dict[str, dict[str, np.ndarray]]:
+    """A metric's values, by source and track.
 
     Args:
-        paths: the files.
-        metric: SDR, ISR, SIR or SAR.
+        tracks: a system's scores by track.
+        metric: of scores.METRICS or energies.METRICS.
+        energies: by track, for energies.METRICS.
+        silence_dbfs: see energies.predicted_energy_at_silence_db.
+
+    Returns:
+        Source → track → `(values,)` in dB.
+
+    Raises:
+        InputError: there is no such metric, or energies are missing or of another song.
+    """
+    known = (*METRICS, *energy_metrics.METRICS)
+    if metric not in known:
+        raise InputError(
+            f"`metric` must be one of {', '.join(known)}. Received: {metric}"
+        )
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for name, track in tracks.items():
+        if metric in energy_metrics.METRICS:
+            energy = matching_energies(track, energies, energy_metrics.METRICS[metric])
+        for source, metrics in track.sources.items():
+            if metric in METRICS:
+                came = metrics[metric]
+            elif metric == "PES":
+                came = energy_metrics.predicted_energy_at_silence_db(
+                    energy, source, silence_dbfs=silence_dbfs
+                )
+            elif metric == "wSDR":
+                reference = energy.reference[source][: energy.frames]
+                came = [energy_metrics.weighted_sdr_db(metrics["SDR"], reference)]
+            else:
+                came = [energy_metrics.whole_track_sdr_db(energy, source)]
+            values.setdefault(source, {})[name] = np.asarray(came, np.float64)
+    return values
+
+
+def matching_energies(
+    track: TrackScores,
+    energies: Mapping[str, TrackEnergies] | None,
+    series: str = "reference",
+) -> TrackEnergies:
+    """The energies of the track that the scores are of.
+
+    Args:
+        track: its scores.
+        energies: by track.
+        series: which is needed, reference or estimate.
+
+    Raises:
+        InputError: they are missing, or have other frames or sources.
+    """
+    energy = (energies or {}).get(track.name)
+    if energy is None or (missing := set(track.sources) - set(getattr(energy, series))):
+        what = f" of the {series} of {min(missing)}" if energy else ""
+        raise InputError(
+            f"{track.name}: has no energies{what}, as run_musdb writes them"
+        )
+    if energy.frames != len(track.times):
+        raise InputError(
+            f"{track.name}: scores and energies must have the same frames. Received: "
+            f"{len(track.times)} and {energy.frames}"
+        )
+    return energy
+
+
+def summarize(
+    tracks: Mapping[str, TrackScores], metric: str = "SDR", **options
+) -> dict[str, Summary]:
+    """Summarises a system's scores.
+
+    Args:
+        tracks: by track.
+        metric, **options: see `track_values`.
 
     Returns:
         Source → summary.
 
     Raises:
-        InputError: a file is not museval's.
+        InputError: see `track_values`.
     """
-    tracks: dict[str, list[np.ndarray]] = {}
-    for path in paths:
-        try:
-            for target in json.loads(path.read_text(encoding="utf-8"))["targets"]:
-                frames = [frame["metrics"][metric] for frame in target["frames"]]
-                values = np.array(frames, np.float64)
-                tracks.setdefault(target["name"], []).append(values)
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: must be museval's JSON, but is not: {error}"
-            ) from error
-    return {source: _summary(values) for source, values in tracks.items()}
+    return summarize_values(track_values(tracks, metric, **options))
+
+
+def summarize_values(
+    values: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, Summary]:
+    """Summarises what `track_values` gave, by source."""
+    return {source: _summary(list(values[source].values())) for source in values}
+
+
+def statistics(values: np.ndarray) -> dict[str, float]:
+    """Median, MAD, mean and SD of those that are not NaN, and how many are and are not.
+
+    Args:
+        values: `(frames,)`.
+    """
+    scored = values[~np.isnan(values)]
+    counts = {"frames": len(values), "nan_frames": len(values) - len(scored)}
+    if not len(scored):
+        return {**dict.fromkeys(("median", "mad", "mean", "sd"), math.nan), **counts}
+    median = np.median(scored)
+    return {
+        "median": float(median),
+        "mad": float(np.median(np.abs(scored - median))),
+        "mean": float(scored.mean()),
+        "sd": float(scored.std()),
+        **counts,
+    }
 
 
 def _summary(tracks: list[np.ndarray]) -> Summary:
-    frames = np.concatenate(tracks)
-    scored = frames[~np.isnan(frames)]
-    if not len(scored):
-        return Summary(*[np.nan] * 5, len(frames), len(frames))
-    median = np.median(scored)
-    medians = [np.nanmedian(track) for track in tracks if not np.isnan(track).all()]
+    medians = np.array([_median(track) for track in tracks])
+    medians = medians[~np.isnan(medians)]
+    low, high = _median_interval(medians)
     return Summary(
-        median=float(median),
-        mad=float(np.median(np.abs(scored - median))),
-        mean=float(scored.mean()),
-        sd=float(scored.std()),
-        track_median=float(np.median(medians)),
-        frames=len(frames),
-        nan_frames=len(frames) - len(scored),
+        **statistics(np.concatenate(tracks)),
+        track_median=float(np.median(medians)) if len(medians) else math.nan,
+        tracks=len(tracks),
+        track_median_low=low,
+        track_median_high=high,
     )
 
 
-def format_table(systems: dict[str, dict[str, Summary]], metric: str = "SDR") -> str:
-    """A table of systems' summaries, one line a system and source.
+def _median(values: np.ndarray) -> float:
+    scored = values[~np.isnan(values)]
+    return float(np.median(scored)) if len(scored) else math.nan
+
+
+def _median_interval(medians: np.ndarray) -> tuple[float, float]:
+    if len(medians) < 2:
+        return math.nan, math.nan
+    interval = scipy.stats.bootstrap(
+        (medians,),
+        np.median,
+        n_resamples=_RESAMPLES,
+        confidence_level=0.95,
+        method="percentile",
+        random_state=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def compare(
+    systems: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], metric: str
+) -> list[Comparison]:
+    """Tests every two systems against each other, for every source that both have.
 
     Args:
-        systems: system → source → summary.
-        metric: its name, for the heading.
+        systems: system → what `track_values` gave.
+        metric: its name.
     """
-    columns = ["median", "mad", "mean", "sd", "track_median"]
-    lines = [
-        f"{metric + ' (dB)':<16} {'source':<14}"
-        + "".join(f"{column:>14}" for column in columns)
-        + f"{'frames':>8}{'NaN':>6}"
-    ]
-    for system, summaries in systems.items():
-        for source, summary in sorted(summaries.items()):
-            lines.append(
-                f"{system:<16} {source:<14}"
-                + "".join(f"{getattr(summary, column):>14.2f}" for column in columns)
-                + f"{summary.frames:>8}{summary.nan_frames:>6}"
+    comparisons = []
+    for first, second in itertools.combinations(systems, 2):
+        for source in sorted(set(systems[first]) & set(systems[second])):
+            one, other = systems[first][source], systems[second][source]
+            common = [name for name in one if name in other]
+            pairs = np.array(
+                [(_median(one[name]), _median(other[name])) for name in common]
+            ).reshape(-1, 2)
+            differences = np.diff(pairs[~np.isnan(pairs).any(axis=1), ::-1])[:, 0]
+            comparisons.append(
+                Comparison(
+                    first,
+                    second,
+                    source,
+                    metric,
+                    len(differences),
+                    _median(differences),
+                    _wilcoxon(differences),
+                )
             )
-    return "\n".join(lines)
+    return comparisons
+
+
+def _wilcoxon(differences: np.ndarray) -> float:
+    if not len(differences):
+        return math.nan
+    if not differences.any():
+        return 1.0
+    return float(scipy.stats.wilcoxon(differences).pvalue)

@@ -18,7 +18,7 @@ import time
 import soundfile
 from absl import flags
 
-from evaluate import summary
+from evaluate import scores, summary, tables
 from waveunet_tf import audio, cli
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
@@ -140,7 +140,7 @@ def report(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> None:
     window_audio_seconds = window.metadata["output_frames"] / rate_hz
 
     systems = {
-        name: summary.summarize(summary.score_files(output / "scores" / name))
+        name: summary.summarize(scores.read_system(output / "scores" / name))
         for name in ("mixture", "wave-u-net")
     }
     gain_db = (
@@ -170,7 +170,7 @@ def report(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> None:
         f"{window_seconds:.2f} s for a window of {window_audio_seconds:.2f} s on LiteRT"
     )
     print()
-    print(summary.format_table(systems))
+    print(tables.format_summaries({name: {"SDR": systems[name]} for name in systems}))
     print(
         f"\nThe network has seen nothing but this excerpt, which it is scored on: it "
         f"shows\nthat the way works, not how well it separates music that is new to it."

@@ -1,12 +1,9 @@
-import json
-
 import numpy as np
 import pytest
 
 from evaluate import bss
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
-from waveunet_tf.tracks import Track
 
 RATE_HZ = 8000
 
@@ -62,17 +59,6 @@ def test_a_mono_estimate_counts_for_both_channels():
         bss.score_track("song", true, mono, RATE_HZ).json
         == bss.score_track("song", true, both, RATE_HZ).json
     )
-
-
-def test_scores_are_written_where_museval_writes_them(tmp_path):
-    true = stems()
-    scores = bss.score_track("song", true, true, RATE_HZ)
-    path = bss.scores_path(tmp_path, Track("song", "test", {}))
-    bss.write_scores(path, scores)
-    assert path == tmp_path / "test" / "song.json"
-    names = [target["name"] for target in json.loads(path.read_text())["targets"]]
-    assert sorted(names) == ["accompaniment", "vocals"]
-    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

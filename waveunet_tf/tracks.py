@@ -72,6 +72,16 @@ class Track:
         """`<subset>/<name>`, which no two tracks share."""
         return f"{self.subset}/{self.name}"
 
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """What adds up to the mixture: not the accompaniment beside its own parts."""
+        names, halves = set(self.sources), {"vocals", "accompaniment"}
+        if names >= halves:
+            names = halves
+        elif names - halves:
+            names -= {"accompaniment"}
+        return tuple(sorted(names))
+
     @contextlib.contextmanager
     def open(
         self, names: tuple[str, ...], mending: Mending | None = None
@@ -90,7 +100,11 @@ class Track:
         if self.problem:
             raise InputError(f"{self.label}: {self.problem}")
         parts = {name: self._parts(name, mending) for name in names}
-        parts["mixture"] = (self.mixture,) if self.mixture else self._all_parts()
+        parts["mixture"] = (
+            (self.mixture,)
+            if self.mixture
+            else tuple(self.sources[name] for name in self.part_names)
+        )
         with contextlib.ExitStack() as stack:
             readers = {}
             for stream in {stream: None for part in parts.values() for stream in part}:
@@ -120,15 +134,6 @@ class Track:
                 for name in blocks[0]
             }
             return whole, reader.sample_rate_hz
-
-    def _all_parts(self) -> tuple[AudioStream, ...]:
-        """What adds up to the mixture: not the accompaniment beside its own parts."""
-        names, halves = set(self.sources), {"vocals", "accompaniment"}
-        if names >= halves:
-            names = halves
-        elif names - halves:
-            names -= {"accompaniment"}
-        return tuple(self.sources[name] for name in sorted(names))
 
     def _parts(self, name: str, mending: Mending) -> tuple[AudioStream, ...]:
         if name in mending.merges:

@@ -1,0 +1,208 @@
+"""What is scored: a network, a folder of stems, or a baseline built in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import scipy.signal
+
+from evaluate.true_stems import TrueStems
+from waveunet_tf import audio, checkpoint
+from waveunet_tf.decode import SUFFIXES
+from waveunet_tf.errors import InputError
+from waveunet_tf.tracks import Track
+
+BASELINES = ("mixture", "oracle_irm")
+KINDS = ("checkpoint", "tflite", "estimates_dir", *BASELINES)
+_FFT_FRAMES = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """Gives the estimates of a track; can be sent to another process.
+
+    Attributes:
+        kind: of KINDS.
+        sources: which it gives.
+        path: of the checkpoint, the file or the folder; None for a baseline.
+        options: (name, value) of what separate.load takes.
+    """
+
+    kind: str
+    sources: tuple[str, ...]
+    path: str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def estimate(
+        self, track: Track, stems: TrueStems, threads: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Estimates a track's sources.
+
+        Args:
+            track: the track.
+            stems: its stems.
+            threads: of the CPU, for a network.
+
+        Returns:
+            Source → `(frames, channels)`.
+
+        Raises:
+            InputError: an estimate is missing, broken or of another rate, or the
+                network cannot take the song.
+            OSError: a file cannot be read.
+        """
+        if self.kind == "mixture":
+            return dict.fromkeys(self.sources, stems.mixture)
+        if self.kind == "oracle_irm":
+            return ideal_ratio_mask(stems)
+        if self.kind == "estimates_dir":
+            folder = _track_folder(pathlib.Path(self.path), track)
+            return {
+                source: _read_estimate(folder, source, stems.sample_rate_hz)
+                for source in self.sources
+            }
+        separator = _separator(self, threads)
+        return separator.separate(stems.mixture, stems.sample_rate_hz)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells it from others, as JSON or YAML can hold it."""
+        identity = {"estimator": self.kind, "sources": list(self.sources)}
+        if self.path is not None:
+            identity["path"] = str(pathlib.Path(self.path).resolve())
+        if self.options:
+            identity["options"] = dict(self.options)
+        if self.kind in ("checkpoint", "tflite"):
+            identity["sha256"] = self._hash()
+        return identity
+
+    def _hash(self) -> str:
+        paths = [pathlib.Path(self.path)]
+        if self.kind == "checkpoint":
+            paths = [paths[0] / checkpoint.CONFIG, paths[0] / checkpoint.WEIGHTS]
+        hashed = hashlib.sha256()
+        for path in paths:
+            hashed.update(path.read_bytes())
+        return hashed.hexdigest()
+
+
+def of_network(kind: str, path: str, **options) -> Estimator:
+    """An estimator of a checkpoint or a TFLite file, of the sources that it has.
+
+    Args:
+        kind: "checkpoint" or "tflite".
+        path: of it.
+        **options: see separate.load.
+
+    Raises:
+        InputError: see separate.load and separate.load_tflite.
+        OSError: it cannot be read.
+    """
+    if kind == "checkpoint":
+        sources = checkpoint.read_config(path, **options).sources
+    else:
+        from waveunet_tf.separate import load_tflite
+
+        sources = load_tflite(path).config.sources
+    return Estimator(kind, tuple(sources), path, tuple(options.items()))
+
+
+@functools.lru_cache(maxsize=1)
+def _separator(estimator: Estimator, threads: int | None):
+    """Loads a network once a process."""
+    if threads:  # one of several processes, which have to share a GPU
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    from waveunet_tf import separate
+
+    if estimator.kind == "tflite":
+        return separate.load_tflite(estimator.path, threads=threads)
+    return separate.load(estimator.path, threads=threads, **dict(estimator.options))
+
+
+def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
+    """`<root>/<subset>/<track>`, or `<root>/<track>` where there are no subsets."""
+    folder = root / track.subset / track.name
+    if not (root / track.subset).is_dir() and (root / track.name).is_dir():
+        folder = root / track.name
+    if not folder.is_dir():
+        raise InputError(f"{folder}: must be a folder of estimates, but is none")
+    return folder
+
+
+def _read_estimate(
+    folder: pathlib.Path, source: str, sample_rate_hz: int
+) -> np.ndarray:
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.stem == source and path.suffix.lower() in SUFFIXES
+    ]
+    if len(paths) != 1:
+        came = ", ".join(path.name for path in paths) or "none"
+        raise InputError(
+            f"{folder}: must have one estimate {source}.<wav|flac|mp3|…>. "
+            f"Received: {came}"
+        )
+    estimate, came_hz = audio.read(paths[0])
+    if came_hz != sample_rate_hz:
+        raise InputError(
+            f"{paths[0]}: an estimate must have its target's rate, {sample_rate_hz} "
+            f"Hz. Received: {came_hz} Hz"
+        )
+    return estimate
+
+
+def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
+    """The oracle: the best that masks of the mixture's spectrogram can about do.
+
+    In each bin of the STFT, and for each channel by itself, a part's estimate is the
+    mixture × |part| / Σ |parts|. Accompaniment is the sum of the estimates of all parts
+    but the vocals, if it is no part itself. This is IRM1 of SiSEC 2018, with its
+    settings: Hann windows of 2048 frames that overlap by half, magnitudes rather than
+    powers (alpha = 1, for which A. Liutkus and R. Badeau, "Generalized Wiener filtering
+    with fractional power spectrograms", ICASSP 2015, give the reason; F.-R. Stöter,
+    A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
+
+    Args:
+        stems: the true stems.
+
+    Returns:
+        Each of the stems' sources → float32 `(frames, channels)`.
+
+    Raises:
+        InputError: a source is neither a part nor the accompaniment.
+    """
+    parts = {
+        source: [source]
+        if source in stems.parts
+        else [name for name in stems.parts if name != "vocals"]
+        for source in stems.sources
+    }
+    if unknown := set(parts) - {*stems.parts, "accompaniment"}:
+        raise InputError(
+            f"oracle_irm: sources must be of {', '.join(stems.parts)}, which add up to "
+            f"the mixture, or accompaniment. Received: {min(unknown)}"
+        )
+    mixture = _stft(stems.mixture)
+    total = np.full(mixture.shape, np.finfo(np.float32).eps, np.float32)
+    for part in stems.parts.values():
+        total += np.abs(_stft(part))
+    mixture /= total
+    estimates = {source: np.zeros_like(stems.mixture) for source in parts}
+    for name, part in stems.parts.items():
+        wanted = [source for source in parts if name in parts[source]]
+        if wanted:
+            _, estimate = scipy.signal.istft(mixture * np.abs(_stft(part)))
+        for source in wanted:
+            estimates[source] += estimate.T[: len(stems.mixture)]
+    return estimates
+
+
+def _stft(stem: np.ndarray) -> np.ndarray:
+    """`(channels, bins, frames)`."""
+    return scipy.signal.stft(stem.T, nperseg=_FFT_FRAMES)[2]
