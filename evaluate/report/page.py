@@ -1,0 +1,162 @@
+"""The page itself: tables, figures, and the player's place, as one HTML file."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+import pathlib
+import shutil
+import string
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from evaluate import figures
+from waveunet_tf import files
+from waveunet_tf.errors import InputError
+
+_ROOM = pathlib.Path(__file__).parent
+_OWN_SCRIPTS = ("media.js", "lane.js", "chart.js", "player.js")
+# In this order.
+_SCRIPTS = (
+    "Tone.js",
+    "wavesurfer.min.js",
+    "wavesurfer.hover.min.js",
+    "wavesurfer.timeline.min.js",
+    "uPlot.iife.min.js",
+    *_OWN_SCRIPTS,
+)
+_STYLES = ("uPlot.min.css", "report.css")
+_DOWNLOADS = (
+    '<p class="note">The same numbers: <a href="summary.csv">summary.csv</a>, '
+    '<a href="summary.json">summary.json</a>.</p>'
+)
+# All that a report's folder has.
+NAMES = frozenset(
+    ["index.html", "assets", "figures", "tracks", "summary.csv", "summary.json"]
+)
+
+
+class Picture(NamedTuple):
+    """A figure of the page: figures/<stem>.png and .svg, and what it shows."""
+
+    stem: str
+    caption: str
+
+
+def check_output(output: pathlib.Path, *, overwrite: bool) -> None:
+    """Checks that a report may be written there.
+
+    Raises:
+        InputError: there is something: a report without leave to replace it, or
+            anything else.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise InputError(f"{output}: must be a new folder, or --overwrite be given")
+    names = (
+        {path.name for path in output.iterdir()} if output.is_dir() else {output.name}
+    )
+    if others := sorted(names - NAMES):
+        raise InputError(
+            f"{output}: --overwrite replaces reports only, but this holds other files, "
+            f"such as {others[0]}"
+        )
+
+
+@contextlib.contextmanager
+def new_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a temporary folder, which takes the place of `output` if all goes well."""
+    with files.atomic_folder(output) as part:
+        yield part
+        if output.exists():  # a folder takes the place of an empty one only
+            for path in output.iterdir():
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
+def write_assets(folder: pathlib.Path) -> None:
+    """Copies the page's own and the bundled scripts and styles, and the licences."""
+    assets = folder / "assets"
+    shutil.copytree(_ROOM / "vendor", assets, copy_function=shutil.copyfile)
+    for name in (*_OWN_SCRIPTS, "report.css"):
+        shutil.copyfile(_ROOM / "web" / name, assets / name)
+
+
+def write_index(
+    folder: pathlib.Path,
+    *,
+    systems: Sequence[str],
+    tracks_scored: int,
+    tables: str,
+    pictures: Sequence[Picture],
+    tracks: Sequence[str],
+) -> None:
+    """Writes index.html, for files that are in the folder already.
+
+    Args:
+        folder: the report's.
+        systems: their names.
+        tracks_scored: how many tracks the scores are of.
+        tables: HTML; see html_tables.py.
+        pictures: what to show.
+        tracks: names of the tracks tracks/1.js, tracks/2.js, …
+    """
+    plural = "" if tracks_scored == 1 else "s"
+    sections = {"scores": ("Scores", f"{tables}\n{_DOWNLOADS}")}
+    if tracks:
+        sections["listen"] = ("Listen", _player(systems, tracks))
+    if pictures:
+        sections["figures"] = ("Figures", _figures(pictures))
+    scripts = [f'<script src="assets/{name}"></script>' for name in _SCRIPTS]
+    styles = [f'<link rel="stylesheet" href="assets/{name}">' for name in _STYLES]
+    text = _fill(
+        "page.html",
+        title=html.escape("Separation: " + ", ".join(systems)),
+        subtitle=f"{tracks_scored} track{plural} with scores of all systems",
+        styles="\n".join(styles),
+        navigation="\n".join(
+            f'<a href="#{key}">{heading}</a>' for key, (heading, _) in sections.items()
+        ),
+        sections="\n".join(
+            f'<section id="{key}" aria-labelledby="{key}-heading">\n'
+            f'<h2 id="{key}-heading">{heading}</h2>\n{content}\n</section>'
+            for key, (heading, content) in sections.items()
+        ),
+        scripts="\n".join(scripts) if tracks else "",
+    )
+    (folder / "index.html").write_text(text, encoding="utf-8", errors="replace")
+
+
+def _fill(name: str, **values: str) -> str:
+    template = string.Template((_ROOM / "web" / name).read_text(encoding="utf-8"))
+    return template.substitute(values).rstrip("\n")
+
+
+def _player(systems: Sequence[str], tracks: Sequence[str]) -> str:
+    known = [
+        {"name": name, "colour": figures.color_of(place)}
+        for place, name in enumerate(systems)
+    ]
+    options = [
+        f'<option value="{number}">{html.escape(name)}</option>'
+        for number, name in enumerate(tracks, 1)
+    ]
+    # In a script nothing is an entity, but </script> ends it and <!-- may hide its end.
+    return _fill(
+        "player.html",
+        options="".join(options),
+        systems=json.dumps(known).replace("<", "\\u003c"),
+    )
+
+
+def _figures(pictures: Sequence[Picture]) -> str:
+    shown = []
+    for stem, caption in pictures:
+        caption = html.escape(caption)
+        shown.append(
+            f'<figure><a href="figures/{stem}.svg"><img src="figures/{stem}.png" '
+            f'alt="{caption}" loading="lazy"></a><figcaption>{caption}</figcaption>'
+            "</figure>"
+        )
+    return f'<div class="figures">\n{chr(10).join(shown)}\n</div>'
