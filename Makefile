@@ -29,6 +29,8 @@ train-small: .venv/installed
 		--checkpoint $(SMALL)/training/best --output_dir $(SMALL)/scores/wave-u-net
 	$(BIN)/python -m evaluate.run_musdb --data_dir $(SMALL)/musdb18 --subset valid \
 		--estimates mixture --output_dir $(SMALL)/scores/mixture
+	$(BIN)/python -m evaluate.run_summary wave-u-net=$(SMALL)/scores/wave-u-net \
+		mixture=$(SMALL)/scores/mixture
 
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2

@@ -32,6 +32,8 @@ PREPARE = "waveunet_tf.run_prepare"
 TRAIN = "waveunet_tf.run_train"
 SEPARATE = "waveunet_tf.run_separate"
 EVALUATE = "evaluate.run_musdb"
+COMPARE = ["evaluate.run_summary", "evaluate.run_plots", "evaluate.run_report"]
+SEAMS = "evaluate.run_seams"
 EXPORT = "export.run_export"
 IMPORT = "waveunet_tf.run_import"
 SUMMARY = "waveunet_tf.run_summary"
@@ -59,7 +61,8 @@ def check_refusal(result, exit_code, *texts):
 
 
 @pytest.mark.parametrize(
-    "command", [PREPARE, TRAIN, SEPARATE, EVALUATE, EXPORT, IMPORT, SUMMARY]
+    "command",
+    [PREPARE, TRAIN, SEPARATE, EVALUATE, *COMPARE, SEAMS, EXPORT, IMPORT, SUMMARY],
 )
 def test_help_explains_the_command_and_exits_with_0(command):
     result = run(command, "--help")
