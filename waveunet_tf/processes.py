@@ -43,7 +43,7 @@ def run(function: Callable[[Any], Any], jobs: list, workers: int) -> Iterator[An
             # No more than can run, lest much is still to do after Ctrl-C.
             with _interrupts_ignored():
                 for job in itertools.islice(waiting, workers - len(running)):
-                    running.add(executor.submit(function, job))
+                    running.add(executor.submit(_call, function, job))
             if not running:
                 return
             done, running = concurrent.futures.wait(
@@ -76,9 +76,38 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+_busy = False
+
+
+def _call(function: Callable[[Any], Any], job: Any) -> Any:
+    """Does a job in a worker, which may be told to end meanwhile."""
+    global _busy
+    _busy = True
+    try:
+        return function(job)
+    except (
+        SystemExit
+    ):  # _end's, after all is cleared up; the pool takes it for a result
+        os._exit(143)
+    finally:
+        _busy = False
+
+
+def _end(*_) -> None:
+    """For SIGTERM: lets a job clear up, and keeps a second one from interrupting that.
+
+    Between jobs there is nothing to clear up, and half a message that is read from the
+    pool's queue would confuse the next worker.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if not _busy:
+        os._exit(143)
+    sys.exit(143)
+
+
 def _end_by_sigterm() -> None:
-    """For a worker: clears up when it is told to end, and ends with its parent."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """For a worker: ends when it is told to, and with its parent."""
+    signal.signal(signal.SIGTERM, _end)
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:

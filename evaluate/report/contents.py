@@ -10,6 +10,7 @@ from typing import Any
 import tqdm
 from absl import logging
 
+from evaluate import energies as energy_metrics
 from evaluate import figures, levels, plots, summary, systems
 from evaluate.energies import SUFFIX, TrackEnergies
 from evaluate.estimators import Estimator
@@ -59,7 +60,7 @@ def summarize(
     """
     summaries: dict[str, dict] = {}
     for system, tracks in compared.items():
-        metrics = [*METRICS, *(summary.ENERGY_METRICS if energies[system] else ())]
+        metrics = [*METRICS, *(energy_metrics.METRICS if energies[system] else ())]
         summaries[system] = {}
         for metric in metrics:
             try:
