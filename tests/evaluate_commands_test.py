@@ -227,7 +227,7 @@ def test_ctrl_c_leaves_nothing_half_written(data, tmp_path):
         cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 90
-    while not list(output.glob("test/*.json")) and time.monotonic() < deadline:
+    while not list(output.glob("test/[!.]*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(child.pid, signal.SIGINT)
     _, stderr = child.communicate(timeout=60)
