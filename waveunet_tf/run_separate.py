@@ -8,83 +8,16 @@ files, folders, of which all audio files are taken, patterns in quotes ("*.mp3")
 standard input.
 """
 
-import contextlib
-import glob
 import pathlib
 import re
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from typing import NamedTuple
 
-import tqdm
 from absl import flags
 
-from waveunet_tf import audio, cli, stem_paths
-from waveunet_tf.decode import SUFFIXES, AudioReader
-from waveunet_tf.encode import FORMATS
+from waveunet_tf import cli, song_command
 from waveunet_tf.engines import ENGINES
-from waveunet_tf.errors import InputError
-from waveunet_tf.song_files import CLIP_MODES
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The folder of config.json and weights.", required=True
-)
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir",
-    None,
-    "The folder to write a folder a song in; -: one stem of one song to stdout.",
-    required=True,
-)
-_OUTPUT_TEMPLATE = flags.DEFINE_string(
-    "output_template",
-    stem_paths.DEFAULT_TEMPLATE,
-    "Names of the stems in the output folder, of "
-    + ", ".join(f"{{{field}}}" for field in stem_paths.FIELDS)
-    + ". Without a title the track's name stands there, and /, : and the like in tags "
-    "become _.",
-)
-_FORMAT = flags.DEFINE_enum("format", "wav", FORMATS, "Format of the stems.")
-_BIT_DEPTH = flags.DEFINE_enum(
-    "bit_depth",
-    None,
-    ["16", "24", "32f"],
-    "Bits a sample of wav and flac; 32f is float. Default: the song's, or the highest "
-    "below it that the format has.",
-)
-_CLIP = flags.DEFINE_enum(
-    "clip",
-    None,
-    CLIP_MODES,
-    "What happens to samples beyond full scale. rescale: all stems get quieter by one "
-    "gain, which is told, and wait as floats in OUTPUT_DIR until it is known; clamp: "
-    "they are clipped; none: they stay, in float wav only. Default: none where the "
-    "stems are float wav, else rescale.",
-)
-_START = flags.DEFINE_float(
-    "start_seconds", 0.0, "Where in the songs to begin, in seconds.", lower_bound=0
-)
-_DURATION = flags.DEFINE_float(
-    "duration_seconds", None, "How much to separate, in seconds. Default: to the end."
-)
-_STEMS = flags.DEFINE_list(
-    "stems",
-    None,
-    "What to write, comma separated: sources, or no_<source>, the sum of all others. "
-    "Default: all sources.",
-)
-_TWO_STEMS = flags.DEFINE_string(
-    "two_stems", None, "Write this source and no_<source>, the sum of all the others."
-)
-_DOWNMIX = flags.DEFINE_boolean(
-    "downmix", False, "Fold songs of more than two channels down to stereo."
-)
-_RECURSIVE = flags.DEFINE_boolean(
-    "recursive", False, "Take the audio files of folders in folders, too."
-)
-_OVERWRITE = flags.DEFINE_boolean(
-    "overwrite", False, "Replace stems that exist already."
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",
@@ -101,305 +34,31 @@ _THREADS = flags.DEFINE_integer(
 )
 cli.define_refinement_flags()
 flags.adopt_module_key_flags(cli)
-
-
-class Song(NamedTuple):
-    """A song to separate, and the folder it lies in below the one that was named."""
-
-    path: pathlib.Path
-    folder: pathlib.PurePath = pathlib.PurePath()
-
-
-class Job(NamedTuple):
-    """What is to be done for a song: stem → the file to write, seconds of audio."""
-
-    song: Song
-    targets: dict[str, pathlib.Path]
-    seconds: float
-
-
-class Failures:
-    """What could not be done; told at the end, where one sees it."""
-
-    def __init__(self):
-        self._errors: list[tuple[str, Exception]] = []
-
-    def __len__(self) -> int:
-        return len(self._errors)
-
-    @contextlib.contextmanager
-    def caught(self, what: str | pathlib.Path) -> Iterator[None]:
-        """Notes bad input, but for our own reader's having gone away.
-
-        Args:
-            what: the song or argument in work.
-        """
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except (InputError, OSError) as error:
-            self._errors.append((str(what), error))
-
-    def tell(self) -> None:
-        for what, error in self._errors:
-            cli.print_error(error, of=what)
-
-
-def output_folder() -> pathlib.Path:
-    """Where the stems go."""
-    return pathlib.Path(_OUTPUT_DIR.value).expanduser()
-
-
-def find_songs(text: str) -> list[Song]:
-    """The file, or those of a folder or a pattern, in order.
-
-    Raises:
-        InputError: a folder holds no audio files, or a pattern finds nothing.
-    """
-    path = pathlib.Path(text).expanduser()
-    if path.is_dir():
-        output = output_folder().resolve()
-        inside = path.rglob("*") if _RECURSIVE.value else path.iterdir()
-        found = [
-            file
-            for file in sorted(inside)
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
-            and not file.name.startswith(".")
-            and output not in file.resolve().parents  # stems of an earlier run
-        ]
-        if not found:
-            raise InputError(f"{path}: must hold audio files, but has none")
-        return [Song(file, file.parent.relative_to(path)) for file in found]
-    if not path.exists() and glob.has_magic(text):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{text}: must find files, but finds none")
-        return [song for file in found for song in find_songs(file)]
-    return [Song(path)]
-
-
-def plan_job(song: Song, output: pathlib.Path, stems: list[str]) -> Job:
-    """Looks into a song.
-
-    Raises:
-        InputError, OSError: it cannot be read.
-    """
-    with AudioReader(song.path, downmix=_DOWNMIX.value) as reader:
-        seconds, tags = reader.duration_seconds - _START.value, reader.tags
-    if _DURATION.value is not None:
-        seconds = min(seconds, _DURATION.value)
-    targets = {
-        name: stem_paths.stem_path(
-            output,
-            _OUTPUT_TEMPLATE.value,
-            song.path,
-            name,
-            _FORMAT.value,
-            tags,
-            folder=song.folder,
-        )
-        for name in stems
-    }
-    return Job(song, targets, max(seconds, 0.0))
-
-
-def plan_jobs(
-    songs: list[Song], output: pathlib.Path, stems: list[str], failures: Failures
-) -> list[Job]:
-    """Looks into the songs; leaves out those that cannot be read or written apart.
-
-    Raises:
-        InputError: the output is no folder.
-    """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: must be a folder, but is a file")
-    jobs = []
-    taken = {song.path.resolve(): f"the song {song.path}" for song in songs}
-    for song in songs:
-        with failures.caught(song.path):
-            job = plan_job(song, output, stems)
-            places = [target.resolve() for target in job.targets.values()]
-            for place in places:
-                if place in taken or places.count(place) > 1:
-                    what = taken.get(place, "another stem of it")
-                    raise InputError(
-                        f"{song.path}: its stems must have files of their own, but "
-                        f"{place} is {what} (see --output_template)"
-                    )
-            taken.update(dict.fromkeys(places, f"a stem of {song.path}"))
-            jobs.append(job)
-    return jobs
-
-
-def wanted_stems(sources: tuple[str, ...]) -> list[str]:
-    """The stems to write.
-
-    Raises:
-        UsageError: they are none of the network's sources, nor no_<source>.
-    """
-    if _STEMS.value is not None and _TWO_STEMS.value is not None:
-        raise cli.UsageError("--stems and --two_stems exclude each other")
-    wanted = list(sources) if _STEMS.value is None else _STEMS.value
-    known = [*sources, *(f"no_{name}" for name in sources)]
-    if _TWO_STEMS.value is not None:
-        wanted, known = [_TWO_STEMS.value], sources
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
-        raise cli.UsageError(
-            f"stems must be of {', '.join(known)}. "
-            f"Received: {', '.join(unknown) or 'none'}"
-        )
-    if _TWO_STEMS.value is not None:
-        return [*wanted, f"no_{wanted[0]}"]
-    return list(dict.fromkeys(wanted))
-
-
-def check_usage(stems: list[str]) -> None:
-    """Checks what no file has a say in.
-
-    Raises:
-        UsageError: flags are out of range or contradict each other.
-    """
-    try:
-        stem_paths.check_template(_OUTPUT_TEMPLATE.value)
-    except InputError as error:
-        raise cli.UsageError(str(error)) from error
-    for flag in (_START, _DURATION):
-        if flag.value is not None and not 0 <= flag.value < float("inf"):
-            raise cli.UsageError(
-                f"--{flag.name} must be a number of seconds. Received: {flag.value}"
-            )
-    if _DURATION.value == 0:
-        raise cli.UsageError("--duration_seconds must be positive. Received: 0")
-    depth, name = _BIT_DEPTH.value, _FORMAT.value
-    if depth and (name not in ("wav", "flac") or (name, depth) == ("flac", "32f")):
-        raise cli.UsageError(f"--bit_depth {depth} is not of {name}")
-    if _CLIP.value == "none" and (name != "wav" or depth in ("16", "24")):
-        raise cli.UsageError("--clip none is of float wav only (--bit_depth 32f)")
-    if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
-        raise cli.UsageError(
-            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
-        )
-    if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
-        raise cli.UsageError("--engine litert is for the CPU")
-    if not _OUTPUT_DIR.value:
-        raise cli.UsageError("--output_dir must be a folder's name, but is empty")
-    if _OUTPUT_DIR.value == "-" and len(stems) != 1:
-        raise cli.UsageError(
-            f"--output_dir=- takes one stem (--stems). Received: {len(stems)} stems"
-        )
-    if _OUTPUT_DIR.value == "-" and sys.stdout.isatty():
-        raise cli.UsageError("--output_dir=- writes audio, which is not for a terminal")
-
-
-def separate_song(separator, job: Job, bar: tqdm.tqdm) -> None:
-    """Separates one song, unless its stems exist."""
-    existing = [str(target) for target in job.targets.values() if target.exists()]
-    if existing and not _OVERWRITE.value:
-        raise InputError(
-            f"{job.song.path}: its stems must be new, or --overwrite be given, but "
-            f"there is {existing[0]}"
-        )
-    bar.set_description(audio.stem_name(job.song.path)[:30])
-
-    def advance(seconds: float) -> None:
-        bar.total = max(bar.total, bar.n + seconds)  # which was a guess
-        bar.update(seconds)
-
-    separator.separate_file(
-        job.song.path,
-        job.targets,
-        bit_depth=_BIT_DEPTH.value and int(_BIT_DEPTH.value.rstrip("f")),
-        clip=_CLIP.value,
-        start_seconds=_START.value,
-        duration_seconds=_DURATION.value,
-        downmix=_DOWNMIX.value,
-        on_progress=advance,
-    )
-    if _OUTPUT_DIR.value == "-":
-        (target,) = job.targets.values()
-        with target.open("rb") as stem:
-            shutil.copyfileobj(stem, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-    else:
-        tqdm.tqdm.write("\n".join(map(str, job.targets.values())))
-
-
-def separate_songs(separator, jobs: list[Job], failures: Failures) -> None:
-    """Separates what can be."""
-    bar = tqdm.tqdm(
-        total=sum(job.seconds for job in jobs),
-        unit="s",
-        disable=None,
-        bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio "
-        "[{elapsed} < {remaining}]",
-    )
-    with bar:
-        for job in jobs:
-            with failures.caught(job.song.path):
-                separate_song(separator, job, bar)
-
-
-@contextlib.contextmanager
-def standard_streams(songs: list[Song]) -> Iterator[tuple[list[Song], pathlib.Path]]:
-    """Puts files in the place of standard input and output, where they are asked for.
-
-    Most formats cannot be read from a pipe, nor can what is written be taken back.
-
-    Yields:
-        The songs, and the folder to write to.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        temporary, output = pathlib.Path(name), output_folder()
-        if str(output) == "-":
-            output = temporary / "stems"
-        seekable = []
-        for number, song in enumerate(songs):
-            if str(song.path) == "-":
-                came = temporary / "standard input"
-                with came.open("wb") as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
-                song = Song(came)
-            elif song.path.is_fifo():
-                came = temporary / f"{number} {song.path.name}"
-                with song.path.open("rb") as pipe, came.open("wb") as file:
-                    shutil.copyfileobj(pipe, file)
-                song = Song(came)
-            seekable.append(song)
-        yield seekable, output
+flags.adopt_module_key_flags(song_command)
 
 
 def main(arguments):
     from waveunet_tf.checkpoint import read_config
     from waveunet_tf.separate import load
 
-    checkpoint = pathlib.Path(_CHECKPOINT.value).expanduser()
-    stems = wanted_stems(read_config(checkpoint).sources)
-    check_usage(stems)
-    failures, found = Failures(), {}
-    for text in arguments:
-        with failures.caught(text):  # a song that is named twice is done once
-            found.update({song.path.resolve(): song for song in find_songs(text)})
-    if _OUTPUT_DIR.value == "-" and len(found) > 1:
+    if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
         raise cli.UsageError(
-            f"--output_dir=- takes one song. Received: {len(found)} songs"
+            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
         )
-    try:
-        with standard_streams(list(found.values())) as (songs, output):
-            if jobs := plan_jobs(songs, output, stems, failures):
-                separator = load(
-                    checkpoint,
-                    engine=_ENGINE.value,
-                    device=_DEVICE.value,
-                    threads=_THREADS.value,
-                    **cli.refinement_from_flags(),
-                )
-                separate_songs(separator, jobs, failures)
-    finally:
-        failures.tell()
-    return 1 if failures else 0
+    if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
+        raise cli.UsageError("--engine litert is for the CPU")
+    checkpoint = pathlib.Path(_CHECKPOINT.value).expanduser()
+    return song_command.separate_all(
+        arguments,
+        read_config(checkpoint).sources,
+        lambda: load(
+            checkpoint,
+            engine=_ENGINE.value,
+            device=_DEVICE.value,
+            threads=_THREADS.value,
+            **cli.refinement_from_flags(),
+        ),
+    )
 
 
 if __name__ == "__main__":
