@@ -40,3 +40,14 @@ def write_noise(root: pathlib.Path, config: NetworkConfig) -> None:
             path = folder / f"{name}.wav"
             with AudioWriter(path, config.sample_rate_hz, 2) as writer:
                 writer.write(stem)
+
+
+def save_small_network(directory: pathlib.Path) -> None:
+    """Saves an untrained M4 of 9 levels and 8 first filters."""
+    import dataclasses
+
+    from waveunet_tf import checkpoint, model
+    from waveunet_tf.configs import VARIANTS
+
+    config = dataclasses.replace(VARIANTS["M4"], num_levels=9, base_filters=8)
+    checkpoint.save_checkpoint(directory, model.build_network(config), config)

@@ -19,6 +19,7 @@ import time
 import numpy as np
 from absl import flags
 
+from benchmarks import common
 from waveunet_tf import cli
 from waveunet_tf.encode import AudioWriter
 
@@ -55,17 +56,6 @@ def write_song(path: pathlib.Path, minutes: float) -> None:
             writer.write(minute[: frames - start])
 
 
-def save_small_network(directory: pathlib.Path) -> None:
-    """Saves an untrained M4 of 9 levels and 8 first filters."""
-    import dataclasses
-
-    from waveunet_tf import checkpoint, model
-    from waveunet_tf.configs import VARIANTS
-
-    config = dataclasses.replace(VARIANTS["M4"], num_levels=9, base_filters=8)
-    checkpoint.save_checkpoint(directory, model.build_network(config), config)
-
-
 def measure(
     checkpoint: str | pathlib.Path, folder: pathlib.Path, minutes: float
 ) -> tuple[float, float]:
@@ -95,7 +85,7 @@ def main(_):
         checkpoint = _CHECKPOINT.value
         if checkpoint is None:
             checkpoint = folder / "network"
-            save_small_network(checkpoint)
+            common.save_small_network(checkpoint)
         print(f"{'minutes':>8}{'peak RSS (MiB)':>16}{'seconds':>10}")
         measure(checkpoint, folder, 1 / 60)
         for minutes in map(float, _MINUTES.value):

@@ -46,6 +46,29 @@ def tiny_checkpoint(tiny_config, tmp_path):
     return tmp_path / "checkpoint"
 
 
+@pytest.fixture(scope="session")
+def tiny_model_dir(tiny_config, tmp_path_factory):
+    """A `checkpoint`, and what run_export --formats saved_model writes for it.
+
+    The stream's chunk is of 512 frames.
+    """
+    import keras
+
+    from export import saved_model
+    from export.serving import server_files
+    from waveunet_tf import checkpoint, model
+
+    folder = tmp_path_factory.mktemp("models")
+    keras.utils.set_random_seed(1)
+    network = model.build_network(tiny_config)
+    checkpoint.save_checkpoint(folder / "checkpoint", network, tiny_config)
+    version = folder / "waveunet" / "1"
+    saved_model.save(folder / "checkpoint", version, chunk_frames=512)
+    server_files.write_warm_up(version, "waveunet")
+    server_files.write_configs(folder, "waveunet", 1)
+    return folder
+
+
 def write_stems(root):
     """Two training tracks and one for validation, as run_prepare writes them."""
     generator = np.random.default_rng(3)

@@ -67,14 +67,18 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: `path` exists already and is not empty.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
+    missing = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir()
     try:
         yield part
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        for folder in missing:
+            with contextlib.suppress(OSError):  # it holds what was made
+                folder.rmdir()
 
 
 def remove_parts(folder: str | os.PathLike) -> None:

@@ -109,7 +109,7 @@ class WindowRunner(Runner):
         self.context_frames = self.latency_frames = window.input_frames + overlap
         self.stride_frames = self.hop_frames
         self._engine = engine
-        self._gains = _cross_fade(self.hop_frames, overlap)
+        self._gains = cross_fade(self.hop_frames, overlap)
         self._fading = dict.fromkeys(
             config.sources, np.zeros((overlap, config.channels), np.float32)
         )
@@ -126,7 +126,7 @@ class WindowRunner(Runner):
         return stems
 
 
-def _cross_fade(hop: int, overlap: int) -> np.ndarray:
+def cross_fade(hop: int, overlap: int) -> np.ndarray:
     """Gains `(hop + overlap, 1)` that add up to 1 where neighbours overlap."""
     rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
     gains = np.concatenate([rise, np.ones(hop - overlap, np.float32), rise[::-1]])

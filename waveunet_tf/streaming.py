@@ -86,7 +86,7 @@ class StreamingNetwork:
             for name, frames in shapes.stream_state_frames(self.config).items()
         }
 
-    def step(self, chunk, state: dict) -> tuple[dict, dict]:
+    def step(self, chunk, state: dict, *, clip: bool = True) -> tuple[dict, dict]:
         """Runs one chunk.
 
         Args:
@@ -95,6 +95,7 @@ class StreamingNetwork:
             state: the state before it. Whoever keeps a delay's frames elsewhere may
                 give just those that are due, the oldest, as many as the chunk has at
                 the delay's level. Then those that the chunk has made come back.
+            clip: whether the last source of a difference output is clipped to [-1, 1].
 
         Returns:
             Source → `(batch, frames, channels)`, `plan.latency_frames` behind the
@@ -135,7 +136,7 @@ class StreamingNetwork:
         beside = delayed("delay_mixture", chunk)
         features = ops.concatenate([beside, features], axis=-1)
         mixture = delayed("delay_difference", beside)
-        return self._sources(mixture, last_and("output", features)), after
+        return self._sources(mixture, last_and("output", features), clip), after
 
     def _merge(self, level: int, skip, features):
         """The merge convolution over a skip and features not yet upsampled.
@@ -193,7 +194,7 @@ class StreamingNetwork:
             pair.append(ops.stack(sums))
         return ops.concatenate(pair, axis=-1)
 
-    def _sources(self, mixture, features) -> dict:
+    def _sources(self, mixture, features, clip: bool) -> dict:
         """The output layers; the mixture is for the difference."""
         config = self.config
         difference = config.output_type == "difference"
@@ -206,6 +207,6 @@ class StreamingNetwork:
         if difference:
             last = config.sources[-1]
             sources[last] = self._layer(f"output_{last}")(
-                [mixture, *sources.values()], training=False
+                [mixture, *sources.values()], training=not clip
             )
         return sources

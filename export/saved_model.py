@@ -1,0 +1,299 @@
+"""SavedModels of a checkpoint for TensorFlow Serving, in TensorFlow's own operations.
+
+Signatures, all at the network's sample rate, full scale ±1 (docs/serving.md has more):
+
+    serving_default  audio (batch, frames, channels) → source (batch, frames, channels)
+    separate_wav     wav () or (batch,), 16-bit files → source, as many such files
+    stream           chunk and state_… → source and state_…, of one step of the stream
+    initial_state    batch (), or (batch,) of ones → state_…
+    describe         → config: JSON
+    rest_tensor, rest_wav, rest_describe: the same for REST, which gives bytes back
+        in outputs of names that end in _bytes, and knows no signature without inputs
+
+Networks that cannot stream have neither `stream` nor `initial_state`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+
+from export import graph_checks, song_graph
+from export.serving import DESCRIPTION_VERSION, FINGERPRINT
+from waveunet_tf import checkpoint, shapes
+from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.errors import InputError
+
+# Of the signature `stream`: the less, the sooner sources come; the more, the less state
+# travels for a second of audio.
+STREAM_CHUNK_FRAMES = 16384
+# Each item of a batch has a state and the features of a chunk in memory.
+MAX_BATCH = 64
+_DESCRIPTION = "assets.extra/waveunet.json"
+
+
+def save(
+    checkpoint_dir: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    chunk_frames: int = STREAM_CHUNK_FRAMES,
+) -> None:
+    """Writes a checkpoint's SavedModel.
+
+    Args:
+        checkpoint_dir: the checkpoint.
+        folder: of the version, `<model name>/<number>` for a server.
+        chunk_frames: the most frames that `stream` takes at once, unless 2^levels is
+            more.
+
+    Raises:
+        InputError: see checkpoint.load_network; or a source's name is one of a state.
+        OSError: the folder cannot be written.
+    """
+    config = checkpoint.read_config(checkpoint_dir)
+    if clashing := [name for name in config.sources if name.startswith("state_")]:
+        raise InputError(
+            f"{checkpoint_dir}: `sources` must not begin with state_, as the names of "
+            f"a stream's state do. Received: {clashing[0]}"
+        )
+    network = checkpoint.load_network(checkpoint_dir)
+    functions = _Functions(config, network, chunk_frames)
+    module = tf.Module()
+    module.weights = [weight.value for weight in network.weights]
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(
+        module, os.fspath(folder), signatures=functions.signatures(), options=options
+    )
+    _let_describe_pass_batching(pathlib.Path(folder))
+    extra = pathlib.Path(folder) / _DESCRIPTION
+    extra.parent.mkdir()
+    extra.write_text(json.dumps(functions.description, indent=1) + "\n", "utf-8")
+
+
+def _let_describe_pass_batching(folder: pathlib.Path) -> None:
+    """Gives the signature `describe` a second output, `format_version`.
+
+    A server that batches refuses requests without inputs, warm-up records included,
+    except those for a part of a signature's outputs, which it passes on. In Python the
+    signature keeps its one output.
+    """
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (meta_graph,) = saved.meta_graphs
+    with tf.Graph().as_default() as graph:
+        tensor = tf.constant(DESCRIPTION_VERSION, name="description_version")
+    meta_graph.graph_def.node.extend(graph.as_graph_def().node)
+    outputs = meta_graph.signature_def["describe"].outputs
+    outputs["format_version"].CopyFrom(
+        meta_graph_pb2.TensorInfo(
+            name=tensor.name,
+            dtype=tensor.dtype.as_datatype_enum,
+            tensor_shape=tensor.shape.as_proto(),
+        )
+    )
+    path.write_bytes(saved.SerializeToString())
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # of the file before
+
+
+class _Functions:
+    """What the signatures compute.
+
+    Attributes:
+        description: what `describe` tells.
+    """
+
+    def __init__(self, config: NetworkConfig, network: keras.Model, chunk_frames: int):
+        self._config = config
+        self._song = song_graph.build(config, network)
+        # Traced once, for all signatures.
+        self._separate_song = tf.function(
+            self._song.separate,
+            autograph=False,
+            input_signature=[tf.TensorSpec((None, None, None), tf.float32)],
+        )
+        self._fingerprint = _fingerprint(config, network)
+        self._chunk_frames = None
+        if shapes.can_stream(config):
+            self._chunk_frames = shapes.chunk_frames(config, chunk_frames)
+        self.description = {
+            "format_version": DESCRIPTION_VERSION,
+            "network": {"architecture": config.architecture, **config.to_dict()},
+            "sample_rate_hz": config.sample_rate_hz,
+            "channels": config.channels,
+            "sources": list(config.sources),
+            "chunk_frames": self._chunk_frames,
+            "latency_frames": (
+                self._song.context_frames if self._chunk_frames else None
+            ),
+            "context_frames": self._song.context_frames,
+            "stride_frames": self._song.stride_frames,
+            "max_batch": MAX_BATCH,
+            "fingerprint": self._fingerprint,
+        }
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The signatures by name."""
+        audio = tf.TensorSpec((None, None, None), tf.float32, "audio")
+        strings = {
+            name: tf.TensorSpec(None, tf.string, name)
+            for name in ("wav", "wav_bytes", "tensor_bytes")
+        }
+        # Of any rank, so that a server that batches, which takes no scalars, may be
+        # given vectors of ones.
+        batch = tf.TensorSpec(None, tf.int32, "batch")
+        requests = tf.TensorSpec((None,), tf.int32, "requests")
+        concrete = {
+            "serving_default": _concrete(self._separate, audio),
+            "separate_wav": _concrete(self._separate_wav, strings["wav"]),
+            "rest_wav": _concrete(self._rest_wav, strings["wav_bytes"]),
+            "rest_tensor": _concrete(self._rest_tensor, strings["tensor_bytes"]),
+            "describe": _concrete(self._describe),
+            "rest_describe": _concrete(self._rest_describe, requests),
+        }
+        if self._chunk_frames:
+            chunk_shape = (None, self._chunk_frames, self._config.channels)
+            specs = [tf.TensorSpec(chunk_shape, tf.float32, "chunk")]
+            for name, frames in self._song.state_frames.items():
+                shape = (None, frames, self._song.silence[name].shape[-1])
+                specs.append(tf.TensorSpec(shape, tf.float32, f"state_{name}"))
+            specs.append(tf.TensorSpec((None,), tf.int64, FINGERPRINT))
+            concrete["stream"] = _concrete(self._stream, *specs)
+            concrete["initial_state"] = _concrete(self._initial_state, batch)
+        return concrete
+
+    def _separate(self, audio):
+        audio = graph_checks.checked_audio(audio, "audio", (1, 2), MAX_BATCH)
+        return self._separate_song(audio)
+
+    def _separate_wav(self, wav):
+        rate_hz = self._config.sample_rate_hz
+
+        def separate(content):
+            audio = graph_checks.checked_wav(content, "wav", rate_hz)
+            audio = graph_checks.checked_audio(audio[None], "wav", (1, 2), 1)
+            return {
+                name: tf.audio.encode_wav(stem[0], rate_hz)
+                for name, stem in self._separate_song(audio).items()
+            }
+
+        return self._map(separate, wav)
+
+    def _rest_wav(self, wav_bytes):
+        return _named_bytes(self._separate_wav(wav_bytes))
+
+    def _rest_tensor(self, tensor_bytes):
+        def separate(content):
+            # parse_tensor would answer with all of what it cannot parse.
+            is_float32 = tf.equal(tf.strings.substr(content, 0, 2), b"\x08\x01")
+            rule = "`tensor_bytes` must be a serialized TensorProto of float32"
+            check = graph_checks.require(tf.strings.length(content), (is_float32, rule))
+            content = graph_checks.after([check], content)
+            audio = tf.io.parse_tensor(content, tf.float32)
+            audio = graph_checks.checked_audio(audio, "tensor_bytes", (1, 2), MAX_BATCH)
+            return {
+                name: tf.io.serialize_tensor(stem)
+                for name, stem in self._separate_song(audio).items()
+            }
+
+        return _named_bytes(self._map(separate, tensor_bytes))
+
+    def _map(self, separate, contents):
+        """Separates one string, or one of many after the other, of any lengths."""
+        separated = tf.map_fn(
+            separate,
+            tf.reshape(contents, [-1]),
+            fn_output_signature={
+                name: tf.TensorSpec((), tf.string) for name in self._config.sources
+            },
+            parallel_iterations=1,
+        )
+        return {
+            name: tf.reshape(content, tf.shape(contents))
+            for name, content in separated.items()
+        }
+
+    def _stream(self, chunk, **state):
+        chunk = graph_checks.checked_audio(
+            chunk, "chunk", (self._config.channels,), MAX_BATCH
+        )
+        frames = tf.shape(chunk)[1]
+        rule = f"`chunk` must have {self._chunk_frames} frames"
+        check = graph_checks.require(
+            frames, (tf.equal(frames, self._chunk_frames), rule)
+        )
+        batch = tf.shape(chunk)[0]
+        chunk = graph_checks.after([check], chunk)
+        chunk.set_shape((None, self._chunk_frames, self._config.channels))
+        fingerprint = graph_checks.checked_shape(
+            state[FINGERPRINT], FINGERPRINT, [batch]
+        )
+        rule = (
+            f"`{FINGERPRINT}` must be {self._fingerprint}: a stream goes on with the "
+            "model that it began with"
+        )
+        ours = tf.reduce_all(tf.equal(fingerprint, self._fingerprint))
+        checks = [graph_checks.require(fingerprint, (ours, rule))]
+        before = {}
+        for name, frames in self._song.state_frames.items():
+            shape = [batch, frames, self._song.silence[name].shape[-1]]
+            full_name = f"state_{name}"
+            array = graph_checks.checked_shape(state[full_name], full_name, shape)
+            before[name] = graph_checks.after(checks, array)
+        sources, after = self._song.step(chunk, before)
+        return {
+            **sources,
+            **{f"state_{name}": value for name, value in after.items()},
+            FINGERPRINT: graph_checks.after(checks, fingerprint),
+        }
+
+    def _initial_state(self, batch):
+        batch = tf.reduce_sum(batch)
+        check = graph_checks.require(
+            batch,
+            (
+                tf.logical_and(batch >= 1, batch <= MAX_BATCH),
+                f"`batch` must be 1 to {MAX_BATCH}",
+            ),
+        )
+        batch = graph_checks.after([check], batch)
+        state = self._song.silent_state(batch)
+        return {
+            **{f"state_{name}": value for name, value in state.items()},
+            FINGERPRINT: tf.fill(batch[None], tf.constant(self._fingerprint, tf.int64)),
+        }
+
+    def _describe(self):
+        return {"config": tf.constant(json.dumps(self.description))}
+
+    def _rest_describe(self, requests):
+        return {
+            "config": tf.fill(
+                tf.shape(requests), tf.constant(json.dumps(self.description))
+            )
+        }
+
+
+def _concrete(function, *specs: tf.TensorSpec):
+    """A function of arrays by name, traced for these."""
+    return tf.function(function, autograph=False).get_concrete_function(
+        **{spec.name: spec for spec in specs}
+    )
+
+
+def _named_bytes(contents: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {f"{name}_bytes": content for name, content in contents.items()}
+
+
+def _fingerprint(config: NetworkConfig, network: keras.Model) -> int:
+    """A number that tells networks apart, from their config and weights."""
+    hashed = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for weight in network.weights:
+        hashed.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))
+    return int.from_bytes(hashed.digest()[:6], "big")  # JSON's numbers hold 53 bits

@@ -1,0 +1,109 @@
+"""What a model server needs beside a SavedModel: warm-up records, configs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import wave
+
+import numpy as np
+
+from export.serving import FINGERPRINT, messages
+from waveunet_tf import files
+
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+MODELS_CONFIG = "models.config"
+_WARM_UP_FRAMES = 4096
+
+
+def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
+    """Writes a request for each signature, which the server runs before it serves.
+
+    Args:
+        folder: a SavedModel of `saved_model.save`; the records go into it.
+        model_name: as the server will know it.
+    """
+    import tensorflow as tf
+
+    signatures = tf.saved_model.load(os.fspath(folder)).signatures
+    description = json.loads(signatures["describe"]()["config"].numpy())
+    path = pathlib.Path(folder) / WARM_UP
+    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+        for name in sorted(signatures):
+            inputs = _warm_up_inputs(name, signatures[name], description)
+            # With batching, a server has no use for a request without inputs, but
+            # passes on one for a part of the outputs.
+            outputs = () if inputs else ("config",)
+            log = messages.PredictionLog()
+            request = log.predict_log.request
+            request.CopyFrom(
+                messages.predict_request(model_name, name, {}, outputs=outputs)
+            )
+            for key, tensor in inputs.items():
+                request.inputs[key].CopyFrom(tensor)
+            writer.write(log.SerializeToString())
+
+
+def _warm_up_inputs(name: str, signature, description: dict) -> dict:
+    """Tensors for a signature, all silence, in few bytes."""
+    channels, rate_hz = description["channels"], description["sample_rate_hz"]
+    silence = np.zeros((1, _WARM_UP_FRAMES, channels), np.float32)
+    wav = io.BytesIO()
+    with wave.open(wav, "wb") as file:
+        file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
+        file.writeframes(bytes(2 * _WARM_UP_FRAMES * channels))
+    contents = {
+        "wav": wav.getvalue(),
+        "wav_bytes": wav.getvalue(),
+        "tensor_bytes": messages.to_tensor(silence).SerializeToString(),
+    }
+    zero = np.zeros(1, np.float32)
+    tensors = {}
+    for key, spec in signature.structured_input_signature[1].items():
+        if key == "audio":
+            tensors[key] = messages.to_tensor(zero, silence.shape)
+        elif key in contents:
+            tensors[key] = messages.to_tensor(np.array([contents[key]], np.object_))
+        elif key in ("batch", "requests"):
+            tensors[key] = messages.to_tensor(np.ones(1, np.int32))
+        elif key == FINGERPRINT:
+            value = np.array([description["fingerprint"]])
+            tensors[key] = messages.to_tensor(value)
+        else:
+            tensors[key] = messages.to_tensor(zero, (1, *spec.shape[1:]))
+    return tensors
+
+
+def write_configs(folder: str | os.PathLike, model_name: str, version: int) -> str:
+    """Writes what a server's flags name, and a compose.yaml, where they are not yet.
+
+    Args:
+        folder: in which `<model name>/<version>` lies.
+        model_name: the model's.
+        version: its version, which gets the label `stable`.
+
+    Returns:
+        What is to be done by hand: "" or how models.config, which stays as it is, may
+        be made to name the version.
+    """
+    folder = pathlib.Path(folder)
+    template = (TEMPLATES / MODELS_CONFIG).read_text("utf-8")
+    entry = template.replace("MODEL_NAME", model_name).replace("VERSION", str(version))
+    contents = {
+        path.name: path.read_text("utf-8")
+        for path in sorted(TEMPLATES.iterdir())
+        if path.name != MODELS_CONFIG
+    }
+    for name, content in {**contents, MODELS_CONFIG: entry}.items():
+        if not (folder / name).exists():
+            with files.atomic_file(folder / name) as part:
+                part.write_text(content, "utf-8")
+    if (folder / MODELS_CONFIG).read_text("utf-8") == entry:
+        return ""
+    return (
+        f"{folder / MODELS_CONFIG} stays as it is; a server serves {model_name} "
+        f"{version} only if it says so (docs/serving.md, A new version)"
+    )
