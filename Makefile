@@ -33,7 +33,7 @@ train-small: .venv/installed
 		mixture=$(SMALL)/scores/mixture
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow

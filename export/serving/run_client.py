@@ -1,0 +1,95 @@
+r"""Separates songs into stems on a model server, as run_separate does here.
+
+    python -m export.serving.run_client --server localhost:8500 \
+        --output_dir ~/stems song.mp3 other.flac folder
+
+Takes what run_separate takes. The server has a model of run_export's saved_model
+(docs/serving.md); this needs neither a checkpoint nor TensorFlow.
+"""
+
+import os
+import re
+
+from absl import flags
+
+from waveunet_tf import cli, song_command
+
+_SERVER = flags.DEFINE_string(
+    "server",
+    None,
+    "HOST:PORT, which is 8500 for gRPC and 8501 for REST as a rule.",
+    required=True,
+)
+_REST = flags.DEFINE_boolean("rest", False, "Use REST, with base64, not gRPC.")
+_STREAM = flags.DEFINE_boolean(
+    "stream",
+    False,
+    "Send chunk by chunk, with the stream's state kept here, as live connections do.",
+)
+_MODEL_NAME = flags.DEFINE_string("model_name", "waveunet", "The model's name.")
+_VERSION = flags.DEFINE_integer(
+    "version", None, "Its version. Default: the newest.", lower_bound=1
+)
+_LABEL = flags.DEFINE_string("label", None, "The label of its version, such as stable.")
+_CA_FILE = flags.DEFINE_string(
+    "ca_file",
+    None,
+    "Use TLS; a PEM file of the certificates that vouch for the server's.",
+)
+_DEADLINE = flags.DEFINE_float(
+    "deadline_seconds", 300.0, "How long a request may take.", lower_bound=0.001
+)
+_RETRIES = flags.DEFINE_integer(
+    "retries",
+    8,
+    "How often a request is sent again while the server is not available, after half a "
+    "second at first, twice as long each time, 30 s at most.",
+    lower_bound=0,
+)
+_REQUEST_SECONDS = flags.DEFINE_float(
+    "request_seconds",
+    20.0,
+    "How much of a song a request asks for. All clients of a server that batches must "
+    "say the same.",
+    lower_bound=0.001,
+)
+flags.adopt_module_key_flags(song_command)
+
+
+def check_usage() -> None:
+    """Raises UsageError where flags are out of range or contradict each other."""
+    if not re.fullmatch(r".+:\d+", _SERVER.value):
+        raise cli.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
+    if _REST.value and _STREAM.value:
+        raise cli.UsageError("--stream is for gRPC: its state is too large for REST")
+    if _VERSION.value is not None and _LABEL.value is not None:
+        raise cli.UsageError("--version and --label exclude each other")
+
+
+def main(arguments):
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
+    from export.serving.client import RemoteSeparator
+    from export.serving.transports import GrpcTransport, RestTransport, Server
+
+    check_usage()
+    server = Server(
+        _SERVER.value,
+        _MODEL_NAME.value,
+        version=_VERSION.value,
+        label=_LABEL.value,
+        ca_file=_CA_FILE.value,
+        deadline_seconds=_DEADLINE.value,
+        retries=_RETRIES.value,
+    )
+    separator = RemoteSeparator(
+        RestTransport(server) if _REST.value else GrpcTransport(server),
+        stream=_STREAM.value,
+        request_seconds=_REQUEST_SECONDS.value,
+    )
+    return song_command.separate_all(
+        arguments, separator.config.sources, lambda: separator
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, arguments="audio files, folders, patterns, or -")

@@ -1,0 +1,71 @@
+r"""Serves exported models where there is no TensorFlow Serving: for tests, first tries.
+
+    python -m export.serving.run_stand_in --models_dir ~/models
+
+Takes the models that MODELS_DIR/models.config names; needs requirements-dev.txt. For
+anything that matters use the real server (docs/serving.md).
+"""
+
+import concurrent.futures
+import signal
+import threading
+
+import grpc
+from absl import flags, logging
+
+from waveunet_tf import cli
+
+_MODELS_DIR = flags.DEFINE_string(
+    "models_dir", None, "What run_export --formats saved_model wrote.", required=True
+)
+_PORT = flags.DEFINE_integer("port", 8500, "gRPC's; 0: any.")
+_REST_PORT = flags.DEFINE_integer("rest_port", 8501, "REST's; 0: any.")
+_THREADS = flags.DEFINE_integer("threads", 4, "Requests at a time.", lower_bound=1)
+
+
+def grpc_server(models) -> tuple[grpc.Server, int]:
+    """A server of the models, and its port."""
+    from tensorflow_serving.apis import (
+        model_service_pb2_grpc,
+        prediction_service_pb2_grpc,
+    )
+
+    from export.serving import stand_in
+
+    server = grpc.server(
+        concurrent.futures.ThreadPoolExecutor(_THREADS.value),
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        stand_in.PredictionServicer(models), server
+    )
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+        stand_in.ModelServicer(models), server
+    )
+    return server, server.add_insecure_port(f"localhost:{_PORT.value}")
+
+
+def main(_):
+    from export.serving import stand_in, stand_in_rest
+
+    logging.set_verbosity(logging.WARNING)
+    models = stand_in.Models(_MODELS_DIR.value)
+    server, port = grpc_server(models)
+    rest = stand_in_rest.server(models, _REST_PORT.value)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    server.start()
+    threading.Thread(target=rest.serve_forever, daemon=True).start()
+    print(f"gRPC on port {port}, REST on port {rest.server_port}", flush=True)
+    stopped.wait()
+    rest.shutdown()
+    server.stop(grace=5).wait()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,269 @@
+"""How requests reach a model server: gRPC or REST, with deadlines and retries."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import http.client
+import json
+import pathlib
+import random
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+
+import grpc
+import numpy as np
+from absl import logging
+
+from export.serving import messages
+from waveunet_tf.errors import InputError
+
+_PREDICT = "/tensorflow.serving.PredictionService/Predict"
+_BAD_REQUEST = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+)
+# What a server says that batches requests of several lengths: a later one may do.
+_OTHER_LENGTHS = "different shapes and padding is turned off"
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A model on a server, and the patience with it.
+
+    Attributes:
+        address: HOST:PORT.
+        model_name: the model's name there.
+        version: of the model; by default the newest.
+        label: of the version, instead.
+        ca_file: certificates of who may sign the server's, for TLS; by default none.
+        deadline_seconds: how long a request may take.
+        retries: how often a request is sent again while the server is not available.
+        first_wait_seconds: before the first of these; it doubles from one to the next.
+        longest_wait_seconds: before any of these.
+    """
+
+    address: str
+    model_name: str = "waveunet"
+    version: int | None = None
+    label: str | None = None
+    ca_file: str | None = None
+    deadline_seconds: float = 300.0
+    retries: int = 8
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 30.0
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What TLS goes by, if it is wished for.
+
+        Raises:
+            InputError: the file holds no certificates.
+        """
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise InputError(
+                f"{self.ca_file}: must hold certificates in PEM, but does not"
+            ) from error
+
+    def patiently(self, send: Callable[[], object]):
+        """Sends a request, again and again while the server is not available.
+
+        Args:
+            send: raises Unavailable.
+
+        Raises:
+            ConnectionError: it was not available at the last try either.
+        """
+        for tried in range(self.retries + 1):
+            try:
+                return send()
+            except Unavailable as error:
+                if tried == self.retries:
+                    raise ConnectionError(
+                        f"{self.address}: not available in {tried + 1} tries: {error}"
+                    ) from error
+                longest = self.first_wait_seconds * 2**tried
+                longest = min(longest, self.longest_wait_seconds)
+                # Clients that failed together must not come back together.
+                seconds = random.uniform(longest / 2, longest)
+                logging.info(
+                    "%s: not available (%s), trying again in %.1f s",
+                    self.address,
+                    error,
+                    seconds,
+                )
+                time.sleep(seconds)
+
+
+class Unavailable(Exception):
+    """The server cannot answer now, but may later."""
+
+
+class GrpcTransport:
+    """Requests over gRPC, in messages of any size."""
+
+    def __init__(self, server: Server):
+        """Opens a channel; connects with the first request."""
+        self._server = server
+        self._version, self._label = server.version, server.label
+        options = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),  # by default 4 MB
+            ("grpc.max_reconnect_backoff_ms", 2000),  # `patiently` waits longer
+        ]
+        if server.ca_file is None:
+            channel = grpc.insecure_channel(server.address, options)
+        else:
+            server.tls_context()  # gRPC does not tell of files that hold none
+            certificates = pathlib.Path(server.ca_file).read_bytes()
+            credentials = grpc.ssl_channel_credentials(certificates)
+            channel = grpc.secure_channel(server.address, credentials, options)
+        self._predict = channel.unary_unary(
+            _PREDICT,
+            request_serializer=messages.PredictRequest.SerializeToString,
+            response_deserializer=messages.PredictResponse.FromString,
+        )
+
+    def describe(self) -> str:
+        """The model's description; later requests go to the version that gave it."""
+        outputs = self.predict("describe", {}, outputs=("config",))
+        return outputs["config"].item().decode()
+
+    def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
+        """Source → `(batch, frames, channels)` of such audio."""
+        return self.predict("serving_default", {"audio": audio})
+
+    def predict(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        outputs: tuple[str, ...] = (),
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Raises:
+            InputError: the server refuses the request.
+            ConnectionError: it does not answer, or not in time.
+        """
+        request = messages.predict_request(
+            self._server.model_name,
+            signature,
+            inputs,
+            version=self._version,
+            label=None if self._version else self._label,
+            outputs=outputs,
+        )
+        response = self._server.patiently(lambda: self._send(request))
+        # A song is not to begin with one version and end with the next.
+        if response.model_spec.HasField("version"):
+            self._version = response.model_spec.version.value
+        return {
+            name: messages.to_array(tensor) for name, tensor in response.outputs.items()
+        }
+
+    def _send(self, request):
+        try:
+            return self._predict(request, timeout=self._server.deadline_seconds)
+        except grpc.RpcError as error:
+            code, text = error.code(), _first_line(error.details())
+            if code == grpc.StatusCode.UNAVAILABLE or _OTHER_LENGTHS in text:
+                raise Unavailable(text) from error
+            text = f"{self._server.address}: {code.name}: {text}"
+            if code in _BAD_REQUEST:
+                raise InputError(text) from error
+            raise ConnectionError(text) from error
+
+
+class RestTransport:
+    """Requests over REST: tensors as bytes in base64."""
+
+    def __init__(self, server: Server):
+        self._server = server
+        self._context = server.tls_context()
+        scheme = "https" if self._context else "http"
+        self._url = f"{scheme}://{server.address}/v1/models/{server.model_name}"
+        if server.version:
+            self._url += f"/versions/{server.version}"
+        elif server.label:
+            self._url += f"/labels/{server.label}"
+
+    def describe(self) -> str:
+        """The model's description."""
+        return self._predict("rest_describe", "requests", [1])[0]
+
+    def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
+        """Source → `(batch, frames, channels)` of such audio.
+
+        Raises:
+            InputError: the server refuses the request.
+            ConnectionError: it does not answer, or not in time.
+        """
+        content = messages.to_tensor(audio).SerializeToString()
+        encoded = {"b64": base64.b64encode(content).decode()}
+        outputs = self._predict("rest_tensor", "tensor_bytes", [encoded])
+        return {
+            name.removesuffix("_bytes"): messages.to_array(
+                messages.Tensor.FromString(base64.b64decode(value[0]["b64"]))
+            )
+            for name, value in outputs.items()
+        }
+
+    def _predict(self, signature: str, name: str, value: list):
+        """A signature's output, or of several a dict of them."""
+        body = json.dumps({"signature_name": signature, "inputs": {name: value}})
+        return self._server.patiently(lambda: self._send(body.encode()))
+
+    def _send(self, body: bytes):
+        address = self._server.address
+        request = urllib.request.Request(
+            f"{self._url}:predict", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(
+                request, timeout=self._server.deadline_seconds, context=self._context
+            ) as response:
+                return json.load(response)["outputs"]
+        except urllib.error.HTTPError as error:
+            text = _first_line(_error_text(error))
+            if error.code == 503 or _OTHER_LENGTHS in text:
+                raise Unavailable(text) from error
+            text = f"{address}: {error.code}: {text}"
+            if error.code < 500:
+                raise InputError(text) from error
+            raise ConnectionError(text) from error
+        except socket.timeout as error:
+            raise ConnectionError(f"{address}: no answer in time") from error
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+            reason = getattr(error, "reason", error)
+            if type(reason) is http.client.BadStatusLine:  # another protocol's
+                text = f"{address}: no answer of a model server"
+                raise ConnectionError(text) from error
+            if isinstance(reason, (ssl.SSLError, socket.timeout)):
+                raise ConnectionError(f"{address}: {reason}") from error
+            raise Unavailable(str(reason)) from error
+        except (ValueError, LookupError, TypeError) as error:
+            raise ConnectionError(f"{address}: no answer of a model server") from error
+
+
+def _error_text(error: urllib.error.HTTPError) -> str:
+    """What a server says went wrong."""
+    content = error.read().decode(errors="replace")
+    try:
+        return json.loads(content)["error"]
+    except (ValueError, LookupError, TypeError):
+        return content or error.reason
+
+
+def _first_line(text: str | None) -> str:
+    """What TensorFlow says went wrong, without where in the graph or all that came."""
+    lines = (text or "").strip().splitlines()
+    return lines[0][:500] if lines else "no reason given"

@@ -1,0 +1,242 @@
+"""What the client's transports do with servers that fail, in this process."""
+
+import concurrent.futures
+import contextlib
+import http.server
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from export.serving.transports import GrpcTransport, RestTransport, Server
+from waveunet_tf.errors import InputError
+
+QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
+OTHER_LENGTHS = "have different shapes and padding is turned off.Set pad_variable"
+
+
+@contextlib.contextmanager
+def serving(*failures, seconds=0.0, credentials=None):
+    """A gRPC server that fails as told, then answers; gives its port and the requests.
+
+    Args:
+        *failures: a code and a text for each request that fails.
+        seconds: how long it takes.
+        credentials: for TLS.
+    """
+    failures, requests = list(failures), []
+
+    class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):  # noqa: N802
+            requests.append(request)
+            time.sleep(seconds)
+            if failures:
+                context.abort(*failures.pop(0))
+            response = predict_pb2.PredictResponse()
+            response.model_spec.version.value = 3
+            response.outputs["config"].dtype = 7
+            response.outputs["config"].string_val.append(b"{}")
+            return response
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        Servicer(), server
+    )
+    if credentials:
+        port = server.add_secure_port("localhost:0", credentials)
+    else:
+        port = server.add_insecure_port("localhost:0")
+    server.start()
+    try:
+        yield port, requests
+    finally:
+        server.stop(None)
+
+
+def test_a_request_is_sent_again_until_the_server_is_there():
+    lost = (grpc.StatusCode.UNAVAILABLE, "gone")
+    mixed = (grpc.StatusCode.FAILED_PRECONDITION, OTHER_LENGTHS)
+    with serving(lost, mixed, lost) as (port, requests):
+        transport = GrpcTransport(Server(f"localhost:{port}", **QUICK))
+        assert transport.describe() == "{}"
+        assert len(requests) == 4
+        # From now on it is the version that has answered.
+        transport.describe()
+        assert not requests[3].model_spec.HasField("version")
+        assert requests[4].model_spec.version.value == 3
+
+
+def test_patience_ends():
+    lost = (grpc.StatusCode.UNAVAILABLE, "gone")
+    with serving(*[lost] * 9) as (port, requests):
+        transport = GrpcTransport(Server(f"localhost:{port}", retries=2, **QUICK))
+        with pytest.raises(ConnectionError, match="not available in 3 tries: gone"):
+            transport.describe()
+        assert len(requests) == 3
+
+
+@pytest.mark.parametrize(
+    "code, kind",
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, InputError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, ConnectionError),
+    ],
+)
+def test_what_is_refused_is_not_sent_again(code, kind):
+    with serving((code, "must be so\n\t [[{{node Assert}}]]")) as (port, requests):
+        transport = GrpcTransport(Server(f"localhost:{port}", **QUICK))
+        with pytest.raises(kind, match=rf"localhost:\d+: {code.name}: must be so$"):
+            transport.describe()
+        assert len(requests) == 1
+
+
+def test_a_late_answer_is_an_error():
+    with serving(seconds=0.5) as (port, _):
+        transport = GrpcTransport(Server(f"localhost:{port}", deadline_seconds=0.1))
+        with pytest.raises(ConnectionError, match="DEADLINE_EXCEEDED"):
+            transport.describe()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A self-signed certificate for localhost, and its key: PEM files."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl to make a certificate")
+    key, pem = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj".split(),
+            *("/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", key, "-out", pem),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return pem, key
+
+
+def test_grpc_goes_through_tls(certificate):
+    pem, key = certificate
+    pair = (key.read_bytes(), pem.read_bytes())
+    with serving(credentials=grpc.ssl_server_credentials([pair])) as (port, _):
+        address = f"localhost:{port}"
+        trusting = Server(address, ca_file=str(pem), retries=0)
+        assert GrpcTransport(trusting).describe() == "{}"
+        with pytest.raises(ConnectionError, match="not available in 1 tries"):
+            GrpcTransport(Server(address, retries=0)).describe()
+
+
+@contextlib.contextmanager
+def rest_serving(*answers, certificate=None):
+    """A REST server that gives the answers, status and body, one after the other."""
+    answers = list(answers)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):  # noqa: N802
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, body = answers.pop(0)
+            if status is None:
+                return self.connection.close()
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+ANSWER = (200, b'{"outputs": ["{}"]}')
+
+
+def test_rest_requests_are_sent_again_until_the_server_is_there():
+    lost = (503, b'{"error": "gone"}')
+    with rest_serving(lost, (None, b""), lost, ANSWER) as address:
+        assert RestTransport(Server(address, **QUICK)).describe() == "{}"
+
+
+@pytest.mark.parametrize(
+    "answer, kind, text",
+    [
+        ((400, b'{"error": "must be so"}'), InputError, "400: must be so"),
+        ((404, b"<html>"), InputError, "404: <html>"),
+        ((500, b""), ConnectionError, "500: "),
+        ((200, b"<html>"), ConnectionError, "no answer of a model server"),
+        ((200, b"[]"), ConnectionError, "no answer of a model server"),
+    ],
+)
+def test_what_rest_refuses_is_told(answer, kind, text):
+    with rest_serving(answer) as address:
+        with pytest.raises(kind, match=text):
+            RestTransport(Server(address, **QUICK)).describe()
+
+
+@pytest.mark.parametrize("transport", [GrpcTransport, RestTransport])
+def test_a_file_without_certificates_is_refused(tmp_path, transport):
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(InputError, match=r"ca\.pem: must hold certificates in PEM"):
+        transport(Server("localhost:1", ca_file=str(tmp_path / "ca.pem")))
+
+
+def test_an_answer_in_another_protocol_is_told():
+    with socket.create_server(("localhost", 0)) as listener:
+
+        def answer():
+            connection, _ = listener.accept()
+            connection.recv(9999)
+            connection.sendall(b"\x00\x01 no HTTP\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"localhost:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectionError, match="no answer of a model server"):
+            RestTransport(Server(address, **QUICK)).describe()
+
+
+def test_rest_goes_through_tls(certificate):
+    with rest_serving(ANSWER, ANSWER, certificate=certificate) as address:
+        trusting = Server(address, ca_file=str(certificate[0]), retries=0)
+        assert RestTransport(trusting).describe() == "{}"
+        with pytest.raises(ConnectionError):
+            RestTransport(Server(address, retries=0)).describe()
+
+
+def test_parts_of_songs_are_all_of_one_length(tiny_config):
+    from export.serving.client import RemoteSeparator
+
+    lengths = []
+
+    class Transport:
+        def describe(self):
+            network = {"architecture": "wave_u_net", **tiny_config.to_dict()}
+            frames = {"chunk_frames": 512, "context_frames": 123, "stride_frames": 8}
+            return json.dumps({"format_version": 1, "network": network, **frames})
+
+        def separate(self, audio):
+            lengths.append(audio.shape[1])
+            return {source: 0.25 * audio for source in tiny_config.sources}
+
+    client = RemoteSeparator(Transport(), request_seconds=0.1)
+    song = np.random.default_rng(0).normal(0, 0.1, (3001, 2)).astype(np.float32)
+    stems = client.separate(song, 8000)
+    np.testing.assert_array_equal(stems["accompaniment"], 0.25 * song)
+    assert lengths == [800 + 2 * 128] * 4
