@@ -88,20 +88,25 @@ def of_one_device(kept_stems_dir, tmp_path_factory):
     return result(workdir)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cpus": 2, "strategy": "mirrored"},
+        {"accumulate_steps": 2, "num_threads": 1},
+        pytest.param(
+            {
+                **{"cpus": 2, "strategy": "mirrored"},
+                **{"accumulate_steps": 2, "jit_compile": True},
+            },
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_several_devices_and_parts_give_what_one_device_gives(
-    stems_dir, tmp_path, of_one_device
+    stems_dir, tmp_path, of_one_device, fields
 ):
-    ways = {
-        "mirrored": {"cpus": 2, "strategy": "mirrored"},
-        "parts": {"accumulate_steps": 2, "num_threads": 1},
-        "all": {
-            **{"cpus": 2, "strategy": "mirrored"},
-            **{"accumulate_steps": 2, "jit_compile": True},
-        },
-    }
-    for name, fields in ways.items():
-        finish(start(stems_dir, tmp_path / name, **fields))
-        check_equal(result(tmp_path / name), of_one_device)
+    finish(start(stems_dir, tmp_path / "work", **fields))
+    check_equal(result(tmp_path / "work"), of_one_device)
 
 
 def test_two_workers_give_what_one_gives(stems_dir, tmp_path, of_one_device):
@@ -109,6 +114,7 @@ def test_two_workers_give_what_one_gives(stems_dir, tmp_path, of_one_device):
     check_equal(result(tmp_path / "two"), of_one_device)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path):
     fields = {"training": {"steps_per_epoch": 40}}
     finish(start(stems_dir, tmp_path / "one", **fields))
@@ -125,7 +131,10 @@ def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path
     check_equal(result(tmp_path / "two"), result(tmp_path / "one"))
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
+)
 def test_mixed_precision_learns_nearly_the_same(
     stems_dir, tmp_path, of_one_device, precision
 ):

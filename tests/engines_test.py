@@ -137,6 +137,7 @@ def test_a_network_that_does_not_convert_runs_on_tensorflow(
         waveunet_tf.load(tmp_path, engine="litert")
 
 
+@pytest.mark.slow
 def test_two_processes_may_convert_at_once(tiny_config, tmp_path):
     save_network(tmp_path, tiny_config)
     code = (

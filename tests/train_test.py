@@ -190,7 +190,9 @@ def without_stop(kept_stems_dir, tiny_config, tmp_path_factory):
 
 
 # After the first step; after an epoch's last; in a validation; some epochs later.
-@pytest.mark.parametrize("steps", [1, 3, 4, 13])
+@pytest.mark.parametrize(
+    "steps", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 4)), 13]
+)
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     stems_dir, tiny_config, tmp_path, without_stop, steps
 ):
