@@ -123,21 +123,17 @@ def report(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> None:
     Raises:
         InputError: it did not learn.
     """
-    from export.tflite import TFLiteWindow
+    from waveunet_tf.separate import load_tflite
 
     history = (output / "training" / "history.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in history]
     stems = sorted((output / "stems").rglob("*.wav"))
     mixture, sample_rate_hz = audio.read(song)
     tflite = output / "artefacts" / "tflite_float32.tflite"
-    window = TFLiteWindow(tflite)
-    frames = window.metadata["input_frames"]
-    rate_hz = window.metadata["network"]["sample_rate_hz"]
-    excerpt = audio.resample(mixture, sample_rate_hz, rate_hz)[None, :frames]
+    separator = load_tflite(tflite)
     started = time.monotonic()
-    window(excerpt)
-    window_seconds = time.monotonic() - started
-    window_audio_seconds = window.metadata["output_frames"] / rate_hz
+    separator.separate(mixture, sample_rate_hz)
+    factor = (time.monotonic() - started) / (len(mixture) / sample_rate_hz)
 
     systems = {
         name: summary.summarize(scores.read_system(output / "scores" / name))
@@ -167,7 +163,7 @@ def report(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> None:
         print(f"{path.name:<20} {info.frames} frames, {info.samplerate} Hz")
     print(
         f"{'TFLite file':<20} {tflite.stat().st_size / 1e6:.2f} MB, "
-        f"{window_seconds:.2f} s for a window of {window_audio_seconds:.2f} s on LiteRT"
+        f"{factor:.3f} s of work for a second of audio on LiteRT"
     )
     print()
     print(tables.format_summaries({name: {"SDR": systems[name]} for name in systems}))

@@ -1,96 +1,263 @@
-"""How far an exported artefact is from the network that it was made of."""
+"""What exported files lose against the Keras network on music, and what they cost."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
 
 import numpy as np
 
-from export.tflite import TFLiteWindow
-from waveunet_tf import checkpoint, separate
+from export.songs import Song
+from waveunet_tf import (
+    checkpoint,
+    engines,
+    litert,
+    runners,
+    separate,
+    shapes,
+)
+from waveunet_tf.errors import InputError
+
+# Seconds whose sources are all below this have no SNR: there is nothing to be heard.
+_SILENCE_RMS = 1e-3
+# Frames of one call of the Keras network.
+_HOP_FRAMES = 65536
+_MIN_SECONDS = 5
 
 
-def window_difference(
-    checkpoint_dir: str | os.PathLike, tflite_path: str | os.PathLike
-) -> float:
-    """The largest difference of a TFLite file's output from the Keras network's.
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """An artefact's figures.
 
-    The input is noise, in its second half of full scale.
-
-    Args:
-        checkpoint_dir: the checkpoint.
-        tflite_path: a file of what `tflite.convert_float32` gave for it.
-
-    Returns:
-        The largest absolute difference over all sources and frames.
+    Attributes:
+        artefact: the file's name.
+        kind: of quantize.KINDS.
+        mib: its size.
+        snr_db: against the Keras network, all sources as one signal: the median over
+            the songs' seconds.
+        worst_snr_db: of the worst second.
+        sdr_change_db: source → median over seconds of its museval SDR less that of the
+            Keras network's estimate; without what museval cannot score.
+        factor_1, factor_2: seconds of work for a second of audio at the network's rate,
+            on one thread and on two, of the fastest of some steps.
+        peak_mib: peak memory of a Python process that runs it.
+        load_seconds: to load it there.
     """
-    artefact = TFLiteWindow(tflite_path)
-    mixture = _noise(
-        artefact.metadata["input_frames"], artefact.metadata["network"]["channels"]
-    )
-    expected = checkpoint.load_network(checkpoint_dir)(mixture)
-    return _largest_difference(artefact(mixture), expected)
+
+    artefact: str
+    kind: str
+    mib: float
+    snr_db: float
+    worst_snr_db: float
+    sdr_change_db: dict[str, float]
+    factor_1: float
+    factor_2: float
+    peak_mib: float
+    load_seconds: float
 
 
-def saved_model_difference(
-    checkpoint_dir: str | os.PathLike, saved_model_dir: str | os.PathLike
-) -> float:
-    """The largest difference of a SavedModel's sources from a Separator's.
-
-    The input is noise, as above, for the signature `serving_default` and, where there
-    is one, for `stream`.
+def keras_estimates(
+    checkpoint_dir: str | os.PathLike, songs: list[Song]
+) -> list[dict[str, np.ndarray]]:
+    """What the Keras network itself gives, in windows that equal one pass.
 
     Args:
         checkpoint_dir: the checkpoint.
-        saved_model_dir: what `saved_model.save` wrote for it.
+        songs: the songs.
 
     Returns:
-        The largest absolute difference over all sources and frames.
+        For each song, source → `(frames, channels)`.
+
+    Raises:
+        InputError: see checkpoint.load_network.
     """
     import tensorflow as tf
 
-    separator = separate.load(checkpoint_dir, engine="tensorflow")
-    signatures = tf.saved_model.load(os.fspath(saved_model_dir)).signatures
-    description = json.loads(signatures["describe"]()["config"].numpy())
-    chunk_frames = description["chunk_frames"] or 0
-    latency_frames = description["latency_frames"] or 0
-    frames = separator.config.output_frames + 2 * chunk_frames + 1  # which is odd
-    audio = _noise(frames, description["channels"])
-    expected = separator.separate(audio[0], description["sample_rate_hz"])
-    expected = {source: stem[None] for source, stem in expected.items()}
-    whole = signatures["serving_default"](audio=audio)
-    difference = _largest_difference(whole, expected)
-    if not chunk_frames:
-        return difference
+    config = checkpoint.read_config(checkpoint_dir)
+    network = tf.function(checkpoint.load_network(checkpoint_dir))
+    windows = shapes.song_windows(config, _HOP_FRAMES)
 
-    state, chunks = signatures["initial_state"](batch=tf.constant(1)), []
-    hops = -(-(frames + latency_frames) // chunk_frames)
-    missing = hops * chunk_frames - frames
-    padded = np.pad(audio, ((0, 0), (0, missing), (0, 0)))
-    for start in range(0, padded.shape[1], chunk_frames):
-        chunk = padded[:, start : start + chunk_frames]
-        chunks.append(signatures["stream"](chunk=tf.constant(chunk), **state))
-        state = {name: chunks[-1][name] for name in state}
-    streamed = {
-        source: np.concatenate([chunk[source] for chunk in chunks], axis=1)[
-            :, latency_frames : latency_frames + frames
-        ]
-        for source in expected
+    def engine(mixture):
+        return network(mixture)
+
+    return [
+        _run(runners.WindowRunner(config, engine, windows), song.mixture)
+        for song in songs
+    ]
+
+
+def _run(runner: runners.Runner, mixture: np.ndarray) -> dict[str, np.ndarray]:
+    blocks = [runner.push(mixture), runner.finish()]
+    return {
+        name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]
     }
-    return max(difference, _largest_difference(streamed, expected))
 
 
-def _noise(frames: int, channels: int) -> np.ndarray:
-    """Noise `(1, frames, channels)`, in its second half of full scale."""
-    generator = np.random.default_rng(0)
-    mixture = generator.normal(0, 0.1, (1, frames, channels)).astype(np.float32)
-    mixture[:, frames // 2 :] *= 20
-    return mixture.clip(-1, 1)
+def signal_to_noise_db(
+    expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray], rate_hz: int
+) -> np.ndarray:
+    """The SNR of each second in which anything is to be heard, in dB.
+
+    Args:
+        expected: source → `(frames, channels)`; all sources are taken as one signal.
+        actual: as `expected`, with errors.
+        rate_hz: their sample rate in Hz.
+    """
+    signal = np.concatenate(list(expected.values()), axis=1)
+    noise = np.concatenate([actual[name] for name in expected], axis=1) - signal
+    rows = []
+    for start in range(0, max(len(signal) - rate_hz // 2, 1), rate_hz):
+        part = slice(start, start + rate_hz)
+        power = float(np.mean(np.square(signal[part], dtype=np.float64)))
+        error = float(np.mean(np.square(noise[part], dtype=np.float64)))
+        if power > _SILENCE_RMS**2:
+            rows.append(10 * np.log10(power / max(error, 1e-30)))
+    return np.array(rows)
 
 
-def _largest_difference(actual: dict, expected: dict) -> float:
-    return max(
-        float(np.abs(np.asarray(actual[source]) - np.asarray(expected[source])).max())
-        for source in expected
+def measure(
+    artefacts: list[pathlib.Path],
+    checkpoint_dir: str | os.PathLike,
+    songs: list[Song],
+    names: Mapping[pathlib.Path, str] | None = None,
+) -> list[Row]:
+    """Measures artefacts of a checkpoint, each beside the Keras network.
+
+    Args:
+        artefacts: TFLite files.
+        checkpoint_dir: the checkpoint that they were made of.
+        songs: on which; see read_songs.
+        names: file → the name by which the table calls it, if not its own.
+
+    Raises:
+        InputError: a file is not one of this project's, or of another network; or
+            there is nothing to be heard in the songs.
+    """
+    config = checkpoint.read_config(checkpoint_dir)
+    expected = keras_estimates(checkpoint_dir, songs)
+    scores = [_scores(song, own, config) for song, own in zip(songs, expected)]
+    rows = []
+    for path in artefacts:
+        separator = separate.load_tflite(path)
+        if separator.config != config:
+            raise InputError(f"{path}: must be of the checkpoint {checkpoint_dir}")
+        actual = [_run(separator.runner(), song.mixture) for song in songs]
+        decibels = np.concatenate(
+            [
+                signal_to_noise_db(one, other, config.sample_rate_hz)
+                for one, other in zip(expected, actual)
+            ]
+        )
+        if not len(decibels):
+            raise InputError(
+                "the songs must have something to be heard, but are silent"
+            )
+        changes: dict[str, list] = {}
+        for song, stems, before in zip(songs, actual, scores):
+            for name, after in _scores(song, stems, config).items():
+                changes.setdefault(name, []).append(after - before[name])
+        costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
+        metadata = litert.read_metadata(path, path.read_bytes())
+        rows.append(
+            Row(
+                artefact=(names or {}).get(path, path.name),
+                kind=metadata["quantization"],
+                mib=path.stat().st_size / 2**20,
+                snr_db=float(np.median(decibels)),
+                worst_snr_db=float(decibels.min()),
+                sdr_change_db={
+                    name: float(np.nanmedian(np.concatenate(change)))
+                    for name, change in changes.items()
+                },
+                factor_1=costs[1]["factor"],
+                factor_2=costs[2]["factor"],
+                peak_mib=costs[1]["peak_mib"],
+                load_seconds=costs[1]["load_seconds"],
+            )
+        )
+    return rows
+
+
+def _scores(song: Song, stems: dict[str, np.ndarray], config) -> dict[str, np.ndarray]:
+    """Source → museval's SDR of each second; empty where museval cannot score them."""
+    from evaluate import bss
+
+    heard = [
+        name
+        for name, stem in song.stems.items()
+        if name in bss.TARGETS and np.any(stem.sum(axis=1))
+    ]
+    if len(heard) < 2 or len(song.mixture) < config.sample_rate_hz:
+        return {}
+    scores = bss.score_track(
+        song.name,
+        {name: song.stems[name] for name in heard},
+        {name: stems[name] for name in heard},
+        config.sample_rate_hz,
+    ).scores
+    return {
+        target["name"]: np.array(
+            [frame["metrics"]["SDR"] for frame in target["frames"]], np.float64
+        )
+        for target in scores["targets"]
+    }
+
+
+def cost_in_a_process(path: pathlib.Path, threads: int) -> dict[str, float]:
+    """Runs a file in a process of its own; see `cost`."""
+    code = (
+        "import json, sys; from export import parity; "
+        "print(json.dumps(parity.cost(sys.argv[1], int(sys.argv[2]))))"
     )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(threads)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=pathlib.Path(__file__).parents[1],
+    )
+    if child.returncode:
+        raise InputError(f"{path}: the process that measures it died")
+    return json.loads(child.stdout)
+
+
+def cost(path: str | os.PathLike, threads: int) -> dict[str, float]:
+    """What a file takes in this process: seconds and memory.
+
+    Args:
+        path: a TFLite file.
+        threads: of the CPU, and no more than there are cores.
+    """
+    started = time.perf_counter()
+    separator = separate.load_tflite(path, threads=min(threads, engines.cores()))
+    load_seconds = time.perf_counter() - started
+    config = separator.config
+    runner = separator.runner()
+    frames = runner.hop_frames * max(
+        -(-_MIN_SECONDS * config.sample_rate_hz // runner.hop_frames), 2
+    )
+    noise = np.random.default_rng(0).normal(0, 0.1, (frames, config.channels))
+    noise = noise.astype(np.float32)
+    runner.push(np.zeros((runner.needed_frames, config.channels), np.float32))
+    seconds = []
+    for start in range(0, frames, runner.hop_frames):
+        started = time.perf_counter()
+        runner.push(noise[start : start + runner.hop_frames])
+        seconds.append(time.perf_counter() - started)
+    status = pathlib.Path("/proc/self/status")
+    peak = re.search(
+        r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""
+    )
+    return {
+        "load_seconds": load_seconds,
+        # The fastest step: others' work on this machine lengthens some.
+        "factor": min(seconds) / runner.hop_frames * config.sample_rate_hz,
+        "peak_mib": int(peak[1]) / 1024 if peak else float("nan"),
+    }

@@ -1,34 +1,88 @@
-"""TFLite files of a checkpoint, which carry its config, and how to run them."""
+"""TFLite files of a checkpoint, which carry all that is needed to run them."""
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
-import pathlib
+import zipfile
+from typing import Any
 
 import numpy as np
 
-from waveunet_tf import checkpoint, litert, shapes
-from waveunet_tf.configs import SpectrogramUNetConfig
+from waveunet_tf import checkpoint, engines, litert, runners, shapes
+from waveunet_tf.configs import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
 
-METADATA_NAME = litert.METADATA_NAME
-SIGNATURE = litert.STEP
-FORMAT_VERSION = 1
+MODES = ("streaming", "window")
+# The metadata's name in the ZIP archive at a file's end.
+ARCHIVE_NAME = f"{litert.METADATA_NAME}.json"
+
+_STREAMING = (
+    "Call `initial_state` once. Then, for every chunk: call `separate` with `mixture`, "
+    "the song's next chunk_frames frames at sample_rate_hz, full scale 1, and the "
+    "states. It gives every source, latency_frames behind the mixture, and the states "
+    "for the next call, by the same names. After the song feed zeros for at least "
+    "latency_frames, and drop the first latency_frames of each source."
+)
+_WINDOW = (
+    "Put context_frames of zeros before the song and enough after it. Call `separate` "
+    "with `mixture`, input_frames of it, from every multiple of hop_frames on; the "
+    "first hop_frames of each source are the song's next."
+)
 
 
-def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
-    """Converts one window of the network to a float32 TFLite file's content.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be converted.
 
-    Its signature `separate` takes `mixture`, float32 `(1, input frames, channels)`, and
-    gives every source, `(1, output frames, channels)`. The metadata `waveunet_config`
-    is JSON: the network's config and the window's frames.
+    Attributes:
+        config: the network's config.
+        program: the function, its inputs' shapes and the silence of its states.
+        network: the Keras network that it runs.
+        windows: with which it covers a song; None of a stream.
+        metadata: what the file tells, but for `quantization`; see `plan`.
+    """
+
+    config: WaveUNetConfig
+    program: engines.Program
+    network: Any
+    windows: shapes.SongWindows | None
+    metadata: dict[str, Any]
+
+    @property
+    def signatures(self) -> dict:
+        """For litert.convert."""
+        return {litert.STEP: (self.program.function, self.program.input_shapes)}
+
+    def runner(self, engine) -> runners.Runner:
+        """A runner of an engine that computes the program."""
+        if self.windows:
+            return runners.WindowRunner(self.config, engine, self.windows)
+        return runners.ChunkRunner(self.config, engine)
+
+
+def plan(
+    checkpoint_dir: str | os.PathLike, mode: str, chunk_frames: int = 32768
+) -> Plan:
+    """Plans the file of a checkpoint.
+
+    Arrays are float32: of a stream `(1, 1, frames, features)`, as 2-D convolutions and
+    the GPU delegate take them; of a window `(1, frames, features)`. Of a stream the
+    metadata tells `states`, name and shape, and `latency_frames`; of a window
+    `input_frames`, `output_frames`, `context_frames` and `hop_frames`; of both `mode`,
+    `network`, `sample_rate_hz`, `channels`, `sources`, `chunk_frames` (that a call
+    gives), `quantization`, and `usage`, how to run it, in words.
 
     Args:
         checkpoint_dir: the checkpoint.
+        mode: of MODES.
+        chunk_frames: of the stream, a multiple of 2^levels.
 
     Raises:
-        InputError: see checkpoint.load_network; or the network has a spectrogram.
+        InputError: see checkpoint.load_network; the network has a spectrogram, or
+            cannot stream, or not in such chunks.
     """
     config = checkpoint.read_config(checkpoint_dir)
     if isinstance(config, SpectrogramUNetConfig):
@@ -36,64 +90,161 @@ def convert_float32(checkpoint_dir: str | os.PathLike) -> bytes:
             f"{checkpoint_dir}: must be a network of waveforms, for TFLite has no "
             f"inverse Fourier transform, but is a {config.architecture}"
         )
-    window = shapes.window_frames(config)
+    windows = None
+    if mode == "window":
+        windows = shapes.windows_of(config, shapes.window_frames(config))
+        program, network, own = _window(checkpoint_dir, windows)
+    else:
+        program, network, own = _stream(checkpoint_dir, config, chunk_frames)
+    metadata = {
+        "format_version": litert.FORMAT_VERSION,
+        "mode": mode,
+        "network": {"architecture": config.architecture, **config.to_dict()},
+        "sample_rate_hz": config.sample_rate_hz,
+        "channels": config.channels,
+        "sources": list(config.sources),
+        **own,
+    }
+    return Plan(config, program, network, windows, metadata)
+
+
+def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
+    stride = 2**config.num_levels
+    if not shapes.can_stream(config):
+        raise InputError(
+            f"{checkpoint_dir}: a stream needs a network with `context` and "
+            f"interpolation; --mode window takes this one. Received: "
+            f"context={config.context}, upsampling={config.upsampling}"
+        )
+    if chunk_frames < 1 or chunk_frames % stride:
+        raise InputError(
+            f"`chunk_frames` must be a multiple of 2^num_levels = {stride}. "
+            f"Received: {chunk_frames}"
+        )
+    network = checkpoint.load_network(checkpoint_dir)
+    program = engines.build_program(config, network, chunk_frames, whole_delays=True)
+
+    program = program._replace(
+        input_shapes={name: (1, *shape) for name, shape in program.input_shapes.items()}
+    )
+    states = [
+        {"name": name, "shape": list(program.input_shapes[name])}
+        for name in program.silence
+    ]
+    own = {
+        "chunk_frames": chunk_frames,
+        "latency_frames": shapes.stream_plan(config).latency_frames,
+        "states": states,
+        "usage": _STREAMING,
+    }
+    return program, network, own
+
+
+def _window(checkpoint_dir, windows: shapes.SongWindows) -> tuple:
+    window, hop_frames, _ = windows
     network = checkpoint.load_network(
         checkpoint_dir, frames=window.input_frames, batch_size=1
     )
-    content = litert.convert(
-        {
-            SIGNATURE: (
-                lambda mixture: network(mixture),
-                {"mixture": network.input_shape},
-            )
-        },
-        network.variables,
-    )
-    metadata = {
-        "format_version": FORMAT_VERSION,
-        "network": config.to_dict(),
+    own = {
+        "chunk_frames": hop_frames,
         "input_frames": window.input_frames,
         "output_frames": window.output_frames,
+        "context_frames": window.context_frames,
+        "hop_frames": hop_frames,
+        "states": [],
+        "usage": _WINDOW,
     }
-    return _with_metadata(content, json.dumps(metadata))
+    program = engines.Program(
+        lambda mixture: network(mixture), {"mixture": network.input_shape}, {}
+    )
+    return program, network, own
 
 
-def _with_metadata(content: bytes, text: str) -> bytes:
-    """Adds text to a TFLite flatbuffer as its metadata `METADATA_NAME`."""
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
+def finish(content: bytes, plan: Plan, quantization: str) -> bytes:
+    """Adds the signature `initial_state` and the metadata to a converted file.
 
-    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(text.encode(), np.uint8)
-    entry = schema.MetadataT()
-    entry.name = METADATA_NAME
-    entry.buffer = len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    The metadata is there twice: in the model, and as a ZIP archive at the file's end,
+    which `unzip -p` and java.util.zip read.
 
-
-class TFLiteWindow:
-    """One window of the network on LiteRT.
-
-    Attributes:
-        metadata: what the file carries; see `convert_float32`.
+    Args:
+        content: a TFLite file of the plan's signatures.
+        plan: what it was made of.
+        quantization: of what kind its numbers are.
     """
+    import flatbuffers
 
-    def __init__(self, path: str | os.PathLike, *, num_threads: int | None = None):
-        """Loads a file that this project wrote.
+    _, schema = litert.runtime()
+    model = litert.parse("the converter's file", content)
+    if plan.program.silence:
+        _add_initial_state(model, schema, plan.program)
+    text = json.dumps({**plan.metadata, "quantization": quantization})
+    entry = schema.MetadataT()
+    entry.name = litert.METADATA_NAME
+    entry.buffer = _add_buffer(model, schema, text.encode())
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    file = io.BytesIO(builder.Output())
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(ARCHIVE_NAME, text)
+    return file.getvalue()
 
-        Raises:
-            InputError: the file is no TFLite model, or not one of this project's.
-        """
-        from ai_edge_litert.interpreter import Interpreter
 
-        content = pathlib.Path(path).read_bytes()
-        self.metadata = litert.read_metadata(path, content)
-        self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
-        self._run = self._interpreter.get_signature_runner(SIGNATURE)
+def _add_buffer(model, schema, content: bytes) -> int:
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(content, np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
 
-    def __call__(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
-        """Takes `(1, input frames, channels)`; gives each source's output frames."""
-        return self._run(mixture=mixture)
+
+def _add_initial_state(model, schema, program: engines.Program) -> None:
+    """Adds a signature without inputs that gives the states in which a song begins.
+
+    It repeats one frame of silence. It is written by hand, because the converter would
+    store the states whole, as constants of 26 MB, and quantise them.
+    """
+    code = schema.OperatorCodeT()
+    code.builtinCode = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR
+    code.deprecatedBuiltinCode = code.builtinCode
+    code.version = 1
+    model.operatorCodes.append(code)
+    graph = schema.SubGraphT()
+    graph.name = litert.INITIAL_STATE
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [], []
+
+    def add_tensor(name: str, shape, kind, content: bytes = b"") -> int:
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, np.array(shape, np.int32), kind
+        tensor.buffer = _add_buffer(model, schema, content) if content else 0
+        graph.tensors.append(tensor)
+        return len(graph.tensors) - 1
+
+    signature = schema.SignatureDefT()
+    signature.signatureKey = litert.INITIAL_STATE
+    signature.subgraphIndex = len(model.subgraphs)
+    signature.inputs, signature.outputs = [], []
+    for name, silence in program.silence.items():
+        shape = program.input_shapes[name]
+        sizes = np.array(shape[1:3], np.int32)
+        repeat = schema.OperatorT()
+        repeat.opcodeIndex = len(model.operatorCodes) - 1
+        repeat.builtinOptionsType = schema.BuiltinOptions.ResizeNearestNeighborOptions
+        repeat.builtinOptions = schema.ResizeNearestNeighborOptionsT()
+        repeat.inputs = [
+            add_tensor(
+                f"{name}_silence",
+                (1, *silence.shape),
+                schema.TensorType.FLOAT32,
+                silence.tobytes(),
+            ),
+            add_tensor(f"{name}_sizes", (2,), schema.TensorType.INT32, sizes.tobytes()),
+        ]
+        output = add_tensor(name, shape, schema.TensorType.FLOAT32)
+        repeat.outputs = [output]
+        graph.operators.append(repeat)
+        graph.outputs.append(output)
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, output
+        signature.outputs.append(entry)
+    model.subgraphs.append(graph)
+    model.signatureDefs.append(signature)

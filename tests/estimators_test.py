@@ -169,9 +169,11 @@ def test_an_estimator_can_be_sent_to_a_process(tmp_path):
 
 def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
     import waveunet_tf
-    from export import tflite
+    from export import quantize, tflite
 
-    (tmp_path / "x.tflite").write_bytes(tflite.convert_float32(tiny_checkpoint))
+    plan = tflite.plan(tiny_checkpoint, "streaming", 1024)
+    ((_, content),) = quantize.convert(plan, ["float32"])
+    (tmp_path / "x.tflite").write_bytes(content)
     true = stems()
     expected = waveunet_tf.load(tiny_checkpoint).separate(true.mixture, RATE_HZ)
     for kind, path in (

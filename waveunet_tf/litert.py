@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -21,21 +22,29 @@ from waveunet_tf import checkpoint, files
 from waveunet_tf.errors import InputError
 
 STEP, SILENCE = "separate", "silence"
-# Of an exported file: JSON, the config and the window's frames.
+# The state in which a song begins, of an exported stream.
+INITIAL_STATE = "initial_state"
+# Of an exported file: JSON, all that one needs to run it; see export/tflite.py.
 METADATA_NAME = "waveunet_config"
+FORMAT_VERSION = 2
 
 
 class ConversionError(Exception):
     """A network could not be converted, such as for want of space."""
 
 
-def convert(signatures: dict[str, tuple[Callable, dict]], variables: list) -> bytes:
-    """Converts functions to one TFLite model in float32.
+def convert(
+    signatures: dict[str, tuple[Callable, dict]],
+    variables: list,
+    configure: Callable[[Any], None] | None = None,
+) -> bytes:
+    """Converts functions to one TFLite model, in float32 unless configured otherwise.
 
     Args:
         signatures: name → a function of arrays by name, which gives arrays by name, and
             the shape of each array that it takes.
         variables: Keras variables that the functions read.
+        configure: sets TensorFlow's converter, such as for quantisation.
 
     Returns:
         The content of a file.
@@ -60,6 +69,8 @@ def convert(signatures: dict[str, tuple[Callable, dict]], variables: list) -> by
             converter = tf.lite.TFLiteConverter.from_saved_model(
                 folder, signature_keys=list(concrete)
             )
+            if configure:
+                configure(converter)
             return converter.convert()
     except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
@@ -93,6 +104,36 @@ def quiet() -> Iterator[None]:
             os.close(stderr)
 
 
+def runtime() -> tuple[Any, Any]:
+    """The interpreter's module and the file format's: LiteRT's, else TensorFlow's."""
+    try:
+        from ai_edge_litert import interpreter, schema_py_generated
+    except ImportError:
+        from tensorflow.lite.python import interpreter, schema_py_generated
+    return interpreter, schema_py_generated
+
+
+def parse(path: str | os.PathLike, content: bytes):
+    """The objects of a TFLite file, a `ModelT`.
+
+    Args:
+        path: the file's name, for errors.
+        content: of the file.
+
+    Raises:
+        InputError: it is no TFLite model, or a broken one.
+    """
+    _, schema = runtime()
+    if content[4:8] != b"TFL3":
+        raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
+    try:
+        return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: must be a whole TFLite file, but is broken"
+        ) from error
+
+
 def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
     """What a TFLite file of this project carries about itself.
 
@@ -101,24 +142,28 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
         content: of the file.
 
     Raises:
-        InputError: it is no TFLite model, or not one of this project's.
+        InputError: it is no TFLite model, or not one of this project's, or of another
+            format version.
     """
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    if content[4:8] != b"TFL3":
-        raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
-    try:
-        model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    except (struct.error, IndexError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: must be a whole TFLite file, but is broken"
-        ) from error
+    model = parse(path, content)
     for entry in model.metadata or []:
         if entry.name.decode() == METADATA_NAME:
-            return json.loads(bytes(model.buffers[entry.buffer].data))
-    raise InputError(
-        f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
-    )
+            text = bytes(model.buffers[entry.buffer].data)
+            break
+    else:
+        raise InputError(
+            f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
+        )
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: its {METADATA_NAME} must be JSON") from error
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: `format_version` must be {FORMAT_VERSION}. Received: {version!r}"
+        )
+    return values
 
 
 class StepCache:
@@ -198,7 +243,8 @@ class LiteRTEngine:
     """A converted step on LiteRT; an engine (see engines.py).
 
     Attributes:
-        name, chunk_frames, input_shapes, silence: see engines.TensorFlowEngine.
+        name, chunk_frames, input_shapes, silence: see engines.TensorFlowEngine. An
+            exported stream's arrays have one more axis of 1, which is not seen outside.
     """
 
     name = "litert"
@@ -207,25 +253,42 @@ class LiteRTEngine:
         """Loads a model.
 
         Args:
-            content: what `convert_program` gave.
+            content: what `convert_program` gave, or an exported file.
             chunk_frames: for which it was made.
             threads: of the CPU.
         """
-        from ai_edge_litert.interpreter import Interpreter
-
+        interpreter_module, _ = runtime()
         self.chunk_frames = chunk_frames
         self._lock = threading.Lock()
         with quiet():
-            interpreter = Interpreter(model_content=content, num_threads=threads)
+            interpreter = interpreter_module.Interpreter(
+                model_content=content, num_threads=threads
+            )
             self._step = interpreter.get_signature_runner(STEP)
             self.silence: dict[str, np.ndarray] = {}
-            if SILENCE in interpreter.get_signature_list():
-                self.silence = interpreter.get_signature_runner(SILENCE)()
-        self.input_shapes = {
-            name: tuple(details["shape"])
+            for name in {SILENCE, INITIAL_STATE} & set(
+                interpreter.get_signature_list()
+            ):
+                state = interpreter.get_signature_runner(name)()
+                self.silence = {
+                    array: value.reshape(1, -1, value.shape[-1])[:, :1]
+                    for array, value in state.items()
+                }
+        self._shapes = {
+            name: tuple(map(int, details["shape"]))
             for name, details in self._step.get_input_details().items()
+        }
+        self.input_shapes = {
+            name: (1, *shape[-2:]) for name, shape in self._shapes.items()
         }
 
     def __call__(self, **inputs) -> dict:
+        inputs = {
+            name: np.reshape(value, self._shapes[name])
+            for name, value in inputs.items()
+        }
         with self._lock:  # an interpreter runs one step at a time
-            return self._step(**inputs)
+            outputs = self._step(**inputs)
+        return {
+            name: value.reshape(1, *value.shape[-2:]) for name, value in outputs.items()
+        }

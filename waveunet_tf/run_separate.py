@@ -2,6 +2,8 @@ r"""Separates songs into stems.
 
     python -m waveunet_tf.run_separate --checkpoint ~/m4/best --output_dir ~/stems \
         song.mp3 other.flac folder
+    python -m waveunet_tf.run_separate --tflite ~/artefacts/tflite_mixed.tflite \
+        --output_dir ~/stems song.mp3
 
 Writes OUTPUT_DIR/<song>/<source>.<format>, of the song's length and rate. Songs are
 files, folders, of which all audio files are taken, patterns in quotes ("*.mp3"), or -,
@@ -17,7 +19,10 @@ from waveunet_tf import cli, song_command
 from waveunet_tf.engines import ENGINES
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "The folder of config.json and weights.", required=True
+    "checkpoint", None, "The folder of config.json and weights."
+)
+_TFLITE = flags.DEFINE_string(
+    "tflite", None, "Instead of a checkpoint: a file that export.run_export wrote."
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",
@@ -35,11 +40,31 @@ _THREADS = flags.DEFINE_integer(
 cli.define_refinement_flags()
 flags.adopt_module_key_flags(cli)
 flags.adopt_module_key_flags(song_command)
+flags.mark_flags_as_mutual_exclusive(["checkpoint", "tflite"], required=True)
+
+
+def load_separator():
+    """The checkpoint's, or the TFLite file's.
+
+    Raises:
+        InputError: see separate.load and separate.load_tflite.
+    """
+    from waveunet_tf import separate
+
+    if _TFLITE.value is not None:
+        path = pathlib.Path(_TFLITE.value).expanduser()
+        return separate.load_tflite(path, threads=_THREADS.value)
+    return separate.load(
+        pathlib.Path(_CHECKPOINT.value).expanduser(),
+        engine=_ENGINE.value,
+        device=_DEVICE.value,
+        threads=_THREADS.value,
+        **cli.refinement_from_flags(),
+    )
 
 
 def main(arguments):
     from waveunet_tf.checkpoint import read_config
-    from waveunet_tf.separate import load
 
     if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
         raise cli.UsageError(
@@ -47,18 +72,22 @@ def main(arguments):
         )
     if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
         raise cli.UsageError("--engine litert is for the CPU")
-    checkpoint = pathlib.Path(_CHECKPOINT.value).expanduser()
-    return song_command.separate_all(
-        arguments,
-        read_config(checkpoint).sources,
-        lambda: load(
-            checkpoint,
-            engine=_ENGINE.value,
-            device=_DEVICE.value,
-            threads=_THREADS.value,
-            **cli.refinement_from_flags(),
-        ),
-    )
+    if _TFLITE.value is not None:
+        if (
+            _ENGINE.value == "tensorflow"
+            or _DEVICE.value not in (None, "cpu")
+            or cli.refinement_from_flags()
+        ):
+            raise cli.UsageError(
+                "--tflite is for LiteRT on the CPU, as it was exported"
+            )
+        separator = load_separator()
+        return song_command.separate_all(
+            arguments, separator.config.sources, lambda: separator
+        )
+    # The network is loaded when all else is well.
+    sources = read_config(pathlib.Path(_CHECKPOINT.value).expanduser()).sources
+    return song_command.separate_all(arguments, sources, load_separator)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from waveunet_tf import (
     shapes,
     song_files,
 )
-from waveunet_tf.configs import WaveUNetConfig
 from waveunet_tf.errors import InputError
 
 _BLOCK_FRAMES = 65536
@@ -52,7 +51,8 @@ class Separator:
             windows = shapes.song_windows(config, engine.chunk_frames)
         self._windows = windows
 
-    def _runner(self) -> runners.Runner:
+    def runner(self) -> runners.Runner:
+        """The network over a song, at its begin, that has the network's own rate."""
         if self._windows:
             return runners.WindowRunner(self.config, self._engine, self._windows)
         return runners.ChunkRunner(self.config, self._engine)
@@ -77,7 +77,7 @@ class Separator:
                 "Audio must have 1 or 2 channels; run_separate's --downmix folds more "
                 f"down. Received: {channels} channels"
             )
-        return SongStream(self.config, self._runner(), int(sample_rate_hz), channels)
+        return SongStream(self.config, self.runner(), int(sample_rate_hz), channels)
 
     def separate(self, song: np.ndarray, sample_rate_hz: int) -> dict[str, np.ndarray]:
         """Separates a song.
@@ -245,7 +245,7 @@ def load(directory: str | os.PathLike, **options) -> Separator:
 
 
 def load_tflite(path: str | os.PathLike, *, threads: int | None = None) -> Separator:
-    """Loads the separator of an exported TFLite file, which holds one window.
+    """Loads the separator of an exported TFLite file, a stream's step or a window.
 
     Args:
         path: a file that run_export wrote.
@@ -258,18 +258,30 @@ def load_tflite(path: str | os.PathLike, *, threads: int | None = None) -> Separ
     content = pathlib.Path(path).read_bytes()
     metadata = litert.read_metadata(path, content)
     try:
-        # Files of format version 1 are of this architecture alone, and do not say so.
-        network = {"architecture": WaveUNetConfig.architecture, **metadata["network"]}
-        config = checkpoint.parse_config(path, network)
-        window = shapes.WindowFrames(
-            int(metadata["input_frames"]), int(metadata["output_frames"])
-        )
+        config = checkpoint.parse_config(path, metadata["network"])
+        chunk = metadata["chunk_frames"]
+        if metadata["mode"] == "window":
+            window = shapes.WindowFrames(
+                metadata["input_frames"], metadata["output_frames"]
+            )
+            windows = shapes.windows_of(config, window)
+            frames = {"mixture": window.input_frames}
+        else:
+            windows = None
+            states = shapes.stream_state_frames(config)
+            frames = {f"state_{name}": count for name, count in states.items()}
+            frames["mixture"] = chunk
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: must be a TFLite file of one window, but lacks {error}"
+            f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"
         ) from error
-    windows = shapes.windows_of(config, window)
-    engine = litert.LiteRTEngine(
-        content, chunk_frames=windows.hop_frames, threads=threads or engines.cores()
-    )
+    try:
+        engine = litert.LiteRTEngine(
+            content, chunk_frames=chunk, threads=threads or engines.cores()
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be run by LiteRT: {reason}") from error
+    if {name: shape[1] for name, shape in engine.input_shapes.items()} != frames:
+        raise InputError(f"{path}: its inputs must be those that its metadata tells")
     return Separator(config, engine, windows)

@@ -89,6 +89,9 @@ class StreamingNetwork:
     def step(self, chunk, state: dict, *, clip: bool = True) -> tuple[dict, dict]:
         """Runs one chunk.
 
+        Arrays may have an axis of 1 before their frames, as phones' 2-D convolutions
+        have; then all have.
+
         Args:
             chunk: the mixture's next frames, `(batch, frames, channels)`, a multiple of
                 `chunk_multiple` of them.
@@ -108,24 +111,30 @@ class StreamingNetwork:
             """Puts the remembered frames before the inputs, and remembers as many."""
             if name not in state:  # a kernel of one tap, or no delay
                 return inputs
-            joined = ops.concatenate([state[name], inputs], axis=1)
-            after[name] = joined[:, ops.shape(inputs)[1] :]
+            joined = ops.concatenate([state[name], inputs], axis=-2)
+            after[name] = joined[..., ops.shape(inputs)[-2] :, :]
             return joined
 
         def delayed(name: str, inputs):
             """As many frames as the inputs, of the remembered and these."""
-            if name in state and state[name].shape[1] == inputs.shape[1]:
-                after[name] = inputs
-                return state[name]
-            return last_and(name, inputs)[:, : ops.shape(inputs)[1]]
+            if name not in state:
+                return inputs
+            line, frames = state[name], inputs.shape[-2]
+            waiting = line.shape[-2]
+            if waiting > frames:
+                after[name] = ops.concatenate([line[..., frames:, :], inputs], axis=-2)
+                return line[..., :frames, :]
+            after[name] = inputs[..., frames - waiting :, :]
+            early = inputs[..., : frames - waiting, :]
+            return ops.concatenate([line, early], axis=-2) if waiting < frames else line
 
         features, skips = chunk, []
         for level in range(config.num_levels):
             name = f"down_{level}"
-            features = self._layer(name)(last_and(name, features))
+            features = self._convolve(name, last_and(name, features))
             skips.append(features)
-            features = features[:, plan.phases[level] :: 2]
-        features = self._layer("bottleneck")(last_and("bottleneck", features))
+            features = features[..., plan.phases[level] :: 2, :]
+        features = self._convolve("bottleneck", last_and("bottleneck", features))
         for level in reversed(range(config.num_levels)):
             skip = delayed(f"delay_{level}", skips[level])
             features = self._merge(
@@ -137,6 +146,12 @@ class StreamingNetwork:
         features = ops.concatenate([beside, features], axis=-1)
         mixture = delayed("delay_difference", beside)
         return self._sources(mixture, last_and("output", features), clip), after
+
+    def _convolve(self, name: str, inputs):
+        """A layer's convolution, bias and activation."""
+        layer = self._layer(name)
+        sums = _conv(inputs, ops.convert_to_tensor(layer.kernel))
+        return layer.activation(sums + ops.convert_to_tensor(layer.bias))
 
     def _merge(self, level: int, skip, features):
         """The merge convolution over a skip and features not yet upsampled.
@@ -153,10 +168,8 @@ class StreamingNetwork:
         layer = self._layer(f"up_{level}")
         kernel = ops.convert_to_tensor(layer.kernel)
         kernel_of_skip = kernel[:, : skip.shape[-1]]
-        pairs = ops.conv(
-            features, self._pair_kernel(level, kernel[:, skip.shape[-1] :])
-        )
-        merged = ops.conv(skip, kernel_of_skip) + ops.convert_to_tensor(layer.bias)
+        pairs = _conv(features, self._pair_kernel(level, kernel[:, skip.shape[-1] :]))
+        merged = _conv(skip, kernel_of_skip) + ops.convert_to_tensor(layer.bias)
         merged += ops.reshape(pairs, ops.shape(merged))
         return layer.activation(merged)
 
@@ -200,13 +213,18 @@ class StreamingNetwork:
         difference = config.output_type == "difference"
         sources = {}
         for source in config.sources[:-1] if difference else config.sources:
-            estimate = self._layer(f"output_{source}")(features)
+            estimate = self._convolve(f"output_{source}", features)
             if config.output_activation == "linear":
                 estimate = self._layer(f"clip_{source}")(estimate, training=False)
             sources[source] = estimate
         if difference:
-            last = config.sources[-1]
-            sources[last] = self._layer(f"output_{last}")(
-                [mixture, *sources.values()], training=not clip
-            )
+            rest = mixture - sum(sources.values())
+            sources[config.sources[-1]] = ops.clip(rest, -1.0, 1.0) if clip else rest
         return sources
+
+
+def _conv(inputs, kernel):
+    """Convolves along frames; inputs with an axis of 1 before it keep it."""
+    if len(inputs.shape) == 4:
+        kernel = kernel[None]
+    return ops.conv(inputs, kernel)

@@ -51,7 +51,7 @@ class RemoteSeparator(Separator):
         self._request_frames = round(request_seconds * self.config.sample_rate_hz)
         self._engine = _StreamEngine(transport, self.description) if stream else None
 
-    def _runner(self) -> runners.Runner:
+    def runner(self) -> runners.Runner:
         if self._engine:
             return runners.ChunkRunner(self.config, self._engine)
         return _RequestRunner(

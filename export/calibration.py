@@ -1,0 +1,95 @@
+"""Excerpts of music, on which the ranges of integer activations are measured."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from export import tflite
+from waveunet_tf import audio
+from waveunet_tf.decode import SUFFIXES
+from waveunet_tf.errors import InputError
+
+_MAX_EXCERPTS = 8
+_EXCERPT_SECONDS = 6
+
+
+def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
+    """Reads the middle of some of a folder's songs, spread evenly over it.
+
+    Args:
+        directory: a folder of songs; where there are files named `mixture`, as
+            run_prepare writes them, only these, and only of `train` if it has that.
+        config: of the network, whose rate the songs must have.
+
+    Returns:
+        Excerpts `(frames, channels)`.
+
+    Raises:
+        InputError: there is no audio in the folder, or some of another rate.
+        OSError: a file cannot be read.
+    """
+    directory = pathlib.Path(directory)
+    root = directory / "train" if (directory / "train").is_dir() else directory
+    songs = [
+        path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES
+    ]
+    songs = [path for path in songs if path.stem == "mixture"] or songs
+    if not songs:
+        raise InputError(
+            f"{directory}: must be a folder with audio files, but has none"
+        )
+    excerpts = []
+    for path in songs[:: -(-len(songs) // _MAX_EXCERPTS)]:
+        song, rate_hz = audio.read(path)
+        if rate_hz != config.sample_rate_hz:
+            raise InputError(
+                f"{path}: calibration needs the network's rate, "
+                f"{config.sample_rate_hz} Hz (see run_prepare). Received: {rate_hz} Hz"
+            )
+        frames = _EXCERPT_SECONDS * rate_hz
+        start = max(len(song) - frames, 0) // 2
+        song = audio.to_channels(song[start : start + frames], config.channels)
+        excerpts.append(song.astype(np.float32))
+    return excerpts
+
+
+def recorded_inputs(
+    plan: tflite.Plan, engine, excerpts: list[np.ndarray]
+) -> Iterator[dict[str, np.ndarray]]:
+    """What an engine is called with while it separates excerpts.
+
+    Args:
+        plan: what the engine computes.
+        engine: see engines.py.
+        excerpts: of songs, `(frames, channels)`.
+    """
+    recorder = _Recorder(engine)
+    for excerpt in excerpts:
+        runner = plan.runner(recorder)
+        for start in range(0, len(excerpt), runner.hop_frames):
+            runner.push(excerpt[start : start + runner.hop_frames])
+            yield from recorder.taken()
+        # Only in the end have the longest delays given all that they were given.
+        runner.finish()
+        yield from recorder.taken()
+
+
+class _Recorder:
+    """An engine that keeps what it is called with."""
+
+    def __init__(self, engine):
+        self._engine, self._calls = engine, []
+        self.chunk_frames, self.silence = engine.chunk_frames, engine.silence
+        self.input_shapes = engine.input_shapes
+
+    def __call__(self, **inputs) -> dict:
+        self._calls.append({name: np.array(value) for name, value in inputs.items()})
+        return self._engine(**inputs)
+
+    def taken(self) -> list[dict[str, np.ndarray]]:
+        calls, self._calls = self._calls, []
+        return calls

@@ -1,0 +1,88 @@
+"""Tables of what artefacts lose and cost, and the floors that they must reach."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+from evaluate import tables
+from export import quantize
+from export.parity import Row
+from export.songs import Song
+
+# Beside the artefacts.
+TABLES = ("parity.md", "parity.json")
+# The least SNR (median) of each kind, in dB; and how far `mixed` must be above int8.
+FLOORS_DB = {
+    "float32": 100.0,
+    "float16": 60.0,
+    "dynamic": 35.0,
+    "int8": 20.0,
+    "int16x8": 40.0,
+}
+MIXED_GAIN_DB = 6.0
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """What is below its floor, a line each."""
+    lines = []
+    for row in rows:
+        floor = FLOORS_DB.get(row.kind)
+        if floor is not None and not row.snr_db >= floor:
+            lines.append(
+                f"{row.artefact}: its SNR must be at least {floor:g} dB. "
+                f"Received: {row.snr_db:.1f} dB"
+            )
+    plain = {row.kind: row for row in rows}
+    if {"int8", "mixed"} <= set(plain):
+        gain = plain["mixed"].snr_db - plain["int8"].snr_db
+        if not gain >= MIXED_GAIN_DB:
+            lines.append(
+                f"{plain['mixed'].artefact}: its SNR must be at least "
+                f"{MIXED_GAIN_DB:g} dB above int8's. Received: {gain:+.1f} dB"
+            )
+    return lines
+
+
+def write_tables(
+    rows: list[Row], songs: list[Song], paths: Iterable[pathlib.Path]
+) -> None:
+    """Writes the table, and on what it was measured, as Markdown and JSON.
+
+    Args:
+        rows: of `measure`.
+        songs: on which.
+        paths: of the two files, in the order of TABLES.
+    """
+    markdown, structured = paths
+    markdown.write_text(to_markdown(rows) + "\n", encoding="utf-8")
+    values = {
+        "songs": [song.name for song in songs],
+        "artefacts": [dataclasses.asdict(row) for row in rows],
+    }
+    structured.write_text(tables.to_json(values) + "\n", encoding="utf-8")
+
+
+def to_markdown(rows: list[Row]) -> str:
+    """The table as Markdown, floats first."""
+    sources = list(dict.fromkeys(name for row in rows for name in row.sdr_change_db))
+    shown = []
+    for row in sorted(rows, key=lambda row: quantize.KINDS.index(row.kind)):
+        shown.append(
+            {
+                "artefact": row.artefact,
+                "MiB": row.mib,
+                "SNR (dB)": row.snr_db,
+                "worst second": row.worst_snr_db,
+                **{
+                    f"SDR {name} (dB)": row.sdr_change_db.get(name, float("nan"))
+                    for name in sources
+                },
+                "s a s, 1 thread": row.factor_1,
+                "2 threads": row.factor_2,
+                "peak MiB": row.peak_mib,
+                "load (s)": row.load_seconds,
+            }
+        )
+    return tables.to_lines(list(shown[0]), shown, "markdown")

@@ -1,0 +1,29 @@
+"""Prints what is in a TFLite file that run_export wrote.
+
+    python -m export.run_describe ~/artefacts/tflite_float32.tflite
+
+Its metadata, signatures, operations, sizes, multiply-adds, and what TensorFlow's
+analyzer says of the GPU delegate.
+"""
+
+from absl import flags
+
+from waveunet_tf import cli
+
+_GPU = flags.DEFINE_boolean(
+    "gpu", True, "Ask TensorFlow's analyzer about the GPU delegate (some seconds)."
+)
+
+
+def main(paths):
+    from export import describe
+
+    for path in paths:
+        description = describe.describe(path)
+        gpu = describe.gpu_incompatibilities(path) if _GPU.value else ["not asked"]
+        print(describe.format_description(description, gpu))
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main, arguments="TFLite files")
