@@ -1,0 +1,95 @@
+r"""How much faster the exact stream is than windows in TFLite files on LiteRT.
+
+    python -m benchmarks.tflite_speed --variant M4
+
+Exports one network with untrained weights, on which speed does not depend, as a stream
+and as the paper's window, in several kinds of numbers; runs each on noise in a process
+of its own, in turn, several rounds. Prints the least seconds of work for a second of
+44.1 kHz audio (which the network takes as it is), and last two ratios.
+"""
+
+import dataclasses
+import pathlib
+import tempfile
+
+import numpy as np
+from absl import flags, logging
+
+from waveunet_tf import cli, shapes
+from waveunet_tf.configs import VARIANTS
+
+_VARIANT = flags.DEFINE_enum(
+    "variant",
+    "M4",
+    [name for name, config in VARIANTS.items() if shapes.can_stream(config)],
+    "The network, at full size.",
+)
+_KINDS = flags.DEFINE_list(
+    "kinds",
+    ["float32", "float16", "dynamic", "int8", "mixed"],
+    "Kinds of numbers, float32 and dynamic among them. int16x8 takes minutes.",
+)
+_CHUNK_FRAMES = flags.DEFINE_integer("chunk_frames", 32768, "Frames of a chunk.")
+_THREADS = flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds", 3, "How often each file is measured; the best counts.", lower_bound=1
+)
+
+_RATE_HZ = 44100
+
+
+def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
+    """Writes the files; (mode, kind) → file."""
+    import keras
+
+    from export import quantize, tflite
+    from waveunet_tf import checkpoint, model
+
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(VARIANTS[_VARIANT.value], sample_rate_hz=_RATE_HZ)
+    checkpoint.save_checkpoint(folder, model.build_network(config), config)
+    noise = np.random.default_rng(0).normal(0, 0.1, (_RATE_HZ, config.channels))
+    paths = {}
+    for mode in tflite.MODES:
+        plan = tflite.plan(folder, mode, _CHUNK_FRAMES.value)
+        excerpts = [noise.astype(np.float32)]
+        for kind, content in quantize.convert(plan, _KINDS.value, excerpts):
+            paths[mode, kind] = folder / f"{mode}-{kind}.tflite"
+            paths[mode, kind].write_bytes(content)
+    return paths
+
+
+def main(_):
+    from export import parity, quantize
+
+    if not {"float32", "dynamic"} <= set(_KINDS.value) <= set(quantize.KINDS):
+        raise cli.UsageError(
+            f"--kinds must be of {', '.join(quantize.KINDS)}, with float32 and "
+            f"dynamic. Received: {', '.join(_KINDS.value)}"
+        )
+    logging.set_verbosity(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = export_all(pathlib.Path(folder))
+        factors = {key: [] for key in paths}
+        for _ in range(_ROUNDS.value):
+            for key, path in paths.items():
+                measured = parity.cost_in_a_process(path, _THREADS.value)
+                factors[key].append(measured["factor"])
+    best = {key: min(came) for key, came in factors.items()}
+    print(f"{'':<10}{'window':>10}{'worst':>8}{'stream':>10}{'worst':>8}{'ratio':>8}")
+    for kind in _KINDS.value:
+        window, stream = ("window", kind), ("streaming", kind)
+        print(
+            f"{kind:<10}{best[window]:>10.3f}{max(factors[window]):>8.3f}"
+            f"{best[stream]:>10.3f}{max(factors[stream]):>8.3f}"
+            f"{best[window] / best[stream]:>8.2f}"
+        )
+    float32 = best["streaming", "float32"]
+    ratio = best["window", "float32"] / float32
+    print(f"in float32 the stream is {ratio:.2f} times as fast as windows")
+    ratio = float32 / best["streaming", "dynamic"]
+    print(f"with dynamic int8 weights it is {ratio:.2f} times as fast as in float32")
+
+
+if __name__ == "__main__":
+    cli.run(main)
