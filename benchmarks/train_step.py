@@ -6,13 +6,13 @@ r"""How fast a training step is, beside a plain port of the original's graph.
 
 Trains untrained weights, each way in a process of its own, in turn, several rounds: our
 network, as it is and compiled by XLA, and a plain Keras port of the original's TF1
-graph, which decimates and crops by strided slices, and interleaves the upsampled frames
-by a gather. Prints of each way's fastest round the excerpts a second, their share of
-the machine's float32 matrix-product rate (a step counted as three times the forward
-pass's multiply-adds), and the milliseconds of a step's forward pass, backward pass and
-update. Then it trains through the whole pipeline on stems of noise and prints the share
-of time that steps wait for their input. Last the ratio of our fastest way to the plain
-port.
+graph, which decimates and crops by strided slices, interleaves the upsampled frames by
+a gather, and convolves these. Prints of each way's fastest round the excerpts a second,
+their share of the machine's float32 matrix-product rate (a step counted as three times
+the forward pass's multiply-adds), and the milliseconds of a step's forward pass,
+backward pass and update. Then it trains through the whole pipeline on stems of noise
+and prints the share of time that steps wait for their input. Last the ratio of our
+fastest way to the plain port.
 
 --synthetic leaves the pipeline out, and needs nothing but Keras, its backend, absl-py
 and tqdm; on a GPU add --precision mixed_bfloat16 or mixed_float16 for another run.
@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 
 import numpy as np
 from absl import flags
@@ -94,7 +95,7 @@ def measure(way: str) -> dict:
     """
     import keras
 
-    from waveunet_tf import checkpoint, layers, model
+    from waveunet_tf import checkpoint, fused, layers, model
 
     keras.utils.set_random_seed(0)
     (precision,) = _PRECISION.value
@@ -105,6 +106,7 @@ def measure(way: str) -> dict:
         layers.LinearInterpolation.call = _gather_interleave
         layers.LearnedInterpolation.call = _gather_interleave
         layers.window = lambda inputs, start, frames: inputs[:, start : start + frames]
+        fused.training_pass = lambda _, network: partial(network, training=True)
     network = model.build_network(config)
     adam = checkpoint.build_optimizer(VARIANT_TRAINING[_VARIANT.value])
     adam.build(network.trainable_variables)

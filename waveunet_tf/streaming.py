@@ -14,6 +14,7 @@ from keras import ops
 
 from waveunet_tf import shapes
 from waveunet_tf.configs import WaveUNetConfig
+from waveunet_tf.fused import FusedLayers
 
 
 class StreamingNetwork:
@@ -42,7 +43,7 @@ class StreamingNetwork:
         self.config = config
         self.plan = shapes.stream_plan(config)
         self.chunk_multiple = 2**config.num_levels
-        self._layer = network.get_layer
+        self._layers = FusedLayers(config, network)
 
     def silence(self) -> dict[str, np.ndarray]:
         """What each array of the state holds in silence, `(1, 1, features)`.
@@ -56,7 +57,7 @@ class StreamingNetwork:
         def convolve(name: str, value):
             """One frame `(1, 1, features)` of a constant through a convolution."""
             values[name] = value
-            layer = self._layer(name)
+            layer = self._layers.layer(name)
             return layer(ops.repeat(value, layer.kernel_size[0], axis=1))
 
         silence = ops.zeros((1, 1, config.channels))
@@ -68,7 +69,7 @@ class StreamingNetwork:
         for level in reversed(range(config.num_levels)):
             values[f"upsample_{level}"] = value
             skip = values[f"up_{level}"] = values[f"delay_{level}"]
-            layer = self._layer(f"up_{level}")
+            layer = self._layers.layer(f"up_{level}")
             both = ops.concatenate([skip, value], axis=-1)
             value = layer(ops.repeat(both, layer.kernel_size[0], axis=1))
         values["delay_mixture"] = values["delay_difference"] = silence
@@ -131,13 +132,13 @@ class StreamingNetwork:
         features, skips = chunk, []
         for level in range(config.num_levels):
             name = f"down_{level}"
-            features = self._convolve(name, last_and(name, features))
+            features = self._layers.convolve(name, last_and(name, features))
             skips.append(features)
             features = features[..., plan.phases[level] :: 2, :]
-        features = self._convolve("bottleneck", last_and("bottleneck", features))
+        features = self._layers.convolve("bottleneck", last_and("bottleneck", features))
         for level in reversed(range(config.num_levels)):
             skip = delayed(f"delay_{level}", skips[level])
-            features = self._merge(
+            features = self._layers.merge(
                 level,
                 last_and(f"up_{level}", skip),
                 last_and(f"upsample_{level}", features),
@@ -147,84 +148,15 @@ class StreamingNetwork:
         mixture = delayed("delay_difference", beside)
         return self._sources(mixture, last_and("output", features), clip), after
 
-    def _convolve(self, name: str, inputs):
-        """A layer's convolution, bias and activation."""
-        layer = self._layer(name)
-        sums = _conv(inputs, ops.convert_to_tensor(layer.kernel))
-        return layer.activation(sums + ops.convert_to_tensor(layer.bias))
-
-    def _merge(self, level: int, skip, features):
-        """The merge convolution over a skip and features not yet upsampled.
-
-        Upsampled frames are sums of two neighbours, so a convolution over them is one
-        over the features themselves, of fewer taps: for every two frames of output,
-        the even one has 4 and the odd one 3 instead of 5.
-
-        Args:
-            level: which.
-            skip: `(batch, frames + taps - 1, skip features)`.
-            features: `(batch, frames / 2 + (taps + 1) / 2, features)`.
-        """
-        layer = self._layer(f"up_{level}")
-        kernel = ops.convert_to_tensor(layer.kernel)
-        kernel_of_skip = kernel[:, : skip.shape[-1]]
-        pairs = _conv(features, self._pair_kernel(level, kernel[:, skip.shape[-1] :]))
-        merged = _conv(skip, kernel_of_skip) + ops.convert_to_tensor(layer.bias)
-        merged += ops.reshape(pairs, ops.shape(merged))
-        return layer.activation(merged)
-
-    def _pair_kernel(self, level: int, kernel):
-        """A kernel that upsamples too, and gives two frames side by side.
-
-        With u the upsampled and f the given features, u[2m + 1] = f[m], and u[2m] is
-        what the interpolation puts between f[m - 1] and f[m].
-
-        Args:
-            level: of the interpolation.
-            kernel: `(taps, features, filters)`, for upsampled features.
-
-        Returns:
-            `((taps + 3) / 2, features, 2 * filters)`.
-        """
-        taps, features, filters = kernel.shape
-        interpolation = self._layer(f"upsample_{level}")
-        one, zero = np.ones((1, 1, features), "f"), np.zeros((1, 1, features), "f")
-        left = interpolation.between(one, zero)[0, 0, :, None]
-        right = interpolation.between(zero, one)[0, 0, :, None]
-        low_taps = (taps + 3) // 2
-        pair = []
-        for phase in range(2):
-            sums = [ops.zeros((features, filters))] * low_taps
-            for tap in range(taps):
-                # Of the output frame 2m + phase, this tap is on u[2m + offset].
-                offset = phase - (taps - 1) + tap
-                at = low_taps - 1 + offset // 2  # the tap on f[m + offset // 2]
-                if offset % 2:
-                    sums[at] += kernel[tap]
-                else:
-                    sums[at - 1] += left * kernel[tap]
-                    sums[at] += right * kernel[tap]
-            pair.append(ops.stack(sums))
-        return ops.concatenate(pair, axis=-1)
-
     def _sources(self, mixture, features, clip: bool) -> dict:
         """The output layers; the mixture is for the difference."""
         config = self.config
-        difference = config.output_type == "difference"
-        sources = {}
-        for source in config.sources[:-1] if difference else config.sources:
-            estimate = self._convolve(f"output_{source}", features)
-            if config.output_activation == "linear":
-                estimate = self._layer(f"clip_{source}")(estimate, training=False)
-            sources[source] = estimate
-        if difference:
+        sources = self._layers.outputs(features)
+        if config.output_activation == "linear":
+            for source in sources:
+                clipping = self._layers.layer(f"clip_{source}")
+                sources[source] = clipping(sources[source], training=False)
+        if config.output_type == "difference":
             rest = mixture - sum(sources.values())
             sources[config.sources[-1]] = ops.clip(rest, -1.0, 1.0) if clip else rest
         return sources
-
-
-def _conv(inputs, kernel):
-    """Convolves along frames; inputs with an axis of 1 before it keep it."""
-    if len(inputs.shape) == 4:
-        kernel = kernel[None]
-    return ops.conv(inputs, kernel)

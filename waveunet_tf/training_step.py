@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from waveunet_tf import checkpoint, losses, spectrogram
+from waveunet_tf import checkpoint, fused, losses, spectrogram
 from waveunet_tf.compute import Devices
 from waveunet_tf.configs import (
     ComputeConfig,
@@ -235,8 +235,10 @@ def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> C
     waveform = {"mse": losses.mean_squared_error, "l1": losses.mean_absolute_error}
     if name in waveform:
 
+        in_training = fused.training_pass(config, network)
+
         def of_waveforms(mixture, targets, weights, training):
-            estimates = network(mixture, training=training)
+            estimates = in_training(mixture) if training else network(mixture)
             loss = waveform[name](targets, estimates, weights)
             return loss, tf.reduce_sum(weights), estimates
 
