@@ -311,3 +311,13 @@ def test_an_excerpt_longer_than_every_track_is_refused(stems_dir, tiny_config):
     tracks = prepared.load_prepared(stems_dir, config, "train")
     with pytest.raises(InputError, match="longest track's 4000 frames"):
         excerpts.random_excerpts(tracks, config, TRAINING)
+
+
+def test_no_thread_that_tunes_keeps_a_process_from_ending(stems_dir, tiny_config):
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    for batches in (
+        excerpts.random_excerpts(tracks, tiny_config, TRAINING),
+        excerpts.whole_track_windows(tracks, tiny_config, batch_size=2),
+        excerpts.listening_windows(tracks, tiny_config, 1.0),
+    ):
+        assert batches.options().autotune.enabled is False

@@ -101,7 +101,19 @@ def random_excerpts(
     ]
     turns = tf.data.Dataset.range(lanes).repeat()
     excerpts = tf.data.Dataset.choose_from_datasets(excerpts, turns)
-    return excerpts.batch(training.batch_size, drop_remainder=True).prefetch(2)
+    batches = excerpts.batch(training.batch_size, drop_remainder=True).prefetch(2)
+    return _without_tuning(batches)
+
+
+def _without_tuning(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Keeps TensorFlow from tuning a data set, in which nothing is left to tune.
+
+    The thread that does so may miss that the data set is dropped, and keep the process
+    from ending for a minute (`Model::OptimizeLoop`, TensorFlow 2.16).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def _placing(
@@ -173,7 +185,8 @@ def whole_track_windows(
     beyond = (0, tracks[0].frames)
     places += [beyond] * (-len(places) % (multiple_of or batch_size * workers))
     windows = _windows(tracks, config, places[worker::workers], reader)
-    return windows.batch(batch_size, drop_remainder=True).prefetch(2)
+    batches = windows.batch(batch_size, drop_remainder=True).prefetch(2)
+    return _without_tuning(batches)
 
 
 def count_windows(tracks: list[PreparedTrack], config: NetworkConfig) -> int:
@@ -208,7 +221,7 @@ def listening_windows(
         for number, first in enumerate(firsts)
         for k in range(count)
     ]
-    return _windows(tracks, config, places, "auto").batch(count)
+    return _without_tuning(_windows(tracks, config, places, "auto").batch(count))
 
 
 def _windows(
