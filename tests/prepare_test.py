@@ -422,3 +422,28 @@ def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
         )
         peaks.append(int(child.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_faster_tracks_are_shorter_and_higher(source_dir, tmp_path):
+    settings = Settings(22050, ("vocals",), speed=1.1)
+    assert prepare(find_tracks(source_dir), tmp_path / "out", settings) == []
+    path = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    stem, rate_hz = soundfile.read(path)
+    assert rate_hz == 22050
+    assert len(stem) == pytest.approx(22050 / 1.1, abs=1)
+    levels = np.abs(np.fft.rfft(stem[:, 0] * np.hanning(len(stem))))
+    heard_hz = np.argmax(levels) * rate_hz / len(stem)
+    assert heard_hz == pytest.approx(1.1 * 440, abs=rate_hz / len(stem))
+    # A folder of another speed is another data set; an earlier manifest tells none.
+    with pytest.raises(InputError, match="must be of an earlier run with"):
+        prepare(find_tracks(source_dir), tmp_path / "out", Settings(22050, ("vocals",)))
+
+
+def test_a_manifest_of_an_earlier_version_has_speed_1(source_dir, tmp_path):
+    settings = Settings(22050, ("vocals",))
+    prepare(find_tracks(source_dir), tmp_path / "out", settings)
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("speed") == 1
+    path.write_text(json.dumps(manifest))
+    assert prepare(find_tracks(source_dir), tmp_path / "out", settings) == []

@@ -135,7 +135,7 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
                 }
                 for block in audio.resample_blocks(
                     reader.blocks(),
-                    reader.sample_rate_hz,
+                    round(reader.sample_rate_hz * settings.speed),
                     dict.fromkeys(names, settings.sample_rate_hz),
                     reader.channels,
                 ):

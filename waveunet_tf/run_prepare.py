@@ -63,6 +63,15 @@ _VALIDATION = flags.DEFINE_string(
     "of the names; none; or a file with a name a line. Default: musdb for MUSDB18, for "
     "others what lies in a folder valid.",
 )
+_SPEED = flags.DEFINE_float(
+    "speed",
+    1.0,
+    "Prepare the training tracks, and no others, so much faster, and higher by the "
+    "same factor, as on a tape: to train with such a folder beside the one of speed 1 "
+    "makes much of little data.",
+    lower_bound=0.5,
+    upper_bound=2.0,
+)
 _MISSING_IS_SILENCE = flags.DEFINE_boolean(
     "missing_is_silence", False, "Take silence for a stem that a track does not have."
 )
@@ -127,7 +136,7 @@ def print_plan(tracks, settings) -> int:
             failed += 1
             cli.print_error(error)
             continue
-        seconds += length
+        seconds += length / _SPEED.value
         print(f"{track.label}: {length:.1f} s at {rate_hz} Hz")
     print(f"{seconds / 3600:.2f} hours to prepare at {settings.sample_rate_hz} Hz")
     return 1 if failed else 0
@@ -146,6 +155,7 @@ def settings_from_flags(validation: str | None):
         sources=tuple(_SOURCES.value),
         bit_depth=int(_BIT_DEPTH.value.rstrip("f")),
         validation=validation,
+        speed=_SPEED.value,
         mending=Mending(
             merges=parse_merges(),
             missing_is_silence=_MISSING_IS_SILENCE.value,
@@ -177,6 +187,8 @@ def main(beam_options):
     except InputError as error:
         raise cli.UsageError(str(error)) from error
     tracks = find_tracks(_SOURCE.value, dataset=_DATASET.value, validation=validation)
+    if _SPEED.value != 1:
+        tracks = [track for track in tracks if track.subset == "train"]
     if _DRY_RUN.value:
         return print_plan(tracks, settings)
     if _RUNNER.value:
