@@ -128,3 +128,19 @@ def test_spectrogram_config_refuses_what_makes_no_network(values, message):
     with pytest.raises(InputError) as error:
         SpectrogramUNetConfig(**values)
     assert message in str(error.value)
+
+
+def test_a_cosine_needs_its_end_and_one_stage():
+    with pytest.raises(InputError, match="cosine needs `max_epochs`, and no"):
+        TrainingConfig(learning_rate_schedule="cosine", fine_tuning=False)
+    with pytest.raises(InputError, match="cosine needs `max_epochs`, and no"):
+        TrainingConfig(learning_rate_schedule="cosine", max_epochs=3)
+
+
+def test_a_training_of_an_earlier_version_has_todays_defaults():
+    training = TrainingConfig(batch_size=3)
+    values = training.to_dict()
+    del values["clip_norm"], values["average_momentum"]
+    assert TrainingConfig.from_dict(values) == training
+    with pytest.raises(InputError, match="has the fields"):
+        TrainingConfig.from_dict({**values, "clip": 1})

@@ -12,7 +12,6 @@ import tensorflow as tf
 from waveunet_tf import (
     checkpoint,
     excerpts,
-    losses,
     model,
     prepared,
     train,
@@ -216,6 +215,107 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+COSINE = dataclasses.replace(
+    QUICK,
+    fine_tuning=False,
+    learning_rate_schedule="cosine",
+    average_momentum=0.9,
+    best_by="sdr",
+    steps_per_epoch=12,
+)
+
+
+def test_a_cosine_takes_the_learning_rate_down_to_nothing(
+    stems_dir, tiny_config, tmp_path
+):
+    run(tiny_config, COSINE, stems_dir, tmp_path / "work")
+    rates = [record["learning_rate"] for record in history(tmp_path / "work")]
+    # Of the last of 12 steps, and of 24.
+    expected = [0.5e-3 * (1 + np.cos(np.pi * step / 24)) for step in (11, 23)]
+    assert rates == pytest.approx(expected)
+    assert rates[-1] < 0.01 * COSINE.learning_rate
+
+
+def test_averages_of_the_weights_are_what_is_validated_and_kept(
+    stems_dir, tiny_config, tmp_path
+):
+    progress = run(tiny_config, COSINE, stems_dir, tmp_path / "work")
+    last = progress.epoch == progress.best_epoch
+    assert last, "the test needs an epoch that is the best and the last"
+    (state, _) = sorted((tmp_path / "work" / "state").iterdir(), reverse=True)
+    with np.load(state / "averages.npz") as file:
+        averages = [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
+    kept = checkpoint.load_network(tmp_path / "work" / "best").get_weights()
+    own = checkpoint.load_network(state).get_weights()
+    for average, one in zip(averages, kept):
+        np.testing.assert_array_equal(average, one)
+    assert any((one != other).any() for one, other in zip(own, kept))
+
+
+def test_averages_and_a_cosine_go_on_where_they_stood(stems_dir, tiny_config, tmp_path):
+    run(tiny_config, COSINE, stems_dir, tmp_path / "whole")
+    arguments = {"data_dirs": [stems_dir], "workdir": tmp_path / "stopped"}
+    with pytest.raises(train.Stopped):
+        train.train(tiny_config, COSINE, should_stop=Enough(16), **arguments)
+    longer = dataclasses.replace(COSINE, max_epochs=3)
+    with pytest.raises(InputError, match=r"max_epochs \(2, now 3\)"):
+        train.train(tiny_config, longer, **arguments)
+    train.train(tiny_config, COSINE, **arguments)
+    for one, other in zip(
+        checkpoint.load_network(tmp_path / "stopped" / "best").get_weights(),
+        checkpoint.load_network(tmp_path / "whole" / "best").get_weights(),
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_highest_sdr_may_be_what_is_best(stems_dir, tiny_config, tmp_path):
+    progress = run(tiny_config, COSINE, stems_dir, tmp_path / "work")
+    means = [
+        np.mean(list(record["validation_sdr_db"].values()))
+        for record in history(tmp_path / "work")
+    ]
+    assert progress.best_epoch == 1 + int(np.argmax(means))
+    assert progress.best_loss == pytest.approx(-max(means))
+
+
+def test_gradients_are_scaled_down_to_the_norm_asked_for(
+    stems_dir, tiny_config, tmp_path
+):
+    norms = {}
+    for clip_norm in (0.0, 1e-3):
+        training = dataclasses.replace(
+            QUICK, clip_norm=clip_norm, steps_per_epoch=1, max_epochs=1
+        )
+        workdir = tmp_path / str(clip_norm)
+        run(tiny_config, training, stems_dir, workdir)
+        network = model.build_network(tiny_config)
+        adam = checkpoint.build_optimizer(training)
+        assert checkpoint.load_optimizer(workdir / "best", network, adam)
+        # Adam's first moments are a tenth of its first gradients.
+        norms[clip_norm] = 10 * float(tf.linalg.global_norm(adam._momentums))
+    assert norms[0.0] > 2e-3
+    assert norms[1e-3] == pytest.approx(1e-3, rel=1e-4)
+
+
+def test_saturated_outputs_end_the_training(stems_dir, tiny_config, tmp_path):
+    network = model.build_network(tiny_config)
+    for layer in network.layers:
+        if layer.name.startswith("output_") and layer.weights:
+            layer.bias.assign([9.0, -9.0])
+    checkpoint.save_checkpoint(tmp_path / "start", network, tiny_config)
+    training = dataclasses.replace(QUICK, steps_per_epoch=50)
+    with pytest.raises(
+        InputError, match=r"within ±0.99, but for 20 steps [5-9]\d% are"
+    ):
+        train.train(
+            tiny_config,
+            training,
+            data_dirs=[stems_dir],
+            workdir=tmp_path / "work",
+            init_from=tmp_path / "start",
+        )
+
+
 def test_dropout_goes_on_where_it_stood(stems_dir, tmp_path):
     training = dataclasses.replace(QUICK, steps_per_epoch=4, max_epochs=1)
     run(TINY_U7, training, stems_dir, tmp_path / "whole")
@@ -282,6 +382,9 @@ def test_without_validation_tracks_the_training_loss_decides(
     records = history(tmp_path / "work")
     assert records[0]["validation_loss"] is None
     assert progress.best_loss == min(record["loss"] for record in records)
+    with pytest.raises(InputError, match="`best_by` sdr needs validation tracks"):
+        run(tiny_config, COSINE, stems_dir, tmp_path / "by sdr")
+    assert not (tmp_path / "by sdr").exists()
 
 
 def test_a_workdir_with_a_training_is_left_alone(stems_dir, tiny_config, tmp_path):
@@ -320,7 +423,7 @@ def test_a_spectrogram_network_trains_on_audio_or_magnitudes(stems_dir, tmp_path
 
 def test_magnitudes_need_a_spectrogram_network(stems_dir, tiny_config, tmp_path):
     training = dataclasses.replace(QUICK, loss="magnitude_l1")
-    with pytest.raises(InputError, match="`loss` must be mse or l1 for"):
+    with pytest.raises(InputError, match="`loss` must be mse or l1 or sdr for"):
         run(tiny_config, training, stems_dir, tmp_path / "work")
 
 
@@ -448,14 +551,3 @@ def test_the_validation_sdr_is_the_median_over_tracks_of_whole_tracks():
     assert came["b"] == pytest.approx(10)
     energies[1, 0] = 0
     assert training_step.median_sdr_db(("a", "b"), energies)["b"] is None
-
-
-def test_the_loss_is_the_mean_over_sources_and_frames():
-    zeros, ones = np.zeros((2, 3, 1), "f"), np.ones((2, 3, 1), "f")
-    targets = {"vocals": zeros, "drums": zeros}
-    estimates = {"vocals": 2 * ones, "drums": ones}
-    assert float(losses.mean_squared_error(targets, estimates, ones)) == 2.5
-    weights = np.array([[[1], [0], [0]], [[1], [1], [0]]], "f")
-    estimates["drums"] = zeros + np.array([[1], [9], [9]], "f")
-    loss = losses.mean_squared_error(targets, estimates, weights)
-    assert float(loss) == pytest.approx((4 * 3 + 1 + 1 + 81) / 2 / 3)

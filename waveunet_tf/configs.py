@@ -286,6 +286,31 @@ class TrainingConfig(_Config):
     patience: int = _setting(
         20, "Epochs without a better validation loss that end a stage.", minimum=1
     )
+    learning_rate_schedule: str = _setting(
+        "constant",
+        "constant: within a stage; cosine: down to nothing at the end of `max_epochs`, "
+        "in one stage.",
+        choices=("constant", "cosine"),
+    )
+    clip_norm: float = _setting(
+        0.0,
+        "Gradients are scaled down to this Euclidean norm over all weights, if theirs "
+        "is greater; 0: never.",
+        minimum=0,
+    )
+    average_momentum: float = _setting(
+        0.0,
+        "What is validated and kept as best are moving averages of the weights, of "
+        "which a step replaces one minus this share; 0: the weights themselves.",
+        minimum=0,
+        below=1,
+    )
+    best_by: str = _setting(
+        "loss",
+        "What makes an epoch the best: the lowest validation loss, or the highest sdr, "
+        "the mean over sources of the validation tracks' median SDR.",
+        choices=("loss", "sdr"),
+    )
     fine_tuning: bool = _setting(
         True,
         "Whether a second stage follows, from the best weights, with a batch and a "
@@ -325,9 +350,10 @@ class TrainingConfig(_Config):
     )
     loss: str = _setting(
         "mse",
-        "mse: mean squared error of the waveform; l1: its mean absolute error; "
-        "magnitude_l1: mean absolute error of the magnitudes, for U7 and U7a.",
-        choices=("mse", "l1", "magnitude_l1"),
+        "mse: mean squared error of the waveform; l1: its mean absolute error; sdr: "
+        "the error's level below the mixture in dB, excerpt by excerpt; magnitude_l1: "
+        "mean absolute error of the magnitudes, for U7 and U7a.",
+        choices=("mse", "l1", "sdr", "magnitude_l1"),
     )
     seed: int = _setting(
         1337,
@@ -335,6 +361,27 @@ class TrainingConfig(_Config):
         minimum=0,
         below=2**32,
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.learning_rate_schedule == "cosine" and (
+            self.max_epochs is None or self.fine_tuning
+        ):
+            raise InputError(
+                "`learning_rate_schedule` cosine needs `max_epochs`, and no "
+                f"`fine_tuning`. Received: {self.max_epochs}, {self.fine_tuning}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]):
+        """Builds a config from JSON values; those of an earlier version lack fields.
+
+        Raises:
+            InputError: a field is unknown or out of its range.
+        """
+        if isinstance(values, dict):
+            values = {**cls().to_dict(), **values}
+        return super().from_dict(values)
 
 
 @dataclasses.dataclass(frozen=True)

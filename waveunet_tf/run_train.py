@@ -98,9 +98,12 @@ def main(_):
     except Stopped as stop:
         print(f"interrupted {stop}; the same command goes on", file=sys.stderr)
         return 128 + (came[0] if came else signal.SIGTERM)  # or another worker was
+    best = f"validation loss {progress.best_loss:.3e}"
+    if training.best_by == "sdr":
+        best = f"validation SDR {-progress.best_loss:.2f} dB"
     print(
         f"{_WORKDIR.value}/best: epoch {progress.best_epoch} of {progress.epoch} "
-        f"({progress.step} steps), validation loss {progress.best_loss:.3e}"
+        f"({progress.step} steps), {best}"
     )
 
 

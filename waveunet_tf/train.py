@@ -34,6 +34,10 @@ from waveunet_tf.training_step import (
     training_step,
     validation_scores,
 )
+from waveunet_tf.weight_average import WeightAverage
+
+# So many steps in a row whose outputs are saturated end a training.
+_SATURATED_STEPS = 20
 
 
 class Stopped(Exception):
@@ -124,6 +128,14 @@ def _stages(training: TrainingConfig) -> list[TrainingConfig]:
     return [training, second]
 
 
+def learning_rate(stage: TrainingConfig, step: int) -> float:
+    """The learning rate of a stage's step, counted from 0 over the whole training."""
+    if stage.learning_rate_schedule == "constant":
+        return stage.learning_rate
+    share = step / (stage.max_epochs * stage.steps_per_epoch)
+    return 0.5 * stage.learning_rate * (1 + math.cos(math.pi * share))
+
+
 class _Loop:
     """A training with all that it needs."""
 
@@ -155,22 +167,28 @@ class _Loop:
             self.optimizer.build(self.network.trainable_variables)
         objective = build_objective(config, self.network, training.loss)
         self.step = training_step(
-            devices, self.network, self.optimizer, objective, compute
+            devices,
+            self.network,
+            self.optimizer,
+            objective,
+            compute,
+            clip_norm=training.clip_norm,
         )
         self.scores = validation_scores(
             devices, self.network, objective, compute, len(self.validation_tracks)
         )
-        self.states = StateStore(workdir)
+        self.average = WeightAverage(training.average_momentum)
+        self.states = StateStore(
+            workdir, config, training, self.network, self.optimizer, self.average
+        )
         self.progress = Progress()
+        self.saturated_steps = 0
         self.validation_batches = self._validation_batches()
 
     def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
         """Goes where the last call stood, or to the first weights."""
-        adam = adam_of(self.optimizer)
-        progress = self.states.load(self.network, adam, self.config, self.training)
-        if progress is not None:
+        if progress := self.states.load():
             self.progress = progress
-            progress.give_state_to(self.network, self.optimizer)
         else:
             self._refuse_used_workdir()
             if init_from is not None:
@@ -178,7 +196,7 @@ class _Loop:
                     init_from,
                     self.config,
                     self.network,
-                    adam,
+                    adam_of(self.optimizer),
                     reinit_output=reinit_output,
                 )
         require_agreement(
@@ -221,15 +239,16 @@ class _Loop:
                     self.network,
                     adam_of(self.optimizer),
                 )
-            self.optimizer.learning_rate = stage.learning_rate
+                self.average.restart()
             batches = self._training_batches(stage)
             while not (
                 progress.epoch == self.training.max_epochs
                 or progress.has_stalled(self.training.patience)
             ):
                 loss = self._run_epoch(batches, stage)
-                validation_loss, sdr = self._validate()
-                self._end_epoch(stage, loss, validation_loss, sdr)
+                with self.average.within(self.network):
+                    self._end_epoch(stage, loss, *self._validate())
+                self._save()
         return progress
 
     def _training_batches(self, stage: TrainingConfig):
@@ -256,12 +275,14 @@ class _Loop:
         with self.log.begin_epoch(progress, stage.steps_per_epoch) as bar:
             while progress.epoch_steps < stage.steps_per_epoch:
                 stops = float(self.should_stop())
+                self.optimizer.learning_rate = learning_rate(stage, progress.step)
                 asked = time.monotonic()
                 batch = _next(batches, "excerpts")
                 waited = time.monotonic() - asked
                 step = _computed(self.step, batch, stops)
-                self._require_finite(step)
+                self._require_sound(step)
                 progress.end_step(float(step.loss), stage.batch_size)
+                self.average.end_step(progress.step, self.network)
                 progress.epoch_seconds = time.monotonic() - began
                 self.log.end_step(
                     bar,
@@ -280,6 +301,11 @@ class _Loop:
     def _validation_batches(self):
         """The batches, endless, and how many are once through; None without tracks."""
         if not self.validation_tracks:
+            if self.training.best_by == "sdr":
+                raise InputError(
+                    "`best_by` sdr needs validation tracks, but the data has none "
+                    "(valid/)"
+                )
             logging.warning(
                 "no validation tracks (valid/): the best checkpoint is that of the "
                 "lowest training loss"
@@ -328,13 +354,21 @@ class _Loop:
             "epoch": progress.epoch + 1,
             "stage": progress.stage + 1,
             "step": progress.step,
-            "learning_rate": stage.learning_rate,
+            "learning_rate": learning_rate(stage, progress.step - 1),
             "loss": loss,
             "validation_loss": validation_loss,
             "validation_sdr_db": sdr,
             "seconds": round(progress.epoch_seconds, 2),
         }
         judged = loss if validation_loss is None else validation_loss
+        if self.training.best_by == "sdr":
+            heard = [level for level in sdr.values() if level is not None]
+            if not heard:
+                raise InputError(
+                    "`best_by` sdr needs a validation track with sound, but all "
+                    "sources are silent in all of them"
+                )
+            judged = -sum(heard) / len(heard)
         if progress.end_epoch(judged) and self.devices.is_chief:
             checkpoint.save_checkpoint(
                 self.workdir / "best",
@@ -344,41 +378,44 @@ class _Loop:
                 optimizer=adam_of(self.optimizer),
             )
         self.log.end_epoch(record, progress, self.network)
-        self._save()
 
     def _save(self) -> None:
-        if not self.devices.is_chief:
-            return
-        self.progress.keep_state_of(self.network, self.optimizer)
-        self.states.save(
-            self.progress,
-            self.network,
-            adam_of(self.optimizer),
-            self.config,
-            self.training,
-        )
+        if self.devices.is_chief:
+            self.states.save(self.progress)
 
     def _stop(self) -> None:
         self._save()
         self.devices.wait_for_all()
         raise Stopped(f"after step {self.progress.step}, which is saved")
 
-    def _require_finite(self, step) -> None:
+    def _require_sound(self, step) -> None:
         # The loss scale of float16 passes over gradients that are not finite.
         finite = math.isfinite(float(step.loss)) and (
             self.optimizer is not adam_of(self.optimizer)
             or math.isfinite(float(step.gradient_norm))
         )
-        if finite:
+        # From a saturated tanh no gradient leads back.
+        saturated = float(step.saturated) > 0.5
+        self.saturated_steps = (self.saturated_steps + 1) * saturated
+        if finite and self.saturated_steps < _SATURATED_STEPS:
             return
+        if finite:
+            rule = (
+                "At least half of the output's samples must be within ±0.99, but for "
+                f"{_SATURATED_STEPS} steps {float(step.saturated):.0%} are not"
+            )
+        else:
+            rule = (
+                f"The loss must stay a finite number, but is {float(step.loss)} "
+                f"(gradient {float(step.gradient_norm)})"
+            )
         best = ""
         if self.progress.best_epoch:
             best = f"; {self.workdir / 'best'} holds epoch {self.progress.best_epoch}, "
             best += "from which --init_from in a new workdir goes on"
         raise InputError(
-            f"The loss must stay a finite number, but is {float(step.loss)} (gradient "
-            f"{float(step.gradient_norm)}) at step {self.progress.epoch_steps + 1} of "
-            f"epoch {self.progress.epoch + 1}; a lower `learning_rate` may help{best}"
+            f"{rule}, at step {self.progress.epoch_steps + 1} of epoch "
+            f"{self.progress.epoch + 1}; a lower `learning_rate` may help{best}"
         )
 
     def _refuse_used_workdir(self) -> None:

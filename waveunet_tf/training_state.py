@@ -15,8 +15,11 @@ from absl import logging
 from waveunet_tf import checkpoint, files
 from waveunet_tf.configs import NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_step import adam_of
+from waveunet_tf.weight_average import WeightAverage
 
 _PROGRESS = "progress.json"
+_AVERAGES = "averages.npz"
 _KEPT = 2
 # Fields of TrainingConfig that a later call may change.
 _FREE = ("max_epochs", "patience")
@@ -31,7 +34,8 @@ class Progress:
         epoch: epochs done, of both stages.
         step: optimiser steps done.
         excerpt: the number of the next excerpt.
-        best_loss: the best validation loss (training loss, without validation tracks).
+        best_loss: the lowest validation loss, or negative SDR, or training loss, as
+            they are judged.
         best_epoch: the epoch that gave it.
         stage_began: the epoch after which the stage began.
         epoch_steps: steps done of the epoch in work.
@@ -79,7 +83,7 @@ class Progress:
         self.excerpt += batch_size
 
     def end_epoch(self, loss: float) -> bool:
-        """Counts an epoch with this validation loss; tells whether it is the best."""
+        """Counts an epoch judged by this loss; tells whether it is the best."""
         self.epoch += 1
         self.epoch_steps, self.epoch_loss, self.epoch_seconds = 0, 0.0, 0.0
         if better := loss < self.best_loss:
@@ -105,47 +109,61 @@ def _loss_scale(optimizer) -> list:
 class StateStore:
     """The last states of a training, in `<workdir>/state/<step>`.
 
-    A state is a checkpoint with Adam's moments, and `progress.json`. It appears when it
-    is whole; the one before is kept, should the disk spoil the last.
+    A state is a checkpoint with Adam's moments, `progress.json`, and the averages of
+    the weights, if there are any. It appears when it is whole; the one before is kept,
+    should the disk spoil the last.
     """
 
-    def __init__(self, workdir: str | os.PathLike):
-        """Takes the folder; nothing is written yet."""
-        self._folder = pathlib.Path(workdir) / "state"
-
-    def save(
+    def __init__(
         self,
-        progress: Progress,
-        network: keras.Model,
-        optimizer: keras.optimizers.Adam,
+        workdir: str | os.PathLike,
         config: NetworkConfig,
         training: TrainingConfig,
-    ) -> None:
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        average: WeightAverage,
+    ):
+        """Takes what states are of; nothing is written yet.
+
+        Args:
+            workdir: the training's.
+            config: the network's.
+            training: how it is trained.
+            network: the network.
+            optimizer: what training_step.build_optimizer gave, built.
+            average: the averages of the network's weights.
+        """
+        self._folder = pathlib.Path(workdir) / "state"
+        self._config, self._training = config, training
+        self._network, self._optimizer = network, optimizer
+        self._average = average
+
+    def save(self, progress: Progress) -> None:
         """Saves a state.
 
         Raises:
             OSError: it cannot be written; the last one is kept.
         """
+        progress.keep_state_of(self._network, self._optimizer)
         path = self._folder / f"{progress.step:09d}-{progress.epoch}-{progress.stage}"
         if path.exists():
             return
         with files.atomic_folder(path) as part:
             checkpoint.save_checkpoint(
-                part, network, config, training, optimizer=optimizer
+                part,
+                self._network,
+                self._config,
+                self._training,
+                optimizer=adam_of(self._optimizer),
             )
+            self._average.save(part / _AVERAGES)
             text = json.dumps(dataclasses.asdict(progress))
             (part / _PROGRESS).write_text(text, encoding="utf-8")
         for old in self._paths()[_KEPT:]:
             shutil.rmtree(old)
 
-    def load(
-        self,
-        network: keras.Model,
-        optimizer: keras.optimizers.Adam,
-        config: NetworkConfig,
-        training: TrainingConfig,
-    ) -> Progress | None:
-        """Sets network and optimizer to the last state that can be read.
+    def load(self) -> Progress | None:
+        """Goes where the last state that can be read stood.
 
         Returns:
             Where the training stood; None where there is no state.
@@ -156,11 +174,11 @@ class StateStore:
         paths = self._paths()
         for path in paths:
             try:
-                progress = self._load(path, network, optimizer)
+                progress = self._load(path)
             except InputError as error:
                 logging.warning("%s; taking the state before", error)
                 continue
-            self._refuse_another(path, config, training)
+            self._refuse_another(path)
             logging.info("going on after step %d", progress.step)
             return progress
         if paths:
@@ -171,28 +189,33 @@ class StateStore:
         """The states, the last one first."""
         return sorted(self._folder.glob("[0-9]*"), reverse=True)
 
-    def _load(self, path, network, optimizer) -> Progress:
+    def _load(self, path: pathlib.Path) -> Progress:
         try:
             text = (path / _PROGRESS).read_text(encoding="utf-8")
             progress = Progress(**json.loads(text))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
+        network, adam = self._network, adam_of(self._optimizer)
         network.set_weights(checkpoint.load_network(path).get_weights())
-        if not checkpoint.load_optimizer(path, network, optimizer):
+        if not checkpoint.load_optimizer(path, network, adam):
             raise InputError(f"{path}: must hold Adam's moments, but does not")
+        self._average.load(path / _AVERAGES, network)
+        progress.give_state_to(network, self._optimizer)
         return progress
 
-    @staticmethod
-    def _refuse_another(path, config: NetworkConfig, training: TrainingConfig) -> None:
+    def _refuse_another(self, path: pathlib.Path) -> None:
         theirs = {
             **checkpoint.read_config(path).to_dict(),
             **checkpoint.read_training(path).to_dict(),
         }
-        ours = {**config.to_dict(), **training.to_dict()}
+        ours = {**self._config.to_dict(), **self._training.to_dict()}
+        free = set(_FREE)
+        if self._training.learning_rate_schedule == "cosine":
+            free -= {"max_epochs"}  # the schedule depends on it
         differ = [
             f"{name} ({theirs.get(name)}, now {ours.get(name)})"
             for name in sorted(set(ours) | set(theirs))
-            if theirs.get(name) != ours.get(name) and name not in _FREE
+            if theirs.get(name) != ours.get(name) and name not in free
         ]
         if differ:
             raise InputError(

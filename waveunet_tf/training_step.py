@@ -29,12 +29,14 @@ class Step(NamedTuple):
 
     Attributes:
         loss: the mean over the batch, before the step.
-        gradient_norm: the gradients' Euclidean norm over all weights.
+        gradient_norm: the gradients' Euclidean norm over all weights, before clipping.
+        saturated: the share of the estimates' samples beyond ±0.99.
         stops: above 0 where a worker asks to stop.
     """
 
     loss: tf.Tensor
     gradient_norm: tf.Tensor
+    saturated: tf.Tensor
     stops: tf.Tensor
 
 
@@ -85,10 +87,12 @@ def training_step(
     optimizer: keras.Optimizer,
     objective: Callable,
     compute: ComputeConfig,
+    clip_norm: float = 0.0,
 ) -> Callable[..., Step]:
     """Builds a step of gradient descent: batch, stops → Step.
 
-    The batch is what `excerpts.random_excerpts` gives, distributed.
+    The batch is what `excerpts.random_excerpts` gives, distributed. Gradients of a
+    norm beyond `clip_norm` are scaled down to it, unless it is 0.
     """
     weights = network.trainable_variables
     parts = compute.accumulate_steps
@@ -96,11 +100,12 @@ def training_step(
     def gradients_of(mixture, targets, scale):
         frame_weights = tf.ones_like(next(iter(targets.values()))[..., :1])
         with tf.GradientTape() as tape:
-            loss, _, _ = objective(mixture, targets, frame_weights, True)
+            loss, _, estimates = objective(mixture, targets, frame_weights, True)
             # A device's mean counts as its part of the batch.
             loss /= parts * devices.replicas
             scaled = loss * scale
-        return loss, tape.gradient(scaled, weights)
+        saturated = _share_beyond(0.99, estimates) / (parts * devices.replicas)
+        return tf.stack([loss, saturated]), tape.gradient(scaled, weights)
 
     if compute.jit_compile:
         gradients_of = tf.function(gradients_of, jit_compile=True)
@@ -109,11 +114,11 @@ def training_step(
         if parts == 1:
             return gradients_of(mixture, targets, scale)
         frames = mixture.shape[0] // parts
-        total = tf.zeros([])
+        totals = tf.zeros([2])
         sums = [tf.zeros(weight.shape) for weight in weights]
         for part in tf.range(parts):
             piece = slice(part * frames, (part + 1) * frames)
-            loss, gradients = gradients_of(
+            means, gradients = gradients_of(
                 tf.ensure_shape(mixture[piece], (frames, *mixture.shape[1:])),
                 {
                     name: tf.ensure_shape(stem[piece], (frames, *stem.shape[1:]))
@@ -121,17 +126,20 @@ def training_step(
                 },
                 scale,
             )
-            total += loss
+            totals += means
             sums = [one + other for one, other in zip(sums, gradients)]
-        return total, sums
+        return totals, sums
 
     def on_device(mixture, targets, stops):
         scale = optimizer.scale_loss(tf.constant(1.0))
-        loss, gradients = accumulated(mixture, targets, scale)
-        loss, stops, *gradients = _sum_over_devices([loss, stops, *gradients])
+        means, gradients = accumulated(mixture, targets, scale)
+        means, stops, *gradients = _sum_over_devices([means, stops, *gradients])
         norm = tf.linalg.global_norm(gradients) / scale
+        if clip_norm:
+            smaller = tf.minimum(1.0, clip_norm / norm)
+            gradients = [smaller * gradient for gradient in gradients]
         optimizer.apply(gradients, weights)
-        return Step(loss, norm, stops)
+        return Step(means[0], norm, means[1], stops)
 
     @tf.function
     def step(batch, stops):
@@ -139,6 +147,15 @@ def training_step(
         return _of_one_device(devices, came)
 
     return step
+
+
+def _share_beyond(level: float, estimates: dict | None):
+    """The share of samples of a greater magnitude; 0 where there is no waveform."""
+    shares = [
+        tf.reduce_mean(tf.cast(tf.abs(estimate) > level, tf.float32))
+        for estimate in (estimates or {}).values()
+    ]
+    return tf.add_n(shares) / len(shares) if shares else tf.constant(0.0)
 
 
 def validation_scores(
@@ -232,9 +249,12 @@ def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> C
     Raises:
         InputError: the network has no such loss.
     """
-    waveform = {"mse": losses.mean_squared_error, "l1": losses.mean_absolute_error}
+    waveform = {
+        "mse": losses.mean_squared_error,
+        "l1": losses.mean_absolute_error,
+        "sdr": losses.error_level_db,
+    }
     if name in waveform:
-
         in_training = fused.training_pass(config, network)
 
         def of_waveforms(mixture, targets, weights, training):

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from waveunet_tf import losses
+
+DRAW = np.random.default_rng(4).normal
+
+
+def noise(*shape):
+    return DRAW(0, 0.1, shape).astype("f")
+
+
+def test_the_loss_is_the_mean_over_sources_and_frames():
+    zeros, ones = np.zeros((2, 3, 1), "f"), np.ones((2, 3, 1), "f")
+    targets = {"vocals": zeros, "drums": zeros}
+    estimates = {"vocals": 2 * ones, "drums": ones}
+    assert float(losses.mean_squared_error(targets, estimates, ones)) == 2.5
+    weights = np.array([[[1], [0], [0]], [[1], [1], [0]]], "f")
+    estimates["drums"] = zeros + np.array([[1], [9], [9]], "f")
+    loss = losses.mean_squared_error(targets, estimates, weights)
+    assert float(loss) == pytest.approx((4 * 3 + 1 + 1 + 81) / 2 / 3)
+
+
+def test_the_error_level_is_that_below_the_mixture_for_every_excerpt():
+    loud, quiet = noise(1, 50, 2), 0.03 * noise(1, 50, 2)
+    vocals = np.concatenate([loud, quiet])
+    targets = {"accompaniment": 0 * vocals, "vocals": vocals}
+    estimates = {  # errors 20 dB below the mixture, and 10
+        "accompaniment": np.float32(0.1) * vocals,
+        "vocals": np.float32(1 + 0.1**0.5) * vocals,
+    }
+    came = losses.error_level_db(targets, estimates, np.ones((2, 50, 1), "f"))
+    # 0.001 more than the error's share, in both excerpts: the quiet one counts as much.
+    expected = 10 * np.log10([0.01 + 0.001, 0.1 + 0.001]).mean()
+    assert float(came) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_error_level_has_a_floor_and_silence_is_no_trap():
+    silence, ones = np.zeros((1, 50, 2), "f"), np.ones((1, 50, 1), "f")
+    targets = {"a": silence, "b": silence}
+    assert float(losses.error_level_db(targets, targets, ones)) == pytest.approx(-30)
+    stem = noise(1, 50, 2)
+    targets = {"a": stem, "b": silence}
+    assert float(losses.error_level_db(targets, targets, ones)) == pytest.approx(-30)
+
+
+def test_frames_without_weight_do_not_change_the_error_level():
+    targets = {"a": noise(2, 40, 1), "b": noise(2, 40, 1)}
+    estimates = {"a": noise(2, 40, 1), "b": noise(2, 40, 1)}
+    weights = np.ones((2, 40, 1), "f")
+    weights[0, 30:] = weights[1] = 0
+
+    def of_first(stems):
+        return {name: stem[:1, :30] for name, stem in stems.items()}
+
+    came = losses.error_level_db(targets, estimates, weights)
+    alone = losses.error_level_db(
+        of_first(targets), of_first(estimates), np.ones((1, 30, 1), "f")
+    )
+    assert float(came) == pytest.approx(float(alone), rel=1e-5)
+    nothing = losses.error_level_db(targets, estimates, 0 * weights)
+    assert float(nothing) == 0
