@@ -13,7 +13,7 @@ import numpy as np
 import scipy.signal
 
 from evaluate.true_stems import TrueStems
-from waveunet_tf import audio, checkpoint
+from waveunet_tf import audio, checkpoint, named_models
 from waveunet_tf.decode import SUFFIXES
 from waveunet_tf.errors import InputError
 from waveunet_tf.tracks import Track
@@ -96,7 +96,7 @@ def of_network(kind: str, path: str, **options) -> Estimator:
 
     Args:
         kind: "checkpoint" or "tflite".
-        path: of it.
+        path: of it; or a model's name (named_models.find).
         **options: see separate.load.
 
     Raises:
@@ -104,11 +104,14 @@ def of_network(kind: str, path: str, **options) -> Estimator:
         OSError: it cannot be read.
     """
     if kind == "checkpoint":
+        path = named_models.find(path)
         sources = checkpoint.read_config(path, **options).sources
     else:
         from waveunet_tf.separate import load_tflite
 
         sources = load_tflite(path).config.sources
+    # Beam's workers may run in other folders.
+    path = os.path.abspath(path)
     return Estimator(kind, tuple(sources), path, tuple(options.items()))
 
 

@@ -39,7 +39,9 @@ _OUTPUT_DIR = flags.DEFINE_string(
 )
 _SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "Which tracks to score.")
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Score this checkpoint: a folder of config.json and weights."
+    "checkpoint",
+    None,
+    "Score this checkpoint: a folder of config.json and weights, or a model's name.",
 )
 _TFLITE = flags.DEFINE_string(
     "tflite", None, "Score this TFLite file, which export.run_export wrote."
@@ -98,7 +100,7 @@ def estimator_from_flags() -> estimators.Estimator:
         if path is not None:
             if _SOURCES.value:
                 raise cli.UsageError(f"--{kind} has its own sources: no --sources")
-            return estimators.of_network(kind, os.path.abspath(path), **refinement)
+            return estimators.of_network(kind, path, **refinement)
     sources = tuple(_SOURCES.value or ("accompaniment", "vocals"))
     if _ESTIMATES.value:
         return estimators.Estimator(_ESTIMATES.value, sources)

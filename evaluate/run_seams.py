@@ -24,7 +24,8 @@ from waveunet_tf.errors import InputError
 _CHECKPOINT = flags.DEFINE_multi_string(
     "checkpoint",
     None,
-    "NAME=DIR: what to call a network, and its checkpoint. Once or more.",
+    "NAME=DIR: what to call a network, and its checkpoint or a model's name. Once or "
+    "more.",
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(

@@ -24,7 +24,10 @@ from waveunet_tf import cli, files, litert
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "The folder of config.json and weights.", required=True
+    "checkpoint",
+    None,
+    "The folder of config.json and weights, or a model's name.",
+    required=True,
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 _FORMATS = flags.DEFINE_list(

@@ -18,7 +18,10 @@ from waveunet_tf import cli, files
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "The folder of config.json and weights.", required=True
+    "checkpoint",
+    None,
+    "The folder of config.json and weights, or a model's name.",
+    required=True,
 )
 _ARTIFACTS = flags.DEFINE_string(
     "artifacts", None, "The folder of *.tflite that were made of it.", required=True

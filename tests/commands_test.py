@@ -37,13 +37,14 @@ ARTEFACTS = ["export.run_describe", "export.run_parity", "export.serving.run_cli
 EXPORT = "export.run_export"
 IMPORT = "waveunet_tf.run_import"
 SUMMARY = "waveunet_tf.run_summary"
+PACK = "waveunet_tf.run_pack"
 
 
 @pytest.mark.parametrize(
     "command",
     [
         *(PREPARE, TRAIN, SEPARATE, EVALUATE, *COMPARE, SEAMS),
-        *(EXPORT, *ARTEFACTS, IMPORT, SUMMARY),
+        *(EXPORT, *ARTEFACTS, IMPORT, SUMMARY, PACK),
     ],
 )
 def test_help_explains_the_command_and_exits_with_0(command):

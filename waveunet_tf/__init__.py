@@ -1,7 +1,8 @@
 """Wave-U-Net: music source separation on the raw waveform (arXiv 1806.03185).
 
-`load(checkpoint)` gives a separator of songs, `load_network(checkpoint)` the Keras
-network, `VARIANTS` the paper's configs. TensorFlow is imported when a network is.
+`load("vocals")` gives a separator of songs with the trained model of that name,
+`load(checkpoint)` one of your own, `load_network` the Keras network of either,
+`VARIANTS` the paper's configs. TensorFlow is imported when a network is.
 """
 
 import importlib

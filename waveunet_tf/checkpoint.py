@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from waveunet_tf import files
+from waveunet_tf import files, named_models
 from waveunet_tf.configs import ARCHITECTURES, NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 
@@ -73,14 +73,15 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
     """Reads the network's config of a checkpoint.
 
     Args:
-        directory: the checkpoint.
+        directory: the checkpoint, or a model's name (named_models.find).
         **overrides: fields of the config to change, of REFINEMENTS.
 
     Raises:
         InputError: no checkpoint, or one of an unknown format version or config; or
             the config has no such field.
     """
-    path = pathlib.Path(directory) / CONFIG
+    directory = named_models.find(directory)
+    path = directory / CONFIG
     config = parse_config(path, _read_values(directory)["network"])
     known = set(REFINEMENTS) & set(config.to_dict())
     if unknown := [name for name in overrides if name not in known]:
@@ -111,9 +112,9 @@ def parse_config(path: str | os.PathLike, network: dict) -> NetworkConfig:
         raise InputError(f"{path}: {error}") from error
 
 
-def _read_values(directory: str | os.PathLike) -> dict:
+def _read_values(directory: pathlib.Path) -> dict:
     """What is in a checkpoint's config.json."""
-    path = pathlib.Path(directory) / CONFIG
+    path = directory / CONFIG
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -138,7 +139,7 @@ def read_training(directory: str | os.PathLike) -> TrainingConfig | None:
     Raises:
         InputError: no checkpoint, or one of an unknown format version or config.
     """
-    values = _read_values(directory)["training"]
+    values = _read_values(named_models.find(directory))["training"]
     return None if values is None else TrainingConfig.from_dict(values)
 
 
@@ -152,7 +153,7 @@ def load_network(
     """Loads a checkpoint's network.
 
     Args:
-        directory: the checkpoint.
+        directory: the checkpoint, or a model's name (named_models.find).
         frames: input frames, if fixed; see model.build_network.
         batch_size: windows a call, if fixed.
         **overrides: see read_config.
@@ -163,13 +164,15 @@ def load_network(
 
     Raises:
         InputError: no checkpoint, or weights that are broken or of other shapes than
-            the config's.
+            the config's; or a model that was changed (named_models.check).
     """
     from waveunet_tf import model
 
+    directory = named_models.find(directory)
+    named_models.check(directory, (CONFIG, WEIGHTS))
     config = read_config(directory, **overrides)
     network = model.build_network(config, frames=frames, batch_size=batch_size)
-    path = pathlib.Path(directory) / WEIGHTS
+    path = directory / WEIGHTS
     if not path.is_file():
         raise InputError(f"{path}: must be the checkpoint's weights, but is missing")
     _load_checked(path, network.weights, lambda: network.load_weights(path))

@@ -1,11 +1,14 @@
 r"""Separates songs into stems.
 
+    python -m waveunet_tf.run_separate song.mp3
+    python -m waveunet_tf.run_separate --list_models
     python -m waveunet_tf.run_separate --checkpoint ~/m4/best --output_dir ~/stems \
         song.mp3 other.flac folder
     python -m waveunet_tf.run_separate --tflite ~/artefacts/tflite_mixed.tflite \
         --output_dir ~/stems song.mp3
 
-Writes OUTPUT_DIR/<song>/<source>.<format>, of the song's length and rate. Songs are
+Takes a trained model that the package carries, unless a checkpoint is named. Writes
+OUTPUT_DIR/<song>/<source>.<format>, of the song's length and rate. Songs are
 files, folders, of which all audio files are taken, patterns in quotes ("*.mp3"), or -,
 standard input.
 """
@@ -15,9 +18,19 @@ import re
 
 from absl import flags
 
-from waveunet_tf import cli, song_command
+from waveunet_tf import cli, named_models, song_command
 from waveunet_tf.engines import ENGINES
+from waveunet_tf.errors import InputError
 
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The name of a trained model, of --list_models. Default, without a checkpoint: "
+    f"{named_models.DEFAULT}.",
+)
+_LIST_MODELS = flags.DEFINE_boolean(
+    "list_models", False, "Tell which models there are, and do nothing else."
+)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The folder of config.json and weights."
 )
@@ -37,14 +50,44 @@ _DEVICE = flags.DEFINE_string(
 _THREADS = flags.DEFINE_integer(
     "threads", None, "CPU threads. Default: one a core.", lower_bound=1
 )
+_ARGUMENTS = "audio files, folders, patterns, or -"
 cli.define_refinement_flags()
 flags.adopt_module_key_flags(cli)
 flags.adopt_module_key_flags(song_command)
-flags.mark_flags_as_mutual_exclusive(["checkpoint", "tflite"], required=True)
+flags.mark_flags_as_mutual_exclusive(["model", "checkpoint", "tflite"])
+
+
+def list_models() -> int:
+    """Prints what the models at hand are; gives the exit code, 1 if one is broken."""
+    failed, names = 0, named_models.names()
+    if not names:
+        print(f"no models in {named_models.models_dir()}")
+    for name in names:
+        try:
+            print(named_models.describe(name))
+        except InputError as error:
+            cli.print_error(error)
+            failed = 1
+    return failed
+
+
+def network_folder() -> pathlib.Path:
+    """The checkpoint's folder, or the model's.
+
+    Raises:
+        InputError: there is none.
+    """
+    if _CHECKPOINT.value is not None:
+        return named_models.find(_CHECKPOINT.value)
+    try:
+        return named_models.folder_of(_MODEL.value or named_models.DEFAULT)
+    except InputError as error:
+        hint = "" if _MODEL.value else " (--checkpoint names one of your own)"
+        raise InputError(f"{error}{hint}") from None
 
 
 def load_separator():
-    """The checkpoint's, or the TFLite file's.
+    """The checkpoint's or the model's, or the TFLite file's.
 
     Raises:
         InputError: see separate.load and separate.load_tflite.
@@ -55,7 +98,7 @@ def load_separator():
         path = pathlib.Path(_TFLITE.value).expanduser()
         return separate.load_tflite(path, threads=_THREADS.value)
     return separate.load(
-        pathlib.Path(_CHECKPOINT.value).expanduser(),
+        network_folder(),
         engine=_ENGINE.value,
         device=_DEVICE.value,
         threads=_THREADS.value,
@@ -66,6 +109,10 @@ def load_separator():
 def main(arguments):
     from waveunet_tf.checkpoint import read_config
 
+    if _LIST_MODELS.value:
+        return list_models()
+    if not arguments:
+        raise cli.UsageError(f"needs {_ARGUMENTS}")
     if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
         raise cli.UsageError(
             f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
@@ -86,9 +133,9 @@ def main(arguments):
             arguments, separator.config.sources, lambda: separator
         )
     # The network is loaded when all else is well.
-    sources = read_config(pathlib.Path(_CHECKPOINT.value).expanduser()).sources
+    sources = read_config(network_folder()).sources
     return song_command.separate_all(arguments, sources, load_separator)
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="audio files, folders, patterns, or -")
+    cli.run(main, arguments=_ARGUMENTS, may_be_none=True)

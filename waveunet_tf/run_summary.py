@@ -16,7 +16,7 @@ from waveunet_tf.configs import ARCHITECTURES
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A checkpoint's network, instead of a variant."
+    "checkpoint", None, "Instead of a variant: a checkpoint's network, or a model's."
 )
 _PLOT = flags.DEFINE_string(
     "plot", None, "A picture to write (.png, .svg or .pdf), as the paper's figure 1."

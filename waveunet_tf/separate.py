@@ -16,6 +16,7 @@ from waveunet_tf import (
     checkpoint,
     engines,
     litert,
+    named_models,
     runners,
     shapes,
     song_files,
@@ -231,15 +232,20 @@ class SongStream:
 
 
 def load(directory: str | os.PathLike, **options) -> Separator:
-    """Loads a checkpoint's separator.
+    """Loads a checkpoint's or a model's separator.
 
     Args:
-        directory: the checkpoint, a folder of config.json and weights.
+        directory: the checkpoint, a folder of config.json and weights; or, where there
+            is nothing of that path, the name of a model, such as "vocals".
         **options: see engines.load_engine.
 
     Raises:
-        InputError: see engines.load_engine.
+        InputError: see engines.load_engine and named_models.find; the model was changed
+            since it was packed.
     """
+    directory = named_models.find(directory)
+    # Here, too: LiteRT's cache makes do without loading the network.
+    named_models.check(directory, (checkpoint.CONFIG, checkpoint.WEIGHTS))
     engine = engines.load_engine(directory, **options)
     return Separator(checkpoint.read_config(directory), engine)
 

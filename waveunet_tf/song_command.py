@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
-    None,
+    "stems",
     "The folder to write a folder a song in; -: one stem of one song to stdout.",
-    required=True,
 )
 _OUTPUT_TEMPLATE = flags.DEFINE_string(
     "output_template",
