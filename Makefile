@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3.9 pytho
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo train-small test test-slow lint clean
+.PHONY: demo train-small test test-slow test-android-core lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -38,12 +38,28 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow
 
+# The Android app's heart, on the JVM, against stems that Python gives; needs a JDK.
+# What Java 8 has, Android 8 has; a newer JDK warns of it (options).
+ANDROID_CORE := export/android/separator
+ANDROID_BUILD ?= $(ANDROID_CORE)/build
+test-android-core: .venv/installed
+	@javac -version > /dev/null 2>&1 || { echo "error: needs a JDK (on Debian: apt \
+	install openjdk-17-jdk-headless)" >&2; exit 1; }
+	rm -rf $(ANDROID_BUILD)
+	mkdir -p $(ANDROID_BUILD)/classes
+	javac --release 8 -Xlint:all,-options -Werror -encoding UTF-8 \
+		-d $(ANDROID_BUILD)/classes $$(find $(ANDROID_CORE)/src -name '*.java')
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m export.android.golden $(ANDROID_BUILD)/golden
+	java -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
+		org.waveunet.separator.TestRunner \
+		$(ANDROID_BUILD)/golden $(BIN)/python -m export.android.bridge
+
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo $(ANDROID_BUILD)
 
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.9 to 3.12 with venv (on \

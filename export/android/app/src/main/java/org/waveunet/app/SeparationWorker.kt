@@ -1,0 +1,121 @@
+package org.waveunet.app
+
+import android.app.Notification
+import android.app.NotificationChannel
+import android.app.NotificationManager
+import android.content.Context
+import android.content.pm.ServiceInfo
+import android.net.Uri
+import android.os.Build
+import androidx.work.Data
+import androidx.work.ExistingWorkPolicy
+import androidx.work.ForegroundInfo
+import androidx.work.OneTimeWorkRequest
+import androidx.work.WorkManager
+import androidx.work.Worker
+import androidx.work.WorkerParameters
+import java.io.IOException
+import java.util.concurrent.CancellationException
+import org.waveunet.separator.ModelFile
+import org.waveunet.separator.SongSeparator
+import org.waveunet.separator.WavWriter
+
+/** Separates a song in the background, with a notification that shows how far it is. */
+class SeparationWorker(context: Context, parameters: WorkerParameters) :
+    Worker(context, parameters), SongSeparator.Listener {
+
+    private val files = AppFiles(context)
+    private var percent = -1
+
+    override fun doWork(): Result =
+        try {
+            setForegroundAsync(foreground(0))
+            // A cancelled song goes on to the end of its block.
+            val clipped = synchronized(ONE_AT_A_TIME) { separate() }
+            Result.success(Data.Builder().putLong(CLIPPED, clipped).build())
+        } catch (_: CancellationException) {
+            Result.failure()
+        } catch (error: IOException) {
+            failure(error)
+        } catch (error: SecurityException) { // the song may no longer be read
+            failure(error)
+        }
+
+    /** Writes the stems; gives how many samples were clipped. */
+    private fun separate(): Long {
+        val uri = Uri.parse(inputData.getString(SONG))
+        val model = ModelFile.read(files.model)
+        val folder = files.emptyStems()
+        LiteRtStep(files.model).use { step ->
+            DecodedSong(applicationContext, uri).use { song ->
+                return SongSeparator(model, step)
+                    .separate(song, folder, WavWriter.Encoding.PCM_16, this)
+                    .values
+                    .sum()
+            }
+        }
+    }
+
+    private fun failure(error: Exception) =
+        Result.failure(Data.Builder().putString(ERROR, error.message ?: error.toString()).build())
+
+    override fun progress(frames: Long, totalFrames: Long) {
+        if (totalFrames <= 0) return
+        val now = (100 * frames / totalFrames).coerceIn(0, 100).toInt()
+        if (now == percent) return
+        percent = now
+        setProgressAsync(Data.Builder().putInt(PERCENT, now).build())
+        setForegroundAsync(foreground(now))
+    }
+
+    override fun isCancelled() = isStopped
+
+    override fun getForegroundInfo() = foreground(0)
+
+    private fun foreground(percent: Int): ForegroundInfo {
+        val context = applicationContext
+        val name = context.getString(R.string.separating)
+        val channel = NotificationChannel(CHANNEL, name, NotificationManager.IMPORTANCE_LOW)
+        context.getSystemService(NotificationManager::class.java).createNotificationChannel(channel)
+        val cancel = Notification.Action.Builder(
+            null,
+            context.getString(R.string.cancel),
+            WorkManager.getInstance(context).createCancelPendingIntent(id),
+        )
+        val notification = Notification.Builder(context, CHANNEL)
+            .setSmallIcon(R.drawable.stems)
+            .setContentTitle(name)
+            .setProgress(100, percent, percent == 0)
+            .setOngoing(true)
+            .setOnlyAlertOnce(true)
+            .addAction(cancel.build())
+            .build()
+        return if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.Q) {
+            val type = ServiceInfo.FOREGROUND_SERVICE_TYPE_DATA_SYNC
+            ForegroundInfo(NOTIFICATION, notification, type)
+        } else {
+            ForegroundInfo(NOTIFICATION, notification)
+        }
+    }
+
+    companion object {
+        /** The name by which the work is found; there is one at a time. */
+        const val WORK = "separation"
+        const val PERCENT = "percent"
+        const val CLIPPED = "clipped"
+        const val ERROR = "error"
+        private const val SONG = "song"
+        private const val CHANNEL = "separation"
+        private const val NOTIFICATION = 1
+        private val ONE_AT_A_TIME = Any()
+
+        /** Begins; an earlier song that is not done yet is given up. */
+        fun start(context: Context, song: Uri) {
+            val request = OneTimeWorkRequest.Builder(SeparationWorker::class.java)
+                .setInputData(Data.Builder().putString(SONG, song.toString()).build())
+                .build()
+            WorkManager.getInstance(context)
+                .enqueueUniqueWork(WORK, ExistingWorkPolicy.REPLACE, request)
+        }
+    }
+}

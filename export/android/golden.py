@@ -1,0 +1,214 @@
+"""Writes what the tests of the Java core compare with: models, songs and their stems.
+
+    python -m export.android.golden FOLDER
+
+The models are small networks with random weights and biases. FOLDER/cases.txt has a
+line a song: its folder, its model, and how much the stems may differ from those in the
+folder, which are of waveunet_tf.separate. Songs of another rate than the network's are
+resampled by scipy with the filter that Resampler.java documents, or by soxr, as on the
+Python side.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import sys
+
+import numpy as np
+import scipy.signal
+import soundfile
+
+from export import quantize, tflite
+from waveunet_tf import audio, checkpoint, separate
+from waveunet_tf.configs import WaveUNetConfig
+
+_HZ = 8000
+_SMALL = {"num_levels": 3, "base_filters": 4, "sample_rate_hz": _HZ}
+# Name → the network, mode and chunk of its file, and (rate in Hz, channels, frames) of
+# its songs.
+_MODELS = {
+    "stereo": (
+        WaveUNetConfig(**_SMALL, channels=2, output_frames=256),
+        ("streaming", 256),
+        [
+            *[(_HZ, 2, frames) for frames in (0, 1, 255, 256, 4999)],
+            (_HZ, 1, 1777),
+            *[(11025, 2, frames) for frames in (0, 1, 3001)],
+            (5000, 1, 1013),
+        ],
+    ),
+    "mono": (
+        WaveUNetConfig(
+            **_SMALL,
+            channels=1,
+            output_frames=256,
+            output_type="direct",
+            upsampling="learned",
+            sources=("bass", "drums", "other"),
+        ),
+        ("streaming", 8),
+        [(_HZ, 2, 997), (_HZ, 1, 501), (44100, 2, 4001)],
+    ),
+    "window": (
+        WaveUNetConfig(**_SMALL, channels=2, output_frames=200, context=False),
+        ("window", 0),
+        [(_HZ, 2, frames) for frames in (0, 1, 1003)] + [(6000, 1, 777)],
+    ),
+    "context": (
+        WaveUNetConfig(**_SMALL, channels=1, output_frames=200),
+        ("window", 0),
+        [(_HZ, 1, 1003)],
+    ),
+}
+_EQUAL = 1e-6
+# What the filters' different ways from passband to stopband may do to what such a
+# network, whose weights are random, puts there, and to the step with which it begins.
+_NEAR = 1e-2
+
+
+class FilterResampler:
+    """Stands in for audio.StreamResampler: scipy's, with the Java core's filter."""
+
+    def __init__(self, from_hz: int, to_hz: int, channels: int):
+        common = math.gcd(from_hz, to_hz)
+        self._up, self._down = to_hz // common, from_hz // common
+        self._blocks = [np.zeros((0, channels), np.float32)]
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Keeps the block for the end."""
+        self._blocks.append(block)
+        return block[:0]
+
+    def finish(self, frames: int | None = None) -> np.ndarray:
+        """Gives all."""
+        song = np.concatenate(self._blocks)
+        if frames is None:
+            frames = -(-len(song) * self._up // self._down)
+        if self._up != self._down and len(song):
+            song = scipy.signal.resample_poly(
+                song.astype(float), self._up, self._down, window=self._filter()
+            )
+        song = song[:frames].astype(np.float32)
+        return np.pad(song, ((0, frames - len(song)), (0, 0)))
+
+    def _filter(self) -> np.ndarray:
+        larger = max(self._up, self._down)
+        width = (140 - 7.95) / (14.36 * 0.087 / 2 * min(1, self._up / self._down))
+        return scipy.signal.firwin(
+            2 * math.ceil(width / 2) * self._up + 1,
+            (1 + 0.913) / 2 / larger,
+            window=("kaiser", 0.1102 * (140 - 8.7)),
+        )
+
+
+def song(frames: int, channels: int, rate_hz: int) -> np.ndarray:
+    """Noise and tones; some of them beyond full scale."""
+    generator = np.random.default_rng(frames)
+    seconds = np.arange(frames)[:, None] / rate_hz
+    tones = np.sin(2 * np.pi * generator.uniform(50, 2000, (1, channels)) * seconds)
+    noise = generator.normal(0, 0.2, (frames, channels))
+    return (0.7 * tones + noise).astype(np.float32)
+
+
+def below(edge_hz: float, signal: np.ndarray, rate_hz: int) -> np.ndarray:
+    """The signal without what is above a frequency, and faded at its ends."""
+    sos = scipy.signal.cheby2(24, 150, edge_hz, fs=rate_hz, output="sos")
+    low = scipy.signal.sosfiltfilt(sos, signal, axis=0)
+    return (low * np.hanning(len(low))[:, None]).astype(np.float32)
+
+
+def write_model(folder: pathlib.Path, name: str) -> separate.Separator:
+    """Writes a model's file; loads it."""
+    import keras
+
+    from waveunet_tf import model
+
+    config, (mode, chunk), _ = _MODELS[name]
+    keras.utils.set_random_seed(len(name))
+    network = model.build_network(config)
+    for weights in network.weights:  # without biases all states of silence are zeros
+        if weights.path.endswith("bias"):
+            weights.assign(keras.random.normal(weights.shape, stddev=0.1))
+    checkpoint.save_checkpoint(folder / "checkpoints" / name, network, config)
+    plan = tflite.plan(folder / "checkpoints" / name, mode, chunk)
+    path = folder / f"{name}.tflite"
+    ((_, content),) = quantize.convert(plan, ["float32"], [])
+    path.write_bytes(content)
+    return separate.load_tflite(path, threads=1)
+
+
+def write_case(folder: pathlib.Path, separator, rate_hz: int, came: np.ndarray) -> None:
+    """Separates a song; writes it and its stems."""
+    stream = separator.stream(rate_hz, came.shape[1])
+    pushed, rest = stream.push(came), stream.finish()
+    stems = {name: np.concatenate([pushed[name], rest[name]]) for name in rest}
+    folder.mkdir()
+    for name, stem in {"song": came, **stems}.items():
+        soundfile.write(folder / f"{name}.wav", stem, rate_hz, subtype="FLOAT")
+
+
+def write_resampled(folder: pathlib.Path) -> None:
+    """Writes signals of the passband, and what they are at another rate.
+
+    Once as Fourier's transform of the whole gives it, exactly, and once as soxr does.
+    """
+    folder.mkdir()
+    rates_hz = [(44100, 22050), (22050, 44100), (48000, 22050), (44100, 8192)]
+    for from_hz, to_hz in rates_hz:
+        frames = from_hz // math.gcd(from_hz, to_hz)
+        frames *= -(-8000 // frames)
+        signal = below(0.4 * min(from_hz, to_hz), song(frames, 2, from_hz), from_hz)
+        signal /= np.abs(signal).max()
+        results = {
+            "": (signal, from_hz),
+            "-exact": (
+                scipy.signal.resample(signal.astype(float), frames * to_hz // from_hz),
+                to_hz,
+            ),
+            "-soxr": (audio.resample(signal.astype(float), from_hz, to_hz), to_hz),
+        }
+        for kind, (result, rate_hz) in results.items():
+            path = folder / f"{from_hz}-{to_hz}{kind}.wav"
+            soundfile.write(path, result, rate_hz, subtype="FLOAT")
+
+
+def write_wavs(folder: pathlib.Path) -> None:
+    """Writes files of all formats, and what libsndfile reads from them, as float."""
+    folder.mkdir()
+    for container in ("WAV", "WAVEX"):
+        for subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT"):
+            path = folder / f"{container}-{subtype}.wav"
+            came = song(1001, 1, _HZ).clip(-1, 1)
+            soundfile.write(path, came, _HZ, subtype=subtype, format=container)
+            read = soundfile.read(path, dtype="float32")[0]
+            soundfile.write(
+                folder / f"{path.stem}-read.wav", read, _HZ, subtype="FLOAT"
+            )
+
+
+def main(folder: pathlib.Path) -> None:
+    """Writes all of it."""
+    folder.mkdir(parents=True)
+    write_resampled(folder / "resampled")
+    write_wavs(folder / "wavs")
+    lines = []
+    kept = audio.StreamResampler
+    for name, (_, _, songs) in _MODELS.items():
+        separator = write_model(folder, name)
+        audio.StreamResampler = FilterResampler
+        for rate_hz, channels, frames in songs:
+            case = f"{name}-{rate_hz}-{channels}-{frames}"
+            came = song(frames, channels, rate_hz)
+            write_case(folder / case, separator, rate_hz, came)
+            lines.append(f"{case} {name} {_EQUAL}\n")
+        audio.StreamResampler = kept
+        if name == "stereo":
+            came = below(3000, song(9001, 2, 11025), 11025)
+            write_case(folder / "soxr", separator, 11025, came)
+            lines.append(f"soxr {name} {_NEAR}\n")
+    (folder / "cases.txt").write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

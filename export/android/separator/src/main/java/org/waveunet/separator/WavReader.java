@@ -1,0 +1,186 @@
+package org.waveunet.separator;
+
+import java.io.BufferedInputStream;
+import java.io.DataInputStream;
+import java.io.EOFException;
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * Reads a WAV file block by block: PCM of 16, 24 and 32 bits and float of 32.
+ *
+ * <p>Writers that cannot seek leave the sizes open (0 or about 4 or 2 GiB); such a file is read to
+ * its end. A file that is shorter than it says is refused.
+ */
+public final class WavReader implements AudioSource {
+    private static final int BLOCK_FRAMES = 16384;
+    private static final int PCM = 1;
+    private static final int FLOAT = 3;
+    private static final int EXTENSIBLE = 0xFFFE;
+    private static final long OPEN_SIZE = 0x7FFFF000L; // sox's; ffmpeg's is 0xFFFFFFFF
+
+    private final File path;
+    private final DataInputStream input;
+    private int format;
+    private int channels;
+    private int sampleRateHz;
+    private int bits;
+    private long frames;
+    private long gone;
+
+    /**
+     * Opens a file.
+     *
+     * @throws InputException it is no WAV file, a broken or truncated one, or of another format
+     */
+    public WavReader(File path) throws IOException {
+        this.path = path;
+        input = new DataInputStream(new BufferedInputStream(new FileInputStream(path), 1 << 16));
+        try {
+            readHeader();
+        } catch (EOFException error) {
+            input.close();
+            throw new InputException(path + ": must be a whole WAV file, but is truncated");
+        } catch (IOException error) {
+            input.close();
+            throw error;
+        }
+    }
+
+    private void readHeader() throws IOException {
+        long left = path.length();
+        boolean riff = word().equals("RIFF");
+        long riffSize = size();
+        if (!riff || !word().equals("WAVE")) {
+            throw new InputException(path + ": must be a WAV file, but has no RIFF and WAVE");
+        }
+        left -= 12;
+        while (true) {
+            String name = word();
+            long size = size();
+            left -= 8;
+            if (name.equals("data")) {
+                startData(size, left, riffSize);
+                return;
+            }
+            if (size > left) {
+                throw new EOFException();
+            }
+            long used = name.equals("fmt ") ? readFormat(size) : 0;
+            long whole = size + (size & 1); // chunks begin at even places
+            skip(Math.min(whole, left) - used);
+            left -= whole;
+        }
+    }
+
+    private long readFormat(long size) throws IOException {
+        byte[] head = new byte[(int) Math.min(size, 40)];
+        input.readFully(head);
+        ByteBuffer fields = ByteBuffer.wrap(head).order(ByteOrder.LITTLE_ENDIAN);
+        if (size < 16) {
+            throw new InputException(path + ": its `fmt ` chunk must have 16 bytes or more");
+        }
+        format = Short.toUnsignedInt(fields.getShort(0));
+        channels = Short.toUnsignedInt(fields.getShort(2));
+        sampleRateHz = fields.getInt(4);
+        int frameBytes = Short.toUnsignedInt(fields.getShort(12));
+        bits = Short.toUnsignedInt(fields.getShort(14));
+        if (format == EXTENSIBLE && size >= 40) {
+            format = Short.toUnsignedInt(fields.getShort(24)); // the GUID's first bytes
+        }
+        boolean known = format == PCM && (bits == 16 || bits == 24 || bits == 32);
+        if (!known && !(format == FLOAT && bits == 32)) {
+            String came = "format " + format + " of " + bits + " bits";
+            throw new InputException(
+                    path + ": must be PCM of 16, 24 or 32 bits, or float of 32. Received: " + came);
+        }
+        if (channels < 1 || sampleRateHz < 1 || frameBytes != channels * bits / 8) {
+            String came = channels + ", " + sampleRateHz + " Hz, " + frameBytes + " bytes";
+            throw new InputException(
+                    path + ": its channels, rate and frame size must agree. Received: " + came);
+        }
+        return head.length;
+    }
+
+    private void startData(long size, long left, long riffSize) throws IOException {
+        if (channels == 0) {
+            throw new InputException(path + ": must have its `fmt ` chunk before the data");
+        }
+        boolean open = size >= OPEN_SIZE || (size == 0 && riffSize == 0);
+        if (size > left && !open) {
+            throw new EOFException();
+        }
+        long bytes = size > left || (open && size == 0) ? left : size;
+        frames = bytes / (channels * bits / 8);
+    }
+
+    @Override
+    public int sampleRateHz() {
+        return sampleRateHz;
+    }
+
+    @Override
+    public int channels() {
+        return channels;
+    }
+
+    @Override
+    public long frames() {
+        return frames;
+    }
+
+    @Override
+    public float[] read() throws IOException {
+        int count = (int) Math.min(frames - gone, BLOCK_FRAMES);
+        if (count == 0) {
+            return null;
+        }
+        gone += count;
+        byte[] bytes = new byte[count * channels * bits / 8];
+        input.readFully(bytes);
+        ByteBuffer data = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+        float[] samples = new float[count * channels];
+        for (int i = 0; i < samples.length; i++) {
+            if (format == FLOAT) {
+                samples[i] = data.getFloat();
+            } else if (bits == 16) {
+                samples[i] = data.getShort() / 32768f;
+            } else if (bits == 24) {
+                int low = data.getShort() & 0xFFFF;
+                samples[i] = (data.get() << 16 | low) / 8388608f;
+            } else {
+                samples[i] = (float) (data.getInt() / 2147483648.0);
+            }
+        }
+        return samples;
+    }
+
+    @Override
+    public void close() throws IOException {
+        input.close();
+    }
+
+    private String word() throws IOException {
+        byte[] read = new byte[4];
+        input.readFully(read);
+        return new String(read, StandardCharsets.ISO_8859_1);
+    }
+
+    private long size() throws IOException {
+        return Integer.toUnsignedLong(Integer.reverseBytes(input.readInt()));
+    }
+
+    private void skip(long bytes) throws IOException {
+        for (long left = bytes; left > 0; ) {
+            int skipped = input.skipBytes((int) Math.min(left, 1 << 20));
+            if (skipped == 0) {
+                throw new EOFException();
+            }
+            left -= skipped;
+        }
+    }
+}

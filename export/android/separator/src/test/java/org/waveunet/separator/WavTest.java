@@ -1,0 +1,119 @@
+package org.waveunet.separator;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.nio.file.Files;
+import java.util.Arrays;
+
+public final class WavTest {
+    private WavTest() {}
+
+    private static File file() throws IOException {
+        File file = new File(TestRunner.folder(), "song.wav");
+        file.deleteOnExit();
+        return file;
+    }
+
+    private static File written(float[] samples, int channels, WavWriter.Encoding encoding)
+            throws IOException {
+        File file = file();
+        try (WavWriter writer = new WavWriter(file, 44100, channels, encoding)) {
+            for (float[] block : Signals.blocks(samples, channels, 1000)) {
+                writer.write(block);
+            }
+        }
+        return file;
+    }
+
+    /** Files of libsndfile, and the floats that it reads from them. */
+    public static void allFormatsAreReadAsLibsndfileDoes() throws IOException {
+        File folder = new File(TestRunner.golden, "wavs");
+        File[] files = folder.listFiles((there, name) -> !name.endsWith("-read.wav"));
+        TestRunner.check(files.length >= 8, "the files must be there");
+        for (File file : files) {
+            File read = new File(file.getPath().replace(".wav", "-read.wav"));
+            TestRunner.checkNear(Signals.read(read), Signals.read(file), 0, file.getName());
+        }
+    }
+
+    /** What is written is also read by libsndfile: tests/android_core_test.py. */
+    public static void whatIsWrittenIsReadAgain() throws IOException {
+        float[] samples = Signals.noise(2 * 5001, 3);
+        double[] most = {0.5 / 32768 + 1e-7, 0.5 / 8388608 + 1e-7, 0};
+        for (WavWriter.Encoding encoding : WavWriter.Encoding.values()) {
+            File file = written(samples, 2, encoding);
+            double bound = most[encoding.ordinal()];
+            TestRunner.checkNear(samples, Signals.read(file), bound, encoding.name());
+            Files.copy(
+                    file.toPath(),
+                    new File(TestRunner.golden, "written-" + encoding + ".wav").toPath());
+        }
+        Files.copy(
+                written(samples, 2, WavWriter.Encoding.FLOAT_32).toPath(),
+                new File(TestRunner.golden, "written.wav").toPath());
+    }
+
+    public static void oddDataIsPaddedAndNoFramesAreAFile() throws IOException {
+        File odd = written(Signals.noise(3, 4), 1, WavWriter.Encoding.PCM_24);
+        TestRunner.checkEqual(58L + 9 + 1, odd.length());
+        TestRunner.checkEqual(3, Signals.read(odd).length);
+        File none = written(new float[0], 2, WavWriter.Encoding.PCM_16);
+        TestRunner.checkEqual(0, Signals.read(none).length);
+    }
+
+    public static void whatIsBeyondFullScaleIsClippedAndCounted() throws IOException {
+        File file = file();
+        WavWriter writer = new WavWriter(file, 8000, 1, WavWriter.Encoding.PCM_16);
+        writer.write(new float[] {1.5f, -1.5f, 1f, -1f, 0f});
+        writer.close();
+        TestRunner.checkEqual(2L, writer.clippedSamples());
+        float top = 32767 / 32768f;
+        TestRunner.checkNear(
+                new float[] {top, -1f, top, -1f, 0f}, Signals.read(file), 0, "clipped");
+    }
+
+    public static void openSizesAreReadToTheEnd() throws IOException {
+        float[] samples = Signals.noise(777, 5);
+        for (int[] sizes : new int[][] {{-1, -1}, {0x7FFFF024, 0x7FFFF000}, {0, 0}}) {
+            File file = written(samples, 1, WavWriter.Encoding.FLOAT_32);
+            patch(file, 4, sizes[0]);
+            patch(file, 54, sizes[1]);
+            TestRunner.checkNear(samples, Signals.read(file), 0, "open sizes");
+        }
+    }
+
+    public static void whatIsNoWholeWavIsRefused() throws IOException {
+        File whole = written(Signals.noise(100, 6), 1, WavWriter.Encoding.PCM_16);
+        byte[] content = Files.readAllBytes(whole.toPath());
+        for (int length : new int[] {0, 3, 11, 30, 57, content.length - 2}) {
+            Files.write(whole.toPath(), Arrays.copyOf(content, length));
+            TestRunner.checkRefused("truncated", () -> Signals.read(whole));
+        }
+        Files.write(whole.toPath(), "this is a text, not a WAV".getBytes("US-ASCII"));
+        TestRunner.checkRefused("no RIFF", () -> Signals.read(whole));
+        refused("Received: format 2 of 16 bits", content, 20, 2);
+        refused("Received: format 1 of 8 bits", content, 34, 8);
+        refused("must agree", content, 22, 2);
+        refused("must agree", content, 22, 0);
+        refused("must have 16 bytes", content, 16, 14);
+        refused("before the data", content, 12, 'j');
+    }
+
+    private static void refused(String words, byte[] content, int place, int value)
+            throws IOException {
+        File file = file();
+        byte[] wrong = content.clone();
+        wrong[place] = (byte) value;
+        Files.write(file.toPath(), wrong);
+        TestRunner.checkRefused(words, () -> Signals.read(file));
+        TestRunner.checkRefused(file + ": ", () -> Signals.read(file));
+    }
+
+    private static void patch(File file, int place, int value) throws IOException {
+        try (RandomAccessFile patched = new RandomAccessFile(file, "rw")) {
+            patched.seek(place);
+            patched.writeInt(Integer.reverseBytes(value));
+        }
+    }
+}
