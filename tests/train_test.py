@@ -278,6 +278,34 @@ def test_the_highest_sdr_may_be_what_is_best(stems_dir, tiny_config, tmp_path):
     assert progress.best_loss == pytest.approx(-max(means))
 
 
+def test_first_weights_may_give_each_layer_features_of_one_level(
+    stems_dir, tiny_config, tmp_path
+):
+    training = dataclasses.replace(
+        QUICK,
+        first_weights="unit_variance",
+        learning_rate=1e-30,
+        steps_per_epoch=1,
+        max_epochs=1,
+    )
+    run(tiny_config, training, stems_dir, tmp_path / "work")
+    network = checkpoint.load_network(tmp_path / "work" / "best")
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    eight = dataclasses.replace(training, batch_size=8)
+    batch = next(iter(excerpts.random_excerpts(tracks, tiny_config, eight)))
+    heard = []
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv1D):
+            spread = float(np.std(keras.Model(network.input, layer.output)(batch[0])))
+            source = layer.name.partition("output_")[2]
+            level = float(np.std(batch[1][source])) if source else 1.0
+            assert spread == pytest.approx(level, rel=0.011)
+            heard.append(layer.name)
+    assert len(heard) == 2 * tiny_config.num_levels + 2
+    with pytest.raises(InputError, match="unit_variance needs a network of waveforms"):
+        run(TINY_U7, training, stems_dir, tmp_path / "u7")
+
+
 def test_gradients_are_scaled_down_to_the_norm_asked_for(
     stems_dir, tiny_config, tmp_path
 ):

@@ -292,6 +292,13 @@ class TrainingConfig(_Config):
         "in one stage.",
         choices=("constant", "cosine"),
     )
+    first_weights: str = _setting(
+        "glorot",
+        "glorot: drawn as the original draws them; unit_variance: and scaled, layer by "
+        "layer, until each gives features of variance 1 for excerpts of the data, "
+        "which shortens a training. For networks of waveforms.",
+        choices=("glorot", "unit_variance"),
+    )
     clip_norm: float = _setting(
         0.0,
         "Gradients are scaled down to this Euclidean norm over all weights, if theirs "

@@ -1,4 +1,4 @@
-"""The weights that a training begins with, from a checkpoint."""
+"""The weights that a training begins with: scaled, or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -72,6 +72,37 @@ def take(
         int(keras.ops.convert_to_numpy(adam.iterations)),
         "" if with_moments else " (it holds no moments)",
     )
+
+
+def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None:
+    """Scales the kernels until each convolution's features have variance 1.
+
+    "Layer-sequential unit variance" (Mishkin and Matas, 2016, arXiv 1511.06422), from
+    the input on; the output layers are scaled to the sources' own. Glorot's weights
+    make leaky features smaller from layer to layer: those of M4's bottleneck have a
+    thousandth of the mixture's level, and what is below the first levels begins to
+    learn late.
+
+    Args:
+        network: a network of waveforms.
+        mixture: excerpts, `(batch, frames, channels)`.
+        targets: their sources.
+    """
+    for layer in network.layers:
+        if not isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):
+            continue
+        level = 1.0
+        if layer.name.startswith("output_"):
+            source = targets[layer.name.removeprefix("output_")]
+            level = float(keras.ops.std(source))
+        until_here = keras.Model(network.input, layer.output)
+        for _ in range(10):  # a tanh needs some turns
+            features = keras.ops.cast(until_here(mixture), "float32")
+            spread = float(keras.ops.std(features))
+            # Of silence nothing is learned.
+            if not level or not spread or abs(spread / level - 1) < 0.01:
+                break
+            layer.kernel.assign(layer.kernel * (level / spread))
 
 
 def _take_but_output(source: keras.Model, network: keras.Model) -> None:

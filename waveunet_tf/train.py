@@ -22,7 +22,12 @@ from absl import logging
 
 from waveunet_tf import checkpoint, excerpts, initial_weights, model, prepared
 from waveunet_tf.compute import Devices, require_agreement, set_up
-from waveunet_tf.configs import ComputeConfig, NetworkConfig, TrainingConfig
+from waveunet_tf.configs import (
+    ComputeConfig,
+    NetworkConfig,
+    TrainingConfig,
+    WaveUNetConfig,
+)
 from waveunet_tf.errors import InputError
 from waveunet_tf.training_log import HISTORY, TrainingLog
 from waveunet_tf.training_state import Progress, StateStore
@@ -36,6 +41,8 @@ from waveunet_tf.training_step import (
 )
 from waveunet_tf.weight_average import WeightAverage
 
+# Of the data, by which the first weights may be scaled.
+_SCALED_EXCERPTS = 8
 # So many steps in a row whose outputs are saturated end a training.
 _SATURATED_STEPS = 20
 
@@ -199,6 +206,8 @@ class _Loop:
                     adam_of(self.optimizer),
                     reinit_output=reinit_output,
                 )
+            elif self.training.first_weights == "unit_variance":
+                self._scale_first_weights()
         require_agreement(
             self.devices,
             "the same flags, data and workdir",
@@ -224,6 +233,16 @@ class _Loop:
             self.devices.replicas,
             self.devices.kind,
         )
+
+    def _scale_first_weights(self) -> None:
+        if not isinstance(self.config, WaveUNetConfig):
+            raise InputError(
+                "`first_weights` unit_variance needs a network of waveforms. Received: "
+                f"{self.config.architecture}"
+            )
+        training = dataclasses.replace(self.training, batch_size=_SCALED_EXCERPTS)
+        batches = excerpts.random_excerpts(self.tracks, self.config, training)
+        initial_weights.scale_to_unit_variance(self.network, *next(iter(batches)))
 
     def run(self) -> Progress:
         """Runs the stages that are left."""

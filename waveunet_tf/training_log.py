@@ -294,7 +294,8 @@ def plot_losses(history: str | os.PathLike, path: str | os.PathLike) -> None:
     for before, after in zip(records, records[1:]):
         if before["stage"] != after["stage"]:
             axes.axvline(before["step"], color="gray", linestyle=":", label="stage 2")
-    axes.set_yscale("log")
+    if all(record["loss"] > 0 for record in records):
+        axes.set_yscale("log")  # but not of a loss in dB
     axes.set_xlabel("step")
     axes.grid(which="both", alpha=0.3)
     axes.legend()
