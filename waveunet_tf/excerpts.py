@@ -12,7 +12,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from waveunet_tf import readers, shapes
+from waveunet_tf import augmentation, readers, shapes
 from waveunet_tf.configs import NetworkConfig, TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.prepared import PreparedTrack
@@ -66,7 +66,7 @@ def random_excerpts(
             f"Received: {window.output_frames} (from a wish of {config.output_frames})"
         )
     centre = slice(window.context_frames, window.context_frames + window.output_frames)
-    place = _placing(tracks, window, training)
+    lengths = [track.frames for track in tracks]
     read = readers.build_reader(
         tracks, window.input_frames, config.channels, reader=reader
     )
@@ -74,17 +74,16 @@ def random_excerpts(
     def excerpt(number):
         # float64, because a float32 has too few steps for the frames of a long track.
         draws = tf.random.stateless_uniform(
-            [len(config.sources), 7],
+            [len(config.sources), augmentation.DRAWS],
             tf.stack([tf.constant(training.seed, tf.int64), number]),
             dtype=tf.float64,
         )
-        gains = _gains(tf.cast(draws[:, 3:6], tf.float32), training)
-        sources = read(*place(draws[:, :3]), gains)
+        drawn = augmentation.excerpts_of(draws, lengths, window, training)
+        sources = read(drawn.track, tf.cast(drawn.start, tf.int64), drawn.gain)
         if training.swap_probability:
-            swapped = tf.unstack(draws[:, 6] < training.swap_probability)
             sources = [
                 tf.cond(swap, lambda stem=stem: stem[:, ::-1], lambda stem=stem: stem)
-                for stem, swap in zip(sources, swapped)
+                for stem, swap in zip(sources, tf.unstack(drawn.swapped))
             ]
         middle = [stem[centre] for stem in sources]
         return tf.add_n(sources), dict(zip(config.sources, middle))
@@ -114,39 +113,6 @@ def _without_tuning(batches: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.with_options(options)
-
-
-def _placing(
-    tracks: list[PreparedTrack], window: shapes.WindowFrames, training: TrainingConfig
-):
-    """A function of draws `(sources, 3)`: each source's track and first frame.
-
-    All sources of an excerpt have one place, unless they are remixed.
-    """
-    lengths = np.array([track.frames for track in tracks], np.float64)
-    weights = lengths if training.track_sampling == "length" else np.ones(len(tracks))
-    below = tf.constant(np.cumsum(weights / weights.sum())[:-1])
-    last_starts = lengths + 2 * window.context_frames - window.input_frames
-    starts = tf.constant(np.maximum(last_starts, 0) + 1)
-
-    def place(draws):
-        remixed = draws[0, 2] < training.remix_probability
-        draws = tf.where(remixed, draws, draws[:1])
-        track = tf.searchsorted(below, draws[:, 0], side="right")
-        start = tf.cast(draws[:, 1] * tf.gather(starts, track), tf.int64)
-        return track, start - window.context_frames
-
-    return place
-
-
-def _gains(draws, training: TrainingConfig):
-    """Each source's gain, by draws `(sources, 3)`: negative or zero by augmentation."""
-    gain, polarity, dropout = tf.unstack(draws, axis=1)
-    gain = training.min_gain + (1 - training.min_gain) * gain
-    gain = tf.where(polarity < training.polarity_probability, -gain, gain)
-    silent = dropout < training.dropout_probability
-    silent &= ~tf.reduce_all(silent)  # of nothing nothing is learned
-    return tf.where(silent, 0.0, gain)
 
 
 def whole_track_windows(
