@@ -60,3 +60,14 @@ def test_frames_without_weight_do_not_change_the_error_level():
     assert float(came) == pytest.approx(float(alone), rel=1e-5)
     nothing = losses.error_level_db(targets, estimates, 0 * weights)
     assert float(nothing) == 0
+
+
+def test_the_validation_sdr_is_the_median_over_tracks_of_whole_tracks():
+    energies = np.zeros((2, 2, 4))
+    energies[0, 0], energies[0, 1] = [100, 10, 1, 1], [1, 1, 1, 1]  # 20, 10, 0, 0 dB
+    energies[1, 0], energies[1, 1] = [0, 10, 0, 0], [5, 1, 2, 1]  # silent in three
+    came = losses.median_sdr_db(("a", "b"), energies)
+    assert came["a"] == pytest.approx(5)
+    assert came["b"] == pytest.approx(10)
+    energies[1, 0] = 0
+    assert losses.median_sdr_db(("a", "b"), energies)["b"] is None

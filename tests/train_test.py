@@ -15,7 +15,6 @@ from waveunet_tf import (
     model,
     prepared,
     train,
-    training_step,
 )
 from waveunet_tf.configs import ComputeConfig, SpectrogramUNetConfig, TrainingConfig
 from waveunet_tf.errors import InputError
@@ -568,14 +567,3 @@ def test_tensorboard_holds_curves_sound_and_pictures(stems_dir, tiny_config, tmp
     assert len(sound) / rate_hz == pytest.approx(5, abs=0.02)
     assert "spectrogram of three/mixture" in tags
     assert (tmp_path / "work" / "loss.png").stat().st_size > 1000
-
-
-def test_the_validation_sdr_is_the_median_over_tracks_of_whole_tracks():
-    energies = np.zeros((2, 2, 4))
-    energies[0, 0], energies[0, 1] = [100, 10, 1, 1], [1, 1, 1, 1]  # 20, 10, 0, 0 dB
-    energies[1, 0], energies[1, 1] = [0, 10, 0, 0], [5, 1, 2, 1]  # silent in three
-    came = training_step.median_sdr_db(("a", "b"), energies)
-    assert came["a"] == pytest.approx(5)
-    assert came["b"] == pytest.approx(10)
-    energies[1, 0] = 0
-    assert training_step.median_sdr_db(("a", "b"), energies)["b"] is None

@@ -1,7 +1,8 @@
-"""What training minimises: functions of targets, estimates and weights."""
+"""What training minimises, functions of targets, estimates and weights; and the SDR."""
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
 # Of the mixture's energy: what the error is worth less below. An excerpt that is solved
@@ -75,3 +76,37 @@ def _mean_over_sources(error, targets: dict, estimates: dict, weights):
     # Without any weight, 0 and not 0 / 0.
     frames = ops.maximum(ops.sum(weights), 1.0)
     return ops.sum(errors * weights) / (frames * errors.shape[-1] * len(targets))
+
+
+OF_WAVEFORMS = {
+    "mse": mean_squared_error,
+    "l1": mean_absolute_error,
+    "sdr": error_level_db,
+}
+"""The losses of networks that give waveforms, by their names in TrainingConfig."""
+
+
+def median_sdr_db(
+    sources: tuple[str, ...], energies: np.ndarray
+) -> dict[str, float | None]:
+    """The median over tracks of their SDR, 10 log10(Σ s² / Σ (s - ŝ)²), in dB.
+
+    As the Music Demixing Challenge 2021 scores a track (Mitsufuji et al., section 3.2),
+    but by the median, and without tracks in which the source is silent.
+
+    Args:
+        sources: their names.
+        energies: `(sources, 2, tracks)`, of each true source and of its estimate's
+            error.
+
+    Returns:
+        source → dB, None where it is silent in all tracks.
+    """
+    medians = {}
+    for source, (signal, error) in zip(sources, energies):
+        heard = signal > 0
+        ratios = signal[heard] / np.maximum(error[heard], np.finfo(np.float32).tiny)
+        medians[source] = None
+        if len(ratios):
+            medians[source] = float(np.median(10 * np.log10(ratios)))
+    return medians

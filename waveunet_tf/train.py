@@ -20,7 +20,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from waveunet_tf import checkpoint, excerpts, initial_weights, model, prepared
+from waveunet_tf import (
+    checkpoint,
+    excerpts,
+    initial_weights,
+    losses,
+    model,
+    prepared,
+)
 from waveunet_tf.compute import Devices, require_agreement, set_up
 from waveunet_tf.configs import (
     ComputeConfig,
@@ -35,7 +42,6 @@ from waveunet_tf.training_step import (
     adam_of,
     build_objective,
     build_optimizer,
-    median_sdr_db,
     training_step,
     validation_scores,
 )
@@ -365,7 +371,7 @@ class _Loop:
                 "The validation loss must stay a finite number, but is "
                 f"{loss}; are all samples of the validation tracks finite?"
             )
-        return loss / weight, median_sdr_db(self.config.sources, energies)
+        return loss / weight, losses.median_sdr_db(self.config.sources, energies)
 
     def _end_epoch(self, stage, loss, validation_loss, sdr) -> None:
         progress = self.progress

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from waveunet_tf import checkpoint, fused, losses, spectrogram
@@ -215,31 +214,6 @@ def _of_one_device(devices: Devices, came):
     )
 
 
-def median_sdr_db(
-    sources: tuple[str, ...], energies: np.ndarray
-) -> dict[str, float | None]:
-    """The median over tracks of their SDR, 10 log10(Σ s² / Σ (s - ŝ)²), in dB.
-
-    As the Music Demixing Challenge 2021 scores a track (Mitsufuji et al., section 3.2),
-    but by the median, and without tracks in which the source is silent.
-
-    Args:
-        sources: their names.
-        energies: `(sources, 2, tracks)`, as in Scores.
-
-    Returns:
-        source → dB, None where it is silent in all tracks.
-    """
-    medians = {}
-    for source, (signal, error) in zip(sources, energies):
-        heard = signal > 0
-        ratios = signal[heard] / np.maximum(error[heard], np.finfo(np.float32).tiny)
-        medians[source] = None
-        if len(ratios):
-            medians[source] = float(np.median(10 * np.log10(ratios)))
-    return medians
-
-
 def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> Callable:
     """Builds the loss as a function of mixture, targets, weights, whether in training.
 
@@ -249,24 +223,19 @@ def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> C
     Raises:
         InputError: the network has no such loss.
     """
-    waveform = {
-        "mse": losses.mean_squared_error,
-        "l1": losses.mean_absolute_error,
-        "sdr": losses.error_level_db,
-    }
-    if name in waveform:
+    if name in losses.OF_WAVEFORMS:
         in_training = fused.training_pass(config, network)
 
         def of_waveforms(mixture, targets, weights, training):
             estimates = in_training(mixture) if training else network(mixture)
-            loss = waveform[name](targets, estimates, weights)
+            loss = losses.OF_WAVEFORMS[name](targets, estimates, weights)
             return loss, tf.reduce_sum(weights), estimates
 
         return of_waveforms
     if not isinstance(config, SpectrogramUNetConfig):
         raise InputError(
-            f"`loss` must be {' or '.join(waveform)} for a network of waveforms. "
-            f"Received: {name}"
+            f"`loss` must be {' or '.join(losses.OF_WAVEFORMS)} for a network of "
+            f"waveforms. Received: {name}"
         )
     magnitudes = spectrogram.magnitude_network(config, network)
     stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
