@@ -87,17 +87,7 @@ def keras_estimates(
     def engine(mixture):
         return network(mixture)
 
-    return [
-        _run(runners.WindowRunner(config, engine, windows), song.mixture)
-        for song in songs
-    ]
-
-
-def _run(runner: runners.Runner, mixture: np.ndarray) -> dict[str, np.ndarray]:
-    blocks = [runner.push(mixture), runner.finish()]
-    return {
-        name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]
-    }
+    return [runners.start(config, engine, windows).run(song.mixture) for song in songs]
 
 
 def signal_to_noise_db(
@@ -148,7 +138,7 @@ def measure(
         separator = separate.load_tflite(path)
         if separator.config != config:
             raise InputError(f"{path}: must be of the checkpoint {checkpoint_dir}")
-        actual = [_run(separator.runner(), song.mixture) for song in songs]
+        actual = [separator.runner().run(song.mixture) for song in songs]
         decibels = np.concatenate(
             [
                 signal_to_noise_db(one, other, config.sample_rate_hz)

@@ -58,9 +58,7 @@ class Plan:
 
     def runner(self, engine) -> runners.Runner:
         """A runner of an engine that computes the program."""
-        if self.windows:
-            return runners.WindowRunner(self.config, engine, self.windows)
-        return runners.ChunkRunner(self.config, engine)
+        return runners.start(self.config, engine, self.windows)
 
 
 def plan(

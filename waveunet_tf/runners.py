@@ -59,6 +59,14 @@ class Runner:
         stems = self.push(np.zeros((silence, self._channels), np.float32))
         return {name: stem[:rest] for name, stem in stems.items()}
 
+    def run(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
+        """Gives each source of a whole song `(frames, channels)`, at once."""
+        blocks = [self.push(mixture), self.finish()]
+        return {
+            name: np.concatenate([block[name] for block in blocks])
+            for name in self._sources
+        }
+
 
 class ChunkRunner(Runner):
     """The streaming network over chunks of a fixed length.
@@ -124,6 +132,13 @@ class WindowRunner(Runner):
             self._fading[name] = stem[self.hop_frames :]
             stems[name] = stem[: self.hop_frames]
         return stems
+
+
+def start(config, engine, windows: shapes.SongWindows | None) -> Runner:
+    """The runner of an engine that was made for these windows, or else for a stream."""
+    if windows:
+        return WindowRunner(config, engine, windows)
+    return ChunkRunner(config, engine)
 
 
 def cross_fade(hop: int, overlap: int) -> np.ndarray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from waveunet_tf import (
     audio,
     checkpoint,
     engines,
-    litert,
+    exported,
     named_models,
     runners,
     shapes,
@@ -54,9 +53,7 @@ class Separator:
 
     def runner(self) -> runners.Runner:
         """The network over a song, at its begin, that has the network's own rate."""
-        if self._windows:
-            return runners.WindowRunner(self.config, self._engine, self._windows)
-        return runners.ChunkRunner(self.config, self._engine)
+        return runners.start(self.config, self._engine, self._windows)
 
     def stream(self, sample_rate_hz: int, channels: int = 2) -> SongStream:
         """Starts a song that comes in blocks.
@@ -258,36 +255,6 @@ def load_tflite(path: str | os.PathLike, *, threads: int | None = None) -> Separ
         threads: of the CPU; by default as many as this process has cores.
 
     Raises:
-        InputError: the file is broken, or not one of this project's.
-        OSError: it cannot be read.
+        InputError, OSError: see exported.load.
     """
-    content = pathlib.Path(path).read_bytes()
-    metadata = litert.read_metadata(path, content)
-    try:
-        config = checkpoint.parse_config(path, metadata["network"])
-        chunk = metadata["chunk_frames"]
-        if metadata["mode"] == "window":
-            window = shapes.WindowFrames(
-                metadata["input_frames"], metadata["output_frames"]
-            )
-            windows = shapes.windows_of(config, window)
-            frames = {"mixture": window.input_frames}
-        else:
-            windows = None
-            states = shapes.stream_state_frames(config)
-            frames = {f"state_{name}": count for name, count in states.items()}
-            frames["mixture"] = chunk
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"
-        ) from error
-    try:
-        engine = litert.LiteRTEngine(
-            content, chunk_frames=chunk, threads=threads or engines.cores()
-        )
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be run by LiteRT: {reason}") from error
-    if {name: shape[1] for name, shape in engine.input_shapes.items()} != frames:
-        raise InputError(f"{path}: its inputs must be those that its metadata tells")
-    return Separator(config, engine, windows)
+    return Separator(*exported.load(path, threads=threads))
