@@ -4,7 +4,7 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3.9 pytho
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo train-small test test-slow test-android-core lint clean
+.PHONY: demo train-small arm64 test test-slow test-android-core lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -31,6 +31,24 @@ train-small: .venv/installed
 		--estimates mixture --output_dir $(SMALL)/scores/mixture
 	$(BIN)/python -m evaluate.run_summary wave-u-net=$(SMALL)/scores/wave-u-net \
 		mixture=$(SMALL)/scores/mixture
+
+# Some minutes: a tiny network's TFLite files on 64-bit ARM, emulated, and on x86-64. One
+# step of training, because parity's floors are for files of full-size networks.
+FORMATS := tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_int16x8,tflite_mixed
+arm64: .venv/installed
+	rm -rf arm64
+	mkdir -p arm64/musdb18/train
+	cp .venv/lib/python3*/site-packages/stempeg/data/*.stem.mp4 arm64/musdb18/train
+	$(BIN)/python -m waveunet_tf.run_prepare --dataset musdb18 \
+		--source arm64/musdb18 --output arm64/prepared --sample_rate_hz 22050
+	$(BIN)/python -m waveunet_tf.run_train --variant M4 --num_levels 5 --base_filters 8 \
+		--output_frames 2048 --batch_size 8 --steps_per_epoch 1 --max_epochs 1 \
+		--nofine_tuning --data_dir arm64/prepared --workdir arm64/training
+	for mode in streaming window; do $(BIN)/python -m export.run_export \
+		--checkpoint arm64/training/best --output arm64/artefacts/$$mode --mode $$mode \
+		--formats $(FORMATS) --chunk_frames 4096 --calibration_dir arm64/prepared \
+		|| exit 1; done
+	$(BIN)/python -m export.run_arm64 --artifacts arm64/artefacts
 
 test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist loadgroup
@@ -59,7 +77,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv demo $(ANDROID_BUILD)
+	rm -rf .venv demo arm64 $(ANDROID_BUILD)
 
 .venv/installed: requirements.txt
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.9 to 3.12 with venv (on \

@@ -1,0 +1,173 @@
+"""Exported files on ARM beside x86-64: how far their stems differ, and may differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from evaluate import tables
+from export.arm64.machine import CPU, Machine
+from waveunet_tf import litert
+from waveunet_tf.errors import InputError
+
+# The largest difference of a sample, of full scale 1. Sums of floats have another order
+# on ARM, and measured 2e-7; float16's weights are widened, and its sums those of
+# float32. Integers are exact. Where numbers go from floats to integers within the
+# network, a sum that is another in its last bit is now and then rounded to the next
+# integer: measured up to 1e-3, a wrong kernel 0.6.
+BOUNDS = {
+    "float32": 1e-5,
+    "float16": 1e-5,
+    "dynamic": 1e-2,
+    "int8": 0.0,
+    "int16x8": 0.0,
+    "mixed": 1e-2,
+}
+_ROOT = pathlib.Path(__file__).parents[2]
+_CODE = "import sys; from export.arm64 import stems; stems.write_stems(*sys.argv[1:])"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A file's figures.
+
+    Attributes:
+        artefact: the file's name.
+        kind: of BOUNDS.
+        mode: "streaming" or "window".
+        peak: the largest sample of all sources on x86-64.
+        difference: the largest of a sample between ARM and x86-64.
+        equal: the part of the samples that are equal bit by bit.
+    """
+
+    artefact: str
+    kind: str
+    mode: str
+    peak: float
+    difference: float
+    equal: float
+
+
+def measure(
+    path: pathlib.Path,
+    mixture: np.ndarray,
+    machine: Machine,
+    cpu: str = CPU,
+    *,
+    name: str,
+) -> Row:
+    """Separates a mixture with a file on both machines, on one thread each.
+
+    Args:
+        path: the exported file.
+        mixture: `(frames, channels)` at the network's rate.
+        machine: ARM's.
+        cpu: qemu's name of its processor.
+        name: by which the table calls the file.
+
+    Raises:
+        InputError: the file is not one of this project's, or does not run.
+    """
+    told = litert.read_metadata(path, path.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        song = pathlib.Path(folder) / "mixture.npy"
+        np.save(song, mixture)
+        arguments = ["-c", _CODE, str(path.absolute()), str(song)]
+        arm = _stems(
+            machine.command(*arguments, cpu=cpu),
+            pathlib.Path(folder) / "arm.npz",
+            f"{path}: on ARM",
+            environment=machine.environment(),
+        )
+        x86 = _stems(
+            [sys.executable, *arguments],
+            pathlib.Path(folder) / "x86.npz",
+            f"{path}: on x86-64",
+            environment=os.environ,
+        )
+    return compare(name, told["quantization"], told["mode"], arm, x86)
+
+
+def _stems(
+    command: list[str], stems: pathlib.Path, who: str, environment: Mapping[str, str]
+) -> dict[str, np.ndarray]:
+    """Runs stems.write_stems in a process."""
+    child = subprocess.run(
+        [*command, str(stems)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="backslashreplace",
+        check=False,
+        cwd=_ROOT,  # from which -c imports
+        env=environment,
+    )
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or ["no reason told"])[-1]
+        raise InputError(f"{who} it left with {child.returncode}: {reason}")
+    with np.load(stems) as arrays:
+        return dict(arrays)
+
+
+def compare(
+    artefact: str,
+    kind: str,
+    mode: str,
+    arm: Mapping[str, np.ndarray],
+    x86: Mapping[str, np.ndarray],
+) -> Row:
+    """The figures of stems, source → `(frames, channels)`, of both machines."""
+    one, other = (
+        np.concatenate([stems[name] for name in sorted(x86)], axis=1)
+        for stems in (arm, x86)
+    )
+    return Row(
+        artefact=artefact,
+        kind=kind,
+        mode=mode,
+        peak=float(np.abs(other).max()),
+        difference=float(np.abs(one.astype(np.float64) - other).max()),
+        equal=float(np.mean(one.view(np.uint32) == other.view(np.uint32))),
+    )
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """What is beyond its bound, a line each."""
+    lines = []
+    for row in rows:
+        bound = BOUNDS[row.kind]
+        if bound and not row.difference <= bound:
+            lines.append(
+                f"{row.artefact}: ARM may differ by {bound:g} from x86-64, {row.mode}. "
+                f"Received: {row.difference:.2g}"
+            )
+        if not bound and not row.equal == 1:
+            lines.append(
+                f"{row.artefact}: ARM must equal x86-64 bit by bit, {row.mode}. "
+                f"Received: a difference of {row.difference:.2g}, "
+                f"{row.equal:.2%} of the samples equal"
+            )
+    return lines
+
+
+def to_markdown(rows: list[Row]) -> str:
+    """The table as Markdown."""
+    shown = [
+        {
+            "artefact": row.artefact,
+            "mode": row.mode,
+            "peak": row.peak,
+            "largest difference": f"{row.difference:.1e}" if row.difference else "0",
+            "allowed": f"{BOUNDS[row.kind]:.0e}" if BOUNDS[row.kind] else "bit-equal",
+            "equal samples (%)": 100 * row.equal,
+        }
+        for row in rows
+    ]
+    return tables.to_lines(list(shown[0]), shown, "markdown")

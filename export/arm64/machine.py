@@ -1,0 +1,225 @@
+"""An emulated 64-bit ARM machine with Debian's Python and LiteRT, made by any user."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import sys
+
+from absl import logging
+
+from waveunet_tf import files
+from waveunet_tf.errors import InputError
+
+# Of Debian 12, which has Python 3.11 and so what the wheels want.
+_SUITES = {
+    "http://deb.debian.org/debian": "bookworm",
+    "http://deb.debian.org/debian-security": "bookworm-security",
+}
+_KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_PYTHON = "3.11"
+_PACKAGES = (
+    *(f"python{_PYTHON}-minimal", f"libpython{_PYTHON}-stdlib", "libstdc++6"),
+    "qemu-user-static:amd64",
+)
+_QEMU = "usr/bin/qemu-aarch64-static"
+# In the versions that run here, on x86-64.
+_WHEELS = ("ai-edge-litert", "numpy", "absl-py", "flatbuffers")
+_PLATFORMS = ("manylinux_2_27_aarch64", "manylinux2014_aarch64")
+
+# qemu's name of the processor; one of a phone of 2019 and later.
+CPU = "cortex-a76"
+_CORES = 4
+_CORE = """\
+processor\t: {number}
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid \
+asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 1
+
+"""
+# What programs would else read of the x86-64 below; LiteRT 2.2 and later die of that.
+SYSTEM_FILES = {
+    "proc/cpuinfo": "".join(_CORE.format(number=number) for number in range(_CORES)),
+    "sys/devices/system/cpu/possible": f"0-{_CORES - 1}\n",
+    "sys/devices/system/cpu/present": f"0-{_CORES - 1}\n",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """An unpacked machine; `get` gives one.
+
+    Attributes:
+        folder: with `qemu-aarch64-static`; `root`, Debian's files; `site`, the wheels;
+            and `versions.txt`, what was unpacked.
+    """
+
+    folder: pathlib.Path
+
+    def command(self, *arguments: str, cpu: str = CPU) -> list[str]:
+        """The command that runs ARM's Python with these arguments.
+
+        Files that are in the machine's root are taken from there, others from here.
+        """
+        root = self.folder / "root"
+        python = root / f"usr/bin/python{_PYTHON}"
+        emulator = [str(self.folder / pathlib.Path(_QEMU).name), "-cpu", cpu]
+        return [*emulator, "-L", str(root), str(python), "-S", "-s", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """The variables to run it with: nothing of x86-64's, but the wheels."""
+        return {"PYTHONPATH": str(self.folder / "site")}
+
+    def versions(self) -> str:
+        """The packages and wheels in it, a line each."""
+        return (self.folder / "versions.txt").read_text(encoding="utf-8")
+
+
+def default_folder() -> pathlib.Path:
+    """Where machines are kept: the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(cache) / "waveunet_tf" / "arm64"
+
+
+def find(folder: str | os.PathLike) -> Machine:
+    """The machine with wheels of the versions that run here, be it there or not.
+
+    Args:
+        folder: of machines.
+    """
+    pins = "-".join(importlib.metadata.version(name) for name in _WHEELS)
+    return Machine(pathlib.Path(folder).absolute() / f"litert-{pins}")
+
+
+def get(folder: str | os.PathLike) -> Machine:
+    """Gives the machine of `find`; unpacks it, if it is not there (105 MB to load).
+
+    Args:
+        folder: of machines.
+
+    Raises:
+        InputError: this is no x86-64; a tool or a server is missing.
+        OSError: the folder cannot be written.
+    """
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise InputError(
+            "ARM is compared with x86-64, and so needs Linux on it. "
+            f"Received: {sys.platform} on {platform.machine()}"
+        )
+    machine = find(folder)
+    if machine.folder.is_dir():
+        return machine
+    with files.locked_folder(machine.folder.parent):
+        files.remove_parts(machine.folder.parent)
+        with files.atomic_folder(machine.folder) as part:
+            logging.info("unpacking an ARM machine into %s, once", machine.folder)
+            packages = _unpack_packages(part)
+            wheels = _unpack_wheels(part)
+            for name, text in SYSTEM_FILES.items():
+                path = part / "root" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            versions = "\n".join([*packages, *wheels])
+            (part / "versions.txt").write_text(versions + "\n", encoding="utf-8")
+            # Shows that it works, and compiles what is imported.
+            _run(
+                "the ARM machine",
+                Machine(part).command(
+                    "-c", "import absl.logging, flatbuffers, ai_edge_litert.interpreter"
+                ),
+                env=Machine(part).environment(),
+            )
+    return machine
+
+
+def _unpack_packages(part: pathlib.Path) -> list[str]:
+    """Unpacks Debian's packages and qemu; gives their names with the versions.
+
+    apt finds what they need, and checks its signed index and every file's SHA-256. It
+    has a configuration and a state of its own, in which nothing is installed.
+    """
+    if not _KEYRING.exists():
+        raise InputError(
+            f"{_KEYRING}: must be Debian's keys (package debian-archive-keyring), but "
+            "is missing"
+        )
+    apt = part / "apt"
+    for name in ("lists/partial", "archives/partial"):
+        (apt / name).mkdir(parents=True)
+    (apt / "status").touch()
+    (apt / "sources.list").write_text(
+        "".join(
+            f"deb [signed-by={_KEYRING}] {server} {suite} main\n"
+            for server, suite in _SUITES.items()
+        ),
+        encoding="utf-8",
+    )
+    options = {
+        **{"Dir::State": apt, "Dir::State::status": apt / "status", "Dir::Cache": apt},
+        **{"Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-"},
+        **{"APT::Architecture": "arm64", "APT::Architectures": "arm64,amd64"},
+        # As root, apt would load as a user who may not see this folder.
+        "APT::Sandbox::User": "root",
+        "APT::Update::Error-Mode": "any",
+    }
+    command = ["apt-get", "-q"]
+    for name, value in options.items():
+        command += ["-o", f"{name}={value}"]
+    _run("apt-get update", [*command, "update"])
+    choice = ["--yes", "--download-only", "--no-install-recommends"]
+    _run("apt-get install", [*command, "install", *choice, *_PACKAGES])
+    packages = sorted((apt / "archives").glob("*.deb"))
+    for package in packages:
+        amd64 = package.name.endswith("_amd64.deb")
+        target = apt / "x86" if amd64 else part / "root"
+        _run("dpkg-deb", ["dpkg-deb", "--extract", str(package), str(target)])
+    shutil.move(apt / "x86" / _QEMU, part)
+    shutil.rmtree(apt)
+    return [package.stem for package in packages]
+
+
+def _unpack_wheels(part: pathlib.Path) -> list[str]:
+    """Unpacks the wheels, whose SHA-256 pip checks; gives names with versions."""
+    wheels = [f"{name}=={importlib.metadata.version(name)}" for name in _WHEELS]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--no-compile", "--only-binary=:all:", "--target", str(part / "site")]
+    command += ["--implementation", "cp", "--python-version", _PYTHON]
+    for name in _PLATFORMS:
+        command += ["--platform", name]
+    _run("pip install", [*command, *wheels])
+    return wheels
+
+
+def _run(what: str, command: list[str], env: dict[str, str] | None = None) -> None:
+    """Runs a tool that must succeed; its first line of an error becomes ours."""
+    try:
+        result = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="backslashreplace",
+            check=False,
+            env=env,
+        )
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{command[0]}: must be installed, for the ARM machine is made of Debian's "
+            "packages"
+        ) from error
+    if result.returncode:
+        lines = result.stdout.strip().splitlines() or ["no reason told"]
+        errors = [line for line in lines if line.startswith(("E: ", "ERROR: "))]
+        reason = errors[0] if errors else lines[-1]
+        raise InputError(f"{what} left with {result.returncode}: {reason}")
