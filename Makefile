@@ -32,9 +32,9 @@ train-small: .venv/installed
 	$(BIN)/python -m evaluate.run_summary wave-u-net=$(SMALL)/scores/wave-u-net \
 		mixture=$(SMALL)/scores/mixture
 
-# Some minutes: a tiny network's TFLite files on 64-bit ARM, emulated, and on x86-64. One
-# step of training, because parity's floors are for files of full-size networks.
-FORMATS := tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_int16x8,tflite_mixed
+# Some minutes: a tiny network's TFLite files on 64-bit ARM, emulated, and on x86-64. After
+# one step of training, because later a network this tiny is below parity's floors.
+TFLITE := tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_int16x8,tflite_mixed
 arm64: .venv/installed
 	rm -rf arm64
 	mkdir -p arm64/musdb18/train
@@ -46,7 +46,7 @@ arm64: .venv/installed
 		--nofine_tuning --data_dir arm64/prepared --workdir arm64/training
 	for mode in streaming window; do $(BIN)/python -m export.run_export \
 		--checkpoint arm64/training/best --output arm64/artefacts/$$mode --mode $$mode \
-		--formats $(FORMATS) --chunk_frames 4096 --calibration_dir arm64/prepared \
+		--formats $(TFLITE) --chunk_frames 4096 --calibration_dir arm64/prepared \
 		|| exit 1; done
 	$(BIN)/python -m export.run_arm64 --artifacts arm64/artefacts
 

@@ -19,7 +19,7 @@ from waveunet_tf.errors import InputError
 _ARTIFACTS = flags.DEFINE_string(
     "artifacts",
     None,
-    "The folder of *.tflite, in it or in folders of it.",
+    "The folder of *.tflite; those in its folders, too.",
     required=True,
 )
 _ROOT = flags.DEFINE_string(
@@ -43,26 +43,26 @@ _MAX_SECONDS = flags.DEFINE_float(
 def main(_):
     from export import songs
     from export.arm64 import comparison
-    from waveunet_tf import checkpoint, litert
 
     folder = pathlib.Path(_ARTIFACTS.value)
     artefacts = sorted(folder.rglob("*.tflite"))
     if not artefacts:
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
-    configs = {
-        path: checkpoint.parse_config(
-            path, litert.read_metadata(path, path.read_bytes())["network"]
+    music = {}
+    for path in artefacts:
+        (music[path],) = songs.find_songs(
+            _DATA_DIR.value,
+            comparison.read_config(path),
+            max_songs=1,
+            max_seconds=_MAX_SECONDS.value,
         )
-        for path in artefacts
-    }
     arm = machine.get(_ROOT.value or machine.default_folder())
     rows = []
-    for path, config in configs.items():
-        (song,) = songs.find_songs(
-            _DATA_DIR.value, config, max_songs=1, max_seconds=_MAX_SECONDS.value
-        )
+    for path, song in music.items():
         name = str(path.relative_to(folder))
-        rows.append(comparison.measure(path, song.mixture, arm, _CPU.value, name=name))
+        rows.append(
+            comparison.measure(path, song.mixture, arm, name=name, cpu=_CPU.value)
+        )
         logging.info("%s: compared on %s", name, song.name)
     print(comparison.to_markdown(rows))
     failures = comparison.failures(rows)

@@ -16,11 +16,12 @@ from absl import logging
 from waveunet_tf import files
 from waveunet_tf.errors import InputError
 
-# Of Debian 12, which has Python 3.11 and so what the wheels want.
-_SUITES = {
-    "http://deb.debian.org/debian": "bookworm",
-    "http://deb.debian.org/debian-security": "bookworm-security",
-}
+# Debian 12, whose Python is one that the wheels are made for.
+_SUITE = "bookworm"
+_SOURCES = """\
+deb [signed-by={keyring}] http://deb.debian.org/debian {suite} main
+deb [signed-by={keyring}] http://deb.debian.org/debian-security {suite}-security main
+"""
 _KEYRING = pathlib.Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PYTHON = "3.11"
 _PACKAGES = (
@@ -28,11 +29,11 @@ _PACKAGES = (
     "qemu-user-static:amd64",
 )
 _QEMU = "usr/bin/qemu-aarch64-static"
-# In the versions that run here, on x86-64.
+# In the versions that run here.
 _WHEELS = ("ai-edge-litert", "numpy", "absl-py", "flatbuffers")
 _PLATFORMS = ("manylinux_2_27_aarch64", "manylinux2014_aarch64")
 
-# qemu's name of the processor; one of a phone of 2019 and later.
+# qemu's name of the processor; of phones since 2019.
 CPU = "cortex-a76"
 _CORES = 4
 _CORE = """\
@@ -47,7 +48,7 @@ CPU part\t: 0xd0b
 CPU revision\t: 1
 
 """
-# What programs would else read of the x86-64 below; LiteRT 2.2 and later die of that.
+# What programs would else read of the x86-64 below; LiteRT 2.3 dies of that.
 SYSTEM_FILES = {
     "proc/cpuinfo": "".join(_CORE.format(number=number) for number in range(_CORES)),
     "sys/devices/system/cpu/possible": f"0-{_CORES - 1}\n",
@@ -80,10 +81,6 @@ class Machine:
         """The variables to run it with: nothing of x86-64's, but the wheels."""
         return {"PYTHONPATH": str(self.folder / "site")}
 
-    def versions(self) -> str:
-        """The packages and wheels in it, a line each."""
-        return (self.folder / "versions.txt").read_text(encoding="utf-8")
-
 
 def default_folder() -> pathlib.Path:
     """Where machines are kept: the user's cache."""
@@ -97,8 +94,8 @@ def find(folder: str | os.PathLike) -> Machine:
     Args:
         folder: of machines.
     """
-    pins = "-".join(importlib.metadata.version(name) for name in _WHEELS)
-    return Machine(pathlib.Path(folder).absolute() / f"litert-{pins}")
+    pins = [f"{name}-{importlib.metadata.version(name)}" for name in _WHEELS]
+    return Machine(pathlib.Path(folder).absolute() / "-".join([_SUITE, *pins]))
 
 
 def get(folder: str | os.PathLike) -> Machine:
@@ -113,7 +110,7 @@ def get(folder: str | os.PathLike) -> Machine:
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise InputError(
-            "ARM is compared with x86-64, and so needs Linux on it. "
+            "ARM is compared with x86-64: this needs Linux on x86-64. "
             f"Received: {sys.platform} on {platform.machine()}"
         )
     machine = find(folder)
@@ -123,23 +120,23 @@ def get(folder: str | os.PathLike) -> Machine:
         files.remove_parts(machine.folder.parent)
         with files.atomic_folder(machine.folder) as part:
             logging.info("unpacking an ARM machine into %s, once", machine.folder)
-            packages = _unpack_packages(part)
-            wheels = _unpack_wheels(part)
-            for name, text in SYSTEM_FILES.items():
-                path = part / "root" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-            versions = "\n".join([*packages, *wheels])
-            (part / "versions.txt").write_text(versions + "\n", encoding="utf-8")
-            # Shows that it works, and compiles what is imported.
-            _run(
-                "the ARM machine",
-                Machine(part).command(
-                    "-c", "import absl.logging, flatbuffers, ai_edge_litert.interpreter"
-                ),
-                env=Machine(part).environment(),
-            )
+            _unpack(Machine(part))
     return machine
+
+
+def _unpack(machine: Machine) -> None:
+    versions = _unpack_packages(machine.folder) + _unpack_wheels(machine.folder)
+    files_by_path = {
+        "versions.txt": "".join(f"{version}\n" for version in versions),
+        **{f"root/{name}": text for name, text in SYSTEM_FILES.items()},
+    }
+    for name, text in files_by_path.items():
+        path = machine.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    # Shows that it works, and compiles what is imported.
+    code = "import absl.logging, flatbuffers, ai_edge_litert.interpreter"
+    _run("the ARM machine", machine.command("-c", code), machine.environment())
 
 
 def _unpack_packages(part: pathlib.Path) -> list[str]:
@@ -158,11 +155,7 @@ def _unpack_packages(part: pathlib.Path) -> list[str]:
         (apt / name).mkdir(parents=True)
     (apt / "status").touch()
     (apt / "sources.list").write_text(
-        "".join(
-            f"deb [signed-by={_KEYRING}] {server} {suite} main\n"
-            for server, suite in _SUITES.items()
-        ),
-        encoding="utf-8",
+        _SOURCES.format(keyring=_KEYRING, suite=_SUITE), encoding="utf-8"
     )
     options = {
         **{"Dir::State": apt, "Dir::State::status": apt / "status", "Dir::Cache": apt},
