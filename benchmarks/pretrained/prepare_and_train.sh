@@ -36,7 +36,7 @@ $python -m waveunet_tf.run_train --variant M5 --num_levels 9 --base_filters 16 \
     --workdir "$work/training" "$@"
 
 $python -m waveunet_tf.run_pack --checkpoint "$work/training/best" --name vocals \
-    --output_dir "$work/models" --description "made anew by $0"
+    --output_dir "$work/models" --overwrite --description "made anew by $0"
 export WAVEUNET_TF_MODELS="$work/models"
 $python -m evaluate.run_musdb --data_dir "$work/musdb18-1.0" --subset valid \
     --checkpoint vocals --output_dir "$work/scores/vocals"
