@@ -251,11 +251,15 @@ def test_averages_of_the_weights_are_what_is_validated_and_kept(
     assert any((one != other).any() for one, other in zip(own, kept))
 
 
-def test_averages_and_a_cosine_go_on_where_they_stood(stems_dir, tiny_config, tmp_path):
+# Within the first epoch's validation, and in the second epoch.
+@pytest.mark.parametrize("steps", [13, 16])
+def test_averages_and_a_cosine_go_on_where_they_stood(
+    stems_dir, tiny_config, tmp_path, steps
+):
     run(tiny_config, COSINE, stems_dir, tmp_path / "whole")
     arguments = {"data_dirs": [stems_dir], "workdir": tmp_path / "stopped"}
     with pytest.raises(train.Stopped):
-        train.train(tiny_config, COSINE, should_stop=Enough(16), **arguments)
+        train.train(tiny_config, COSINE, should_stop=Enough(steps), **arguments)
     longer = dataclasses.replace(COSINE, max_epochs=3)
     with pytest.raises(InputError, match=r"max_epochs \(2, now 3\)"):
         train.train(tiny_config, longer, **arguments)

@@ -27,6 +27,7 @@ from waveunet_tf import (
     losses,
     model,
     prepared,
+    training_checks,
 )
 from waveunet_tf.compute import Devices, require_agreement, set_up
 from waveunet_tf.configs import (
@@ -36,7 +37,7 @@ from waveunet_tf.configs import (
     WaveUNetConfig,
 )
 from waveunet_tf.errors import InputError
-from waveunet_tf.training_log import HISTORY, TrainingLog
+from waveunet_tf.training_log import TrainingLog
 from waveunet_tf.training_state import Progress, StateStore
 from waveunet_tf.training_step import (
     adam_of,
@@ -49,8 +50,6 @@ from waveunet_tf.weight_average import WeightAverage
 
 # Of the data, by which the first weights may be scaled.
 _SCALED_EXCERPTS = 8
-# So many steps in a row whose outputs are saturated end a training.
-_SATURATED_STEPS = 20
 
 
 class Stopped(Exception):
@@ -170,7 +169,9 @@ class _Loop:
         self.save_seconds, self.should_stop = save_seconds, should_stop
         self.stages = _stages(training)
         for stage in self.stages:
-            _require_division(stage.batch_size, devices, compute.accumulate_steps)
+            training_checks.require_division(
+                stage.batch_size, devices.replicas, compute.accumulate_steps
+            )
         self.tracks = prepared.load_all(data_dirs, config, "train")
         self.validation_tracks = prepared.load_all(data_dirs, config, "valid")
         keras.utils.set_random_seed(training.seed)
@@ -195,7 +196,7 @@ class _Loop:
             workdir, config, training, self.network, self.optimizer, self.average
         )
         self.progress = Progress()
-        self.saturated_steps = 0
+        self.watch = training_checks.StepWatch(workdir, self.optimizer)
         self.validation_batches = self._validation_batches()
 
     def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
@@ -203,7 +204,7 @@ class _Loop:
         if progress := self.states.load():
             self.progress = progress
         else:
-            self._refuse_used_workdir()
+            training_checks.refuse_used(self.workdir)
             if init_from is not None:
                 initial_weights.take(
                     init_from,
@@ -272,7 +273,11 @@ class _Loop:
             ):
                 loss = self._run_epoch(batches, stage)
                 with self.average.within(self.network):
-                    self._end_epoch(stage, loss, *self._validate())
+                    scores = self._validate()
+                if scores is None:  # with its own weights again, which are saved
+                    self._stop()
+                with self.average.within(self.network):
+                    self._end_epoch(stage, loss, *scores)
                 self._save()
         return progress
 
@@ -305,7 +310,7 @@ class _Loop:
                 batch = _next(batches, "excerpts")
                 waited = time.monotonic() - asked
                 step = _computed(self.step, batch, stops)
-                self._require_sound(step)
+                self.watch.require_sound(step, progress)
                 progress.end_step(float(step.loss), stage.batch_size)
                 self.average.end_step(progress.step, self.network)
                 progress.epoch_seconds = time.monotonic() - began
@@ -352,8 +357,11 @@ class _Loop:
         count = -(-excerpts.count_windows(tracks, config) // of_all)
         return self.devices.distribute(make, of_all), count
 
-    def _validate(self) -> tuple[float | None, dict | None]:
-        """The loss over all frames, and each source's median SDR over tracks in dB."""
+    def _validate(self) -> tuple[float | None, dict | None] | None:
+        """The loss over all frames, and each source's median SDR over tracks in dB.
+
+        None where a worker asks to stop.
+        """
         if not self.validation_batches:
             return None, None
         batches, count = self.validation_batches
@@ -362,7 +370,7 @@ class _Loop:
             stops = float(self.should_stop())
             scores = _computed(self.scores, _next(batches, "validation tracks"), stops)
             if float(scores.stops):
-                self._stop()
+                return None
             loss += float(scores.loss)
             weight += float(scores.weight)
             energies += scores.energies.numpy().astype(np.float64)
@@ -385,15 +393,7 @@ class _Loop:
             "validation_sdr_db": sdr,
             "seconds": round(progress.epoch_seconds, 2),
         }
-        judged = loss if validation_loss is None else validation_loss
-        if self.training.best_by == "sdr":
-            heard = [level for level in sdr.values() if level is not None]
-            if not heard:
-                raise InputError(
-                    "`best_by` sdr needs a validation track with sound, but all "
-                    "sources are silent in all of them"
-                )
-            judged = -sum(heard) / len(heard)
+        judged = training_checks.judged(self.training, loss, validation_loss, sdr)
         if progress.end_epoch(judged) and self.devices.is_chief:
             checkpoint.save_checkpoint(
                 self.workdir / "best",
@@ -412,53 +412,6 @@ class _Loop:
         self._save()
         self.devices.wait_for_all()
         raise Stopped(f"after step {self.progress.step}, which is saved")
-
-    def _require_sound(self, step) -> None:
-        # The loss scale of float16 passes over gradients that are not finite.
-        finite = math.isfinite(float(step.loss)) and (
-            self.optimizer is not adam_of(self.optimizer)
-            or math.isfinite(float(step.gradient_norm))
-        )
-        # From a saturated tanh no gradient leads back.
-        saturated = float(step.saturated) > 0.5
-        self.saturated_steps = (self.saturated_steps + 1) * saturated
-        if finite and self.saturated_steps < _SATURATED_STEPS:
-            return
-        if finite:
-            rule = (
-                "At least half of the output's samples must be within ±0.99, but for "
-                f"{_SATURATED_STEPS} steps {float(step.saturated):.0%} are not"
-            )
-        else:
-            rule = (
-                f"The loss must stay a finite number, but is {float(step.loss)} "
-                f"(gradient {float(step.gradient_norm)})"
-            )
-        best = ""
-        if self.progress.best_epoch:
-            best = f"; {self.workdir / 'best'} holds epoch {self.progress.best_epoch}, "
-            best += "from which --init_from in a new workdir goes on"
-        raise InputError(
-            f"{rule}, at step {self.progress.epoch_steps + 1} of epoch "
-            f"{self.progress.epoch + 1}; a lower `learning_rate` may help{best}"
-        )
-
-    def _refuse_used_workdir(self) -> None:
-        for name in ("best", HISTORY):
-            if (self.workdir / name).exists():
-                raise InputError(
-                    f"{self.workdir}: must be new, or hold a training that can go on, "
-                    f"but holds {name} without a state"
-                )
-
-
-def _require_division(batch_size: int, devices: Devices, parts: int) -> None:
-    if batch_size % (devices.replicas * parts):
-        raise InputError(
-            f"`batch_size` and `fine_tuning_batch_size` must be multiples of "
-            f"{devices.replicas * parts}, {devices.replicas} devices times "
-            f"{parts} `accumulate_steps`. Received: {batch_size}"
-        )
 
 
 def _next(batches, what: str):
