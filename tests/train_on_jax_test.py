@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.pretrained import data_file, train_on_jax
+from benchmarks.pretrained import jax_training
+from benchmarks.pretrained import stems as stem_file
 from tests.commands import ROOT, check_refusal, run
 from waveunet_tf import augmentation, checkpoint, excerpts, prepared, shapes
 from waveunet_tf.configs import TrainingConfig
@@ -43,10 +44,10 @@ def snr_db(signal, noise):
 @pytest.mark.parametrize("level", [0.01, 0.3])
 def test_eight_bits_keep_music_at_35_db_or_more(level):
     signal = np.random.default_rng(0).normal(0, level, 10_000).clip(-1, 1)
-    decoded = np.asarray(data_file.decode(data_file.encode(signal)))
+    decoded = np.asarray(stem_file.decode(stem_file.encode(signal)))
     assert snr_db(signal, decoded - signal) > 35
     assert (
-        np.asarray(data_file.decode(data_file.encode(np.zeros(3)))).tolist() == [0] * 3
+        np.asarray(stem_file.decode(stem_file.encode(np.zeros(3)))).tolist() == [0] * 3
     )
 
 
@@ -63,9 +64,9 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
         )
         for number in range(AUGMENTED.batch_size)
     ]
-    stems = data_file.read(data, "train", tiny_config)
+    stems = stem_file.read(data, "train", tiny_config)
     assert stems.names == ["one", "two"]
-    came, middle = train_on_jax.cut_excerpts(
+    came, middle = jax_training.cut_excerpts(
         tf.stack(draws),
         (stems.frames, stems.firsts.tolist(), stems.codes),
         shapes.window_frames(tiny_config),
@@ -84,7 +85,7 @@ def test_what_does_not_fit_loses_the_ends_of_long_tracks(
     frame_bytes = 2 * 2
     room = (1000 + 2500 + 3000) * frame_bytes / 1e6  # two: 2500 frames, one: 4000
     assert run(*command, room).returncode == 0
-    stems = data_file.read(tmp_path / "stems.npz", "train", tiny_config)
+    stems = stem_file.read(tmp_path / "stems.npz", "train", tiny_config)
     assert stems.frames == [3000, 2500]
     assert (tmp_path / "stems.npz").stat().st_size < room * 1e6 + 5000
     check_refusal(run(*command, 0.001), 1, "must leave room for the valid tracks")
@@ -98,10 +99,10 @@ def test_a_file_of_another_network_or_none_is_refused(data, tiny_config, tmp_pat
     }.items():
         config = dataclasses.replace(tiny_config, **dict([change]))
         with pytest.raises(InputError, match=text):
-            data_file.read(data, "train", config)
+            stem_file.read(data, "train", config)
     (tmp_path / "broken.npz").write_bytes(data.read_bytes()[:3000])
     with pytest.raises(InputError, match="broken.npz: must be a file of the stems"):
-        data_file.read(tmp_path / "broken.npz", "train", tiny_config)
+        stem_file.read(tmp_path / "broken.npz", "train", tiny_config)
 
 
 def train_on(data, workdir, *flags):
