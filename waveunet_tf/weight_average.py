@@ -67,10 +67,10 @@ class WeightAverage:
                 np.savez(file, *self._averages, updates=self._updates)
 
     def load(self, path: str | os.PathLike, network: keras.Model) -> None:
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; without a file there are no averages yet.
 
         Raises:
-            InputError: they are missing, broken or of another network.
+            InputError: they are broken or of another network.
         """
         if not self._momentum or not os.path.exists(path):
             self.restart()
