@@ -62,41 +62,59 @@ class Trainer:
         import jax
         import keras
 
-        from waveunet_tf import fused, initial_weights, losses, model, shapes
+        from waveunet_tf import initial_weights, model, shapes
 
         self.config, self.training = config, training
         self.window = shapes.window_frames(config)
-        self.steps = training.steps_per_epoch * training.max_epochs
         keras.utils.set_random_seed(training.seed)
         self.network = network = model.build_network(config)
-        tracks = (
-            stems.frames,
-            stems.firsts.tolist(),
-            {name: jax.device_put(stems.codes[name]) for name in config.sources},
-        )
+        self.places = (stems.frames, stems.firsts.tolist())
+        self.codes = {
+            name: jax.device_put(stems.codes[name]) for name in config.sources
+        }
         if training.first_weights == "unit_variance":
             draws = jax.numpy.asarray(self.draws(0, 8))
+            tracks = (*self.places, self.codes)
             batch = cut_excerpts(draws, tracks, self.window, training)
             initial_weights.scale_to_unit_variance(network, *batch)
-        rate = training.learning_rate
-        if training.learning_rate_schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, self.steps)
-        adam = keras.optimizers.Adam(
-            rate, epsilon=1e-8, global_clipnorm=training.clip_norm or None
-        )
-        adam.build(network.trainable_variables)
+        adam = self._build_adam()
         weights = [variable.value for variable in network.trainable_variables]
         self.state = {
             "weights": weights,
             "averages": [jax.numpy.copy(weight) for weight in weights],
             "moments": [variable.value for variable in adam.variables],
         }
-        forward = fused.training_pass(config, network)
+        # The codes are arguments, or they would be constants of the compiled step.
+        self._step = jax.jit(self._build_step(adam), donate_argnums=0)
+        self._estimate = jax.jit(self._estimates_of)
+
+    def _build_adam(self):
+        import keras
+
+        training = self.training
+        rate = training.learning_rate
+        if training.learning_rate_schedule == "cosine":
+            steps = training.steps_per_epoch * training.max_epochs
+            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        adam = keras.optimizers.Adam(
+            rate, epsilon=1e-8, global_clipnorm=training.clip_norm or None
+        )
+        adam.build(self.network.trainable_variables)
+        return adam
+
+    def _build_step(self, adam):
+        """A function of state, draws, the step's number and codes: loss and state."""
+        import jax
+
+        from waveunet_tf import fused, losses
+
+        training = self.training
+        forward = fused.training_pass(self.config, self.network)
         frame_weights = np.ones((1, self.window.output_frames, 1), np.float32)
 
         def loss_of(weights, draws, codes):
             mixture, targets = cut_excerpts(
-                draws, (*tracks[:2], codes), self.window, training
+                draws, (*self.places, codes), self.window, training
             )
             with self.as_weights(weights):
                 estimates = forward(mixture)
@@ -119,9 +137,7 @@ class Trainer:
             state = {"weights": weights, "averages": averages, "moments": moments}
             return loss, state
 
-        self.codes = tracks[2]
-        self._step = jax.jit(step, donate_argnums=0)
-        self._estimate = jax.jit(self._estimates_of)
+        return step
 
     def draws(self, step: int, count: int) -> np.ndarray:
         """The draws of a step's excerpts, a function of the seed and the step."""
