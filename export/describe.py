@@ -125,14 +125,15 @@ def _operations(model, graph, schema) -> dict[str, int]:
 def _multiply_adds(model, graph, schema) -> int:
     """Of convolutions: each place of the output sees the whole kernel."""
     total = 0
+    known = schema.BuiltinOperator
     for operator in graph.operators:
         kernel = graph.tensors[operator.inputs[1]] if len(operator.inputs) > 1 else None
         output = graph.tensors[operator.outputs[0]]
         code = _builtin(model, operator)
-        if code == schema.BuiltinOperator.CONV_2D:
+        if code in (known.CONV_2D, known.DEPTHWISE_CONV_2D):
             places = np.prod(output.shape[:-1], dtype=np.int64)
             total += int(places * np.prod(kernel.shape, dtype=np.int64))
-        elif code == schema.BuiltinOperator.TRANSPOSE_CONV:
+        elif code == known.TRANSPOSE_CONV:
             source = graph.tensors[operator.inputs[2]]
             places = np.prod(source.shape[:-1], dtype=np.int64)
             total += int(places * np.prod(kernel.shape, dtype=np.int64))

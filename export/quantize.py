@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 
+import keras
 import numpy as np
 
-from export import calibration, tflite
+from export import calibration, equalize, integer_layers, tflite
 from waveunet_tf import engines, litert
 
 # The kinds whose activations are integers need their ranges.
@@ -34,7 +35,7 @@ def convert(
             measured at run time; int8: all; int16x8: int8 weights, int16 activations;
             mixed: int8, but float32 at the song's own rate and half of it (in windows
             also below that on the way down, where there are as many frames).
-        excerpts: of music, `(frames, channels)`, for CALIBRATED.
+        excerpts: of music, `(frames, channels)`, for all kinds with integers.
 
     Yields:
         A kind, and the content of its file.
@@ -42,57 +43,90 @@ def convert(
     Raises:
         ConversionError: see litert.convert.
     """
+    # The exponents were found on a trained network: peaks count more where activations
+    # have fixed ranges of 8 bits.
+    equalized = functools.cache(functools.partial(_equalized, plan, excerpts))
+    ways: dict[str, Callable[[], tuple[tflite.Plan, bytes]]] = {
+        "float32": lambda: (plan, _convert(plan)),
+        "float16": lambda: (plan, _convert(plan, _to_float16)),
+        "dynamic": lambda: _to_dynamic(plan.with_network(equalized(0.5))),
+        "int8": lambda: _to_int8(plan, equalized(0.75), excerpts),
+        "int16x8": lambda: _to_int16x8(plan, equalized(0.5), excerpts),
+        "mixed": lambda: _to_int8(plan, equalized(0.75), excerpts, _FLOAT_LEVELS),
+    }
+    for kind in kinds:
+        own, content = ways[kind]()
+        yield kind, tflite.finish(content, own, kind)
+
+
+def _to_float16(converter) -> None:
     import tensorflow as tf
 
-    @functools.cache
-    def float32() -> bytes:
-        return _convert(plan)
+    converter.target_spec.supported_types = [tf.float16]
 
-    def representative() -> Iterator[dict[str, np.ndarray]]:
-        content = tflite.finish(float32(), plan, "float32")
-        engine = litert.LiteRTEngine(
-            content,
-            chunk_frames=plan.metadata["chunk_frames"],
-            threads=engines.cores(),
-        )
-        for inputs in calibration.recorded_inputs(plan, engine, excerpts):
-            yield {
-                name: value.reshape(plan.program.input_shapes[name])
-                for name, value in inputs.items()
-            }
 
-    def float16(converter) -> None:
-        converter.target_spec.supported_types = [tf.float16]
+def _to_dynamic(plan: tflite.Plan) -> tuple[tflite.Plan, bytes]:
+    return plan, _convert(plan, lambda _: None)
 
-    def int16x8(converter) -> None:
-        converter.representative_dataset = representative
+
+def _to_int16x8(plan: tflite.Plan, network, excerpts) -> tuple[tflite.Plan, bytes]:
+    import tensorflow as tf
+
+    if plan.windows:
+        own = plan.with_network(integer_layers.with_two_part_outputs(network))
+    else:
+        own = plan.with_network(network, integer_layers.TwoPartLayers)
+
+    def configure(converter) -> None:
+        converter.representative_dataset = _representative(own, excerpts)
         name = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
         converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name)]
 
+    return own, _convert(own, configure)
+
+
+def _to_int8(
+    plan: tflite.Plan, network, excerpts, float_levels: int = 0
+) -> tuple[tflite.Plan, bytes]:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    layers = functools.partial(integer_layers.IntegerLayers, first_level=float_levels)
+    own = plan.with_network(network, layers)
+
     def only_calibrate(converter) -> None:
-        converter.representative_dataset = representative
+        converter.representative_dataset = _representative(own, excerpts)
         converter._experimental_calibrate_only = True
 
-    @functools.cache
-    def calibrated() -> bytes:
-        return _convert(plan, only_calibrate)
+    calibrated = _convert(own, only_calibrate)
+    kept = _names_of_levels(calibrated, own, float_levels)
+    with litert.quiet():
+        return own, mlir_quantize(calibrated, denylisted_nodes=kept)
 
-    def quantized(kept: list[str]) -> bytes:
-        from tensorflow.lite.python.convert import mlir_quantize
 
-        with litert.quiet():
-            return mlir_quantize(calibrated(), denylisted_nodes=kept)
+def _equalized(plan: tflite.Plan, excerpts, exponent: float):
+    """A copy of the plan's network with channels of one range."""
+    network = keras.models.clone_model(plan.network)
+    network.set_weights(plan.network.get_weights())
+    equalize.equalize(plan.config, network, excerpts, exponent)
+    return network
 
-    ways: dict[str, Callable[[], bytes]] = {
-        "float32": float32,
-        "float16": lambda: _convert(plan, float16),
-        "dynamic": lambda: _convert(plan, lambda _: None),
-        "int8": lambda: quantized([]),
-        "int16x8": lambda: _convert(plan, int16x8),
-        "mixed": lambda: quantized(_names_at_high_rates(calibrated(), plan)),
-    }
-    for kind in kinds:
-        yield kind, tflite.finish(ways[kind](), plan, kind)
+
+def _representative(plan: tflite.Plan, excerpts) -> Callable[[], Iterator[dict]]:
+    """What a plan's function is called with while it separates excerpts."""
+    engine = litert.LiteRTEngine(
+        tflite.finish(_convert(plan), plan, "float32"),
+        chunk_frames=plan.metadata["chunk_frames"],
+        threads=engines.cores(),
+    )
+
+    def inputs() -> Iterator[dict[str, np.ndarray]]:
+        for recorded in calibration.recorded_inputs(plan, engine, excerpts):
+            yield {
+                name: value.reshape(plan.program.input_shapes[name])
+                for name, value in recorded.items()
+            }
+
+    return inputs
 
 
 def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
@@ -108,13 +142,24 @@ def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
     )
 
 
-def _names_at_high_rates(content: bytes, plan: tflite.Plan) -> list[str]:
-    """Results of operations that have at least half as many frames as a chunk."""
+def _names_of_levels(content: bytes, plan: tflite.Plan, levels: int) -> list[str]:
+    """Results of operations that belong to the first levels.
+
+    They have a level's frames, or half of them and its features twice: pairs.
+    """
+    if not levels:
+        return []
     graph = litert.parse("the converter's file", content).subgraphs[0]
-    frames = plan.metadata["chunk_frames"] // 2 ** (_FLOAT_LEVELS - 1)
-    return [
-        graph.tensors[number].name.decode()
+    frames, filters = plan.metadata["chunk_frames"], plan.config.base_filters
+    pairs = [(frames >> n, 2 * filters * n) for n in range(1, levels + 1)]
+    tensors = [
+        graph.tensors[number]
         for operator in graph.operators
         for number in operator.outputs
-        if graph.tensors[number].shape[-2] >= frames
+    ]
+    return [
+        tensor.name.decode()
+        for tensor in tensors
+        if tensor.shape[-2] >= frames >> (levels - 1)
+        or tuple(tensor.shape[-2:]) in pairs
     ]

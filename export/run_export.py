@@ -101,10 +101,11 @@ def write_tflite(paths: dict[str, pathlib.Path]) -> None:
     plan = tflite.plan(
         _CHECKPOINT.value, _MODE.value, _CHUNK_FRAMES.value or _STEP_FRAMES
     )
-    excerpts = None
     if calibrated:
         excerpts = calibration.read_excerpts(_CALIBRATION_DIR.value, config)
     music = songs.find_songs(_DATA_DIR.value, config, max_songs=_MAX_SONGS.value)
+    if not calibrated:  # dynamic ones do not depend on ranges, but round less with some
+        excerpts = [song.mixture for song in music]
     folder = pathlib.Path(_OUTPUT.value)
     tables = [folder / name for name in parity_tables.TABLES]
     existing = [table for table in tables if table.exists()]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,21 @@ class Plan:
     network: Any
     windows: shapes.SongWindows | None
     metadata: dict[str, Any]
+
+    def with_network(self, network, layers: Callable | None = None) -> Plan:
+        """The same with another network of the config.
+
+        Args:
+            network: the network.
+            layers: what computes a stream's layers; see engines.build_program.
+        """
+        if self.windows:
+            program = _window_program(network)
+        else:
+            program = _stream_program(
+                self.config, network, self.metadata["chunk_frames"], layers
+            )
+        return dataclasses.replace(self, network=network, program=program)
 
     @property
     def signatures(self) -> dict:
@@ -120,11 +136,7 @@ def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
             f"Received: {chunk_frames}"
         )
     network = checkpoint.load_network(checkpoint_dir)
-    program = engines.build_program(config, network, chunk_frames, whole_delays=True)
-
-    program = program._replace(
-        input_shapes={name: (1, *shape) for name, shape in program.input_shapes.items()}
-    )
+    program = _stream_program(config, network, chunk_frames)
     states = [
         {"name": name, "shape": list(program.input_shapes[name])}
         for name in program.silence
@@ -152,10 +164,23 @@ def _window(checkpoint_dir, windows: shapes.SongWindows) -> tuple:
         "states": [],
         "usage": _WINDOW,
     }
-    program = engines.Program(
+    return _window_program(network), network, own
+
+
+def _stream_program(
+    config: WaveUNetConfig, network, chunk_frames: int, layers: Callable | None = None
+) -> engines.Program:
+    program = engines.build_program(
+        config, network, chunk_frames, whole_delays=True, layers=layers
+    )
+    shapes_4d = {name: (1, *shape) for name, shape in program.input_shapes.items()}
+    return program._replace(input_shapes=shapes_4d)
+
+
+def _window_program(network) -> engines.Program:
+    return engines.Program(
         lambda mixture: network(mixture), {"mixture": network.input_shape}, {}
     )
-    return program, network, own
 
 
 def finish(content: bytes, plan: Plan, quantization: str) -> bytes:

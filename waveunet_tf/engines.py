@@ -41,7 +41,12 @@ class Program(NamedTuple):
 
 
 def build_program(
-    config: NetworkConfig, network, chunk_frames: int, *, whole_delays: bool = False
+    config: NetworkConfig,
+    network,
+    chunk_frames: int,
+    *,
+    whole_delays: bool = False,
+    layers: Callable | None = None,
 ) -> Program:
     """The stream's step of a network or, if it cannot stream, one window of it.
 
@@ -54,14 +59,17 @@ def build_program(
         chunk_frames: the most frames of a chunk, or of a window's hop.
         whole_delays: whether the state holds all frames of its delays, or only those
             that are due; see streaming.StreamingNetwork.step.
+        layers: what computes the stream's layers, if not fused.FusedLayers.
     """
     if not shapes.can_stream(config):
         window, _, _ = shapes.song_windows(config, chunk_frames)
         shape = (1, window.input_frames, config.channels)
         return Program(lambda mixture: network(mixture), {"mixture": shape}, {})
-    from waveunet_tf import streaming
+    from waveunet_tf import fused, streaming
 
-    streaming_network = streaming.StreamingNetwork(config, network)
+    streaming_network = streaming.StreamingNetwork(
+        config, network, layers or fused.FusedLayers
+    )
 
     def step(mixture, **state):
         state = {name.removeprefix("state_"): value for name, value in state.items()}

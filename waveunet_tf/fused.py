@@ -58,6 +58,10 @@ class FusedLayers:
         merged += ops.reshape(pairs, ops.shape(merged))
         return self._activate(layer, merged)
 
+    def beside(self, left, right):
+        """Features side by side, such as the mixture and the last ones."""
+        return ops.concatenate([left, right], axis=-1)
+
     def _activate(self, layer, sums):
         activation = layer.activation
         if self._leaky_relu and isinstance(activation, keras.layers.LeakyReLU):
@@ -142,7 +146,7 @@ def training_pass(config: NetworkConfig, network: keras.Model):
             skip = _window_before(skips[level], frames + config.up_kernel_size - 1)
             features = fused.merge(level, skip, features)
         beside = _window_before(mixture, features.shape[1])
-        features = ops.concatenate([beside, features], axis=-1)
+        features = fused.beside(beside, features)
         estimates = {
             source: layers.window(estimate, 1, estimate.shape[1] - 1)
             for source, estimate in fused.outputs(features).items()

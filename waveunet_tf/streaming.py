@@ -30,12 +30,15 @@ class StreamingNetwork:
         chunk_multiple: chunks must have a multiple of so many frames, 2^levels.
     """
 
-    def __init__(self, config: WaveUNetConfig, network: keras.Model):
+    def __init__(
+        self, config: WaveUNetConfig, network: keras.Model, layers=FusedLayers
+    ):
         """Takes a network's layers.
 
         Args:
             config: the network's config.
             network: what `model.build_network` gave.
+            layers: the class that computes them, FusedLayers or of it.
 
         Raises:
             InputError: see shapes.stream_plan.
@@ -43,7 +46,7 @@ class StreamingNetwork:
         self.config = config
         self.plan = shapes.stream_plan(config)
         self.chunk_multiple = 2**config.num_levels
-        self._layers = FusedLayers(config, network)
+        self._layers = layers(config, network)
 
     def silence(self) -> dict[str, np.ndarray]:
         """What each array of the state holds in silence, `(1, 1, features)`.
@@ -144,7 +147,7 @@ class StreamingNetwork:
                 last_and(f"upsample_{level}", features),
             )
         beside = delayed("delay_mixture", chunk)
-        features = ops.concatenate([beside, features], axis=-1)
+        features = self._layers.beside(beside, features)
         mixture = delayed("delay_difference", beside)
         return self._sources(mixture, last_and("output", features), clip), after
 
