@@ -38,7 +38,12 @@ if not __package__:  # run by its path
 
 from benchmarks.common import matrix_product_rate, write_noise
 from waveunet_tf import cli, shapes
-from waveunet_tf.configs import VARIANT_TRAINING, VARIANTS, WaveUNetConfig
+from waveunet_tf.configs import (
+    VARIANT_TRAINING,
+    VARIANTS,
+    TrainingConfig,
+    WaveUNetConfig,
+)
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _WAYS = ("ours", "ours compiled", "plain port")
@@ -158,7 +163,7 @@ def _tensorflow_parts(network, adam, *, compiled: bool) -> dict:
 
     config = network_config()
     options = ComputeConfig(jit_compile=compiled)
-    objective = training_step.build_objective(config, network, "mse")
+    objective = training_step.build_objective(config, network, TrainingConfig())
     devices = compute.Devices(tf.distribute.get_strategy())
     adam = training_step.Adam.from_config(adam.get_config())
     adam.build(network.trainable_variables)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from waveunet_tf import losses
+from waveunet_tf.configs import TrainingConfig
 
 DRAW = np.random.default_rng(4).normal
 
@@ -42,6 +43,17 @@ def test_the_error_level_has_a_floor_and_silence_is_no_trap():
     stem = noise(1, 50, 2)
     targets = {"a": stem, "b": silence}
     assert float(losses.error_level_db(targets, targets, ones)) == pytest.approx(-30)
+
+
+def test_a_floor_may_be_higher_and_belongs_to_the_training():
+    vocals = noise(1, 50, 2)
+    targets = {"accompaniment": 0 * vocals, "vocals": vocals}
+    estimates = {"accompaniment": np.float32(0.1) * vocals, "vocals": vocals}
+    training = TrainingConfig(loss="sdr", sdr_floor_db=-10)
+    came = losses.of_waveforms(training)(targets, estimates, np.ones((1, 50, 1), "f"))
+    # Errors of 20 dB below the mixture, and none.
+    expected = 10 * np.log10([0.01 + 0.1, 0.1]).mean()
+    assert float(came) == pytest.approx(expected, abs=0.01)
 
 
 def test_frames_without_weight_do_not_change_the_error_level():

@@ -362,6 +362,13 @@ class TrainingConfig(_Config):
         "mean absolute error of the magnitudes, for U7 and U7a.",
         choices=("mse", "l1", "sdr", "magnitude_l1"),
     )
+    sdr_floor_db: float = _setting(
+        -30.0,
+        "Loss sdr: an excerpt whose error is below this level, in dB of the mixture, "
+        "counts less the lower it is; the higher the floor, the less those count in "
+        "which a source is silent.",
+        below=0,
+    )
     seed: int = _setting(
         1337,
         "Seed of the first weights and of the excerpts, below 2^32.",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from keras import ops
 
-# Of the mixture's energy: what the error is worth less below. An excerpt that is solved
-# to 30 dB gives way to others, and silence has a loss.
-_SDR_FLOOR = 1e-3
 # Of a full-scale mixture's energy: what counts as silence.
 _SILENCE = 1e-8
 
@@ -40,10 +40,10 @@ def mean_absolute_error(targets: dict, estimates: dict, weights):
     return _mean_over_sources(ops.abs, targets, estimates, weights)
 
 
-def error_level_db(targets: dict, estimates: dict, weights):
+def error_level_db(targets: dict, estimates: dict, weights, *, floor_db: float = -30):
     """The error's level below the mixture, in dB, its mean over excerpts and sources.
 
-    10 log10(Σ (s - ŝ)² / Σ x² + 0.001): but for a constant of each excerpt, minus the
+    10 log10(Σ (s - ŝ)² / Σ x² + τ): but for a constant of each excerpt, minus the
     SDR that "thresholded SNR" bounds (Wisdom et al., 2021, arXiv 2011.00803, section
     2.2), so that quiet excerpts count as much as loud ones, which in a squared error
     they do not, and those in which a source is silent count too.
@@ -52,10 +52,12 @@ def error_level_db(targets: dict, estimates: dict, weights):
         targets: source → `(batch, frames, channels)`.
         estimates: the same sources, of the same shapes.
         weights: `(batch, frames, 1)`, of each frame.
+        floor_db: 10 log10 τ. Excerpts that are solved to that level give way to others.
 
     Returns:
         A scalar, the mean over what has a weight.
     """
+    floor = 10 ** (floor_db / 10)
     frames = ops.sum(weights, axis=(1, 2))
 
     def energy(signal):
@@ -64,7 +66,7 @@ def error_level_db(targets: dict, estimates: dict, weights):
     silence = _SILENCE * ops.maximum(frames, 1.0)
     mixture = energy(sum(targets.values())) + silence
     levels = [
-        10 * ops.log10(energy(target - estimates[source]) / mixture + _SDR_FLOOR)
+        10 * ops.log10(energy(target - estimates[source]) / mixture + floor)
         for source, target in targets.items()
     ]
     total = ops.maximum(ops.sum(frames), 1.0)
@@ -84,6 +86,23 @@ OF_WAVEFORMS = {
     "sdr": error_level_db,
 }
 """The losses of networks that give waveforms, by their names in TrainingConfig."""
+
+
+def of_waveforms(training) -> Callable:
+    """The loss that a training of a network of waveforms minimises.
+
+    Args:
+        training: its TrainingConfig.
+
+    Returns:
+        A function of targets, estimates and weights, as above.
+
+    Raises:
+        KeyError: the loss is not one of OF_WAVEFORMS.
+    """
+    if training.loss == "sdr":
+        return functools.partial(error_level_db, floor_db=training.sdr_floor_db)
+    return OF_WAVEFORMS[training.loss]
 
 
 def median_sdr_db(

@@ -179,7 +179,7 @@ class _Loop:
             self.network = model.build_network(config)
             self.optimizer = build_optimizer(training, compute)
             self.optimizer.build(self.network.trainable_variables)
-        objective = build_objective(config, self.network, training.loss)
+        objective = build_objective(config, self.network, training)
         self.step = training_step(
             devices,
             self.network,

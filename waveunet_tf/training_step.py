@@ -214,7 +214,9 @@ def _of_one_device(devices: Devices, came):
     )
 
 
-def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> Callable:
+def build_objective(
+    config: NetworkConfig, network: keras.Model, training_config: TrainingConfig
+) -> Callable:
     """Builds the loss as a function of mixture, targets, weights, whether in training.
 
     It gives the loss, the weight that it is a mean over, and the estimates of the
@@ -223,19 +225,20 @@ def build_objective(config: NetworkConfig, network: keras.Model, name: str) -> C
     Raises:
         InputError: the network has no such loss.
     """
-    if name in losses.OF_WAVEFORMS:
+    if training_config.loss in losses.OF_WAVEFORMS:
+        loss_of = losses.of_waveforms(training_config)
         in_training = fused.training_pass(config, network)
 
         def of_waveforms(mixture, targets, weights, training):
             estimates = in_training(mixture) if training else network(mixture)
-            loss = losses.OF_WAVEFORMS[name](targets, estimates, weights)
+            loss = loss_of(targets, estimates, weights)
             return loss, tf.reduce_sum(weights), estimates
 
         return of_waveforms
     if not isinstance(config, SpectrogramUNetConfig):
         raise InputError(
             f"`loss` must be {' or '.join(losses.OF_WAVEFORMS)} for a network of "
-            f"waveforms. Received: {name}"
+            f"waveforms. Received: {training_config.loss}"
         )
     magnitudes = spectrogram.magnitude_network(config, network)
     stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")

@@ -109,6 +109,7 @@ class Trainer:
         from waveunet_tf import fused, losses
 
         training = self.training
+        loss_of_waveforms = losses.of_waveforms(training)
         forward = fused.training_pass(self.config, self.network)
         frame_weights = np.ones((1, self.window.output_frames, 1), np.float32)
 
@@ -119,7 +120,7 @@ class Trainer:
             with self.as_weights(weights):
                 estimates = forward(mixture)
             ones = jax.numpy.repeat(frame_weights, len(mixture), axis=0)
-            return losses.OF_WAVEFORMS[training.loss](targets, estimates, ones)
+            return loss_of_waveforms(targets, estimates, ones)
 
         def step(state, draws, number, codes):
             loss, gradients = jax.value_and_grad(loss_of)(
