@@ -16,7 +16,7 @@ CALIBRATED = ("int8", "int16x8", "mixed")
 KINDS = ("float32", "float16", "dynamic", *CALIBRATED)
 # The mixed kind keeps this many of the highest rates in float32: the first and last
 # layers, which cost most of the quality and have few weights.
-_FLOAT_LEVELS = 2
+_FLOAT_LEVELS = 3
 
 
 def convert(
@@ -33,8 +33,8 @@ def convert(
         plan: what to convert.
         kinds: of KINDS. float16: weights; dynamic: int8 weights, activations as
             measured at run time; int8: all; int16x8: int8 weights, int16 activations;
-            mixed: int8, but float32 at the song's own rate and half of it (in windows
-            also below that on the way down, where there are as many frames).
+            mixed: int8, but float32 at the song's own rate, half and a quarter of it
+            (in windows also below on the way down, where there are as many frames).
         excerpts: of music, `(frames, channels)`, for all kinds with integers.
 
     Yields:
