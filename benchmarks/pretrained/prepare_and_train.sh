@@ -56,6 +56,7 @@ if [ "$(epochs)" -lt 17 ]; then
     trap 'kill $!' EXIT
     while kill -0 $! 2> /dev/null && [ "$(epochs)" -lt 17 ]; do sleep 1; done
     kill $!
+    wait $! || true
     trap - EXIT
 fi
 
