@@ -30,7 +30,7 @@ def uneven_network(config, network):
     return uneven
 
 
-@pytest.mark.parametrize("exponent", [0, 0.75])
+@pytest.mark.parametrize("exponent", [0, 0.75, 1])
 @pytest.mark.parametrize(
     "change",
     [

@@ -217,6 +217,23 @@ def test_multiply_adds_are_those_of_the_exact_stream(tiny_checkpoint, tmp_path):
     )
 
 
+def test_multiply_adds_of_integers_count_what_upsamples_and_copies(
+    tiny_checkpoint, tmp_path
+):
+    """By hand, as above, but merges over both at once, and two or one tap a feature."""
+    export(tiny_checkpoint, tmp_path / "x.tflite", chunk=64, kind="int8")
+    down = 64 * 15 * 2 * 4 + 32 * 15 * 4 * 8 + 16 * 15 * 8 * 12 + 8 * 15 * 12 * 16
+    up = 0
+    for level, (skip, low) in enumerate([(4, 8), (8, 12), (12, 16)]):
+        frames = 64 >> level
+        up += frames * 5 * (skip + low) * skip
+        up += (frames + 4) * skip  # copies the skip, with four frames before it
+        up += 2 * (frames // 2 + 2) * 2 * low  # a frame between two, and a copied one
+    outputs = 64 * 2 + 64 * 6 * 2  # copies the mixture
+    description = describe.describe(tmp_path / "x.tflite")
+    assert description.multiply_adds == down + up + outputs
+
+
 @pytest.mark.parametrize(
     ("change", "chunk", "message"),
     [
