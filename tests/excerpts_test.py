@@ -268,6 +268,57 @@ def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
         prepared.load_prepared(f"file://{tmp_path}/none", tiny_config, "train")
 
 
+STEMS = ("bass", "drums", "other", "vocals")
+
+
+@pytest.fixture
+def constant_stems_dir(tmp_path):
+    """Each stem of each track is one constant: 8^-n (track + 1) / 8, n its place."""
+    for track in range(3):
+        for place, stem in enumerate(STEMS):
+            path = tmp_path / "constant" / "train" / str(track) / f"{stem}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            level = 8.0 ** -(place + 1) * (track + 1)
+            soundfile.write(path, np.full((2000, 2), level), 8000, subtype="FLOAT")
+    return tmp_path / "constant"
+
+
+@pytest.mark.parametrize("remixed", [0, 1])
+def test_an_accompaniment_is_the_sum_of_its_stems_each_remixed(
+    constant_stems_dir, tiny_config, remixed
+):
+    tracks = prepared.load_prepared(constant_stems_dir, tiny_config, "train")
+    config = dataclasses.replace(tiny_config, context=False, output_frames=16)
+    training = dataclasses.replace(
+        TRAINING, batch_size=8, min_gain=1, remix_probability=remixed
+    )
+    combinations = set()
+    for mixture, sources in first_batches(tracks, config, 8, training):
+        np.testing.assert_allclose(sum(sources.values()), mixture, atol=1e-7)
+        for source, count in {"accompaniment": 3, "vocals": 1}.items():
+            for level in sources[source][:, 8, 0]:
+                digits = np.base_repr(round(float(level) * 8**4), 8).zfill(4)
+                if source == "vocals":
+                    assert digits[:3] == "000"
+                    assert digits[3] in "123"
+                else:
+                    assert digits[3] == "0"
+                    combinations.add(digits[:count])
+    alike = {"111", "222", "333"}
+    assert combinations > alike if remixed else combinations == alike
+
+
+def test_all_folders_must_have_the_same_stems(
+    constant_stems_dir, stems_dir, tiny_config
+):
+    folders = [stems_dir, constant_stems_dir]
+    with pytest.raises(InputError, match="constant: must have the same stems as"):
+        prepared.load_all(folders, tiny_config, "train")
+    (constant_stems_dir / "train" / "0" / "vocals.wav").unlink()
+    with pytest.raises(InputError, match="but lacks accompaniment, vocals"):
+        prepared.load_prepared(constant_stems_dir, tiny_config, "train")
+
+
 def test_validation_windows_cover_every_frame_once(stems_dir, tiny_config):
     tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
     batches = excerpts.whole_track_windows(tracks, tiny_config, batch_size=3)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 from benchmarks.pretrained import jax_training
@@ -26,15 +27,20 @@ AUGMENTED = TrainingConfig(
 )
 
 
-@pytest.fixture
-def data(stems_dir, tmp_path):
+def write_data(stems_dir):
     """The tiny stems in one file."""
+    path = stems_dir.parent / "stems.npz"
     came = run(
         "benchmarks.pretrained.data_file",
-        *("--data_dir", stems_dir, "--output", tmp_path / "stems.npz"),
+        *("--data_dir", stems_dir, "--output", path),
     )
     assert came.returncode == 0, came.stderr
-    return tmp_path / "stems.npz"
+    return path
+
+
+@pytest.fixture
+def data(stems_dir):
+    return write_data(stems_dir)
 
 
 def snr_db(signal, noise):
@@ -51,16 +57,26 @@ def test_eight_bits_keep_music_at_35_db_or_more(level):
     )
 
 
+@pytest.mark.parametrize("parts", [1, 2])
 def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
-    stems_dir, data, tiny_config
+    stems_dir, tiny_config, parts
 ):
+    if parts == 2:  # of the accompaniment
+        for path in stems_dir.rglob("accompaniment.wav"):
+            samples, rate_hz = soundfile.read(path)
+            for name, stem in {"drums": 0.5 * samples, "bass": samples[::-1]}.items():
+                soundfile.write(path.with_stem(name), stem, rate_hz, subtype="FLOAT")
+            path.unlink()
+    data = write_data(stems_dir)
     tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
     mixture, sources = next(
         iter(excerpts.random_excerpts(tracks, tiny_config, AUGMENTED))
     )
     draws = [
         tf.random.stateless_uniform(
-            [2, augmentation.DRAWS], [AUGMENTED.seed, number], dtype=tf.float64
+            [1 + parts, augmentation.DRAWS],
+            [AUGMENTED.seed, number],
+            dtype=tf.float64,
         )
         for number in range(AUGMENTED.batch_size)
     ]
@@ -95,7 +111,7 @@ def test_a_file_of_another_network_or_none_is_refused(data, tiny_config, tmp_pat
     for change, text in {
         ("channels", 1): "must have the network's 8000 Hz and 1 channels. Received: 8",
         ("sample_rate_hz", 44100): "must have the network's 44100 Hz and 2 channels",
-        ("sources", ("drums", "vocals")): "must be a file of the stems",
+        ("sources", ("drums", "vocals")): "but lacks drums",
     }.items():
         config = dataclasses.replace(tiny_config, **dict([change]))
         with pytest.raises(InputError, match=text):

@@ -12,11 +12,11 @@ from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.shapes import WindowFrames
 
 DRAWS = 7
-"""Draws that a source of an excerpt takes, each uniform in [0, 1)."""
+"""Draws that a stem of an excerpt takes, each uniform in [0, 1)."""
 
 
 class Excerpts(NamedTuple):
-    """What becomes of the sources of excerpts, `(…, sources)` each.
+    """What becomes of the stems of excerpts, `(…, stems)` each.
 
     Attributes:
         track: the number of its track, int32.
@@ -36,11 +36,11 @@ def excerpts_of(
 ) -> Excerpts:
     """Places and augments excerpts.
 
-    All sources of an excerpt have one place, unless they are remixed. Starts are
+    All stems of an excerpt have one place, unless they are remixed. Starts are
     uniform over a track that has the network's context on both sides.
 
     Args:
-        draws: `(…, sources, DRAWS)`. A float32 has too few steps for the frames of
+        draws: `(…, stems, DRAWS)`. A float32 has too few steps for the frames of
             tracks beyond some minutes.
         track_frames: the tracks' lengths.
         window: the network's.

@@ -331,24 +331,24 @@ class TrainingConfig(_Config):
     )
     min_gain: float = _setting(
         0.7,
-        "Each source of an excerpt is multiplied by a random gain between this and 1.",
+        "Each stem of an excerpt is multiplied by a random gain between this and 1.",
         minimum=0,
         maximum=1,
     )
     remix_probability: float = _setting(
         0.0,
-        "Probability of an excerpt whose sources are each from a track of its own.",
+        "Probability of an excerpt whose stems are each from a track of its own.",
         minimum=0,
         maximum=1,
     )
     swap_probability: float = _setting(
-        0.0, "Probability of a source whose channels are swapped.", minimum=0, maximum=1
+        0.0, "Probability of a stem whose channels are swapped.", minimum=0, maximum=1
     )
     polarity_probability: float = _setting(
-        0.0, "Probability of a source that is multiplied by -1.", minimum=0, maximum=1
+        0.0, "Probability of a stem that is multiplied by -1.", minimum=0, maximum=1
     )
     dropout_probability: float = _setting(
-        0.0, "Probability of a source that is made silent.", minimum=0, maximum=1
+        0.0, "Probability of a stem that is made silent.", minimum=0, maximum=1
     )
     track_sampling: str = _setting(
         "even",

@@ -32,7 +32,8 @@ def random_excerpts(
     """Endless batches of random excerpts (paper, section 4.2).
 
     Starts are drawn uniformly over a track that has the network's context on both
-    sides. The mixture is the sum of the sources after their augmentation.
+    sides. The mixture is the sum of the stems after their augmentation, and so is each
+    source of its own.
 
     Args:
         tracks: the training tracks.
@@ -74,19 +75,18 @@ def random_excerpts(
     def excerpt(number):
         # float64, because a float32 has too few steps for the frames of a long track.
         draws = tf.random.stateless_uniform(
-            [len(config.sources), augmentation.DRAWS],
+            [len(tracks[0].paths), augmentation.DRAWS],
             tf.stack([tf.constant(training.seed, tf.int64), number]),
             dtype=tf.float64,
         )
         drawn = augmentation.excerpts_of(draws, lengths, window, training)
-        sources = read(drawn.track, tf.cast(drawn.start, tf.int64), drawn.gain)
+        stems = read(drawn.track, tf.cast(drawn.start, tf.int64), drawn.gain)
         if training.swap_probability:
-            sources = [
+            stems = [
                 tf.cond(swap, lambda stem=stem: stem[:, ::-1], lambda stem=stem: stem)
-                for stem, swap in zip(sources, tf.unstack(drawn.swapped))
+                for stem, swap in zip(stems, tf.unstack(drawn.swapped))
             ]
-        middle = [stem[centre] for stem in sources]
-        return tf.add_n(sources), dict(zip(config.sources, middle))
+        return _example(tracks, config, stems, centre)
 
     # Lanes side by side, and not one map of many calls: tensorflow-io opens a file in a
     # place that all calls of an operation share, so that each lane needs its own.
@@ -102,6 +102,13 @@ def random_excerpts(
     excerpts = tf.data.Dataset.choose_from_datasets(excerpts, turns)
     batches = excerpts.batch(training.batch_size, drop_remainder=True).prefetch(2)
     return _without_tuning(batches)
+
+
+def _example(tracks: list[PreparedTrack], config: NetworkConfig, stems, centre: slice):
+    """The mixture of an excerpt's stems, and the middle of its sources."""
+    sources = tracks[0].sums(stems)
+    middle = [source[centre] for source in sources]
+    return tf.add_n(sources), dict(zip(config.sources, middle))
 
 
 def _without_tuning(batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -199,24 +206,20 @@ def _windows(
     """Windows at places: a track's number, and the first frame of the output."""
     window = shapes.window_frames(config)
     context, hop = window.context_frames, window.output_frames
-    count = len(config.sources)
+    centre = slice(context, context + hop)
+    count = len(tracks[0].paths)
     lengths = tf.constant([track.frames for track in tracks], tf.int64)
     read = readers.build_reader(
         tracks, window.input_frames, config.channels, reader=reader
     )
 
     def windowed(track, start):
-        sources = read(
+        stems = read(
             tf.repeat(track, count), tf.repeat(start - context, count), tf.ones(count)
         )
-        middle = [stem[context : context + hop] for stem in sources]
+        mixture, sources = _example(tracks, config, stems, centre)
         inside = start + tf.range(hop, dtype=tf.int64) < lengths[track]
-        return (
-            tf.add_n(sources),
-            dict(zip(config.sources, middle)),
-            tf.cast(inside, tf.float32)[:, None],
-            track,
-        )
+        return mixture, sources, tf.cast(inside, tf.float32)[:, None], track
 
     track, start = np.array(places, np.int64).T
     windows = tf.data.Dataset.from_tensor_slices((track.astype(np.int32), start))

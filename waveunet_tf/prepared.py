@@ -14,6 +14,7 @@ from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
 from waveunet_tf.manifest import MANIFEST, parse_manifest, read_manifest
+from waveunet_tf.stem_sums import stems_of_sources
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +23,22 @@ class PreparedTrack:
 
     Attributes:
         name: `<subset>/<track>`.
-        paths: the stems' files, in the order of the config's sources; names that
-            TensorFlow knows.
+        paths: the stems' files, in the order of `stems`; names that TensorFlow knows.
+        stems: the names of those that each of the config's sources is the sum of.
         frames: their length.
         kinds: the files' containers and subtypes, in libsndfile's words.
     """
 
     name: str
     paths: tuple[str, ...]
+    stems: tuple[tuple[str, ...], ...]
     frames: int
     kinds: frozenset[tuple[str, str]] = frozenset()
+
+    def sums(self, stems: Sequence) -> list:
+        """The sources, from their stems."""
+        left = iter(stems)
+        return [sum(next(left) for _ in names) for names in self.stems]
 
 
 def load_prepared(
@@ -43,7 +50,7 @@ def load_prepared(
         data_dir: what `run_prepare` wrote, or a folder of the same layout; or what
             `run_prepare` wrote on another file system of TensorFlow's, such as
             `gs://bucket/prepared`, of which only the manifest is looked at.
-        config: the network.
+        config: the network. Its accompaniment may lie there as its stems.
         subset: train, valid or test.
 
     Raises:
@@ -62,15 +69,13 @@ def load_prepared(
         if listed is not None and label not in listed:
             logging.warning("%s: left out, for it is not of the manifest", label)
             continue
-        if missing := [name for name in config.sources if name not in track.sources]:
-            raise InputError(
-                f"{data_dir}: {label} must have the network's sources "
-                f"{', '.join(config.sources)}, but lacks {', '.join(missing)}; "
-                "run_prepare --sources makes them"
-            )
-        paths = tuple(track.sources[name].path for name in config.sources)
+        place = f"{data_dir}: {label}"
+        stems = stems_of_sources(config.sources, track.sources, place)
+        paths = [track.sources[name].path for names in stems for name in names]
         frames, kinds = _common_frames(paths, config)
-        tracks.append(PreparedTrack(label, tuple(map(str, paths)), frames, kinds))
+        tracks.append(
+            PreparedTrack(label, tuple(map(str, paths)), stems, frames, kinds)
+        )
     return tracks
 
 
@@ -86,6 +91,11 @@ def load_all(
     for data_dir in data_dirs:
         if subset != "valid" or has_subset(data_dir, subset):
             tracks += load_prepared(data_dir, config, subset)
+            if tracks[-1].stems != tracks[0].stems:
+                raise InputError(
+                    f"{data_dir}: must have the same stems as {data_dirs[0]}, "
+                    f"{tracks[0].stems}. Received: {tracks[-1].stems}"
+                )
     return tracks
 
 
@@ -103,7 +113,7 @@ def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
 
 
 def _common_frames(
-    paths: tuple[pathlib.Path, ...], config: NetworkConfig
+    paths: Sequence[pathlib.Path], config: NetworkConfig
 ) -> tuple[int, frozenset]:
     """The files' one length, and their kinds."""
     lengths, kinds = {}, set()
@@ -142,11 +152,7 @@ def _listed_in_manifest(
     """The tracks of a manifest, without a look at the files."""
     data_dir = data_dir.rstrip("/")
     manifest = _remote_manifest(data_dir)
-    if missing := sorted(set(config.sources) - set(manifest["sources"])):
-        raise InputError(
-            f"{data_dir}: must have the network's sources {', '.join(config.sources)}, "
-            f"but lacks {', '.join(missing)}; run_prepare --sources makes them"
-        )
+    stems = stems_of_sources(config.sources, manifest["sources"], f"{data_dir}:")
     if manifest["sample_rate_hz"] != config.sample_rate_hz:
         raise InputError(
             f"{data_dir}: must have the network's sample rate, {config.sample_rate_hz} "
@@ -162,9 +168,11 @@ def _listed_in_manifest(
                 f"{data_dir}: {label} must have the network's {config.channels} "
                 f"channels, but has {entry['channels']}"
             )
-        paths = tuple(f"{data_dir}/{label}/{name}.wav" for name in config.sources)
+        paths = tuple(
+            f"{data_dir}/{label}/{name}.wav" for names in stems for name in names
+        )
         kinds = frozenset({("WAV", subtype)})
-        tracks.append(PreparedTrack(label, paths, entry["frames"], kinds))
+        tracks.append(PreparedTrack(label, paths, stems, entry["frames"], kinds))
     if not tracks:
         raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
     return tracks

@@ -25,10 +25,10 @@ _TENSORFLOW_IO_TYPES = {
 def build_reader(
     tracks: Sequence, frames: int, channels: int, *, reader: str = "auto"
 ) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], list[tf.Tensor]]:
-    """Builds a function that reads an excerpt of each source.
+    """Builds a function that reads an excerpt of each stem.
 
     Args:
-        tracks: prepared.PreparedTrack, of as many sources each.
+        tracks: prepared.PreparedTrack, of as many stems each.
         frames: of an excerpt.
         channels: of an excerpt; stereo files become mono by the mean.
         reader: "tensorflow_io", whose operations run in the graph; "soundfile", which
@@ -36,9 +36,9 @@ def build_reader(
             Both give the same samples.
 
     Returns:
-        A function of three arrays `(sources,)`: each source's track, int32, its first
+        A function of three arrays `(stems,)`: each stem's track, int32, its first
         frame, int64, which may be negative, and its gain, float32. It gives a list of
-        float32 `(frames, channels)`, a source each, with zeros beyond a track's ends.
+        float32 `(frames, channels)`, a stem each, with zeros beyond a track's ends.
 
     Raises:
         InputError: the reader is unknown, or does not load or know the files.
@@ -94,10 +94,10 @@ def _tensorflow_io_reader(
     paths = tf.constant([[str(path) for path in track.paths] for track in tracks])
     lengths = tf.constant([track.frames for track in tracks], tf.int64)
 
-    def read_source(source, track, start, gain):
+    def read_stem(stem, track, start, gain):
         first = tf.clip_by_value(start, 0, lengths[track])
         last = tf.clip_by_value(start + frames, 0, lengths[track])
-        path = paths[track, source]
+        path = paths[track, stem]
         samples = tfio.IOTensor.graph(dtype).from_audio(path)[first:last]
         # One after the other in place: excerpts are megabytes.
         samples = tf.cast(samples, tf.float32) * (1 / full_scale)
@@ -115,8 +115,8 @@ def _tensorflow_io_reader(
 
     def read(track, start, gain):
         return [
-            read_source(source, track[source], start[source], gain[source])
-            for source in range(len(tracks[0].paths))
+            read_stem(stem, track[stem], start[stem], gain[stem])
+            for stem in range(len(tracks[0].paths))
         ]
 
     return read
@@ -126,25 +126,25 @@ def _soundfile_reader(tracks: Sequence, frames: int, channels: int) -> Callable:
     count = len(tracks[0].paths)
 
     def read_now(track, start, gain):
-        sources = []
-        for source in range(count):
-            of = tracks[track[source]]
-            stem = np.zeros((frames, channels), np.float32)
-            first = max(start[source], 0)
-            last = min(start[source] + frames, of.frames)
+        excerpts = []
+        for stem in range(count):
+            of = tracks[track[stem]]
+            excerpt = np.zeros((frames, channels), np.float32)
+            first = max(start[stem], 0)
+            last = min(start[stem] + frames, of.frames)
             if last > first:
-                with soundfile.SoundFile(os.fsencode(of.paths[source])) as file:
+                with soundfile.SoundFile(os.fsencode(of.paths[stem])) as file:
                     file.seek(first)
                     came = file.read(last - first, dtype="float32", always_2d=True)
-                place = slice(first - start[source], last - start[source])
-                stem[place] = audio.to_channels(came, channels) * gain[source]
-            sources.append(stem)
-        return sources
+                place = slice(first - start[stem], last - start[stem])
+                excerpt[place] = audio.to_channels(came, channels) * gain[stem]
+            excerpts.append(excerpt)
+        return excerpts
 
     def read(track, start, gain):
-        sources = tf.numpy_function(
+        excerpts = tf.numpy_function(
             read_now, [track, start, gain], [tf.float32] * count
         )
-        return [tf.ensure_shape(stem, (frames, channels)) for stem in sources]
+        return [tf.ensure_shape(excerpt, (frames, channels)) for excerpt in excerpts]
 
     return read

@@ -13,6 +13,7 @@ from waveunet_tf import audio
 from waveunet_tf.decode import AudioReader
 from waveunet_tf.errors import InputError
 from waveunet_tf.runners import Queue
+from waveunet_tf.stem_sums import stems_of
 
 SUBSETS = ("train", "valid", "test")
 # What a block of a track has at most.
@@ -147,17 +148,11 @@ class Track:
                 for part in mending.merges[name]
                 if part in self.sources
             )
-        if name in self.sources:
-            return (self.sources[name],)
-        rest = tuple(
-            stream for source, stream in self.sources.items() if source != "vocals"
-        )
-        known = "vocals" in self.sources or mending.missing_is_silence
-        if name == "accompaniment" and rest and known:
-            return rest
-        if mending.missing_is_silence:
-            return ()
-        raise self._lacks(name)
+        may_lack = mending.missing_is_silence
+        stems = stems_of(name, self.sources, vocals_may_lack=may_lack)
+        if not stems and not may_lack:
+            raise self._lacks(name)
+        return tuple(self.sources[stem] for stem in stems)
 
     def _lacks(self, name: str) -> InputError:
         return InputError(

@@ -36,7 +36,7 @@ def main(_):
 
     from waveunet_tf.datasets import find_tracks
 
-    arrays, sources, left = {}, None, int(_MAX_MB.value * 1e6)
+    arrays, names, left = {}, None, int(_MAX_MB.value * 1e6)
     for subset in ("valid", "train"):  # validation is not cut
         tracks = [
             track
@@ -45,9 +45,9 @@ def main(_):
         ]
         if not tracks:
             raise InputError(f"{_DATA_DIR.value[0]}: must hold tracks of {subset}")
-        sources = sources or sorted(set(tracks[0].sources) - {"mixture"})
-        infos = [soundfile.info(track.sources[sources[0]].path) for track in tracks]
-        rate_hz, frame_bytes = infos[0].samplerate, len(sources) * infos[0].channels
+        names = names or sorted(tracks[0].sources)
+        infos = [soundfile.info(track.sources[names[0]].path) for track in tracks]
+        rate_hz, frame_bytes = infos[0].samplerate, len(names) * infos[0].channels
         lengths = [info.frames for info in infos]
         cut = max(lengths)
         if subset == "train":
@@ -56,16 +56,16 @@ def main(_):
         left -= sum(lengths) * frame_bytes
         if left < 0 or not cut:
             raise InputError(f"`max_mb` must leave room for the {subset} tracks")
-        arrays[f"{subset}/names"] = [track.name for track in tracks]
-        arrays[f"{subset}/frames"] = lengths
-        for source in sources:
+        arrays[f"names/{subset}"] = [track.name for track in tracks]
+        arrays[f"frames/{subset}"] = lengths
+        for name in names:
             samples = [
-                soundfile.read(track.sources[source].path, length, always_2d=True)[0]
+                soundfile.read(track.sources[name].path, length, always_2d=True)[0]
                 for track, length in zip(tracks, lengths)
             ]
-            arrays[f"{subset}/{source}"] = np.concatenate([*map(stems.encode, samples)])
+            arrays[f"{subset}/{name}"] = np.concatenate([*map(stems.encode, samples)])
     with files.atomic_file(pathlib.Path(_OUTPUT.value)) as part, part.open("wb") as out:
-        np.savez_compressed(out, sample_rate_hz=rate_hz, **arrays)
+        np.savez_compressed(out, sample_rate_hz=rate_hz, stems=names, **arrays)
     print(f"{_OUTPUT.value}: {len(tracks)} training tracks, {sum(lengths)} frames")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pathlib
 
@@ -17,8 +18,8 @@ def cut_excerpts(draws, stems, window, training: TrainingConfig) -> tuple:
     """Mixture and sources of excerpts, cut from stems on the device.
 
     Args:
-        draws: `(batch, sources, DRAWS)`, see augmentation.excerpts_of.
-        stems: frames and first frames of the tracks, and source → codes.
+        draws: `(batch, stems, DRAWS)`, see augmentation.excerpts_of.
+        stems: frames and first frames of the tracks, and source → stem → codes.
         window: the network's.
         training: tells how.
 
@@ -37,11 +38,15 @@ def cut_excerpts(draws, stems, window, training: TrainingConfig) -> tuple:
     gains = ops.where(inside, drawn.gain[..., None], 0.0)[..., None]
     places = ops.clip(places, 0, lengths - 1)
     places += ops.take(np.array(firsts, np.int32), drawn.track)[..., None]
-    sources = {}
-    for number, source in enumerate(codes):
-        cut = decode(ops.take(codes[source], places[:, number], axis=0))
+    numbers = itertools.count()
+
+    def cut(stem):
+        number = next(numbers)
+        excerpt = decode(ops.take(stem, places[:, number], axis=0))
         swapped = drawn.swapped[:, number, None, None]
-        sources[source] = gains[:, number] * ops.where(swapped, cut[..., ::-1], cut)
+        return gains[:, number] * ops.where(swapped, excerpt[..., ::-1], excerpt)
+
+    sources = {source: sum(map(cut, of.values())) for source, of in codes.items()}
     first = window.context_frames
     centre = slice(first, first + window.output_frames)
     middle = {source: stem[:, centre] for source, stem in sources.items()}
@@ -69,9 +74,7 @@ class Trainer:
         keras.utils.set_random_seed(training.seed)
         self.network = network = model.build_network(config)
         self.places = (stems.frames, stems.firsts.tolist())
-        self.codes = {
-            name: jax.device_put(stems.codes[name]) for name in config.sources
-        }
+        self.codes = jax.device_put(stems.codes)
         if training.first_weights == "unit_variance":
             draws = jax.numpy.asarray(self.draws(0, 8))
             tracks = (*self.places, self.codes)
@@ -145,7 +148,8 @@ class Trainer:
         from waveunet_tf import augmentation
 
         generator = np.random.default_rng([self.training.seed, step])
-        shape = (count, len(self.config.sources), augmentation.DRAWS)
+        stems = sum(map(len, self.codes.values()))
+        shape = (count, stems, augmentation.DRAWS)
         # Rounded to float32, a draw may be 1.
         return np.minimum(generator.random(shape), 1 - 2**-24).astype(np.float32)
 
@@ -185,7 +189,10 @@ class Trainer:
         energies = np.zeros((len(sources), 2, len(stems.frames)))
         for number, (first, frames) in enumerate(zip(stems.firsts, stems.frames)):
             true = {
-                name: np.asarray(decode(stems.codes[name][first : first + frames]))
+                name: sum(
+                    np.asarray(decode(codes[first : first + frames]))
+                    for codes in stems.codes[name].values()
+                )
                 for name in sources
             }
             beyond = -frames % hop

@@ -13,6 +13,7 @@ import numpy as np
 
 from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.stem_sums import stems_of_sources
 
 _MU = 255
 
@@ -24,12 +25,13 @@ class Stems:
     Attributes:
         names: the tracks'.
         frames: their lengths.
-        codes: source → int8 `(all frames, channels)`.
+        codes: source → stem → int8 `(all frames, channels)`; a source is the sum of its
+            stems.
     """
 
     names: list[str]
     frames: list[int]
-    codes: dict[str, np.ndarray]
+    codes: dict[str, dict[str, np.ndarray]]
 
     @property
     def firsts(self) -> np.ndarray:
@@ -61,20 +63,29 @@ def read(path: str, subset: str, config: NetworkConfig) -> Stems:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            codes = {source: file[f"{subset}/{source}"] for source in config.sources}
-            names = [str(name) for name in file[f"{subset}/names"]]
-            frames = file[f"{subset}/frames"].tolist()
+            stems = file["stems"].tolist()
+            codes = {stem: file[f"{subset}/{stem}"] for stem in stems}
+            names = file[f"names/{subset}"].tolist()
+            frames = file[f"frames/{subset}"].tolist()
             rate_hz = int(file["sample_rate_hz"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: must be a file of the stems: {error}") from error
-    came = (rate_hz, codes[config.sources[0]].shape[1])
+    stems_of = stems_of_sources(config.sources, stems, f"{path}:")
+    came = (rate_hz, codes[stems[0]].shape[1])
     wanted = (config.sample_rate_hz, config.channels)
     if came != wanted:
         raise InputError(
             f"{path}: must have the network's {wanted[0]} Hz and {wanted[1]} channels. "
             f"Received: {came[0]}, {came[1]}"
         )
-    return Stems(names, frames, codes)
+    return Stems(
+        names,
+        frames,
+        {
+            source: {stem: codes[stem] for stem in of}
+            for source, of in zip(config.sources, stems_of)
+        },
+    )
 
 
 def longest_allowed(frames: list[int], budget: int) -> int:
