@@ -47,7 +47,7 @@ def excerpts_of(way: str):
     if way == "musdb":
         return 1, musdb_excerpts()
     from waveunet_tf import excerpts, prepared
-    from waveunet_tf.configs import TrainingConfig
+    from waveunet_tf.training_config import TrainingConfig
 
     tracks = prepared.load_prepared(_DATA_DIR.value, _CONFIG, "train")
     training = TrainingConfig()

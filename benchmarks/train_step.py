@@ -38,12 +38,8 @@ if not __package__:  # run by its path
 
 from benchmarks.common import matrix_product_rate, write_noise
 from waveunet_tf import cli, shapes
-from waveunet_tf.configs import (
-    VARIANT_TRAINING,
-    VARIANTS,
-    TrainingConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import VARIANTS, WaveUNetConfig
+from waveunet_tf.training_config import VARIANT_TRAINING, TrainingConfig
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _WAYS = ("ours", "ours compiled", "plain port")
@@ -159,7 +155,7 @@ def _tensorflow_parts(network, adam, *, compiled: bool) -> dict:
     import tensorflow as tf
 
     from waveunet_tf import compute, training_step
-    from waveunet_tf.configs import ComputeConfig
+    from waveunet_tf.training_config import ComputeConfig
 
     config = network_config()
     options = ComputeConfig(jit_compile=compiled)

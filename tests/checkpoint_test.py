@@ -6,8 +6,8 @@ import pytest
 
 import waveunet_tf
 from waveunet_tf import checkpoint, model, shapes
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 
 def test_a_loaded_network_computes_what_the_saved_one_did(tiny_config, tmp_path):

@@ -21,12 +21,9 @@ import soundfile
 
 import waveunet_tf
 from tests.commands import ROOT, TRAIN, check_refusal, run
-from waveunet_tf.configs import (
-    SpectrogramUNetConfig,
-    TrainingConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.decode import AudioReader
+from waveunet_tf.training_config import TrainingConfig
 
 PREPARE = "waveunet_tf.run_prepare"
 SEPARATE = "waveunet_tf.run_separate"

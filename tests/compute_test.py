@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import ROOT
 from waveunet_tf import checkpoint, compute
-from waveunet_tf.configs import ComputeConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import ComputeConfig
 
 
 def start(data_dir, workdir, cpus=1, environment=None, **fields):

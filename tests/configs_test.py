@@ -2,14 +2,9 @@ import json
 
 import pytest
 
-from waveunet_tf.configs import (
-    VARIANT_TRAINING,
-    VARIANTS,
-    SpectrogramUNetConfig,
-    TrainingConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import VARIANT_TRAINING, TrainingConfig
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import soundfile
 import tensorflow as tf
 
 from waveunet_tf import excerpts, manifest, prepare, prepared, readers, shapes
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.datasets import find_tracks
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 SOURCES = ("accompaniment", "vocals")
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 import waveunet_tf
 from tests.original import Original, noise
 from waveunet_tf import checkpoint, importer, shapes, tf1
-from waveunet_tf.configs import TrainingConfig, WaveUNetConfig
+from waveunet_tf.configs import WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 THREE = ("bass", "drums", "vocals")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from waveunet_tf import losses
-from waveunet_tf.configs import TrainingConfig
+from waveunet_tf.training_config import TrainingConfig
 
 DRAW = np.random.default_rng(4).normal
 

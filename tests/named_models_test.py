@@ -17,9 +17,9 @@ from evaluate import estimators
 from export import tflite
 from tests.commands import ROOT, check_refusal, run
 from waveunet_tf import audio, checkpoint, named_models, packing
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.sigsep import import_sigsep
+from waveunet_tf.training_config import TrainingConfig
 
 PACK = "waveunet_tf.run_pack"
 SEPARATE = "waveunet_tf.run_separate"

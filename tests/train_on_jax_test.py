@@ -13,8 +13,8 @@ from benchmarks.pretrained import jax_training
 from benchmarks.pretrained import stems as stem_file
 from tests.commands import ROOT, check_refusal, run
 from waveunet_tf import augmentation, checkpoint, excerpts, prepared, shapes
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 AUGMENTED = TrainingConfig(
     batch_size=6,

@@ -17,8 +17,8 @@ from waveunet_tf import (
     prepared,
     train,
 )
-from waveunet_tf.configs import ComputeConfig, TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import ComputeConfig, TrainingConfig
 
 
 def test_one_step_moves_every_weight_by_adams_first_step(

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.conftest import TINY
 from waveunet_tf import train
-from waveunet_tf.configs import ComputeConfig, TrainingConfig
+from waveunet_tf.training_config import ComputeConfig, TrainingConfig
 
 
 def main(data_dir, workdir, cpus, fields):

@@ -3,7 +3,8 @@
 import json
 
 from waveunet_tf import train
-from waveunet_tf.configs import SpectrogramUNetConfig, TrainingConfig
+from waveunet_tf.configs import SpectrogramUNetConfig
+from waveunet_tf.training_config import TrainingConfig
 
 QUICK = TrainingConfig(
     batch_size=4,

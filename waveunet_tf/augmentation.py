@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.shapes import WindowFrames
+from waveunet_tf.training_config import TrainingConfig
 
 DRAWS = 7
 """Draws that a stem of an excerpt takes, each uniform in [0, 1)."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from waveunet_tf import files, named_models
-from waveunet_tf.configs import ARCHITECTURES, NetworkConfig, TrainingConfig
+from waveunet_tf.configs import ARCHITECTURES, NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 if TYPE_CHECKING:  # a checkpoint's config is read without Keras
     import keras

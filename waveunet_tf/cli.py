@@ -16,13 +16,12 @@ from absl import app, flags, logging
 from waveunet_tf.checkpoint import REFINEMENTS
 from waveunet_tf.configs import (
     ARCHITECTURES,
-    VARIANT_TRAINING,
     VARIANTS,
     NetworkConfig,
     SpectrogramUNetConfig,
-    TrainingConfig,
 )
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import VARIANT_TRAINING, TrainingConfig
 
 
 class UsageError(Exception):
@@ -141,7 +140,7 @@ def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None
 
     Args:
         variants: configs by the name of a variant, whose values the help tells.
-        config_classes: configs of configs.py; a field that two have is one flag.
+        config_classes: subclasses of config_fields.Config; a field that two have is one flag.
     """
     fields = {}
     for config_class in config_classes:

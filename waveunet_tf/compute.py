@@ -11,8 +11,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from absl import logging
 
-from waveunet_tf.configs import ComputeConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import ComputeConfig
 
 
 @dataclasses.dataclass(frozen=True)

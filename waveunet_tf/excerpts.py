@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from waveunet_tf import augmentation, readers, shapes
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.prepared import PreparedTrack
+from waveunet_tf.training_config import TrainingConfig
 
 
 def random_excerpts(

@@ -9,14 +9,9 @@ from typing import Any
 from absl import logging
 
 from waveunet_tf import checkpoint, model, tf1
-from waveunet_tf.configs import (
-    ARCHITECTURES,
-    VARIANT_TRAINING,
-    VARIANTS,
-    NetworkConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import ARCHITECTURES, VARIANTS, NetworkConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import VARIANT_TRAINING
 
 # What decides between variants; a checkpoint may differ from its variant in its sizes.
 _KINDS = ("architecture", "channels", "upsampling")

@@ -5,11 +5,7 @@ from __future__ import annotations
 import keras
 
 from waveunet_tf import layers
-from waveunet_tf.configs import (
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.spectrogram import build_spectrogram_network
 
 

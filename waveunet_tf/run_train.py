@@ -22,7 +22,7 @@ import sys
 from absl import flags
 
 from waveunet_tf import cli
-from waveunet_tf.configs import ComputeConfig
+from waveunet_tf.training_config import ComputeConfig
 
 _DATA_DIR = flags.DEFINE_multi_string(
     "data_dir",

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from waveunet_tf.configs import (
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
 
 

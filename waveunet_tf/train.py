@@ -30,13 +30,9 @@ from waveunet_tf import (
     training_checks,
 )
 from waveunet_tf.compute import Devices, require_agreement, set_up
-from waveunet_tf.configs import (
-    ComputeConfig,
-    NetworkConfig,
-    TrainingConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs import NetworkConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import ComputeConfig, TrainingConfig
 from waveunet_tf.training_log import TrainingLog
 from waveunet_tf.training_state import Progress, StateStore
 from waveunet_tf.training_step import (

@@ -7,8 +7,8 @@ import pathlib
 
 import keras
 
-from waveunet_tf.configs import TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 from waveunet_tf.training_log import HISTORY
 from waveunet_tf.training_state import Progress
 from waveunet_tf.training_step import Step, adam_of

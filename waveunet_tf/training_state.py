@@ -13,8 +13,9 @@ import keras
 from absl import logging
 
 from waveunet_tf import checkpoint, files
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 from waveunet_tf.training_step import adam_of
 from waveunet_tf.weight_average import WeightAverage
 

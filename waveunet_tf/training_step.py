@@ -14,13 +14,9 @@ import tensorflow as tf
 
 from waveunet_tf import checkpoint, fused, losses, spectrogram
 from waveunet_tf.compute import Devices
-from waveunet_tf.configs import (
-    ComputeConfig,
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    TrainingConfig,
-)
+from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import ComputeConfig, TrainingConfig
 
 
 class Step(NamedTuple):

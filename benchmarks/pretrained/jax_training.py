@@ -10,8 +10,9 @@ import numpy as np
 
 from benchmarks.pretrained.stems import Stems, decode
 from waveunet_tf import files
-from waveunet_tf.configs import NetworkConfig, TrainingConfig
+from waveunet_tf.configs import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.training_config import TrainingConfig
 
 
 def cut_excerpts(draws, stems, window, training: TrainingConfig) -> tuple:

@@ -1,0 +1,88 @@
+"""Frozen configurations whose fields carry their checks and their flags' help."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from waveunet_tf.errors import InputError
+
+
+def setting(
+    default,
+    help_text: str,
+    *,
+    choices=(),
+    minimum=None,
+    maximum=None,
+    above=None,
+    below=None,
+):
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help_text,
+            "choices": choices,
+            "minimum": minimum,
+            "maximum": maximum,
+            "above": above,
+            "below": below,
+        },
+    )
+
+
+class Config:
+    """Checks every field against its declaration; subclasses add what spans fields."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            if isinstance(field.default, tuple):
+                value = tuple(value) if isinstance(value, (list, tuple)) else value
+                object.__setattr__(self, field.name, value)
+            self._check(field, value)
+
+    @staticmethod
+    def _check(field: dataclasses.Field, value) -> None:
+        kind = int if field.default is None else type(field.default)
+        if kind is float and type(value) is int:
+            value = float(value)
+        rule = None
+        if type(value) is not kind:
+            rule = f"must be of type {kind.__name__}"
+        elif field.metadata["choices"] and value not in field.metadata["choices"]:
+            rule = f"must be one of {', '.join(map(str, field.metadata['choices']))}"
+        elif (low := field.metadata["minimum"]) is not None and not value >= low:
+            rule = f"must be at least {low}"
+        elif (high := field.metadata["maximum"]) is not None and not value <= high:
+            rule = f"must be at most {high}"
+        elif (low := field.metadata["above"]) is not None and not value > low:
+            rule = f"must be greater than {low}"
+        elif (high := field.metadata["below"]) is not None and not value < high:
+            rule = f"must be less than {high}"
+        if rule:
+            raise InputError(f"`{field.name}` {rule}. Received: {value!r}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]):
+        """Builds a config from JSON values.
+
+        Raises:
+            InputError: a field is missing, unknown or out of its range.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) != known:
+            came = sorted(values) if isinstance(values, dict) else values
+            raise InputError(
+                f"{cls.__name__} has the fields {sorted(known)}. Received: {came}"
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
