@@ -140,7 +140,8 @@ def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None
 
     Args:
         variants: configs by the name of a variant, whose values the help tells.
-        config_classes: subclasses of config_fields.Config; a field that two have is one flag.
+        config_classes: subclasses of config_fields.Config; a field that two have is
+            one flag.
     """
     fields = {}
     for config_class in config_classes:

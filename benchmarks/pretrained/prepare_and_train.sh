@@ -42,7 +42,7 @@ train() {
         for _ in $(seq "$often"); do set -- "$@" --data_dir "$stems/eir-$speed"; done
     done
     exec $python -m waveunet_tf.run_train --variant M5 --num_levels 9 \
-        --output_frames 32768 --batch_size 4 --steps_per_epoch 500 \
+        --base_filters 16 --output_frames 32768 --batch_size 4 --steps_per_epoch 500 \
         --learning_rate_schedule cosine --nofine_tuning --patience 99 --clip_norm 20 \
         --loss sdr --best_by sdr --swap_probability 0.5 --polarity_probability 0.5 \
         --precision mixed_bfloat16 --workdir "$work/$stage" "$@"
@@ -63,41 +63,40 @@ train_until() {
 }
 epochs() { if [ -f "$history" ]; then wc -l < "$history"; else echo 0; fi; }
 
-(train stage-1 accompaniment,vocals 1 "0.92 1.08" --base_filters 16 \
+(train stage-1 accompaniment,vocals 1 "0.92 1.08" \
     --learning_rate 6e-4 --max_epochs 18 --average_momentum 0.998 \
     --first_weights unit_variance --remix_probability 0.3)
 
 # Stopped after its 17th epoch, which was its best in 24: its loss went on falling, but
 # the validation SDR did not rise any more.
-train_until 17 stage-2 accompaniment,vocals 4 "0.85 0.92 1.08 1.17" --base_filters 16 \
+train_until 17 stage-2 accompaniment,vocals 4 "0.85 0.92 1.08 1.17" \
     --learning_rate 5e-4 --max_epochs 36 --average_momentum 0.999 \
     --remix_probability 0.5 --min_gain 0.5 --seed 2 --init_from "$work/stage-1/best"
 
-(train stage-3 accompaniment,vocals 2 "0.92 1.08" --base_filters 16 \
+(train stage-3 accompaniment,vocals 2 "0.92 1.08" \
     --learning_rate 2.5e-4 --max_epochs 18 --average_momentum 0.998 \
     --remix_probability 0.3 --sdr_floor_db -13 --seed 3 \
     --init_from "$work/stage-2/best")
 
-# Stopped for a wider network to go on.
+# Stopped, too, for a learning rate that falls to nothing.
 train_until 12 stage-4 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
-    --base_filters 16 --learning_rate 5e-4 --max_epochs 44 --average_momentum 0.999 \
+    --learning_rate 5e-4 --max_epochs 44 --average_momentum 0.999 \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 5 \
     --init_from "$work/stage-3/best"
 
-[ -d "$work/wide" ] || $python -m benchmarks.pretrained.widen \
-    --checkpoint "$work/stage-4/best" --base_filters 24 --output "$work/wide"
-
-(train stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" --base_filters 24 \
-    --learning_rate 5e-4 --max_epochs 36 --average_momentum 0.999 \
-    --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 6 \
-    --init_from "$work/wide")
+(train stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
+    --learning_rate 3e-4 --max_epochs 17 --average_momentum 0.998 \
+    --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 9 \
+    --init_from "$work/stage-4/best")
 
 $python -m waveunet_tf.run_pack --checkpoint "$work/stage-5/best" --name vocals \
     --output_dir "$work/models" --overwrite --description "made anew by $0"
 export WAVEUNET_TF_MODELS="$work/models"
-$python -m evaluate.run_musdb --data_dir "$work/accompaniment,vocals/musdb18-1.0" --subset valid \
-    --checkpoint vocals --output_dir "$work/scores/vocals"
-$python -m evaluate.run_musdb --data_dir "$work/accompaniment,vocals/musdb18-1.0" --subset valid \
-    --estimates mixture --output_dir "$work/scores/mixture"
+score() {
+    $python -m evaluate.run_musdb --data_dir "$work/accompaniment,vocals/musdb18-1.0" \
+        --subset valid --output_dir "$work/scores/$1" "$2" "$3"
+}
+score vocals --checkpoint vocals
+score mixture --estimates mixture
 $python -m evaluate.run_summary vocals="$work/scores/vocals" \
     mixture="$work/scores/mixture"
