@@ -89,7 +89,10 @@ train_until 12 stage-4 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 9 \
     --init_from "$work/stage-4/best")
 
-$python -m waveunet_tf.run_pack --checkpoint "$work/stage-5/best" --name vocals \
+[ -d "$work/average" ] || $python -m benchmarks.pretrained.average \
+    --checkpoint "$work/stage-3/best" --checkpoint "$work/stage-5/best" \
+    --output "$work/average"
+$python -m waveunet_tf.run_pack --checkpoint "$work/average" --name vocals \
     --output_dir "$work/models" --overwrite --description "made anew by $0"
 export WAVEUNET_TF_MODELS="$work/models"
 score() {

@@ -1,0 +1,49 @@
+r"""Averages the weights of checkpoints of one network.
+
+    python -m benchmarks.pretrained.average --checkpoint work/a/best \
+        --checkpoint work/b/best --output work/average
+
+Of trainings that share their beginning, the average often separates better than each
+("model soups", Wortsman et al., 2022, arXiv 2203.05482).
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from waveunet_tf import cli
+from waveunet_tf.errors import InputError
+
+_CHECKPOINT = flags.DEFINE_multi_string(
+    "checkpoint", None, "A checkpoint, or a model's name. Two or more.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "The checkpoint to write, a new folder.", required=True
+)
+
+
+def main(_):
+    from waveunet_tf import checkpoint
+
+    output = pathlib.Path(_OUTPUT.value)
+    if output.exists():
+        raise InputError(f"{output}: must be new, but is there")
+    first, *others = _CHECKPOINT.value
+    config = checkpoint.read_config(first)
+    for other in others:
+        if checkpoint.read_config(other) != config:
+            raise InputError(f"{other}: must be of the same network as {first}")
+    weights = [checkpoint.load_network(path).get_weights() for path in [first, *others]]
+    network = checkpoint.load_network(first)
+    network.set_weights([np.mean(same, axis=0) for same in zip(*weights)])
+    # The last one's training is the one told of.
+    training = checkpoint.read_training(_CHECKPOINT.value[-1])
+    checkpoint.save_checkpoint(output, network, config, training)
+    print(f"{output}: the average of {len(weights)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
