@@ -84,10 +84,11 @@ train_until 12 stage-4 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 5 \
     --init_from "$work/stage-3/best"
 
-(train stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
+# Its first epoch was its best in 17.
+train_until 1 stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --learning_rate 3e-4 --max_epochs 17 --average_momentum 0.998 \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 9 \
-    --init_from "$work/stage-4/best")
+    --init_from "$work/stage-4/best"
 
 [ -d "$work/average" ] || $python -m benchmarks.pretrained.average \
     --checkpoint "$work/stage-3/best" --checkpoint "$work/stage-5/best" \
