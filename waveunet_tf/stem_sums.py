@@ -41,7 +41,8 @@ def stems_of_sources(
     Raises:
         InputError: a source is missing.
     """
-    stems = tuple(stems_of(source, names) for source in sources)
+    # Sorted, for a folder and a manifest list the same names in other orders.
+    stems = tuple(tuple(sorted(stems_of(source, names))) for source in sources)
     if missing := [source for source, of in zip(sources, stems) if not of]:
         raise InputError(
             f"{place} must have the network's sources {', '.join(sources)}, but lacks "
