@@ -29,3 +29,10 @@ def test_an_average_has_the_mean_of_all_weights(tiny_checkpoint, tiny_config, tm
     checkpoint.save_checkpoint(tmp_path / "mono", model.build_network(mono), mono)
     refused = run(*command[:-1], tmp_path / "new", "--checkpoint", tmp_path / "mono")
     check_refusal(refused, 1, "mono: must be of the same network as")
+
+
+def test_one_checkpoint_is_no_average(tiny_checkpoint, tmp_path):
+    command = ["benchmarks.pretrained.average", "--checkpoint", tiny_checkpoint]
+    came = run(*command, "--output", tmp_path / "average")
+    check_refusal(came, 2, "--checkpoint must be given twice or more")
+    assert not (tmp_path / "average").exists()

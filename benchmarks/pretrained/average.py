@@ -28,21 +28,25 @@ _OUTPUT = flags.DEFINE_string(
 def main(_):
     from waveunet_tf import checkpoint
 
+    first, *others = _CHECKPOINT.value
+    if not others:
+        raise cli.UsageError(
+            f"--checkpoint must be given twice or more. Received: {first}"
+        )
     output = pathlib.Path(_OUTPUT.value)
     if output.exists():
         raise InputError(f"{output}: must be new, but is there")
-    first, *others = _CHECKPOINT.value
     config = checkpoint.read_config(first)
     for other in others:
         if checkpoint.read_config(other) != config:
             raise InputError(f"{other}: must be of the same network as {first}")
-    weights = [checkpoint.load_network(path).get_weights() for path in [first, *others]]
-    network = checkpoint.load_network(first)
-    network.set_weights([np.mean(same, axis=0) for same in zip(*weights)])
+    networks = [checkpoint.load_network(path) for path in [first, *others]]
+    weights = zip(*(network.get_weights() for network in networks))
+    networks[0].set_weights([np.mean(same, axis=0) for same in weights])
     # The last one's training is the one told of.
-    training = checkpoint.read_training(_CHECKPOINT.value[-1])
-    checkpoint.save_checkpoint(output, network, config, training)
-    print(f"{output}: the average of {len(weights)}")
+    training = checkpoint.read_training(others[-1])
+    checkpoint.save_checkpoint(output, networks[0], config, training)
+    print(f"{output}: the average of {len(networks)}")
 
 
 if __name__ == "__main__":
