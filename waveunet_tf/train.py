@@ -1,4 +1,4 @@
-"""The training loop: epochs, validation, early stopping, the best checkpoint.
+"""The training loop: epochs, stages, early stopping, the best checkpoint.
 
 One loop for one device, several, or many workers. A loop of our own rather than Keras'
 `fit`, which fails under MultiWorkerMirroredStrategy, and on a data set of unknown
@@ -16,15 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
-import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from waveunet_tf import (
     checkpoint,
     excerpts,
     initial_weights,
-    losses,
     model,
     prepared,
     training_checks,
@@ -40,8 +37,8 @@ from waveunet_tf.training_step import (
     build_objective,
     build_optimizer,
     training_step,
-    validation_scores,
 )
+from waveunet_tf.validation import Validation
 from waveunet_tf.weight_average import WeightAverage
 
 # Of the data, by which the first weights may be scaled.
@@ -169,7 +166,7 @@ class _Loop:
                 stage.batch_size, devices.replicas, compute.accumulate_steps
             )
         self.tracks = prepared.load_all(data_dirs, config, "train")
-        self.validation_tracks = prepared.load_all(data_dirs, config, "valid")
+        validation_tracks = prepared.load_all(data_dirs, config, "valid")
         keras.utils.set_random_seed(training.seed)
         with devices.strategy.scope():
             self.network = model.build_network(config)
@@ -184,8 +181,14 @@ class _Loop:
             compute,
             clip_norm=training.clip_norm,
         )
-        self.scores = validation_scores(
-            devices, self.network, objective, compute, len(self.validation_tracks)
+        self.validation = Validation(
+            validation_tracks,
+            config,
+            training,
+            compute,
+            devices,
+            network=self.network,
+            objective=objective,
         )
         self.average = WeightAverage(training.average_momentum)
         self.states = StateStore(
@@ -193,7 +196,6 @@ class _Loop:
         )
         self.progress = Progress()
         self.watch = training_checks.StepWatch(workdir, self.optimizer)
-        self.validation_batches = self._validation_batches()
 
     def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
         """Goes where the last call stood, or to the first weights."""
@@ -223,7 +225,7 @@ class _Loop:
         self.log = TrainingLog(
             self.workdir,
             self.config,
-            self.validation_tracks,
+            self.validation.tracks,
             enabled=self.devices.is_chief,
             profile=self.profile,
         )
@@ -232,7 +234,7 @@ class _Loop:
             "training %d weights on %d tracks, %d for validation, on %d x %s",
             self.network.count_params(),
             len(self.tracks),
-            len(self.validation_tracks),
+            len(self.validation.tracks),
             self.devices.replicas,
             self.devices.kind,
         )
@@ -269,7 +271,7 @@ class _Loop:
             ):
                 loss = self._run_epoch(batches, stage)
                 with self.average.within(self.network):
-                    scores = self._validate()
+                    scores = self.validation.run(self.should_stop)
                 if scores is None:  # with its own weights again, which are saved
                     self._stop()
                 with self.average.within(self.network):
@@ -303,9 +305,9 @@ class _Loop:
                 stops = float(self.should_stop())
                 self.optimizer.learning_rate = learning_rate(stage, progress.step)
                 asked = time.monotonic()
-                batch = _next(batches, "excerpts")
+                batch = training_checks.next_batch(batches, "excerpts")
                 waited = time.monotonic() - asked
-                step = _computed(self.step, batch, stops)
+                step = training_checks.computed(self.step, batch, stops)
                 self.watch.require_sound(step, progress)
                 progress.end_step(float(step.loss), stage.batch_size)
                 self.average.end_step(progress.step, self.network)
@@ -323,59 +325,6 @@ class _Loop:
                     self._save()
                     saved = time.monotonic()
         return progress.epoch_loss / stage.steps_per_epoch
-
-    def _validation_batches(self):
-        """The batches, endless, and how many are once through; None without tracks."""
-        if not self.validation_tracks:
-            if self.training.best_by == "sdr":
-                raise InputError(
-                    "`best_by` sdr needs validation tracks, but the data has none "
-                    "(valid/)"
-                )
-            logging.warning(
-                "no validation tracks (valid/): the best checkpoint is that of the "
-                "lowest training loss"
-            )
-            return None
-        tracks, config = self.validation_tracks, self.config
-        of_all = self.training.batch_size
-
-        def make(worker, workers, batch_size):
-            return excerpts.whole_track_windows(
-                tracks,
-                config,
-                batch_size=batch_size,
-                multiple_of=of_all,
-                worker=worker,
-                workers=workers,
-            ).repeat()
-
-        count = -(-excerpts.count_windows(tracks, config) // of_all)
-        return self.devices.distribute(make, of_all), count
-
-    def _validate(self) -> tuple[float | None, dict | None] | None:
-        """The loss over all frames, and each source's median SDR over tracks in dB.
-
-        None where a worker asks to stop.
-        """
-        if not self.validation_batches:
-            return None, None
-        batches, count = self.validation_batches
-        loss = weight = energies = 0.0
-        for _ in range(count):
-            stops = float(self.should_stop())
-            scores = _computed(self.scores, _next(batches, "validation tracks"), stops)
-            if float(scores.stops):
-                return None
-            loss += float(scores.loss)
-            weight += float(scores.weight)
-            energies += scores.energies.numpy().astype(np.float64)
-        if not math.isfinite(loss):
-            raise InputError(
-                "The validation loss must stay a finite number, but is "
-                f"{loss}; are all samples of the validation tracks finite?"
-            )
-        return loss / weight, losses.median_sdr_db(self.config.sources, energies)
 
     def _end_epoch(self, stage, loss, validation_loss, sdr) -> None:
         progress = self.progress
@@ -408,25 +357,3 @@ class _Loop:
         self._save()
         self.devices.wait_for_all()
         raise Stopped(f"after step {self.progress.step}, which is saved")
-
-
-def _next(batches, what: str):
-    try:
-        return next(batches)
-    except tf.errors.OpError as error:  # a file changed, or was not whole
-        raise InputError(f"{what} must be readable: {error.message}") from error
-
-
-def _computed(function: Callable, batch, stops: float):
-    try:
-        return function(batch, tf.constant(stops))
-    except tf.errors.ResourceExhaustedError as error:
-        raise InputError(
-            "The batch must fit into the memory, but does not; a lower `batch_size` or "
-            "a higher `accumulate_steps` takes less"
-        ) from error
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        raise InputError(
-            "All workers must be there, but one is gone; started again, all go on from "
-            "the last state"
-        ) from error

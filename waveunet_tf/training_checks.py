@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import pathlib
+from collections.abc import Callable, Iterator
 
 import keras
+import tensorflow as tf
 
 from waveunet_tf.errors import InputError
 from waveunet_tf.training_config import TrainingConfig
@@ -112,3 +114,35 @@ def judged(
             "silent in all of them"
         )
     return -sum(heard) / len(heard)
+
+
+def next_batch(batches: Iterator, what: str):
+    """The next of batches.
+
+    Raises:
+        InputError: what they are of cannot be read: a file changed, or was not whole.
+    """
+    try:
+        return next(batches)
+    except tf.errors.OpError as error:
+        raise InputError(f"{what} must be readable: {error.message}") from error
+
+
+def computed(function: Callable, batch, stops: float):
+    """What a step, or the scores of a batch, gives.
+
+    Raises:
+        InputError: the memory is too small, or a worker is gone.
+    """
+    try:
+        return function(batch, tf.constant(stops))
+    except tf.errors.ResourceExhaustedError as error:
+        raise InputError(
+            "The batch must fit into the memory, but does not; a lower `batch_size` or "
+            "a higher `accumulate_steps` takes less"
+        ) from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise InputError(
+            "All workers must be there, but one is gone; started again, all go on from "
+            "the last state"
+        ) from error
