@@ -55,18 +55,7 @@ def separate_file(
         OSError: a file cannot be read or written.
     """
     sources = separator.config.sources
-    known = {*sources, *(f"no_{name}" for name in sources)}
-    if unknown := sorted(set(targets) - known):
-        raise InputError(
-            f"`targets` must be of {', '.join(sources)}, or of these with no_ before. "
-            f"Received: {unknown[0]}"
-        )
-    places = [pathlib.Path(place).resolve() for place in (path, *targets.values())]
-    if len(set(places)) < len(places) or any(place.is_dir() for place in places[1:]):
-        raise InputError(
-            f"{path}: `targets` must be files of their own, neither folders nor the "
-            f"song. Received: {', '.join(map(str, targets.values()))}"
-        )
+    _check_targets(sources, path, targets)
     with AudioReader(path, downmix=downmix) as reader, _named(path):
         depths = _bit_depths(targets, bit_depth, reader.bit_depth)
         clip = _clip_mode(clip, targets, depths)
@@ -90,7 +79,7 @@ def separate_file(
                 writers = {
                     name: stack.enter_context(
                         encode.AudioWriter(
-                            paths[number],
+                            place,
                             rates_hz[name],
                             stream.channels,
                             bit_depth=depths[name],
@@ -99,7 +88,7 @@ def separate_file(
                             expected_seconds=part.expected_seconds,
                         )
                     )
-                    for number, name in enumerate(targets)
+                    for name, place in zip(targets, paths)
                 }
                 for block in stems:
                     for name, writer in writers.items():
@@ -117,6 +106,22 @@ def separate_file(
                     path,
                     rate_hz,
                 )
+
+
+def _check_targets(sources: tuple[str, ...], path, targets: dict) -> None:
+    """Requires that targets are of stems, and files of their own."""
+    known = {*sources, *(f"no_{name}" for name in sources)}
+    if unknown := sorted(set(targets) - known):
+        raise InputError(
+            f"`targets` must be of {', '.join(sources)}, or of these with no_ before. "
+            f"Received: {unknown[0]}"
+        )
+    places = [pathlib.Path(place).resolve() for place in (path, *targets.values())]
+    if len(set(places)) < len(places) or any(place.is_dir() for place in places[1:]):
+        raise InputError(
+            f"{path}: `targets` must be files of their own, neither folders nor the "
+            f"song. Received: {', '.join(map(str, targets.values()))}"
+        )
 
 
 @contextlib.contextmanager
