@@ -6,7 +6,6 @@ Flags are defined here, once for run_separate and the client of a model server.
 from __future__ import annotations
 
 import contextlib
-import glob
 import pathlib
 import shutil
 import sys
@@ -18,10 +17,11 @@ import tqdm
 from absl import flags
 
 from waveunet_tf import audio, cli, stem_paths
-from waveunet_tf.decode import SUFFIXES, AudioReader
+from waveunet_tf.decode import AudioReader
 from waveunet_tf.encode import FORMATS
 from waveunet_tf.errors import InputError
 from waveunet_tf.song_files import CLIP_MODES
+from waveunet_tf.songs import Song, find_songs, seekable
 
 if TYPE_CHECKING:
     from waveunet_tf.separate import Separator
@@ -82,13 +82,6 @@ _OVERWRITE = flags.DEFINE_boolean(
 )
 
 
-class Song(NamedTuple):
-    """A song to separate, and the folder it lies in below the one that was named."""
-
-    path: pathlib.Path
-    folder: pathlib.PurePath = pathlib.PurePath()
-
-
 class Job(NamedTuple):
     """What is to be done for a song: stem → the file to write, seconds of audio."""
 
@@ -128,35 +121,6 @@ class Failures:
 def output_folder() -> pathlib.Path:
     """Where the stems go."""
     return pathlib.Path(_OUTPUT_DIR.value).expanduser()
-
-
-def find_songs(text: str) -> list[Song]:
-    """The file, or those of a folder or a pattern, in order.
-
-    Raises:
-        InputError: a folder holds no audio files, or a pattern finds nothing.
-    """
-    path = pathlib.Path(text).expanduser()
-    if path.is_dir():
-        output = output_folder().resolve()
-        inside = path.rglob("*") if _RECURSIVE.value else path.iterdir()
-        found = [
-            file
-            for file in sorted(inside)
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
-            and not file.name.startswith(".")
-            and output not in file.resolve().parents  # stems of an earlier run
-        ]
-        if not found:
-            raise InputError(f"{path}: must hold audio files, but has none")
-        return [Song(file, file.parent.relative_to(path)) for file in found]
-    if not path.exists() and glob.has_magic(text):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{text}: must find files, but finds none")
-        return [song for file in found for song in find_songs(file)]
-    return [Song(path)]
 
 
 def plan_job(song: Song, output: pathlib.Path, stems: list[str]) -> Job:
@@ -317,9 +281,9 @@ def separate_songs(separator, jobs: list[Job], failures: Failures) -> None:
 
 @contextlib.contextmanager
 def standard_streams(songs: list[Song]) -> Iterator[tuple[list[Song], pathlib.Path]]:
-    """Puts files in the place of standard input and output, where they are asked for.
+    """Puts files in the place of pipes, standard output among them.
 
-    Most formats cannot be read from a pipe, nor can what is written be taken back.
+    What is written to one cannot be taken back.
 
     Yields:
         The songs, and the folder to write to.
@@ -328,20 +292,7 @@ def standard_streams(songs: list[Song]) -> Iterator[tuple[list[Song], pathlib.Pa
         temporary, output = pathlib.Path(name), output_folder()
         if str(output) == "-":
             output = temporary / "stems"
-        seekable = []
-        for number, song in enumerate(songs):
-            if str(song.path) == "-":
-                came = temporary / "standard input"
-                with came.open("wb") as file:
-                    shutil.copyfileobj(sys.stdin.buffer, file)
-                song = Song(came)
-            elif song.path.is_fifo():
-                came = temporary / f"{number} {song.path.name}"
-                with song.path.open("rb") as pipe, came.open("wb") as file:
-                    shutil.copyfileobj(pipe, file)
-                song = Song(came)
-            seekable.append(song)
-        yield seekable, output
+        yield seekable(songs, temporary), output
 
 
 def separate_all(
@@ -365,7 +316,10 @@ def separate_all(
     failures, found = Failures(), {}
     for text in arguments:
         with failures.caught(text):  # a song that is named twice is done once
-            found.update({song.path.resolve(): song for song in find_songs(text)})
+            songs = find_songs(
+                text, recursive=_RECURSIVE.value, leave_out=output_folder()
+            )
+            found.update({song.path.resolve(): song for song in songs})
     if _OUTPUT_DIR.value == "-" and len(found) > 1:
         raise cli.UsageError(
             f"--output_dir=- takes one song. Received: {len(found)} songs"
