@@ -1,6 +1,7 @@
 """The commands as a user runs them: the way through, and what they say to bad input."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -210,3 +211,27 @@ def test_an_imported_checkpoint_is_summarized_and_drawn(shared_data, tmp_path):
     check_refusal(other, 2, "must end in .png, .svg or .pdf")
     both = run(SUMMARY, f"--checkpoint={output}", "--num_levels=3")
     check_refusal(both, 2, "--checkpoint has its own config")
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("waveunet_tf.run_separate", "--help"),
+        ("benchmarks.pretrained.average", "--help"),
+        ("waveunet_tf.run_separate", "--list_models"),
+    ],
+)
+def test_who_reads_the_output_may_stop_reading(command, flag):
+    """As `| head` does, be the output longer than its buffer or not."""
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(
+        [sys.executable, "-m", command, flag],
+        cwd=ROOT,
+        env=buffered,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

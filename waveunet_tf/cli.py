@@ -61,13 +61,14 @@ def run(
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
             if len(argv) == 1 and arguments and not may_be_none:
                 raise UsageError(f"needs {arguments}")
-            return main(argv[1:]) or 0
+            code = main(argv[1:]) or 0
+            sys.stdout.flush()  # while its reader's absence can be told
+            return code
         except UsageError as error:
             print(f"error: {error} (see --help)", file=sys.stderr)
             return 2
-        except BrokenPipeError:  # who reads our output has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+        except BrokenPipeError:
+            return _without_reader()
         except (InputError, OSError) as error:
             print_error(error)
             return 1
@@ -123,16 +124,27 @@ def _log_plain_lines() -> None:
     handler.python_handler.stream = _BesideProgressBars()
 
 
+def _without_reader() -> int:
+    """The exit code where who reads our output has read enough."""
+    # Nor does what is left in the buffer find one.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
 def _parse_flags(argv: list[str]) -> list[str]:
     """absl's parser, but with the usual exit codes: 0 for help, 2 for errors."""
     try:
-        return flags.FLAGS(argv)
+        try:
+            return flags.FLAGS(argv)
+        except SystemExit:  # absl's --help exits with 1, and leaves some in the buffer
+            sys.stdout.flush()
+            sys.exit(0)
+    except BrokenPipeError:
+        sys.exit(_without_reader())
     except flags.Error as error:
         message = "; ".join(str(error).splitlines())
         print(f"error: {message} (see --help)", file=sys.stderr)
         sys.exit(2)
-    except SystemExit:  # absl's --help exits with 1
-        sys.exit(0)
 
 
 def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None:
