@@ -15,11 +15,11 @@ SMALL ?= train-small
 train-small: .venv/installed
 	mkdir -p $(SMALL)
 	echo Sodium > $(SMALL)/valid.txt
-	$(BIN)/python -m waveunet_tf.run_prepare --dataset musdb18 \
+	$(BIN)/python -m waveunet_tf prepare --dataset musdb18 \
 		--source $(DATA)/musdb18-7s --output $(SMALL)/musdb18
-	$(BIN)/python -m waveunet_tf.run_prepare --dataset folder --missing_is_silence \
+	$(BIN)/python -m waveunet_tf prepare --dataset folder --missing_is_silence \
 		--source $(DATA)/eir-cc0 --validation $(SMALL)/valid.txt --output $(SMALL)/eir
-	$(BIN)/python -m waveunet_tf.run_train --variant M4 --num_levels 9 --base_filters 14 \
+	$(BIN)/python -m waveunet_tf train --variant M4 --num_levels 9 --base_filters 14 \
 		--batch_size 6 --fine_tuning_batch_size 12 --learning_rate 3e-4 \
 		--fine_tuning_learning_rate 3e-5 --steps_per_epoch 200 --max_epochs 24 \
 		--patience 6 --loss l1 --remix_probability 0.6 --swap_probability 0.5 \
@@ -39,9 +39,9 @@ arm64: .venv/installed
 	rm -rf arm64
 	mkdir -p arm64/musdb18/train
 	cp .venv/lib/python3*/site-packages/stempeg/data/*.stem.mp4 arm64/musdb18/train
-	$(BIN)/python -m waveunet_tf.run_prepare --dataset musdb18 \
+	$(BIN)/python -m waveunet_tf prepare --dataset musdb18 \
 		--source arm64/musdb18 --output arm64/prepared --sample_rate_hz 22050
-	$(BIN)/python -m waveunet_tf.run_train --variant M4 --num_levels 5 --base_filters 8 \
+	$(BIN)/python -m waveunet_tf train --variant M4 --num_levels 5 --base_filters 8 \
 		--output_frames 2048 --batch_size 8 --steps_per_epoch 1 --max_epochs 1 \
 		--nofine_tuning --data_dir arm64/prepared --workdir arm64/training
 	for mode in streaming window; do $(BIN)/python -m export.run_export \

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig
 
 
 def matrix_product_rate() -> float:
@@ -25,8 +25,8 @@ def matrix_product_rate() -> float:
 
 
 def write_noise(root: pathlib.Path, config: NetworkConfig) -> None:
-    """Writes eight tracks of a minute as run_prepare does."""
-    from waveunet_tf.encode import AudioWriter
+    """Writes eight tracks of a minute as `prepare` does."""
+    from waveunet_tf.audio.encode import AudioWriter
 
     generator = np.random.default_rng(0)
     frames = 60 * config.sample_rate_hz
@@ -46,8 +46,9 @@ def save_small_network(directory: pathlib.Path) -> None:
     """Saves an untrained M4 of 9 levels and 8 first filters."""
     import dataclasses
 
-    from waveunet_tf import checkpoint, model
-    from waveunet_tf.configs import VARIANTS
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.configs.networks import VARIANTS
+    from waveunet_tf.networks.build import build_network
 
     config = dataclasses.replace(VARIANTS["M4"], num_levels=9, base_filters=8)
-    checkpoint.save_checkpoint(directory, model.build_network(config), config)
+    checkpoint.save_checkpoint(directory, build_network(config), config)

@@ -21,7 +21,8 @@ import time
 import numpy as np
 from absl import flags
 
-from waveunet_tf import audio, cli
+from waveunet_tf.audio import io
+from waveunet_tf.commands import app
 
 _TRACKS = flags.DEFINE_integer("tracks", 6, "How many tracks.", lower_bound=1)
 _SECONDS = flags.DEFINE_float("seconds", 30, "How long each is.", lower_bound=1)
@@ -38,7 +39,7 @@ def write_tracks(root: pathlib.Path, tracks: int, seconds: float) -> None:
             shape = (round(seconds * _RATE_HZ), 2)
             stem = generator.normal(0, 0.1, shape).astype(np.float32)
             path = root / "test" / f"track {number}" / f"{name}.wav"
-            audio.write_wav(path, stem, _RATE_HZ)
+            io.write_wav(path, stem, _RATE_HZ)
 
 
 def peaks_mib(pid: int) -> dict[int, float]:
@@ -97,4 +98,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

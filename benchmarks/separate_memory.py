@@ -20,8 +20,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks import common
-from waveunet_tf import cli
-from waveunet_tf.encode import AudioWriter
+from waveunet_tf.audio.encode import AudioWriter
+from waveunet_tf.commands import app
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The checkpoint; by default an untrained small network."
@@ -35,14 +35,14 @@ _RATE_HZ = 44100
 # that of the one that started it.)
 _CHILD = r"""
 import atexit, re, sys
-from waveunet_tf import cli, run_separate
+from waveunet_tf.commands import app, separate
 
 @atexit.register
 def print_peak():
     status = open("/proc/self/status").read()
     print(re.search(r"VmHWM:\s*(\d+) kB", status)[1], file=sys.stderr)
 
-cli.run(run_separate.main, arguments="audio files")
+app.run(separate.main, arguments="audio files")
 """
 
 
@@ -96,4 +96,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

@@ -24,8 +24,8 @@ import numpy as np
 from absl import flags
 
 from benchmarks.separate_memory import write_song
-from waveunet_tf import cli
-from waveunet_tf.configs import VARIANTS
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import VARIANTS
 
 _PEERS_PYTHON = flags.DEFINE_string(
     "peers_python", None, "Python of the venv with torch, demucs and openunmix."
@@ -67,10 +67,11 @@ def save_untrained(directory: pathlib.Path, system: str) -> None:
     In a process of its own, because only separation's memory is to be measured.
     """
     import waveunet_tf
-    from waveunet_tf import checkpoint, model
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.networks.build import build_network
 
     config = _OURS[system]
-    checkpoint.save_checkpoint(directory, model.build_network(config), config)
+    checkpoint.save_checkpoint(directory, build_network(config), config)
     waveunet_tf.load(directory)
 
 
@@ -196,11 +197,11 @@ def main(_):
         return
     known = {*flags.FLAGS["systems"].default, "hdemucs"}
     if unknown := sorted(set(_SYSTEMS.value) - known):
-        raise cli.UsageError(
+        raise app.UsageError(
             f"--systems must be of {', '.join(sorted(known))}. Received: {unknown[0]}"
         )
     if _PEERS_PYTHON.value is None and not set(_SYSTEMS.value) <= {*_OURS, "spleeter"}:
-        raise cli.UsageError("--peers_python must name the Python of the peers' venv")
+        raise app.UsageError("--peers_python must name the Python of the peers' venv")
     with tempfile.TemporaryDirectory() as folder:
         factors = run_all(pathlib.Path(folder))
     ratios = [
@@ -213,4 +214,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

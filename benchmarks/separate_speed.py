@@ -19,8 +19,9 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks.common import matrix_product_rate
-from waveunet_tf import cli, shapes
-from waveunet_tf.configs import VARIANTS
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import VARIANTS
+from waveunet_tf.networks import shapes
 
 _WAYS = ("windows tensorflow", "windows litert", "stream tensorflow", "stream litert")
 _VARIANT = flags.DEFINE_enum(
@@ -46,11 +47,12 @@ def measure(way: str) -> dict[str, float]:
     """Separates in this process; gives real-time factor and matrix-product rate."""
     import keras
 
-    from waveunet_tf import model, runners
+    from waveunet_tf.networks.build import build_network
+    from waveunet_tf.separation import runners
 
     keras.utils.set_random_seed(0)
     config = VARIANTS[_VARIANT.value]
-    network = model.build_network(config)
+    network = build_network(config)
     frames = _SECONDS.value * _RATE_HZ
     song = np.random.default_rng(0).normal(0, 0.1, (frames, config.channels))
     song = song.astype(np.float32)
@@ -84,10 +86,11 @@ def measure(way: str) -> dict[str, float]:
 
 
 def stream_engine(config, network, name: str):
-    """The engine that `run_separate --engine` takes."""
+    """The engine that `separate --engine` takes."""
     import tempfile
 
-    from waveunet_tf import checkpoint, engines
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.separation import engines
 
     with tempfile.TemporaryDirectory() as directory:
         checkpoint.save_checkpoint(directory, network, config)
@@ -100,7 +103,7 @@ def window_engine(network, name: str, shape: tuple[int, int, int]):
 
     import tensorflow as tf
 
-    from waveunet_tf import litert
+    from waveunet_tf.separation import litert
 
     def separate(mixture):
         return network(mixture)
@@ -117,10 +120,10 @@ def main(_):
     if _WAY.value:
         print(json.dumps(measure(_WAY.value)))
         return
-    from waveunet_tf.summary import summarize_network
+    from waveunet_tf.networks.description import describe_network
 
     config = VARIANTS[_VARIANT.value]
-    least = summarize_network(config).streaming_multiply_adds_per_second
+    least = describe_network(config).streaming_multiply_adds_per_second
     least = 2 * least / config.sample_rate_hz * _RATE_HZ
     factors = {way: [] for way in _WAYS}
     rates = []
@@ -148,4 +151,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

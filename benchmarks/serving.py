@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags, logging
 
 from benchmarks import common
-from waveunet_tf import cli
+from waveunet_tf.commands import app
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The checkpoint; by default an untrained M4."
@@ -100,7 +100,7 @@ def chunks(address: str, config) -> Iterator[None]:
 
 def chunk_frames(config) -> int:
     from export import saved_model
-    from waveunet_tf import shapes
+    from waveunet_tf.networks import shapes
 
     return shapes.chunk_frames(config, saved_model.STREAM_CHUNK_FRAMES)
 
@@ -178,8 +178,9 @@ def memory_growth(server: ServerProcess, config) -> float:
 
 def main(_):
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each save
-    from waveunet_tf import checkpoint, model
-    from waveunet_tf.configs import VARIANTS
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.configs.networks import VARIANTS
+    from waveunet_tf.networks.build import build_network
 
     threads = max(map(int, _CLIENTS.value))
     with tempfile.TemporaryDirectory() as name:
@@ -188,7 +189,7 @@ def main(_):
         if measured is None:
             measured = folder / "m4"
             config = VARIANTS["M4"]
-            checkpoint.save_checkpoint(measured, model.build_network(config), config)
+            checkpoint.save_checkpoint(measured, build_network(config), config)
         common.save_small_network(folder / "small")
         config = checkpoint.read_config(measured)
         with ServerProcess(measured, folder / "models", threads) as server:
@@ -202,4 +203,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

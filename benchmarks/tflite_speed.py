@@ -15,8 +15,9 @@ import tempfile
 import numpy as np
 from absl import flags, logging
 
-from waveunet_tf import cli, shapes
-from waveunet_tf.configs import VARIANTS
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import VARIANTS
+from waveunet_tf.networks import shapes
 
 _VARIANT = flags.DEFINE_enum(
     "variant",
@@ -43,11 +44,12 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
     import keras
 
     from export import quantize, tflite
-    from waveunet_tf import checkpoint, model
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.networks.build import build_network
 
     keras.utils.set_random_seed(0)
     config = dataclasses.replace(VARIANTS[_VARIANT.value], sample_rate_hz=_RATE_HZ)
-    checkpoint.save_checkpoint(folder, model.build_network(config), config)
+    checkpoint.save_checkpoint(folder, build_network(config), config)
     noise = np.random.default_rng(0).normal(0, 0.1, (_RATE_HZ, config.channels))
     paths = {}
     for mode in tflite.MODES:
@@ -63,7 +65,7 @@ def main(_):
     from export import parity, quantize
 
     if not {"float32", "dynamic"} <= set(_KINDS.value) <= set(quantize.KINDS):
-        raise cli.UsageError(
+        raise app.UsageError(
             f"--kinds must be of {', '.join(quantize.KINDS)}, with float32 and "
             f"dynamic. Received: {', '.join(_KINDS.value)}"
         )
@@ -92,4 +94,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

@@ -37,9 +37,10 @@ if not __package__:  # run by its path
     sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from benchmarks.common import matrix_product_rate, write_noise
-from waveunet_tf import cli, shapes
-from waveunet_tf.configs import VARIANTS, WaveUNetConfig
-from waveunet_tf.training_config import VARIANT_TRAINING, TrainingConfig
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import VARIANTS, WaveUNetConfig
+from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
+from waveunet_tf.networks import shapes
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _WAYS = ("ours", "ours compiled", "plain port")
@@ -96,7 +97,9 @@ def measure(way: str) -> dict:
     """
     import keras
 
-    from waveunet_tf import checkpoint, fused, layers, model
+    from waveunet_tf.checkpoints.adam import build_adam
+    from waveunet_tf.networks import fused, layers
+    from waveunet_tf.networks.build import build_network
 
     keras.utils.set_random_seed(0)
     (precision,) = _PRECISION.value
@@ -108,8 +111,8 @@ def measure(way: str) -> dict:
         layers.LearnedInterpolation.call = _gather_interleave
         layers.window = lambda inputs, start, frames: inputs[:, start : start + frames]
         fused.training_pass = lambda _, network: partial(network, training=True)
-    network = model.build_network(config)
-    adam = checkpoint.build_optimizer(VARIANT_TRAINING[_VARIANT.value])
+    network = build_network(config)
+    adam = build_adam(VARIANT_TRAINING[_VARIANT.value])
     adam.build(network.trainable_variables)
     window = shapes.window_frames(config)
     draw = np.random.default_rng(0).normal
@@ -154,16 +157,19 @@ def _tensorflow_parts(network, adam, *, compiled: bool) -> dict:
     """forward, gradients and step: functions of a batch, as training_step has them."""
     import tensorflow as tf
 
-    from waveunet_tf import compute, training_step
-    from waveunet_tf.training_config import ComputeConfig
+    from waveunet_tf.configs.training import ComputeConfig
+    from waveunet_tf.training.devices import Devices
+    from waveunet_tf.training.objective import build_objective
+    from waveunet_tf.training.optimizer import Adam
+    from waveunet_tf.training.step import training_step
 
     config = network_config()
     options = ComputeConfig(jit_compile=compiled)
-    objective = training_step.build_objective(config, network, TrainingConfig())
-    devices = compute.Devices(tf.distribute.get_strategy())
-    adam = training_step.Adam.from_config(adam.get_config())
+    objective = build_objective(config, network, TrainingConfig())
+    devices = Devices(tf.distribute.get_strategy())
+    adam = Adam.from_config(adam.get_config())
     adam.build(network.trainable_variables)
-    step = training_step.training_step(devices, network, adam, objective, options)
+    step = training_step(devices, network, adam, objective, options)
 
     def loss_of(mixture, targets):
         weights = tf.ones_like(next(iter(targets.values()))[..., :1])
@@ -196,7 +202,7 @@ def _jax_parts(network, adam, *, compiled: bool) -> dict:
     """The same on JAX, which always compiles."""
     import jax
 
-    from waveunet_tf import losses
+    from waveunet_tf.training import losses
 
     del compiled
     state = {
@@ -245,7 +251,7 @@ def measure_input() -> dict[str, float]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorflow import make_ndarray
 
-    from waveunet_tf import train
+    from waveunet_tf.training import loop
 
     steps = 2 * _STEPS.value
     training = dataclasses.replace(
@@ -259,7 +265,7 @@ def measure_input() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         write_noise(root / "data", network_config())
-        train.train(
+        loop.train(
             network_config(),
             training,
             data_dirs=[root / "data"],
@@ -287,7 +293,7 @@ def run_way(way: str, precision: str) -> dict:
 def main(_):
     if unknown := set(_PRECISION.value or ()) - set(_PRECISIONS):
         known = ", ".join(_PRECISIONS)
-        raise cli.UsageError(f"--precision must be of {known}. Received: {unknown}")
+        raise app.UsageError(f"--precision must be of {known}. Received: {unknown}")
     if _WAY.value:
         came = measure_input() if _WAY.value == "input" else measure(_WAY.value)
         print(json.dumps(came))
@@ -319,9 +325,9 @@ def main(_):
 
 def format_parts(seconds: dict, rate: float) -> str:
     """What `measure` gave, as part of a line; `rate` in operations a second."""
-    from waveunet_tf.summary import summarize_network
+    from waveunet_tf.networks.description import describe_network
 
-    rows = summarize_network(network_config()).rows
+    rows = describe_network(network_config()).rows
     step_operations = 3 * 2 * sum(row.multiply_adds for row in rows) * batch_size()
     step, backward = seconds["step"], seconds["gradients"] - seconds["forward"]
     return (
@@ -333,4 +339,4 @@ def format_parts(seconds: dict, rate: float) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

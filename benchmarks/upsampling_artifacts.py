@@ -16,8 +16,10 @@ from absl import flags
 from matplotlib import pyplot
 from scipy import signal
 
-from waveunet_tf import cli, files, shapes
-from waveunet_tf.configs import VARIANTS
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import VARIANTS
+from waveunet_tf.networks import shapes
+from waveunet_tf.system import files
 
 _PLOT = flags.DEFINE_string("plot", None, "A picture of the spectra to write.")
 _DRAWS = flags.DEFINE_integer(
@@ -52,7 +54,7 @@ def output_spectra(upsampling: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Spectra of untrained networks' output, one a draw of weights."""
     import keras
 
-    from waveunet_tf import model
+    from waveunet_tf.networks.build import build_network
 
     config = dataclasses.replace(
         VARIANTS["M3"], upsampling=upsampling, output_activation="linear"
@@ -62,7 +64,7 @@ def output_spectra(upsampling: str) -> tuple[np.ndarray, list[np.ndarray]]:
     spectra = []
     for draw in range(_DRAWS.value):
         keras.utils.set_random_seed(draw)
-        network = model.build_network(config)
+        network = build_network(config)
         estimate = np.asarray(network(noise)[config.sources[0]])
         hz, power = spectrum_of(estimate, config.sample_rate_hz)
         spectra.append(power)
@@ -113,4 +115,4 @@ def plot(hz: np.ndarray, curves: dict[str, np.ndarray]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

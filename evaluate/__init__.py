@@ -1,1 +1,0 @@
-"""Scores of separators: museval's BSSEval v4 and the paper's statistics."""

@@ -7,8 +7,8 @@ import types
 import numpy as np
 import threadpoolctl
 
+from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
-from waveunet_tf.sigsep import import_sigsep
 
 # musdb's order, in which museval compares sources.
 TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from evaluate import scores
-from waveunet_tf import files
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 SUFFIX = ".energies.csv"
 # What they measure, and the series (see TrackEnergies) without which it cannot be.

@@ -13,10 +13,11 @@ import numpy as np
 import scipy.signal
 
 from evaluate.true_stems import TrueStems
-from waveunet_tf import audio, checkpoint, named_models
-from waveunet_tf.decode import SUFFIXES
+from waveunet_tf.audio import io
+from waveunet_tf.audio.formats import SUFFIXES
+from waveunet_tf.checkpoints import checkpoint, registry
+from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import Track
 
 BASELINES = ("mixture", "oracle_irm")
 KINDS = ("checkpoint", "tflite", "estimates_dir", *BASELINES)
@@ -31,7 +32,7 @@ class Estimator:
         kind: of KINDS.
         sources: which it gives.
         path: of the checkpoint, the file or the folder; None for a baseline.
-        options: (name, value) of what separate.load takes.
+        options: (name, value) of what separator.load_separator takes.
     """
 
     kind: str
@@ -96,20 +97,20 @@ def of_network(kind: str, path: str, **options) -> Estimator:
 
     Args:
         kind: "checkpoint" or "tflite".
-        path: of it; or a model's name (named_models.find).
-        **options: see separate.load.
+        path: of it; or a model's name (registry.find).
+        **options: see separator.load_separator.
 
     Raises:
-        InputError: see separate.load and separate.load_tflite.
+        InputError: see separator.load_separator and separator.load_tflite_separator.
         OSError: it cannot be read.
     """
     if kind == "checkpoint":
-        path = named_models.find(path)
+        path = registry.find(path)
         sources = checkpoint.read_config(path, **options).sources
     else:
-        from waveunet_tf.separate import load_tflite
+        from waveunet_tf.separation.separator import load_tflite_separator
 
-        sources = load_tflite(path).config.sources
+        sources = load_tflite_separator(path).config.sources
     # Beam's workers may run in other folders.
     path = os.path.abspath(path)
     return Estimator(kind, tuple(sources), path, tuple(options.items()))
@@ -120,11 +121,11 @@ def _separator(estimator: Estimator, threads: int | None):
     """Loads a network once a process."""
     if threads:  # one of several processes, which have to share a GPU
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    from waveunet_tf import separate
+    from waveunet_tf.separation.separator import load_separator, load_tflite_separator
 
     if estimator.kind == "tflite":
-        return separate.load_tflite(estimator.path, threads=threads)
-    return separate.load(estimator.path, threads=threads, **dict(estimator.options))
+        return load_tflite_separator(estimator.path, threads=threads)
+    return load_separator(estimator.path, threads=threads, **dict(estimator.options))
 
 
 def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
@@ -151,7 +152,7 @@ def _read_estimate(
             f"{folder}: must have one estimate {source}.<wav|flac|mp3|…>. "
             f"Received: {came}"
         )
-    estimate, came_hz = audio.read(paths[0])
+    estimate, came_hz = io.read(paths[0])
     if came_hz != sample_rate_hz:
         raise InputError(
             f"{paths[0]}: an estimate must have its target's rate, {sample_rate_hz} "

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from waveunet_tf import files
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, but for yellow and
 # black. A seventh system gets the first one's.

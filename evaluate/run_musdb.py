@@ -19,10 +19,10 @@ import pathlib
 from absl import flags
 
 from evaluate import estimators
-from waveunet_tf import cli
-from waveunet_tf.datasets import find_tracks
+from waveunet_tf.commands import app, config_flags
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.tracks import SUBSETS
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import SUBSETS
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -79,8 +79,8 @@ _RUNNER = flags.DEFINE_string(
 _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Throw away scores that are in OUTPUT_DIR."
 )
-cli.define_refinement_flags()
-flags.adopt_module_key_flags(cli)
+config_flags.define_refinement_flags()
+flags.adopt_module_key_flags(config_flags)
 flags.mark_flags_as_mutual_exclusive(
     ["checkpoint", "tflite", "estimates_dir", "estimates"], required=True
 )
@@ -93,13 +93,13 @@ def estimator_from_flags() -> estimators.Estimator:
         UsageError: the flags contradict each other.
         InputError, OSError: it cannot be read.
     """
-    refinement = cli.refinement_from_flags()
+    refinement = config_flags.refinement_from_flags()
     if refinement and not _CHECKPOINT.value:
-        raise cli.UsageError(f"--{min(refinement)} is for a --checkpoint")
+        raise app.UsageError(f"--{min(refinement)} is for a --checkpoint")
     for kind, path in (("checkpoint", _CHECKPOINT.value), ("tflite", _TFLITE.value)):
         if path is not None:
             if _SOURCES.value:
-                raise cli.UsageError(f"--{kind} has its own sources: no --sources")
+                raise app.UsageError(f"--{kind} has its own sources: no --sources")
             return estimators.of_network(kind, path, **refinement)
     sources = tuple(_SOURCES.value or ("accompaniment", "vocals"))
     if _ESTIMATES.value:
@@ -114,7 +114,7 @@ def main(beam_options):
     from evaluate import scores, scoring, summary, tables
 
     if beam_options and not _RUNNER.value:
-        raise cli.UsageError(
+        raise app.UsageError(
             f"takes no arguments but a --runner's. Received: {' '.join(beam_options)}"
         )
     estimator = estimator_from_flags()
@@ -137,9 +137,9 @@ def main(beam_options):
         statistics = {output.resolve().name: {"SDR": summary.summarize(system)}}
         print(tables.format_summaries(statistics))
     for failure in failures:
-        cli.print_error(InputError(failure))
+        app.print_error(InputError(failure))
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="Beam's options", may_be_none=True)
+    app.run(main, arguments="Beam's options", may_be_none=True)

@@ -17,8 +17,8 @@ import tqdm
 from absl import flags, logging
 
 from evaluate import figures, levels, plots, scores, systems, tables
-from waveunet_tf import cli
-from waveunet_tf.datasets import find_tracks
+from waveunet_tf.commands import app
+from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
 
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -136,9 +136,9 @@ def main(arguments):
     for columns, rows in numbers:
         print(tables.format_rows(columns, rows, "text"), end="\n\n")
     for error in errors:
-        cli.print_error(error)
+        app.print_error(error)
     return 1 if errors else 0
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="systems: NAME=DIR …")
+    app.run(main, arguments="systems: NAME=DIR …")

@@ -16,11 +16,11 @@ import pathlib
 from absl import flags
 
 from evaluate import estimators, systems, tables
-from evaluate.report import contents, excerpts, html_tables, page, track_files
-from waveunet_tf import cli
-from waveunet_tf.datasets import find_tracks
+from evaluate.report import contents, html_tables, page, selection, track_files
+from waveunet_tf.commands import app
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.tracks import SUBSETS
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import SUBSETS
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The folder to make.", required=True
@@ -52,7 +52,7 @@ _START_SECONDS = flags.DEFINE_float(
 )
 _DURATION_SECONDS = flags.DEFINE_float(
     "duration_seconds",
-    excerpts.DURATION_SECONDS,
+    selection.DURATION_SECONDS,
     "How long excerpts are, at most.",
     lower_bound=1,
     upper_bound=600,
@@ -76,7 +76,7 @@ def chosen_tracks(scores: dict, data: dict, left_out) -> list[str]:
         left_out: is told of unknown tracks.
     """
     if _TRACKS.value is None:
-        return excerpts.typical_tracks(scores, set(data))
+        return selection.typical_tracks(scores, set(data))
     known = set(data) & set(scores)
     for name in _TRACKS.value:
         if name not in known:
@@ -98,11 +98,11 @@ def main(arguments):
     folders = systems.named_folders(arguments)
     estimate_folders = systems.named_folders(_ESTIMATES.value)
     if unknown := sorted(set(estimate_folders) - set(folders)):
-        raise cli.UsageError(
+        raise app.UsageError(
             f"--estimates must name one of {', '.join(folders)}. Received: {unknown[0]}"
         )
     if not _DATA_DIR.value and (estimate_folders or _TRACKS.value):
-        raise cli.UsageError("--estimates and --tracks need --data_dir")
+        raise app.UsageError("--estimates and --tracks need --data_dir")
     output = pathlib.Path(_OUTPUT_DIR.value).expanduser()
     page.check_output(output, overwrite=_OVERWRITE.value)
     errors = []
@@ -146,10 +146,10 @@ def main(arguments):
             tracks=names,
         )
     for error in errors:
-        cli.print_error(error)
+        app.print_error(error)
     print(output / "index.html")
     return 1 if errors else 0
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="systems: NAME=DIR …")
+    app.run(main, arguments="systems: NAME=DIR …")

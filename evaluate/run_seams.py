@@ -16,9 +16,10 @@ import tqdm
 from absl import flags
 
 from evaluate import figures, seams, systems, tables
-from waveunet_tf import audio, cli
-from waveunet_tf.checkpoint import read_config
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.audio import io, resample
+from waveunet_tf.checkpoints.checkpoint import read_config
+from waveunet_tf.commands import app
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 
 _CHECKPOINT = flags.DEFINE_multi_string(
@@ -60,21 +61,23 @@ def read_configs(folders: dict[str, pathlib.Path]) -> dict[str, NetworkConfig]:
 
 def main(arguments):
     if len(arguments) > 1:
-        raise cli.UsageError(f"takes one song. Received: {' '.join(arguments)}")
+        raise app.UsageError(f"takes one song. Received: {' '.join(arguments)}")
     folders = systems.named_folders(_CHECKPOINT.value)
     stem = pathlib.Path(_OUTPUT_DIR.value).expanduser() / "seams"
     figures.require_new([stem], _OVERWRITE.value)
     configs = read_configs(folders)
-    song, rate_hz = audio.read(pathlib.Path(arguments[0]).expanduser())
+    song, rate_hz = io.read(pathlib.Path(arguments[0]).expanduser())
     places = seams.find_seams(configs, len(song) / rate_hz)
 
-    from waveunet_tf.separate import load
+    from waveunet_tf.separation.separator import load_separator
 
     estimates: dict[str, list[seams.Estimate]] = {}
     for name, folder in tqdm.tqdm(folders.items(), "separate", disable=None):
         own_hz = configs[name].sample_rate_hz
-        mixture = audio.resample(song, rate_hz, own_hz)
-        for source, stem_audio in load(folder).separate(mixture, own_hz).items():
+        mixture = resample.resample(song, rate_hz, own_hz)
+        for source, stem_audio in (
+            load_separator(folder).separate(mixture, own_hz).items()
+        ):
             estimates.setdefault(source, []).append(
                 seams.Estimate(name, stem_audio, own_hz, *places[name])
             )
@@ -98,4 +101,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="a song")
+    app.run(main, arguments="a song")

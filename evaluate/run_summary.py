@@ -18,7 +18,7 @@ from absl import flags
 
 from evaluate import energies as energy_metrics
 from evaluate.scores import METRICS
-from waveunet_tf import cli
+from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 
 _METRIC = flags.DEFINE_list(
@@ -63,7 +63,7 @@ def metrics_from_flags() -> list[str]:
     known = METRICS if _BY_ENERGY.value else (*METRICS, *energy_metrics.METRICS)
     metrics = known if _METRIC.value == ["all"] else _METRIC.value
     if unknown := [metric for metric in metrics if metric not in known]:
-        raise cli.UsageError(
+        raise app.UsageError(
             f"--metric must be of {', '.join(known)}, or all. Received: {unknown[0]}"
         )
     return list(dict.fromkeys(metrics))
@@ -76,12 +76,12 @@ class _Told:
 
     def __call__(self, error: InputError | OSError) -> None:
         self.any = True
-        cli.print_error(error)
+        app.print_error(error)
 
 
 def main(arguments):
     from evaluate import systems, tables
-    from waveunet_tf.datasets import find_tracks
+    from waveunet_tf.data.datasets import find_tracks
 
     folders = systems.named_folders(arguments)
     metrics = metrics_from_flags()
@@ -132,4 +132,4 @@ def summarize(scores, energies, metrics, told):
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="systems as NAME=DIR")
+    app.run(main, arguments="systems as NAME=DIR")

@@ -14,9 +14,9 @@ from absl import logging
 
 from evaluate import bss, energies, true_stems
 from evaluate.estimators import Estimator
-from waveunet_tf import beam_jobs, engines, files, processes
+from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import SUBSETS, Track
+from waveunet_tf.system import beam, cpus, files, processes
 
 # Beside the scores: what was scored.
 NOTE = "scored.yaml"
@@ -59,7 +59,7 @@ def score(
     note = {**estimator.identity(), **(about or {})}
     note["museval"] = metadata.version("museval")
     if runner:
-        beam_jobs.import_beam()  # before anything is written
+        beam.import_beam()  # before anything is written
     with files.locked_folder(output):
         files.remove_parts(output)
         _begin(output, note, tracks, overwrite)
@@ -70,14 +70,14 @@ def score(
         logging.info("scoring %d tracks", len(wanted))
         threads = None
         if runner or workers > 1:
-            threads = max(engines.cores() // workers, 1)
+            threads = max(cpus.cores() // workers, 1)
         jobs = [(track, estimator, output, threads) for track in wanted]
         if runner:
-            results = beam_jobs.run(
+            results = beam.run_on_beam(
                 try_to_score, jobs, output, runner=runner, options=options
             )
         else:
-            results = processes.run(try_to_score, jobs, workers)
+            results = processes.run_in_processes(try_to_score, jobs, workers)
         failures = {}
         for label, failure, warnings in tqdm.tqdm(
             results, "score", len(jobs), unit="track", disable=None

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from scipy.signal import spectrogram
 
 from evaluate import figures
-from waveunet_tf import shapes
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import shapes
 
 # Steps at a seam are compared with those that are no further away.
 NEAR_SECONDS = 0.01

@@ -10,9 +10,9 @@ from typing import Any
 from evaluate import energies, scores, true_stems
 from evaluate.energies import TrackEnergies
 from evaluate.scores import TrackScores
-from waveunet_tf import cli
+from waveunet_tf.commands import app
+from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import Track
 
 
 def named_folders(arguments: list[str]) -> dict[str, pathlib.Path]:
@@ -25,9 +25,9 @@ def named_folders(arguments: list[str]) -> dict[str, pathlib.Path]:
     for argument in arguments:
         name, _, folder = argument.partition("=")
         if not name or not folder:
-            raise cli.UsageError(f"must be NAME=DIR. Received: {argument}")
+            raise app.UsageError(f"must be NAME=DIR. Received: {argument}")
         if name in folders:
-            raise cli.UsageError(f"names must differ. Received twice: {name}")
+            raise app.UsageError(f"names must differ. Received twice: {name}")
         folders[name] = pathlib.Path(folder).expanduser()
     return folders
 

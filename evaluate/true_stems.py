@@ -9,7 +9,7 @@ import numpy as np
 
 from evaluate import energies
 from evaluate.energies import TrackEnergies
-from waveunet_tf.tracks import Track
+from waveunet_tf.data.tracks import Track
 
 _LOSSLESS = frozenset((".wav", ".flac", ".aif", ".aiff"))
 

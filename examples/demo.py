@@ -21,9 +21,11 @@ import soundfile
 from absl import flags
 
 from evaluate import scores, summary, tables
-from waveunet_tf import audio, cli, named_models
+from waveunet_tf.audio import io
+from waveunet_tf.checkpoints import registry
+from waveunet_tf.commands import app
+from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
-from waveunet_tf.sigsep import import_sigsep
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", "demo", "The folder to write; a demo in it is made anew."
@@ -102,7 +104,7 @@ def show_model(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
     stems = output / "stems" / MODEL
     return {
         "separate": run_command(
-            "waveunet_tf.run_separate --output_dir {} {}", stems / "test", song
+            "waveunet_tf separate --output_dir {} {}", stems / "test", song
         ),
         "score it": score(output, MODEL, "--estimates_dir {}", stems),
         "score the floor": score(output, "mixture", "--estimates mixture"),
@@ -116,20 +118,20 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
     checkpoint = output / "training" / "best"
     return {
         "prepare": run_command(
-            "waveunet_tf.run_prepare --dataset musdb18 --source {} --output {} "
+            "waveunet_tf prepare --dataset musdb18 --source {} --output {} "
             "--sample_rate_hz 22050",
             output / "musdb18",
             output / "prepared",
         ),
         "train": run_command(
-            f"waveunet_tf.run_train --variant M4 {_NETWORK} {_TRAINING} "
+            f"waveunet_tf train --variant M4 {_NETWORK} {_TRAINING} "
             f"--steps_per_epoch {_STEPS_PER_EPOCH.value} --max_epochs 4 "
             "--data_dir {} --workdir {}",
             output / "prepared",
             output / "training",
         ),
         "separate": run_command(
-            "waveunet_tf.run_separate --checkpoint {} --output_dir {} {}",
+            "waveunet_tf separate --checkpoint {} --output_dir {} {}",
             checkpoint,
             stems / "test",
             song,
@@ -144,7 +146,7 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
 
 
 def main(_):
-    named_models.folder_of(named_models.DEFAULT)  # else nothing is to be shown
+    registry.folder_of(registry.DEFAULT)  # else nothing is to be shown
     output = new_folder(pathlib.Path(_OUTPUT_DIR.value))
     song = take_song(output)
     print("\n-- 1. The model in the box, on a song that is new to it")
@@ -174,12 +176,12 @@ def print_places(output: pathlib.Path) -> None:
 
 def print_measures(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> None:
     """Prints times, losses and the cost of the TFLite file."""
-    from waveunet_tf.separate import load_tflite
+    from waveunet_tf.separation.separator import load_tflite_separator
 
     history = (output / "training" / "history.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in history]
-    mixture, sample_rate_hz = audio.read(song)
-    separator = load_tflite(output / _TFLITE)
+    mixture, sample_rate_hz = io.read(song)
+    separator = load_tflite_separator(output / _TFLITE)
     started = time.monotonic()
     separator.separate(mixture, sample_rate_hz)
     factor = (time.monotonic() - started) / (len(mixture) / sample_rate_hz)
@@ -231,4 +233,4 @@ def judge(output: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

@@ -1,1 +1,0 @@
-"""Artefacts for phones and servers: TFLite, SavedModel."""

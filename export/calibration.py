@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from export import tflite
-from waveunet_tf import audio
-from waveunet_tf.decode import SUFFIXES
+from waveunet_tf.audio import io
+from waveunet_tf.audio.blocks import to_channels
+from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.errors import InputError
 
 _MAX_EXCERPTS = 8
@@ -22,7 +23,7 @@ def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
 
     Args:
         directory: a folder of songs; where there are files named `mixture`, as
-            run_prepare writes them, only these, and only of `train` if it has that.
+            `prepare` writes them, only these, and only of `train` if it has that.
         config: of the network, whose rate the songs must have.
 
     Returns:
@@ -44,15 +45,15 @@ def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
         )
     excerpts = []
     for path in songs[:: -(-len(songs) // _MAX_EXCERPTS)]:
-        song, rate_hz = audio.read(path)
+        song, rate_hz = io.read(path)
         if rate_hz != config.sample_rate_hz:
             raise InputError(
                 f"{path}: calibration needs the network's rate, "
-                f"{config.sample_rate_hz} Hz (see run_prepare). Received: {rate_hz} Hz"
+                f"{config.sample_rate_hz} Hz (see `prepare`). Received: {rate_hz} Hz"
             )
         frames = _EXCERPT_SECONDS * rate_hz
         start = max(len(song) - frames, 0) // 2
-        song = audio.to_channels(song[start : start + frames], config.channels)
+        song = to_channels(song[start : start + frames], config.channels)
         excerpts.append(song.astype(np.float32))
     return excerpts
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from waveunet_tf import runners, shapes
-from waveunet_tf.configs import WaveUNetConfig
+from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.networks import shapes
+from waveunet_tf.separation import runners
 
 # Frames of one call of the network while peaks are measured.
 _HOP_FRAMES = 65536

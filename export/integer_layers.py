@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from waveunet_tf.fused import FusedLayers
+from waveunet_tf.networks.fused import FusedLayers
 
 # AutoGraph, which reads these functions, knows no super().
 

@@ -14,16 +14,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.songs import Song
-from waveunet_tf import (
-    checkpoint,
-    engines,
-    litert,
-    runners,
-    separate,
-    shapes,
-)
+from export.parity_songs import Song
+from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import shapes
+from waveunet_tf.separation import runners, tflite_file
+from waveunet_tf.separation.separator import load_tflite_separator
+from waveunet_tf.system import cpus
 
 # Seconds whose sources are all below this have no SNR: there is nothing to be heard.
 _SILENCE_RMS = 1e-3
@@ -135,7 +132,7 @@ def measure(
     scores = [_scores(song, own, config) for song, own in zip(songs, expected)]
     rows = []
     for path in artefacts:
-        separator = separate.load_tflite(path)
+        separator = load_tflite_separator(path)
         if separator.config != config:
             raise InputError(f"{path}: must be of the checkpoint {checkpoint_dir}")
         actual = [separator.runner().run(song.mixture) for song in songs]
@@ -154,7 +151,7 @@ def measure(
             for name, after in _scores(song, stems, config).items():
                 changes.setdefault(name, []).append(after - before[name])
         costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
-        metadata = litert.read_metadata(path, path.read_bytes())
+        metadata = tflite_file.read_metadata(path, path.read_bytes())
         rows.append(
             Row(
                 artefact=(names or {}).get(path, path.name),
@@ -226,7 +223,7 @@ def cost(path: str | os.PathLike, threads: int) -> dict[str, float]:
         threads: of the CPU, and no more than there are cores.
     """
     started = time.perf_counter()
-    separator = separate.load_tflite(path, threads=min(threads, engines.cores()))
+    separator = load_tflite_separator(path, threads=min(threads, cpus.cores()))
     load_seconds = time.perf_counter() - started
     config = separator.config
     runner = separator.runner()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from evaluate import tables
 from export import quantize
 from export.parity import Row
-from export.songs import Song
+from export.parity_songs import Song
 
 # Beside the artefacts.
 TABLES = ("parity.md", "parity.json")

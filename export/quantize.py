@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from export import calibration, equalize, integer_layers, tflite
-from waveunet_tf import engines, litert
+from waveunet_tf.separation import litert, tflite_file
+from waveunet_tf.system import cpus
 
 # The kinds whose activations are integers need their ranges.
 CALIBRATED = ("int8", "int16x8", "mixed")
@@ -116,7 +117,7 @@ def _representative(plan: tflite.Plan, excerpts) -> Callable[[], Iterator[dict]]
     engine = litert.LiteRTEngine(
         tflite.finish(_convert(plan), plan, "float32"),
         chunk_frames=plan.metadata["chunk_frames"],
-        threads=engines.cores(),
+        threads=cpus.cores(),
     )
 
     def inputs() -> Iterator[dict[str, np.ndarray]]:
@@ -149,7 +150,7 @@ def _names_of_levels(content: bytes, plan: tflite.Plan, levels: int) -> list[str
     """
     if not levels:
         return []
-    graph = litert.parse("the converter's file", content).subgraphs[0]
+    graph = tflite_file.parse("the converter's file", content).subgraphs[0]
     frames, filters = plan.metadata["chunk_frames"], plan.config.base_filters
     pairs = [(frames >> n, 2 * filters * n) for n in range(1, levels + 1)]
     tensors = [

@@ -13,7 +13,7 @@ import pathlib
 from absl import flags, logging
 
 from export.arm64 import machine
-from waveunet_tf import cli
+from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 
 _ARTIFACTS = flags.DEFINE_string(
@@ -41,7 +41,7 @@ _MAX_SECONDS = flags.DEFINE_float(
 
 
 def main(_):
-    from export import songs
+    from export import parity_songs
     from export.arm64 import comparison
 
     folder = pathlib.Path(_ARTIFACTS.value)
@@ -50,7 +50,7 @@ def main(_):
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
     music = {}
     for path in artefacts:
-        (music[path],) = songs.find_songs(
+        (music[path],) = parity_songs.find_songs(
             _DATA_DIR.value,
             comparison.read_config(path),
             max_songs=1,
@@ -67,9 +67,9 @@ def main(_):
     print(comparison.to_markdown(rows))
     failures = comparison.failures(rows)
     for failure in failures:
-        cli.print_error(InputError(failure))
+        app.print_error(InputError(failure))
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

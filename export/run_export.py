@@ -20,8 +20,10 @@ import shutil
 
 from absl import flags, logging
 
-from waveunet_tf import cli, files, litert
+from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation import litert
+from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -58,7 +60,7 @@ _CHUNK_FRAMES = flags.DEFINE_integer(
 _CALIBRATION_DIR = flags.DEFINE_string(
     "calibration_dir",
     None,
-    "TFLite: songs at the network's rate, such as run_prepare writes, on which the "
+    "TFLite: songs at the network's rate, such as `prepare` writes, on which the "
     "ranges of integer activations are measured (tflite_int8, tflite_int16x8, "
     "tflite_mixed).",
 )
@@ -90,20 +92,27 @@ _MAX_DIFFERENCE = 1e-5
 
 def write_tflite(paths: dict[str, pathlib.Path]) -> None:
     """Writes TFLite files, format → path, with the table of what they lose and cost."""
-    from export import calibration, parity, parity_tables, quantize, songs, tflite
-    from waveunet_tf import checkpoint
+    from export import (
+        calibration,
+        parity,
+        parity_songs,
+        parity_tables,
+        quantize,
+        tflite,
+    )
+    from waveunet_tf.checkpoints import checkpoint
 
     kinds = [name.partition("_")[2] for name in paths]
     calibrated = [kind for kind in kinds if kind in quantize.CALIBRATED]
     if calibrated and not _CALIBRATION_DIR.value:
-        raise cli.UsageError(f"tflite_{calibrated[0]} needs --calibration_dir")
+        raise app.UsageError(f"tflite_{calibrated[0]} needs --calibration_dir")
     config = checkpoint.read_config(_CHECKPOINT.value)
     plan = tflite.plan(
         _CHECKPOINT.value, _MODE.value, _CHUNK_FRAMES.value or _STEP_FRAMES
     )
     if calibrated:
         excerpts = calibration.read_excerpts(_CALIBRATION_DIR.value, config)
-    music = songs.find_songs(_DATA_DIR.value, config, max_songs=_MAX_SONGS.value)
+    music = parity_songs.find_songs(_DATA_DIR.value, config, max_songs=_MAX_SONGS.value)
     if not calibrated:  # dynamic ones do not depend on ranges, but round less with some
         excerpts = [song.mixture for song in music]
     folder = pathlib.Path(_OUTPUT.value)
@@ -183,12 +192,12 @@ FORMATS = {
 def main(_):
     names = list(dict.fromkeys(_FORMATS.value))
     if not names or not set(names) <= set(FORMATS):
-        raise cli.UsageError(
+        raise app.UsageError(
             f"--formats must be of {', '.join(FORMATS)}. "
             f"Received: {', '.join(names) or 'none'}"
         )
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", _MODEL_NAME.value):
-        raise cli.UsageError(
+        raise app.UsageError(
             "--model_name must be of letters, digits and _.-, for it is a folder and a "
             f"part of an address. Received: {_MODEL_NAME.value}"
         )
@@ -205,4 +214,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

@@ -14,8 +14,9 @@ import pathlib
 
 from absl import flags
 
-from waveunet_tf import cli, files
+from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -40,14 +41,14 @@ _MAX_SECONDS = flags.DEFINE_float(
 
 
 def main(_):
-    from export import parity, parity_tables, songs
-    from waveunet_tf import checkpoint
+    from export import parity, parity_songs, parity_tables
+    from waveunet_tf.checkpoints import checkpoint
 
     folder = pathlib.Path(_ARTIFACTS.value)
     artefacts = sorted(folder.glob("*.tflite"))
     if not artefacts:
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
-    music = songs.find_songs(
+    music = parity_songs.find_songs(
         _DATA_DIR.value,
         checkpoint.read_config(_CHECKPOINT.value),
         max_songs=_MAX_SONGS.value,
@@ -59,9 +60,9 @@ def main(_):
         parity_tables.write_tables(rows, music, parts)
     failures = parity_tables.failures(rows)
     for failure in failures:
-        cli.print_error(InputError(failure))
+        app.print_error(InputError(failure))
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

@@ -26,10 +26,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export import graph_checks, song_graph
-from export.serving import DESCRIPTION_VERSION, FINGERPRINT
-from waveunet_tf import checkpoint, shapes
-from waveunet_tf.configs import NetworkConfig
+from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import shapes
 
 # Of the signature `stream`: the less, the sooner sources come; the more, the less state
 # travels for a second of audio.

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from waveunet_tf import separate
+from waveunet_tf.separation.separator import load_separator
 
 
 def largest_difference(
@@ -27,7 +27,7 @@ def largest_difference(
     """
     import tensorflow as tf
 
-    separator = separate.load(checkpoint_dir, engine="tensorflow")
+    separator = load_separator(checkpoint_dir, engine="tensorflow")
     signatures = tf.saved_model.load(os.fspath(saved_model_dir)).signatures
     description = json.loads(signatures["describe"]()["config"].numpy())
     chunk_frames = description["chunk_frames"] or 0

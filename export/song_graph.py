@@ -7,8 +7,13 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from waveunet_tf import runners, shapes, streaming
-from waveunet_tf.configs import NetworkConfig, SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.configs.networks import (
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    WaveUNetConfig,
+)
+from waveunet_tf.networks import shapes, streaming
+from waveunet_tf.separation import runners
 
 # Memory grows with it, work for short requests too; long ones gain little beyond.
 _HOP_FRAMES = 32768
@@ -38,7 +43,7 @@ class SongGraph:
         self._difference = getattr(config, "output_type", "direct") == "difference"
 
     def separate(self, audio: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Separates audio as separate.Separator does, at the network's rate.
+        """Separates audio as separator.Separator does, at the network's rate.
 
         Args:
             audio: `(batch, frames, 1 or 2)`.

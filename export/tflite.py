@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from waveunet_tf import checkpoint, engines, litert, runners, shapes
-from waveunet_tf.configs import SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import shapes
+from waveunet_tf.networks.program import Program, build_program
+from waveunet_tf.separation import litert, runners, tflite_file
 
 MODES = ("streaming", "window")
 # The metadata's name in the ZIP archive at a file's end.
-ARCHIVE_NAME = f"{litert.METADATA_NAME}.json"
+ARCHIVE_NAME = f"{tflite_file.METADATA_NAME}.json"
 
 _STREAMING = (
     "Call `initial_state` once. Then, for every chunk: call `separate` with `mixture`, "
@@ -47,7 +50,7 @@ class Plan:
     """
 
     config: WaveUNetConfig
-    program: engines.Program
+    program: Program
     network: Any
     windows: shapes.SongWindows | None
     metadata: dict[str, Any]
@@ -57,7 +60,7 @@ class Plan:
 
         Args:
             network: the network.
-            layers: what computes a stream's layers; see engines.build_program.
+            layers: what computes a stream's layers; see program.build_program.
         """
         if self.windows:
             program = _window_program(network)
@@ -111,7 +114,7 @@ def plan(
     else:
         program, network, own = _stream(checkpoint_dir, config, chunk_frames)
     metadata = {
-        "format_version": litert.FORMAT_VERSION,
+        "format_version": tflite_file.FORMAT_VERSION,
         "mode": mode,
         "network": {"architecture": config.architecture, **config.to_dict()},
         "sample_rate_hz": config.sample_rate_hz,
@@ -169,16 +172,16 @@ def _window(checkpoint_dir, windows: shapes.SongWindows) -> tuple:
 
 def _stream_program(
     config: WaveUNetConfig, network, chunk_frames: int, layers: Callable | None = None
-) -> engines.Program:
-    program = engines.build_program(
+) -> Program:
+    program = build_program(
         config, network, chunk_frames, whole_delays=True, layers=layers
     )
     shapes_4d = {name: (1, *shape) for name, shape in program.input_shapes.items()}
     return program._replace(input_shapes=shapes_4d)
 
 
-def _window_program(network) -> engines.Program:
-    return engines.Program(
+def _window_program(network) -> Program:
+    return Program(
         lambda mixture: network(mixture), {"mixture": network.input_shape}, {}
     )
 
@@ -197,12 +200,12 @@ def finish(content: bytes, plan: Plan, quantization: str) -> bytes:
     import flatbuffers
 
     _, schema = litert.runtime()
-    model = litert.parse("the converter's file", content)
+    model = tflite_file.parse("the converter's file", content)
     if plan.program.silence:
         _add_initial_state(model, schema, plan.program)
     text = json.dumps({**plan.metadata, "quantization": quantization})
     entry = schema.MetadataT()
-    entry.name = litert.METADATA_NAME
+    entry.name = tflite_file.METADATA_NAME
     entry.buffer = _add_buffer(model, schema, text.encode())
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content))
@@ -220,7 +223,7 @@ def _add_buffer(model, schema, content: bytes) -> int:
     return len(model.buffers) - 1
 
 
-def _add_initial_state(model, schema, program: engines.Program) -> None:
+def _add_initial_state(model, schema, program: Program) -> None:
     """Adds a signature without inputs that gives the states in which a song begins.
 
     It repeats one frame of silence. It is written by hand, because the converter would

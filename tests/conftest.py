@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from waveunet_tf.configs import WaveUNetConfig
+from waveunet_tf.configs.networks import WaveUNetConfig
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -38,10 +38,11 @@ def tiny_checkpoint(tiny_config, tmp_path):
     """A checkpoint of a tiny network with random weights, loud enough to clip."""
     import keras
 
-    from waveunet_tf import checkpoint, model
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.networks.build import build_network
 
     keras.utils.set_random_seed(1)
-    network = model.build_network(tiny_config)
+    network = build_network(tiny_config)
     checkpoint.save_checkpoint(tmp_path / "checkpoint", network, tiny_config)
     return tmp_path / "checkpoint"
 
@@ -56,11 +57,12 @@ def tiny_model_dir(tiny_config, tmp_path_factory):
 
     from export import saved_model
     from export.serving import server_files
-    from waveunet_tf import checkpoint, model
+    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.networks.build import build_network
 
     folder = tmp_path_factory.mktemp("models")
     keras.utils.set_random_seed(1)
-    network = model.build_network(tiny_config)
+    network = build_network(tiny_config)
     checkpoint.save_checkpoint(folder / "checkpoint", network, tiny_config)
     version = folder / "waveunet" / "1"
     saved_model.save(folder / "checkpoint", version, chunk_frames=512)
@@ -70,7 +72,7 @@ def tiny_model_dir(tiny_config, tmp_path_factory):
 
 
 def write_stems(root):
-    """Two training tracks and one for validation, as run_prepare writes them."""
+    """Two training tracks and one for validation, as `prepare` writes them."""
     generator = np.random.default_rng(3)
     for subset, name, frames in [
         ("train", "one", 4000),

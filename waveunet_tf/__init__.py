@@ -7,16 +7,21 @@
 
 import importlib
 
-from waveunet_tf.configs import VARIANTS
+from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.errors import InputError
 
 __version__ = "0.1.0"
 __all__ = ["VARIANTS", "InputError", "load", "load_network"]
 
-_LAZY = {"load": "waveunet_tf.separate", "load_network": "waveunet_tf.checkpoint"}
+# Name → the module that defines it, and its name there.
+_LAZY = {
+    "load": ("waveunet_tf.separation.separator", "load_separator"),
+    "load_network": ("waveunet_tf.checkpoints.checkpoint", "load_network"),
+}
 
 
 def __getattr__(name: str):
     if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        module, defined = _LAZY[name]
+        return getattr(importlib.import_module(module), defined)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

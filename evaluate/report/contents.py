@@ -14,12 +14,12 @@ from evaluate import energies as energy_metrics
 from evaluate import figures, levels, plots, summary, systems
 from evaluate.energies import SUFFIX, TrackEnergies
 from evaluate.estimators import Estimator
-from evaluate.report import excerpts, track_files
+from evaluate.report import selection, track_files
 from evaluate.report.html_tables import Summaries
 from evaluate.report.page import Picture
 from evaluate.scores import METRICS
+from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
-from waveunet_tf.tracks import Track
 
 LeftOut = Callable[[Exception], Any]
 
@@ -144,7 +144,7 @@ def write_tracks(
             for system, estimator in estimators.items()
         }
         try:
-            excerpt = excerpts.read_excerpt(
+            excerpt = selection.read_excerpt(
                 data[name], tuple(sources), own, left_out=left_out, **options
             )
         except (InputError, OSError) as error:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from evaluate import figures
-from waveunet_tf import files
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 _ROOM = pathlib.Path(__file__).parent
 _OWN_SCRIPTS = ("media.js", "lane.js", "chart.js", "player.js")

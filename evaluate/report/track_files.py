@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from evaluate.report import spectrogram
-from evaluate.report.excerpts import Excerpt
+from evaluate.report import spectrogram_picture
+from evaluate.report.selection import Excerpt
 from evaluate.scores import TrackScores
-from waveunet_tf import audio, encode
+from waveunet_tf.audio import encode, formats, resample
 
 AUDIO_FORMATS = ("opus", "flac")
 # SDR beyond these is not drawn, for it would flatten the rest; it is still told.
@@ -54,13 +54,15 @@ def write_track(
         chart = _chart(source, excerpt, scores)
         groups.append({"title": source, "lanes": lanes, "chart": chart})
     loudest = max(np.abs(lane[2]).max() for group in groups for lane in group["lanes"])
-    full_db = spectrogram.power_db(excerpt.mixture, excerpt.sample_rate_hz).max()
+    full_db = spectrogram_picture.power_db(
+        excerpt.mixture, excerpt.sample_rate_hz
+    ).max()
     count = 0
     for group in groups:
         for place, (title, system, samples) in enumerate(group["lanes"]):
             picture = folder / f"{number}-{count}.png"
-            levels_db = spectrogram.power_db(samples, excerpt.sample_rate_hz)
-            spectrogram.write(picture, levels_db - full_db)
+            levels_db = spectrogram_picture.power_db(samples, excerpt.sample_rate_hz)
+            spectrogram_picture.write(picture, levels_db - full_db)
             group["lanes"][place] = {
                 "title": title,
                 "system": system,
@@ -78,7 +80,7 @@ def write_track(
         "name": excerpt.name,
         "start": excerpt.start_seconds,
         "duration": excerpt.duration_seconds,
-        "marks": spectrogram.frequency_marks(excerpt.sample_rate_hz),
+        "marks": spectrogram_picture.frequency_marks(excerpt.sample_rate_hz),
         "groups": groups,
     }
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
@@ -88,7 +90,7 @@ def write_track(
 
 def _peaks(samples: np.ndarray) -> list[list[float]]:
     """The highest and the lowest sample of each piece, a column of the spectrogram."""
-    columns = min(spectrogram.COLUMNS, len(samples))
+    columns = min(spectrogram_picture.COLUMNS, len(samples))
     starts = np.linspace(0, len(samples), columns, endpoint=False).astype(int)
     return [
         reach.reduceat(extreme(samples, axis=1), starts).round(3).tolist()
@@ -100,8 +102,8 @@ def _encode(samples: np.ndarray, rate_hz: int, audio_format: str, *, label: str)
     """Audio as a file's bytes in base64; mono and stereo only, as files have it."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / f"audio.{audio_format}"
-        file_rate_hz = encode.nearest_rate_hz(path, rate_hz)
-        samples = audio.resample(samples, rate_hz, file_rate_hz)
+        file_rate_hz = formats.nearest_rate_hz(path, rate_hz)
+        samples = resample.resample(samples, rate_hz, file_rate_hz)
         channels = samples.shape[1]
         with encode.AudioWriter(path, file_rate_hz, channels) as writer:
             writer.write(samples)

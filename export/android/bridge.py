@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from waveunet_tf import litert
+from waveunet_tf.separation import litert
 
 
 def serve(engine: litert.LiteRTEngine, requests: BinaryIO, answers: BinaryIO) -> None:

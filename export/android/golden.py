@@ -20,8 +20,10 @@ import scipy.signal
 import soundfile
 
 from export import quantize, tflite
-from waveunet_tf import audio, checkpoint, separate
-from waveunet_tf.configs import WaveUNetConfig
+from waveunet_tf.audio import resample
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.separation.separator import Separator, load_tflite_separator
 
 _HZ = 8000
 _SMALL = {"num_levels": 3, "base_filters": 4, "sample_rate_hz": _HZ}
@@ -68,7 +70,7 @@ _NEAR = 1e-2
 
 
 class FilterResampler:
-    """Stands in for audio.StreamResampler: scipy's, with the Java core's filter."""
+    """Stands in for resample.StreamResampler: scipy's, with the Java core's filter."""
 
     def __init__(self, from_hz: int, to_hz: int, channels: int):
         common = math.gcd(from_hz, to_hz)
@@ -118,15 +120,15 @@ def below(edge_hz: float, signal: np.ndarray, rate_hz: int) -> np.ndarray:
     return (low * np.hanning(len(low))[:, None]).astype(np.float32)
 
 
-def write_model(folder: pathlib.Path, name: str) -> separate.Separator:
+def write_model(folder: pathlib.Path, name: str) -> Separator:
     """Writes a model's file; loads it."""
     import keras
 
-    from waveunet_tf import model
+    from waveunet_tf.networks.build import build_network
 
     config, (mode, chunk), _ = _MODELS[name]
     keras.utils.set_random_seed(len(name))
-    network = model.build_network(config)
+    network = build_network(config)
     for weights in network.weights:  # without biases all states of silence are zeros
         if weights.path.endswith("bias"):
             weights.assign(keras.random.normal(weights.shape, stddev=0.1))
@@ -135,7 +137,7 @@ def write_model(folder: pathlib.Path, name: str) -> separate.Separator:
     path = folder / f"{name}.tflite"
     ((_, content),) = quantize.convert(plan, ["float32"], [])
     path.write_bytes(content)
-    return separate.load_tflite(path, threads=1)
+    return load_tflite_separator(path, threads=1)
 
 
 def write_case(folder: pathlib.Path, separator, rate_hz: int, came: np.ndarray) -> None:
@@ -166,7 +168,7 @@ def write_resampled(folder: pathlib.Path) -> None:
                 scipy.signal.resample(signal.astype(float), frames * to_hz // from_hz),
                 to_hz,
             ),
-            "-soxr": (audio.resample(signal.astype(float), from_hz, to_hz), to_hz),
+            "-soxr": (resample.resample(signal.astype(float), from_hz, to_hz), to_hz),
         }
         for kind, (result, rate_hz) in results.items():
             path = folder / f"{from_hz}-{to_hz}{kind}.wav"
@@ -193,16 +195,16 @@ def main(folder: pathlib.Path) -> None:
     write_resampled(folder / "resampled")
     write_wavs(folder / "wavs")
     lines = []
-    kept = audio.StreamResampler
+    kept = resample.StreamResampler
     for name, (_, _, songs) in _MODELS.items():
         separator = write_model(folder, name)
-        audio.StreamResampler = FilterResampler
+        resample.StreamResampler = FilterResampler
         for rate_hz, channels, frames in songs:
             case = f"{name}-{rate_hz}-{channels}-{frames}"
             came = song(frames, channels, rate_hz)
             write_case(folder / case, separator, rate_hz, came)
             lines.append(f"{case} {name} {_EQUAL}\n")
-        audio.StreamResampler = kept
+        resample.StreamResampler = kept
         if name == "stereo":
             came = below(3000, song(9001, 2, 11025), 11025)
             write_case(folder / "soxr", separator, 11025, came)

@@ -1,1 +1,0 @@
-"""Exported files on 64-bit ARM, in an emulator, beside x86-64."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from evaluate import tables
 from export.arm64.machine import CPU, Machine
-from waveunet_tf import exported, litert
-from waveunet_tf.configs import NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation import tflite_file
 
 # The largest difference of a sample, of full scale 1. Integers are exact. Floats are
 # summed in another order on ARM, and measured 2e-7; those of float16, too, whose
@@ -60,10 +60,10 @@ def read_config(path: pathlib.Path) -> NetworkConfig:
     """The network's config of a file that can be run here and has a bound.
 
     Raises:
-        InputError, OSError: see exported.load; or the file has no bound.
+        InputError, OSError: see tflite_file.load_tflite_file; or the file has no bound.
     """
-    config, _, _ = exported.load(path)
-    kind = litert.read_metadata(path, path.read_bytes()).get("quantization")
+    config, _, _ = tflite_file.load_tflite_file(path)
+    kind = tflite_file.read_metadata(path, path.read_bytes()).get("quantization")
     if kind not in BOUNDS:
         raise InputError(
             f"{path}: `quantization` must be one of {', '.join(BOUNDS)}. "
@@ -92,7 +92,7 @@ def measure(
     Raises:
         InputError: it does not run.
     """
-    told = litert.read_metadata(path, path.read_bytes())
+    told = tflite_file.read_metadata(path, path.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         song = pathlib.Path(folder) / "mixture.npy"
         np.save(song, mixture)

@@ -13,8 +13,8 @@ import sys
 
 from absl import logging
 
-from waveunet_tf import files
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 # Debian 12, whose Python is one that the wheels are made for.
 _SUITE = "bookworm"

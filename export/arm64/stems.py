@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from waveunet_tf import exported, runners
+from waveunet_tf.separation import runners, tflite_file
 
 
 def write_stems(
@@ -20,7 +20,7 @@ def write_stems(
         stems: `.npz` to write, source → `(frames, channels)`.
 
     Raises:
-        InputError, OSError: see exported.load.
+        InputError, OSError: see tflite_file.load_tflite_file.
     """
-    runner = runners.start(*exported.load(artefact, threads=1))
+    runner = runners.start(*tflite_file.load_tflite_file(artefact, threads=1))
     np.savez(stems, **runner.run(np.load(mixture)))

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 
-from export.serving import DESCRIPTION_VERSION, FINGERPRINT
+from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
 from export.serving.transports import GrpcTransport, RestTransport
-from waveunet_tf import runners
-from waveunet_tf.configs import ARCHITECTURES, NetworkConfig
+from waveunet_tf.configs.networks import ARCHITECTURES, NetworkConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.separate import Separator
+from waveunet_tf.separation import runners
+from waveunet_tf.separation.separator import Separator
 
 
 class RemoteSeparator(Separator):

@@ -1,8 +1,8 @@
 """TensorFlow Serving's messages, as far as a client and warm-up records need them.
 
 The official ones, of tensorflow-serving-api, import all of TensorFlow. These are the
-same on the wire (tests/serving_messages_test.py) and need nothing but protobuf, so that
-a client starts in a second and runs where there is no TensorFlow.
+same on the wire (a test compares them) and need nothing but protobuf, so that a client
+starts in a second and runs where there is no TensorFlow.
 
 Source: tensorflow/core/framework/{tensor,tensor_shape}.proto and
 tensorflow_serving/apis/{model,predict,prediction_log}.proto.

@@ -1,9 +1,9 @@
-r"""Separates songs into stems on a model server, as run_separate does here.
+r"""Separates songs into stems on a model server, as `separate` does here.
 
     python -m export.serving.run_client --server localhost:8500 \
         --output_dir ~/stems song.mp3 other.flac folder
 
-Takes what run_separate takes. The server has a model of run_export's saved_model
+Takes what `separate` takes. The server has a model of run_export's saved_model
 (docs/serving.md); this needs neither a checkpoint nor TensorFlow.
 """
 
@@ -12,7 +12,7 @@ import re
 
 from absl import flags
 
-from waveunet_tf import cli, song_command
+from waveunet_tf.commands import app, song_flags
 
 _SERVER = flags.DEFINE_string(
     "server",
@@ -53,17 +53,17 @@ _REQUEST_SECONDS = flags.DEFINE_float(
     "say the same.",
     lower_bound=0.001,
 )
-flags.adopt_module_key_flags(song_command)
+flags.adopt_module_key_flags(song_flags)
 
 
 def check_usage() -> None:
     """Raises UsageError where flags are out of range or contradict each other."""
     if not re.fullmatch(r".+:\d+", _SERVER.value):
-        raise cli.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
+        raise app.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
     if _REST.value and _STREAM.value:
-        raise cli.UsageError("--stream is for gRPC: its state is too large for REST")
+        raise app.UsageError("--stream is for gRPC: its state is too large for REST")
     if _VERSION.value is not None and _LABEL.value is not None:
-        raise cli.UsageError("--version and --label exclude each other")
+        raise app.UsageError("--version and --label exclude each other")
 
 
 def main(arguments):
@@ -86,10 +86,10 @@ def main(arguments):
         stream=_STREAM.value,
         request_seconds=_REQUEST_SECONDS.value,
     )
-    return song_command.separate_all(
+    return song_flags.separate_all(
         arguments, separator.config.sources, lambda: separator
     )
 
 
 if __name__ == "__main__":
-    cli.run(main, arguments="audio files, folders, patterns, or -")
+    app.run(main, arguments="audio files, folders, patterns, or -")

@@ -13,7 +13,7 @@ import threading
 import grpc
 from absl import flags, logging
 
-from waveunet_tf import cli
+from waveunet_tf.commands import app
 
 _MODELS_DIR = flags.DEFINE_string(
     "models_dir", None, "What run_export --formats saved_model wrote.", required=True
@@ -68,4 +68,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    app.run(main)

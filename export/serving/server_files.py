@@ -10,8 +10,9 @@ import wave
 
 import numpy as np
 
-from export.serving import FINGERPRINT, messages
-from waveunet_tf import files
+from export.serving import messages
+from export.serving.contract import FINGERPRINT
+from waveunet_tf.system import files
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 WARM_UP = "assets.extra/tf_serving_warmup_requests"

@@ -1,1 +1,0 @@
-"""How the models in the box were made."""

@@ -1,0 +1,142 @@
+"""Which tracks a report lets one listen to, and which part of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from evaluate import bss, true_stems
+from evaluate.estimators import Estimator
+from evaluate.scores import TrackScores
+from waveunet_tf.data.tracks import Track
+from waveunet_tf.errors import InputError
+
+DURATION_SECONDS = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Excerpt:
+    """A part of a track: what was mixed, and what systems made of it.
+
+    Attributes:
+        name: the track's name.
+        sample_rate_hz: of all audio, in Hz.
+        start_seconds: where in the track it begins.
+        mixture: `(frames, channels)`.
+        references: source → the true source, of the mixture's shape.
+        estimates: system → source → its estimate, as long as the mixture.
+    """
+
+    name: str
+    sample_rate_hz: int
+    start_seconds: float
+    mixture: np.ndarray
+    references: dict[str, np.ndarray]
+    estimates: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def duration_seconds(self) -> float:
+        return len(self.mixture) / self.sample_rate_hz
+
+
+def typical_tracks(tracks: dict[str, TrackScores], names: set[str]) -> list[str]:
+    """A system's worst, median and best track, by the mean of its sources' median SDR.
+
+    Args:
+        tracks: a system's scores by the track's name.
+        names: the tracks to choose from.
+
+    Returns:
+        Up to three names, worst first.
+    """
+    means = {
+        name: np.nanmean(medians)
+        for name, track in tracks.items()
+        if name in names and np.isfinite(medians := _median_sdrs(track)).any()
+    }
+    ranked = sorted(means, key=lambda name: (means[name], name))
+    places = {0: None, len(ranked) // 2: None, len(ranked) - 1: None}
+    return [ranked[place] for place in places if 0 <= place < len(ranked)]
+
+
+def _median_sdrs(track: TrackScores) -> list[float]:
+    frames = [metrics["SDR"] for metrics in track.sources.values()]
+    return [np.nanmedian(sdr) if np.isfinite(sdr).any() else np.nan for sdr in frames]
+
+
+def read_excerpt(
+    track: Track,
+    sources: tuple[str, ...],
+    estimators: dict[str, Estimator],
+    *,
+    start_seconds: float | None = None,
+    duration_seconds: float = DURATION_SECONDS,
+    left_out: Callable[[InputError | OSError], Any],
+) -> Excerpt:
+    """Reads an excerpt of a track, and of estimates of its sources.
+
+    Args:
+        track: the true sources.
+        sources: those wished for.
+        estimators: system → what gives its estimates.
+        start_seconds: where to begin; by default where most is to be heard: in the part
+            whose quietest source is loudest.
+        duration_seconds: how long, at most.
+        left_out: is told of a system whose estimates cannot be used, and the excerpt is
+            without them.
+
+    Raises:
+        InputError: the track cannot be read, or ends before the excerpt.
+        OSError: a file of it cannot be read.
+    """
+    stems = true_stems.read(track, sources)
+    rate_hz, frames = stems.sample_rate_hz, len(stems.mixture)
+    if start_seconds is None:
+        start = _fullest_second(stems.sources, rate_hz, duration_seconds) * rate_hz
+    else:
+        start = round(start_seconds * rate_hz)
+    if start >= frames:
+        raise InputError(
+            f"{track.label}: --start_seconds must be before its end at "
+            f"{frames / rate_hz:.1f} s. Received: {start_seconds:g}"
+        )
+    part = slice(start, start + max(round(duration_seconds * rate_hz), 1))
+    estimates: dict[str, dict[str, np.ndarray]] = {}
+    for system, estimator in estimators.items():
+        try:
+            estimates[system] = {
+                source: bss.fit(
+                    f"{track.label}: {source} of {system}",
+                    estimate,
+                    stems.sources[source],
+                )[part]
+                for source, estimate in estimator.estimate(track, stems).items()
+            }
+        except (InputError, OSError) as error:
+            left_out(error)
+    return Excerpt(
+        track.name,
+        rate_hz,
+        start / rate_hz,
+        stems.mixture[part],
+        {source: stem[part] for source, stem in stems.sources.items()},
+        estimates,
+    )
+
+
+def _fullest_second(
+    references: dict[str, np.ndarray], rate_hz: int, duration_seconds: float
+) -> int:
+    """The whole second at which the excerpt begins whose quietest source is loudest."""
+    seconds = max(round(duration_seconds), 1)
+    quietest = None
+    for reference in references.values():
+        count = len(reference) // rate_hz
+        squares = np.square(reference[: count * rate_hz], dtype=np.float64)
+        energies = squares.reshape(max(count, 1), -1).sum(1) if count else np.zeros(1)
+        sums = np.convolve(energies, np.ones(min(seconds, len(energies))), "valid")
+        quietest = sums if quietest is None else np.minimum(quietest, sums)
+    return 0 if quietest is None else int(np.argmax(quietest))

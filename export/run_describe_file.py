@@ -1,0 +1,33 @@
+"""Prints what is in a TFLite file that run_export wrote.
+
+    python -m export.run_describe_file ~/artefacts/tflite_float32.tflite
+
+Its metadata, signatures, operations, sizes, multiply-adds, and what TensorFlow's
+analyzer says of the GPU delegate.
+"""
+
+from absl import flags
+
+from waveunet_tf.commands import app
+
+_GPU = flags.DEFINE_boolean(
+    "gpu", True, "Ask TensorFlow's analyzer about the GPU delegate (some seconds)."
+)
+
+
+def main(paths):
+    from export import file_description
+
+    for path in paths:
+        description = file_description.describe(path)
+        gpu = (
+            file_description.gpu_incompatibilities(path)
+            if _GPU.value
+            else ["not asked"]
+        )
+        print(file_description.format_description(description, gpu))
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main, arguments="TFLite files")

@@ -1,0 +1,141 @@
+import json
+
+import pytest
+
+from waveunet_tf.configs.networks import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
+from waveunet_tf.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_levels": 0}, "`num_levels` must be at least 1. Received: 0"),
+        ({"num_levels": 2.0}, "`num_levels` must be of type int"),
+        ({"num_levels": True}, "`num_levels` must be of type int"),
+        ({"context": 1}, "`context` must be of type bool"),
+        ({"channels": 3}, "`channels` must be one of 1, 2"),
+        ({"upsampling": "cubic"}, "`upsampling` must be one of linear, learned"),
+        ({"down_kernel_size": 4}, "`down_kernel_size` must be odd with `context`"),
+        ({"output_kernel_size": 2}, "`output_kernel_size` must be odd"),
+        ({"sources": ("vocals",)}, "at least two different names"),
+        ({"sources": ("vocals", "vocals")}, "at least two different names"),
+        ({"sources": ("vocals", "../etc")}, "letters, digits"),
+        ({"sources": ("vocals", "mixture")}, "mixture"),
+        ({"context": False, "output_frames": 5000}, "multiple of 2^num_levels = 4096"),
+    ],
+)
+def test_network_config_refuses_what_makes_no_network(values, message):
+    with pytest.raises(InputError) as error:
+        WaveUNetConfig(**values)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: 0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
+        ({"min_gain": 1.5}, "`min_gain` must be at most 1"),
+        ({"max_epochs": 0}, "`max_epochs` must be at least 1"),
+    ],
+)
+def test_training_config_refuses_what_cannot_train(values, message):
+    with pytest.raises(InputError) as error:
+        TrainingConfig(**values)
+    assert message in str(error.value)
+
+
+def test_even_kernels_are_allowed_without_context():
+    config = WaveUNetConfig(context=False, down_kernel_size=4)
+    assert config.down_kernel_size == 4
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_survives_json(name):
+    config = VARIANTS[name]
+    assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {**WaveUNetConfig().to_dict(), "extra": 1}, ["num_levels"], None]
+)
+def test_a_config_of_other_fields_is_refused(values):
+    with pytest.raises(InputError, match="has the fields"):
+        WaveUNetConfig.from_dict(values)
+
+
+def test_variants_differ_as_the_papers_table_says():
+    rows = {
+        name: (
+            config.output_type,
+            config.context,
+            config.channels,
+            config.upsampling,
+            config.sample_rate_hz,
+            len(config.sources),
+        )
+        for name, config in VARIANTS.items()
+        if isinstance(config, WaveUNetConfig)
+    }
+    assert rows == {
+        "M1": ("direct", False, 1, "linear", 22050, 2),
+        "M2": ("difference", False, 1, "linear", 22050, 2),
+        "M3": ("difference", True, 1, "linear", 22050, 2),
+        "M3-SmallFilter": ("difference", True, 1, "linear", 22050, 2),
+        "M4": ("difference", True, 2, "linear", 22050, 2),
+        "M5": ("difference", True, 2, "learned", 22050, 2),
+        "M5-HighSR": ("difference", True, 2, "learned", 44100, 2),
+        "M6": ("difference", True, 2, "linear", 22050, 4),
+        "M7": ("difference", True, 1, "linear", 8192, 2),
+    }
+    for name in ("M1", "M2", "M3", "M4", "M5", "M5-HighSR", "M6"):
+        config = VARIANTS[name]
+        assert (config.num_levels, config.base_filters) == (12, 24)
+        assert (config.down_kernel_size, config.up_kernel_size) == (15, 5)
+        assert config.output_frames == 16384
+    deep = VARIANTS["M3-SmallFilter"]
+    assert (deep.num_levels, deep.down_kernel_size, deep.up_kernel_size) == (14, 5, 1)
+    assert (VARIANTS["M7"].base_filters, VARIANTS["M7"].output_frames) == (34, 98560)
+
+
+def test_training_differs_as_in_the_originals_config():
+    assert {
+        name: (training.batch_size, training.loss)
+        for name, training in VARIANT_TRAINING.items()
+        if training != TrainingConfig()
+    } == {"M7": (4, "mse"), "U7": (4, "mse"), "U7a": (4, "magnitude_l1")}
+    assert set(VARIANT_TRAINING) == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"output_frames": 98561}, "such as 49408. Received: 98561"),
+        ({"output_frames": 1024}, "such as 49408. Received: 1024"),
+        ({"fft_frames": 1000}, "`fft_frames` must be a multiple of 2^(num_levels + 1)"),
+        ({"hop_frames": 1025}, "`hop_frames` must be at most `fft_frames`, 1024"),
+        ({"channels": 2}, "`channels` must be one of 1"),
+        ({"phase_start": "zero"}, "`phase_start` must be one of mixture, random"),
+    ],
+)
+def test_spectrogram_config_refuses_what_makes_no_network(values, message):
+    with pytest.raises(InputError) as error:
+        SpectrogramUNetConfig(**values)
+    assert message in str(error.value)
+
+
+def test_a_cosine_needs_its_end_and_one_stage():
+    with pytest.raises(InputError, match="cosine needs `max_epochs`, and no"):
+        TrainingConfig(learning_rate_schedule="cosine", fine_tuning=False)
+    with pytest.raises(InputError, match="cosine needs `max_epochs`, and no"):
+        TrainingConfig(learning_rate_schedule="cosine", max_epochs=3)
+
+
+def test_a_training_of_an_earlier_version_has_todays_defaults():
+    training = TrainingConfig(batch_size=3)
+    values = training.to_dict()
+    del values["clip_norm"], values["average_momentum"]
+    assert TrainingConfig.from_dict(values) == training
+    with pytest.raises(InputError, match="has the fields"):
+        TrainingConfig.from_dict({**values, "clip": 1})

@@ -1,0 +1,451 @@
+import dataclasses
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from waveunet_tf.audio import io, resample
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.manifest import Settings, verify
+from waveunet_tf.data.preparation import prepare_tracks
+from waveunet_tf.data.tracks import Mending
+from waveunet_tf.errors import InputError
+
+SOURCES = ("accompaniment", "vocals")
+
+
+def contents(folder):
+    """Every file below a folder, hidden ones too, and what is in it."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def write_tracks(folder, count, frames=30_000):
+    """Tracks of noise in three stems, as flac."""
+    for number in range(count):
+        generator = np.random.default_rng(number)
+        for name in ("vocals", "drums", "bass"):
+            path = folder / "train" / f"track {number}" / f"{name}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, generator.normal(0, 0.1, (frames, 2)), 44100)
+    return folder
+
+
+@pytest.fixture
+def source_dir(tmp_path):
+    """One song of three stems, 44.1 kHz, quiet enough to sum."""
+    seconds = np.arange(44100)[:, None] / 44100
+    for name, hz in {"vocals": 440, "drums": 1000, "bass": 100}.items():
+        path = tmp_path / "source" / "train" / "song" / f"{name}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tone = 0.25 * np.sin(2 * np.pi * hz * seconds * [1, 2])
+        soundfile.write(path, tone, 44100, subtype="PCM_24")
+    return tmp_path / "source"
+
+
+def test_prepared_stems_are_the_resampled_stems_to_16_bit(source_dir, tmp_path):
+    tracks = find_tracks(source_dir)
+    failures = prepare_tracks(tracks, tmp_path / "out", Settings(22050, SOURCES))
+    assert failures == []
+    stems, rate_hz = tracks[0].read(SOURCES)
+    written = sorted((tmp_path / "out" / "train" / "song").iterdir())
+    names = [path.stem for path in written]
+    assert names == ["accompaniment", "mixture", "vocals"]
+    for path in written:
+        assert soundfile.info(path).subtype == "PCM_16"
+        samples, written_hz = io.read(path)
+        assert written_hz == 22050
+        expected = resample.resample(stems[path.stem], rate_hz, 22050)
+        error = samples - expected
+        assert (
+            np.abs(error).max() <= 1.51 / 2**15
+        )  # dither of 1 step each way, rounding
+        assert abs(error.mean()) < 0.05 / 2**15
+
+
+def test_the_manifest_tells_what_was_prepared(source_dir, tmp_path):
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["sample_rate_hz"] == 22050
+    assert manifest["sources"] == list(SOURCES)
+    entry = manifest["tracks"]["train/song"]
+    assert (entry["frames"], entry["channels"]) == (22050, 2)
+    assert len(entry["origin"]) == 3
+    assert entry["residual_db"] < -100  # the mixture is the sum
+
+
+def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path):
+    broken = source_dir / "train" / "broken"
+    broken.mkdir()
+    for name in ("vocals", "drums"):
+        (broken / f"{name}.wav").write_bytes(b"nothing to hear")
+    failures = prepare_tracks(
+        find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES)
+    )
+    assert len(failures) == 1
+    assert failures[0].startswith("train/broken: ")
+    assert [path.name for path in (tmp_path / "out" / "train").iterdir()] == ["song"]
+
+
+def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
+    settings = Settings(22050, SOURCES)
+    shutil.copytree(source_dir / "train" / "song", source_dir / "train" / "z")
+    both = find_tracks(source_dir)
+    prepare_tracks(both[:1], tmp_path / "out", settings)
+    done = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    before = done.stat().st_mtime_ns
+    assert prepare_tracks(both, tmp_path / "out", settings) == []
+    assert done.stat().st_mtime_ns == before
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert list(manifest["tracks"]) == ["train/song", "train/z"]
+    with pytest.raises(InputError, match="must be of an earlier run with"):
+        prepare_tracks(both, tmp_path / "out", Settings(8000, SOURCES))
+
+
+def test_what_is_clipped_is_counted(source_dir, tmp_path):
+    loud = np.full((44100, 2), 0.9)
+    for name in ("drums", "bass"):
+        path = source_dir / "train" / "song" / f"{name}.flac"
+        soundfile.write(path, loud, 44100)
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", Settings(44100, SOURCES))
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    entry = manifest["tracks"]["train/song"]
+    assert entry["clipped_samples"] >= 2 * 44100
+    folder = tmp_path / "out" / "train" / "song"
+    written = {path.stem: soundfile.read(path)[0] for path in folder.iterdir()}
+    rest = written["mixture"] - written["accompaniment"] - written["vocals"]
+    level = 10 * np.log10(np.sum(rest**2) / np.sum(written["mixture"] ** 2))
+    assert entry["residual_db"] == pytest.approx(level, abs=0.01)
+
+
+def test_silence_stays_silent(source_dir, tmp_path):
+    path = source_dir / "train" / "song" / "vocals.flac"
+    soundfile.write(path, np.zeros((44100, 2)), 44100)
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES))
+    written, _ = soundfile.read(tmp_path / "out" / "train" / "song" / "vocals.wav")
+    assert not written.any()
+
+
+def test_a_folder_that_holds_something_is_left_alone(source_dir, tmp_path):
+    with pytest.raises(InputError, match="must be new, empty, or of an earlier run"):
+        prepare_tracks(find_tracks(source_dir), source_dir, Settings(22050, SOURCES))
+
+
+SETTINGS = Settings(22050, SOURCES)
+
+
+def test_many_workers_write_the_same_bytes_as_one(tmp_path):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 5))
+    assert prepare_tracks(tracks, tmp_path / "one", SETTINGS) == []
+    assert prepare_tracks(tracks, tmp_path / "two", SETTINGS, workers=2) == []
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert len(contents(tmp_path / "one")) == 5 * 3 + 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, workers):
+    write_tracks(tmp_path / "in", 12, frames=400_000)
+    command = [
+        *(sys.executable, "-m", "waveunet_tf", "prepare", "--dataset=folder"),
+        *(f"--source={tmp_path}/in", f"--workers={workers}"),
+    ]
+    subprocess.run([*command, f"--output={tmp_path}/whole"], check=True)
+    child = subprocess.Popen(
+        [*command, f"--output={tmp_path}/killed"], start_new_session=True
+    )
+    while not list((tmp_path / "killed").glob("train/track*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    assert contents(tmp_path / "killed") != contents(tmp_path / "whole")
+    subprocess.run([*command, f"--output={tmp_path}/killed"], check=True)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_workers_end_with_their_parent_and_a_resume_needs_no_help(tmp_path):
+    write_tracks(tmp_path / "in", 12, frames=1_000_000)
+    command = [
+        *(sys.executable, "-m", "waveunet_tf", "prepare", "--dataset=folder"),
+        *(f"--source={tmp_path}/in", "--workers=2", f"--output={tmp_path}/out"),
+    ]
+    child = subprocess.Popen(command)
+    while not list((tmp_path / "out").glob("train/track*")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.kill()  # the parent alone
+    child.wait()
+    subprocess.run([*command], check=True)
+    assert verify(tmp_path / "out") == []
+    assert len(contents(tmp_path / "out")) == 12 * 3 + 1
+
+
+def test_what_has_changed_is_prepared_again_and_nothing_changes_its_subset(tmp_path):
+    folder = write_tracks(tmp_path / "in", 3)
+    prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS)
+    before = contents(tmp_path / "out")
+    soundfile.write(
+        folder / "train" / "track 0" / "drums.flac", np.zeros((30_000, 2)), 44100
+    )
+    shutil.rmtree(tmp_path / "out" / "train" / "track 1")
+    prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS)
+    after = contents(tmp_path / "out")
+    differ = {name for name in before if before[name] != after[name]}
+    assert differ == {
+        "manifest.json",
+        "train/track 0/accompaniment.wav",
+        "train/track 0/mixture.wav",
+    }
+    (tmp_path / "names").write_text("track 2\n")
+    moved = find_tracks(folder, validation=str(tmp_path / "names"))
+    with pytest.raises(InputError, match="train/track 2 would now be in valid"):
+        prepare_tracks(moved, tmp_path / "out", SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "sources", [(), ("a", "a"), ("mixture",), ("../x",), ("a/b",), (".x",), ("",)]
+)
+def test_sources_must_be_names_of_files(sources):
+    with pytest.raises(InputError, match="`sources` must be"):
+        Settings(22050, sources)
+
+
+def test_an_instrumental_is_its_own_accompaniment(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    (folder / "train" / "track 0" / "vocals.flac").unlink()
+    settings = Settings(22050, SOURCES, mending=Mending(missing_is_silence=True))
+    assert prepare_tracks(find_tracks(folder), tmp_path / "out", settings) == []
+    stems = {
+        path.stem: soundfile.read(path)[0]
+        for path in (tmp_path / "out" / "train" / "track 0").iterdir()
+    }
+    assert not stems["vocals"].any()
+    assert np.abs(stems["accompaniment"] - stems["mixture"]).max() < 5 / 2**15
+
+
+def test_a_long_name_is_a_name_like_any(tmp_path):
+    folder = write_tracks(tmp_path / "in", 2)
+    (folder / "train" / "track 1").rename(folder / "train" / ("ü" * 120))
+    tracks = find_tracks(folder)
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
+    assert (tmp_path / "out" / "train" / ("ü" * 120) / "vocals.wav").exists()
+
+
+def test_two_runs_at_once_do_not_mix(tmp_path):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
+    (tmp_path / "out").mkdir()
+    folder = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with pytest.raises(InputError, match="another run is at work"):
+        prepare_tracks(tracks, tmp_path / "out", SETTINGS)
+    os.close(folder)
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    write_tracks(tmp_path / "in", 12, frames=1_000_000)
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "waveunet_tf", "prepare", "--dataset=folder"),
+            *(f"--source={tmp_path}/in", f"--output={tmp_path}/out", "--workers=2"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((tmp_path / "out").rglob(".part-*/*.wav")):
+        assert child.poll() is None
+        time.sleep(0.01)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.endswith("interrupted\n")
+    assert not list((tmp_path / "out").rglob(".part-*"))
+
+
+def test_verification_names_what_is_not_as_it_was_written(tmp_path):
+    out = tmp_path / "out"
+    prepare_tracks(find_tracks(write_tracks(tmp_path / "in", 3)), out, SETTINGS)
+    assert verify(out) == []
+    changed = out / "train" / "track 0" / "vocals.wav"
+    content = bytearray(changed.read_bytes())
+    content[5000] ^= 1
+    changed.write_bytes(content)
+    missing = out / "train" / "track 1" / "mixture.wav"
+    missing.unlink()
+    added = out / "train" / "track 2" / "drums.wav"
+    added.write_bytes(b"")
+    problems = verify(out)
+    assert len(problems) == 3
+    for path, text in {
+        changed: "is not what",
+        missing: "missing",
+        added: "not of",
+    }.items():
+        assert any(line.startswith(f"{path}: ") and text in line for line in problems)
+
+
+@pytest.mark.parametrize(
+    ("bit_depth", "subtype"), [(16, "PCM_16"), (24, "PCM_24"), (32, "FLOAT")]
+)
+def test_the_bit_depth_is_as_wished_and_float_is_not_clipped(
+    tmp_path, bit_depth, subtype
+):
+    folder = write_tracks(tmp_path / "in", 1)
+    loud = np.full((30_000, 2), 0.9)
+    for name in ("drums", "bass"):
+        soundfile.write(folder / "train" / "track 0" / f"{name}.flac", loud, 44100)
+    settings = Settings(44100, SOURCES, bit_depth=bit_depth)
+    prepare_tracks(find_tracks(folder), tmp_path / "out", settings)
+    path = tmp_path / "out" / "train" / "track 0" / "accompaniment.wav"
+    assert soundfile.info(path).subtype == subtype
+    peak = np.abs(soundfile.read(path)[0]).max()
+    assert peak == pytest.approx(1.8 if bit_depth == 32 else 1.0, abs=1e-3)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["tracks"]["train/track 0"]["clipped_samples"] == 0) == (
+        bit_depth == 32
+    )
+
+
+def damage(folder, name, samples, rate_hz=44100):
+    soundfile.write(
+        folder / "train" / "track 0" / f"{name}.wav",
+        samples,
+        rate_hz,
+        subtype="FLOAT",
+    )
+    (folder / "train" / "track 0" / f"{name}.flac").unlink()
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate_hz", "message", "mending"),
+    [
+        (np.zeros((29_999, 2)), 44100, "agree in length", {"pad_short_stems": True}),
+        (np.zeros((30_000, 1)), 44100, "agree in channels", {"mono_to_stereo": True}),
+        (np.zeros((30_000, 2)), 48000, "agree in channels and rate", None),
+        (np.full((30_000, 2), np.nan), 44100, "finite samples. Received: NaN", None),
+        (np.zeros((30_000, 3)), 44100, "channels and rate", {}),
+    ],
+)
+def test_tracks_that_do_not_agree_are_refused_or_mended(
+    tmp_path, samples, rate_hz, message, mending
+):
+    folder = write_tracks(tmp_path / "in", 2)
+    damage(folder, "drums", samples, rate_hz)
+    tracks = find_tracks(folder)
+    (failure,) = prepare_tracks(tracks, tmp_path / "out", SETTINGS)
+    assert failure.startswith("train/track 0: ")
+    assert message in failure
+    assert (tmp_path / "out" / "train" / "track 1").exists()
+    if mending:
+        mended = Settings(22050, SOURCES, mending=Mending(**mending))
+        assert prepare_tracks(tracks, tmp_path / "mended", mended) == []
+        assert verify(tmp_path / "mended") == []
+
+
+def test_a_missing_stem_is_silence_only_if_wished(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    (folder / "train" / "track 0" / "bass.flac").unlink()
+    tracks = find_tracks(folder)
+    settings = Settings(22050, ("bass", "drums", "vocals"))
+    (failure,) = prepare_tracks(tracks, tmp_path / "out", settings)
+    assert "has no source bass" in failure
+    mended = dataclasses.replace(settings, mending=Mending(missing_is_silence=True))
+    assert prepare_tracks(tracks, tmp_path / "mended", mended) == []
+    bass, _ = soundfile.read(tmp_path / "mended" / "train" / "track 0" / "bass.wav")
+    assert len(bass) == 15_000
+    assert not bass.any()
+
+
+def test_sources_are_merged_as_wished(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1)
+    mending = Mending(merges={"rhythm": ("drums", "bass")})
+    settings = Settings(44100, ("rhythm", "vocals"), bit_depth=32, mending=mending)
+    assert prepare_tracks(find_tracks(folder), tmp_path / "out", settings) == []
+    rhythm, _ = soundfile.read(tmp_path / "out" / "train" / "track 0" / "rhythm.wav")
+    stems = [
+        soundfile.read(folder / "train" / "track 0" / f"{name}.flac")[0]
+        for name in ("drums", "bass")
+    ]
+    np.testing.assert_allclose(rhythm, sum(stems), atol=1e-6)
+
+
+def test_beam_writes_the_same_bytes(tmp_path):
+    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+    from waveunet_tf.data.beam_prepare import prepare_on_beam
+
+    folder = write_tracks(tmp_path / "in", 4)
+    broken = folder / "train" / "z"
+    broken.mkdir()
+    (broken / "vocals.wav").write_bytes(b"nothing to hear")
+    tracks = find_tracks(folder)
+    failures = prepare_tracks(tracks, tmp_path / "here", SETTINGS)
+    options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    came = prepare_on_beam(tracks, tmp_path / "beam", SETTINGS, options=options)
+    assert came == failures
+    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
+    """Twenty minutes, in fact, as what grows would by then be a gigabyte."""
+    minute = np.random.default_rng(0).normal(0, 0.1, (60 * 22050, 2))
+    peaks = []
+    for minutes in (1, 20):
+        folder = tmp_path / str(minutes)
+        for name in ("vocals", "drums"):
+            path = folder / "in" / "train" / "song" / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with soundfile.SoundFile(path, "w", 22050, 2) as file:
+                for _ in range(minutes):
+                    file.write(minute)
+        code = (
+            "import re, sys; from waveunet_tf import datasets, manifest, prepare;"
+            f"prepare.prepare(datasets.find_tracks({str(folder / 'in')!r}),"
+            f" {str(folder / 'out')!r},"
+            " manifest.Settings(8000, ('accompaniment', 'vocals')));"
+            "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
+        )
+        child = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        )
+        peaks.append(int(child.stdout))
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_faster_tracks_are_shorter_and_higher(source_dir, tmp_path):
+    settings = Settings(22050, ("vocals",), speed=1.1)
+    assert prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings) == []
+    path = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    stem, rate_hz = soundfile.read(path)
+    assert rate_hz == 22050
+    assert len(stem) == pytest.approx(22050 / 1.1, abs=1)
+    levels = np.abs(np.fft.rfft(stem[:, 0] * np.hanning(len(stem))))
+    heard_hz = np.argmax(levels) * rate_hz / len(stem)
+    assert heard_hz == pytest.approx(1.1 * 440, abs=rate_hz / len(stem))
+    # A folder of another speed is another data set; an earlier manifest tells none.
+    with pytest.raises(InputError, match="must be of an earlier run with"):
+        prepare_tracks(
+            find_tracks(source_dir), tmp_path / "out", Settings(22050, ("vocals",))
+        )
+
+
+def test_a_manifest_of_an_earlier_version_has_speed_1(source_dir, tmp_path):
+    settings = Settings(22050, ("vocals",))
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings)
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("speed") == 1
+    path.write_text(json.dumps(manifest))
+    assert prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings) == []

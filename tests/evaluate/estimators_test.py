@@ -1,0 +1,198 @@
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+
+from evaluate import bss, estimators, true_stems
+from evaluate.estimators import Estimator
+from evaluate.true_stems import TrueStems
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.tracks import Track
+from waveunet_tf.errors import InputError
+
+RATE_HZ = 8000
+HALVES = ("accompaniment", "vocals")
+TRACK = Track("song", "test", {})
+
+
+def tones(*frequencies_hz, frames=3 * RATE_HZ):
+    time = np.arange(frames) / RATE_HZ
+    sines = [np.sin(2 * np.pi * hz * time) for hz in frequencies_hz]
+    return np.repeat(0.1 * sum(sines)[:, None], 2, axis=1).astype(np.float32)
+
+
+def stems():
+    """Parts that overlap in time, but not in frequency."""
+    parts = {
+        "drums": tones(300, 900),
+        "bass": tones(100),
+        "vocals": tones(500, 2000),
+    }
+    accompaniment = parts["drums"] + parts["bass"]
+    sources = {"accompaniment": accompaniment, "vocals": parts["vocals"]}
+    return TrueStems(sum(parts.values()), sources, parts, RATE_HZ)
+
+
+def test_the_mixture_is_every_source():
+    estimates = Estimator("mixture", HALVES).estimate(TRACK, stems())
+    assert list(estimates) == list(HALVES)
+    for estimate in estimates.values():
+        np.testing.assert_array_equal(estimate, stems().mixture)
+
+
+def test_the_oracle_separates_what_does_not_overlap():
+    true = stems()
+    estimates = Estimator("oracle_irm", HALVES).estimate(TRACK, true)
+    for name, estimate in estimates.items():
+        assert estimate.shape == true.mixture.shape
+        error = estimate - true.sources[name]
+        assert np.sum(error**2) < 1e-3 * np.sum(true.sources[name] ** 2)
+
+
+def test_the_oracles_mask_is_the_ratio_of_magnitudes():
+    """One part twice as loud as the other takes two thirds of the mixture."""
+    part = tones(440)
+    parts = {"vocals": 2 * part, "drums": part}
+    true = TrueStems(3 * part, parts, parts, RATE_HZ)
+    estimates = estimators.ideal_ratio_mask(true)
+    np.testing.assert_allclose(estimates["vocals"], 2 * part, atol=1e-4)
+    np.testing.assert_allclose(estimates["drums"], part, atol=1e-4)
+
+
+def test_the_oracle_is_sisecs_irm1_written_anew():
+    generator = np.random.default_rng(0)
+    parts = {
+        name: generator.normal(0, 0.1, (9000, 2)).astype(np.float32)
+        for name in ("vocals", "drums", "bass")
+    }
+    rest = parts["drums"] + parts["bass"]
+    true = TrueStems(
+        sum(parts.values()),
+        {"accompaniment": rest, "vocals": parts["vocals"]},
+        parts,
+        RATE_HZ,
+    )
+    estimates = estimators.ideal_ratio_mask(true)
+    for channel in range(2):
+
+        def spectrogram(stem, channel=channel):
+            one = stem[:, channel].astype(np.float64)
+            return scipy.signal.stft(one, window="hann", nperseg=2048, noverlap=1024)[2]
+
+        magnitudes = {name: np.abs(spectrogram(part)) for name, part in parts.items()}
+        masked = spectrogram(true.mixture) / sum(magnitudes.values())
+        for source, names in {
+            "vocals": ["vocals"],
+            "accompaniment": ["drums", "bass"],
+        }.items():
+            mask = sum(magnitudes[name] for name in names)
+            expected = scipy.signal.istft(masked * mask, window="hann")[1][:9000]
+            np.testing.assert_allclose(
+                estimates[source][:, channel], expected, atol=1e-5
+            )
+
+
+def test_the_oracle_refuses_what_the_mixture_does_not_consist_of():
+    true = dataclasses.replace(stems(), sources={"piano": tones(440)})
+    with pytest.raises(InputError, match="oracle_irm: sources must be of .*piano"):
+        estimators.ideal_ratio_mask(true)
+
+
+def test_the_oracle_is_far_above_the_mixture_on_music(shared_data):
+    tracks = find_tracks(shared_data / "musdb18-7s", subsets=("test",))
+    true = true_stems.read(tracks[0], HALVES)
+    medians = {}
+    for kind in estimators.BASELINES:
+        estimates = Estimator(kind, HALVES).estimate(tracks[0], true)
+        scores = bss.score_track("song", true.sources, estimates, true.sample_rate_hz)
+        for target in scores.scores["targets"]:
+            sdr = [float(frame["metrics"]["SDR"]) for frame in target["frames"]]
+            medians[kind, target["name"]] = np.median(sdr)
+    for name in HALVES:
+        assert medians["oracle_irm", name] > medians["mixture", name] + 6
+
+
+@pytest.fixture
+def estimates_dir(tmp_path):
+    folder = tmp_path / "test" / "song"
+    folder.mkdir(parents=True)
+    for name in HALVES:
+        soundfile.write(folder / f"{name}.wav", tones(440), RATE_HZ, subtype="FLOAT")
+    return tmp_path
+
+
+def read_estimates(root):
+    return Estimator("estimates_dir", HALVES, str(root)).estimate(TRACK, stems())
+
+
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+def test_estimates_are_read_in_any_format_and_layout(estimates_dir, suffix):
+    for path in (estimates_dir / "test" / "song").iterdir():
+        soundfile.write(path.with_suffix(f".{suffix}"), tones(440), RATE_HZ)
+        path.unlink()
+    for root in (estimates_dir, estimates_dir / "test"):
+        came = read_estimates(root)
+        assert list(came) == list(HALVES)
+        assert np.abs(came["vocals"]).max() == pytest.approx(0.1, abs=0.01)
+
+
+def test_estimates_that_are_missing_doubled_or_of_another_rate_are_refused(
+    estimates_dir,
+):
+    folder = estimates_dir / "test" / "song"
+    soundfile.write(folder / "vocals.flac", tones(440), RATE_HZ)
+    with pytest.raises(InputError, match=r"one estimate vocals.*vocals.flac, vocals"):
+        read_estimates(estimates_dir)
+    (folder / "vocals.wav").unlink()
+    (folder / "vocals.flac").unlink()
+    with pytest.raises(InputError, match="one estimate vocals.*Received: none"):
+        read_estimates(estimates_dir)
+    soundfile.write(folder / "vocals.wav", tones(440), 44100)
+    with pytest.raises(InputError, match="rate, 8000 Hz. Received: 44100 Hz"):
+        read_estimates(estimates_dir)
+    with pytest.raises(InputError, match="must be a folder of estimates"):
+        read_estimates(estimates_dir / "nowhere")
+
+
+def test_an_estimator_can_be_sent_to_a_process(tmp_path):
+    estimator = Estimator("estimates_dir", HALVES, str(tmp_path))
+    assert pickle.loads(pickle.dumps(estimator)) == estimator
+    assert estimator.identity() == {
+        "estimator": "estimates_dir",
+        "sources": list(HALVES),
+        "path": str(tmp_path),
+    }
+
+
+def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
+    import waveunet_tf
+    from export import quantize, tflite
+
+    plan = tflite.plan(tiny_checkpoint, "streaming", 1024)
+    ((_, content),) = quantize.convert(plan, ["float32"])
+    (tmp_path / "x.tflite").write_bytes(content)
+    true = stems()
+    expected = waveunet_tf.load(tiny_checkpoint).separate(true.mixture, RATE_HZ)
+    for kind, path in (
+        ("checkpoint", tiny_checkpoint),
+        ("tflite", tmp_path / "x.tflite"),
+    ):
+        estimator = estimators.of_network(kind, str(path))
+        assert estimator.sources == tuple(expected)
+        came = estimator.estimate(TRACK, true, threads=1)
+        for name, stem in expected.items():
+            np.testing.assert_allclose(came[name], stem, atol=1e-5)
+
+
+def test_a_checkpoint_is_known_by_its_content(tiny_checkpoint):
+    before = estimators.of_network("checkpoint", str(tiny_checkpoint)).identity()
+    weights = tiny_checkpoint / "network.weights.h5"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    after = estimators.of_network("checkpoint", str(tiny_checkpoint)).identity()
+    assert before["sha256"] != after["sha256"]
+    assert before["path"] == after["path"]

@@ -1,0 +1,284 @@
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+import soundfile
+
+from evaluate import energies, scores, scoring, true_stems
+from evaluate.estimators import Estimator
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.sigsep import import_sigsep
+from waveunet_tf.errors import InputError
+
+RATE_HZ = 4000
+HALVES = ("accompaniment", "vocals")
+MIXTURE = Estimator("mixture", HALVES)
+
+
+def noise(seed, frames):
+    """Mono, which museval scores eight times as fast as stereo."""
+    return np.random.default_rng(seed).uniform(-0.3, 0.3, (frames, 1))
+
+
+def write_stems(folder, seed=0, frames=2 * RATE_HZ, names=HALVES, subtype="PCM_16"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        stem = noise(seed + number, frames)
+        soundfile.write(folder / f"{name}.wav", stem, RATE_HZ, subtype=subtype)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three tracks of two seconds."""
+    for number, name in enumerate("abc"):
+        write_stems(tmp_path / "data" / "test" / name, 10 * number)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def estimates(tmp_path, data):
+    """Estimates of them at 10 dB, with noise of their own."""
+    for path in sorted(data.rglob("*.wav")):
+        stem, _ = soundfile.read(path, always_2d=True)
+        written = tmp_path / "estimates" / path.relative_to(data)
+        written.parent.mkdir(parents=True, exist_ok=True)
+        noisy = stem + 10**-0.5 * noise(len(path.stem), len(stem))
+        soundfile.write(written, noisy, RATE_HZ, subtype="FLOAT")
+    return Estimator("estimates_dir", HALVES, str(tmp_path / "estimates"))
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_scores_are_to_the_byte_what_museval_writes(data, estimates, tmp_path):
+    tracks = find_tracks(data)
+    assert not scoring.score(tracks, estimates, tmp_path / "scores")
+    museval = import_sigsep("museval")
+    for track in tracks:
+        true, _ = track.read(HALVES)
+        true = {name: np.asarray(stem, np.float64) for name, stem in true.items()}
+        theirs = types.SimpleNamespace(
+            name=track.name,
+            subset="test",
+            rate=RATE_HZ,
+            targets={
+                name: types.SimpleNamespace(audio=true[name])
+                for name in ("vocals", "accompaniment")
+            },
+        )
+        came = {
+            name: soundfile.read(
+                tmp_path / "estimates" / "test" / track.name / f"{name}.wav",
+                always_2d=True,
+            )[0]
+            for name in HALVES
+        }
+        museval.eval_mus_track(theirs, came, output_dir=str(tmp_path / "theirs"))
+    ours, theirs = (contents(tmp_path / name) for name in ("scores", "theirs"))
+    assert {name: ours[name] for name in theirs} == theirs
+    assert sorted(theirs) == ["test/a.json", "test/b.json", "test/c.json"]
+    beside = {"scored.yaml", *(f"test/{name}.energies.csv" for name in "abc")}
+    assert set(ours) == beside | set(theirs)
+
+
+def test_music_scores_as_museval_scores_it(shared_data, tmp_path):
+    """Estimates that are neither perfect nor the mixture, of real tracks."""
+    root = shared_data / "musdb18-7s"
+    track = find_tracks(root, subsets=("test",))[1]
+    true = true_stems.read(track, HALVES)
+    oracle = Estimator("oracle_irm", HALVES)
+    assert not scoring.score([track], oracle, tmp_path)
+    estimates = oracle.estimate(track, true)
+    store = import_sigsep("museval").eval_mus_track(
+        types.SimpleNamespace(
+            name=track.name,
+            rate=true.sample_rate_hz,
+            targets={
+                name: types.SimpleNamespace(audio=np.asarray(stem, np.float64))
+                for name, stem in sorted(true.sources.items(), reverse=True)
+            },
+        ),
+        {name: np.asarray(stem, np.float64) for name, stem in estimates.items()},
+    )
+    assert (tmp_path / "test" / f"{track.name}.json").read_text() == store.json
+
+
+def test_energies_lie_beside_the_scores(data, tmp_path):
+    scoring.score(find_tracks(data), MIXTURE, tmp_path)
+    for name, track in energies.read_system(tmp_path).items():
+        assert track.frames == len(scores.read_system(tmp_path)[name].times) == 2
+        # What is wrong with the mixture as the vocals is the accompaniment.
+        np.testing.assert_allclose(
+            track.error["vocals"], track.reference["accompaniment"], rtol=1e-4
+        )
+
+
+def test_processes_write_the_same_bytes(data, estimates, tmp_path):
+    tracks = find_tracks(data)
+    for workers in (1, 2):
+        scoring.score(tracks, estimates, tmp_path / str(workers), workers=workers)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_beam_writes_the_same_bytes(data, estimates, tmp_path):
+    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+    (data / "test" / "c" / "vocals.wav").write_bytes(b"nothing to hear")
+    tracks = find_tracks(data)
+    here = scoring.score(tracks, estimates, tmp_path / "here")
+    options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    beam = scoring.score(
+        tracks, estimates, tmp_path / "beam", runner="DirectRunner", options=options
+    )
+    assert beam == here and len(here) == 1
+    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+def test_a_track_without_a_source_cannot_be_scored(data, tmp_path):
+    silence = np.zeros(2 * RATE_HZ)
+    soundfile.write(data / "test" / "c" / "vocals.wav", silence, RATE_HZ)
+    (failure,) = scoring.score(find_tracks(data), MIXTURE, tmp_path / "scores")
+    assert failure == "test/c: vocals: a true source must not be silent throughout"
+
+
+def test_a_track_that_fails_is_one_line_and_the_rest_is_scored(data, tmp_path):
+    (data / "test" / "a" / "vocals.wav").write_bytes(b"nothing to hear")
+    failures = scoring.score(find_tracks(data), MIXTURE, tmp_path / "scores")
+    assert len(failures) == 1 and "test/a" in failures[0] and "\n" not in failures[0]
+    assert list(scores.read_system(tmp_path / "scores")) == ["b", "c"]
+    write_stems(data / "test" / "a")
+    assert not scoring.score(find_tracks(data), MIXTURE, tmp_path / "scores")
+    assert list(scores.read_system(tmp_path / "scores")) == ["a", "b", "c"]
+
+
+def test_what_is_scored_is_not_scored_again(data, tmp_path):
+    tracks = find_tracks(data)
+    scoring.score(tracks, MIXTURE, tmp_path)
+    kept, gone = (tmp_path / "test" / f"{name}.json" for name in "ab")
+    before = contents(tmp_path)
+    kept.write_text(kept.read_text() + "\n")
+    gone.unlink()
+    (tmp_path / "test" / ".part-1-x.json").write_text("half")
+    scoring.score(tracks, MIXTURE, tmp_path)
+    assert contents(tmp_path) == {**before, "test/a.json": kept.read_bytes()}
+    scoring.score(tracks, MIXTURE, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_scores_of_another_estimator_are_kept_apart(data, tmp_path):
+    tracks = find_tracks(data)
+    scoring.score(tracks, MIXTURE, tmp_path, about={"data_dir": "here"})
+    before = contents(tmp_path)
+    oracle = Estimator("oracle_irm", HALVES)
+    for estimator, about, named in (
+        (oracle, {"data_dir": "here"}, "estimator"),
+        (MIXTURE, {"data_dir": "there"}, "data_dir"),
+        (dataclasses.replace(MIXTURE, sources=HALVES[::-1]), {"data_dir": "here"}, ""),
+    ):
+        with pytest.raises(InputError, match=rf"scores of another \(.*{named}"):
+            scoring.score(tracks, estimator, tmp_path, about=about)
+    assert contents(tmp_path) == before
+    scoring.score(tracks[:1], oracle, tmp_path, overwrite=True)
+    assert sorted(path.name for path in (tmp_path / "test").iterdir()) == [
+        "a.energies.csv",
+        "a.json",
+    ]
+
+
+def test_scores_without_a_note_are_not_touched(data, tmp_path):
+    foreign = tmp_path / "test" / "other.json"
+    foreign.parent.mkdir()
+    foreign.write_text("{}")
+    with pytest.raises(InputError, match="without a note of what they are of"):
+        scoring.score(find_tracks(data), MIXTURE, tmp_path)
+    (tmp_path / scoring.NOTE).write_text(": no yaml [")
+    with pytest.raises(InputError, match="scores of another"):
+        scoring.score(find_tracks(data), MIXTURE, tmp_path)
+    assert foreign.read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda stem: stem[:-1], "target's 8000 frames. Received: 7999"),
+        (lambda stem: stem[:, [0, 0]], "target's 1 channels. Received: 2"),
+        (lambda stem: stem * np.nan, "must hold finite samples"),
+        (lambda stem: stem * 0, "vocals: an estimate must not be silent throughout"),
+        (None, "must have one estimate vocals"),
+    ],
+)
+def test_a_bad_estimate_is_one_line_that_names_it(
+    data, estimates, tmp_path, change, message
+):
+    bad = tmp_path / "estimates" / "test" / "b" / "vocals.wav"
+    bad.unlink()
+    if change:
+        stem = change(noise(5, 2 * RATE_HZ))
+        soundfile.write(bad, stem, RATE_HZ, subtype="FLOAT")
+    (failure,) = scoring.score(find_tracks(data), estimates, tmp_path / "scores")
+    assert failure.startswith("test/b: ") and message in failure
+    assert list(scores.read_system(tmp_path / "scores")) == ["a", "c"]
+
+
+def test_seconds_in_which_an_estimate_is_silent_are_warned_of(
+    data, estimates, tmp_path, caplog
+):
+    half = noise(3, 2 * RATE_HZ)
+    half[RATE_HZ:] = 0
+    quiet = tmp_path / "estimates" / "test" / "b" / "accompaniment.wav"
+    soundfile.write(quiet, half, RATE_HZ)
+    soundfile.write(data / "test" / "c" / "vocals.wav", half, RATE_HZ)
+    with caplog.at_level("WARNING", logger="absl"):
+        assert not scoring.score(find_tracks(data), estimates, tmp_path / "scores")
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "test/b: the estimate of accompaniment is silent in 1 of the 2" in warning
+    system = scores.read_system(tmp_path / "scores")
+    scored = {
+        name: [math.isfinite(value) for value in track.sources["vocals"]["SDR"]]
+        for name, track in system.items()
+    }
+    assert scored == {"a": [True, True], "b": [True, False], "c": [True, False]}
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
+    """SIGKILL after the first track; no half of a file has a final name."""
+    for number in range(6):
+        write_stems(tmp_path / "data" / "test" / f"t{number}", 10 * number, 5 * RATE_HZ)
+    tracks = find_tracks(tmp_path / "data")
+    scoring.score(tracks, MIXTURE, tmp_path / "whole")
+    code = (
+        "import sys; from evaluate import scoring; from evaluate.estimators import"
+        " Estimator; from waveunet_tf.datasets import find_tracks;"
+        "scoring.score(find_tracks(sys.argv[1]), Estimator('mixture',"
+        " ('accompaniment', 'vocals')), sys.argv[2])"
+    )
+    output = tmp_path / "killed"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "data"), str(output)],
+        cwd=pathlib.Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not list(output.glob("test/[!.]*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    done = len(list(output.glob("test/[!.]*.json")))
+    assert 1 <= done < 6
+    for path in output.glob("test/[!.]*.json"):
+        json.loads(path.read_text())
+    scoring.score(tracks, MIXTURE, output)
+    assert contents(output) == contents(tmp_path / "whole")

@@ -1,0 +1,97 @@
+"""The Android app's heart, in Java, on the JVM; what it tests is in its own tests."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from export.android import bridge
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def core_tests(tmp_path_factory):
+    """The folder of a finished `make test-android-core`, and what that said."""
+    if not shutil.which("javac") or not shutil.which("make"):
+        pytest.skip("needs make and a JDK")
+    build = tmp_path_factory.mktemp("core") / "build"
+    folder = pathlib.Path(sys.executable).parent
+    # The environment is here already: whether it is up to date is not this test's.
+    command = ["make", "-o", ".venv/installed", f"BIN={folder}"]
+    command += [f"ANDROID_BUILD={build}", "test-android-core"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return build, done
+
+
+def test_the_java_core_compiles_without_a_warning_and_passes_its_tests(core_tests):
+    _, done = core_tests
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE)
+    assert passed and int(passed[1]) > 20
+
+
+@pytest.mark.parametrize(
+    "encoding, subtype, most",
+    [
+        ("PCM_16", "PCM_16", 0.5 / 2**15),
+        ("PCM_24", "PCM_24", 0.5 / 2**23),
+        ("FLOAT_32", "FLOAT", 0),
+    ],
+)
+def test_libsndfile_reads_the_wav_files_that_java_writes(
+    core_tests, encoding, subtype, most
+):
+    folder = core_tests[0] / "golden"
+    wanted, _ = soundfile.read(folder / "written.wav")
+    path = folder / f"written-{encoding}.wav"
+    came, rate_hz = soundfile.read(path)
+    assert soundfile.info(path).subtype == subtype
+    assert rate_hz == 44100 and came.shape == wanted.shape == (5001, 2)
+    assert np.abs(wanted).max() > 0.99
+    np.testing.assert_allclose(came, wanted, rtol=0, atol=most + 1e-9)
+
+
+def test_the_core_knows_nothing_of_android():
+    sources = list((ROOT / "export/android/separator/src/main").rglob("*.java"))
+    assert len(sources) > 10
+    for path in sources:
+        imports = re.findall(r"^import (?:static )?(\w+)", path.read_text(), re.M)
+        assert set(imports) <= {"java"}, path
+
+
+def test_without_a_jdk_make_says_so_in_one_line(tmp_path):
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    (tmp_path / "javac").write_text("#!/bin/sh\nexit 127\n")
+    (tmp_path / "javac").chmod(0o755)
+    done = subprocess.run(
+        ["make", "-s", "-o", ".venv/installed", "test-android-core"],
+        cwd=ROOT,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode
+    error, make = done.stderr.splitlines()
+    assert error.startswith("error: needs a JDK") and "Error 1" in make
+    assert not done.stdout
+
+
+def test_the_bridge_tells_why_a_model_cannot_be_run():
+    import io
+    import struct
+
+    def engine(**inputs):
+        raise ValueError(f"takes no {list(inputs)[0]}")
+
+    name, array = b"tea", np.float32([1, 2]).tobytes()
+    request = struct.pack("<ii3si8s", 1, 3, name, 8, array)
+    answers = io.BytesIO()
+    bridge.serve(engine, io.BytesIO(request), answers)
+    assert answers.getvalue() == struct.pack("<ii12s", -1, 12, b"takes no tea")

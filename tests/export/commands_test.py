@@ -1,0 +1,103 @@
+"""run_export, run_parity, run_describe, `separate --tflite`, as a user runs them."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.commands.app_test import check_refusal, run
+from waveunet_tf.networks import shapes
+
+EXPORT, PARITY, DESCRIBE, SEPARATE = (
+    "export.run_export",
+    "export.run_parity",
+    "export.run_describe_file",
+    "waveunet_tf separate",
+)
+
+
+def test_files_are_exported_measured_described_and_used(
+    tiny_checkpoint, tiny_config, tmp_path
+):
+    songs = tmp_path / "data" / "test" / "song"
+    songs.mkdir(parents=True)
+    generator = np.random.default_rng(2)
+    stems = generator.laplace(0, 0.05, (2, 24_000, 2))
+    for name, stem in zip(("accompaniment", "vocals"), stems):
+        soundfile.write(songs / f"{name}.wav", stem, 8000, subtype="FLOAT")
+    soundfile.write(songs / "mixture.wav", stems.sum(axis=0), 8000, subtype="FLOAT")
+    output = tmp_path / "artefacts"
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output={output}"]
+    formats = "--formats=tflite_float32,tflite_mixed"
+    data = [f"--data_dir={tmp_path}/data", f"--calibration_dir={tmp_path}/data"]
+    result = run(EXPORT, *flags, formats, *data, "--chunk_frames=1024")
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in output.iterdir()) == [
+        "parity.json",
+        "parity.md",
+        "tflite_float32.tflite",
+        "tflite_mixed.tflite",
+    ]
+    table = json.loads((output / "parity.json").read_text())
+    assert table["songs"] == ["test/song"]
+    rows = {row["kind"]: row for row in table["artefacts"]}
+    assert rows["float32"]["snr_db"] > 100 > rows["mixed"]["snr_db"] > 15
+    assert sorted(rows["float32"]["sdr_change_db"]) == ["accompaniment", "vocals"]
+    assert "| tflite_mixed.tflite " in (output / "parity.md").read_text()
+    assert (output / "parity.md").read_text().strip() == result.stdout.strip()
+
+    again = run(EXPORT, *flags, formats, *data)
+    check_refusal(again, 1, "tflite_float32.tflite", "--overwrite")
+    (output / "tflite_mixed.tflite").unlink()
+    artifacts = [f"--checkpoint={tiny_checkpoint}", f"--artifacts={output}"]
+    result = run(PARITY, *artifacts, f"--data_dir={tmp_path}/data")
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads((output / "parity.json").read_text())["artefacts"]
+    assert row["snr_db"] == pytest.approx(rows["float32"]["snr_db"])
+
+    file = output / "tflite_float32.tflite"
+    result = run(DESCRIBE, file, "--nogpu")
+    assert result.returncode == 0, result.stderr
+    latency = shapes.stream_plan(tiny_config).latency_frames
+    for text in (
+        f'"latency_frames": {latency}',
+        "CONV_2D",
+        "multiply-adds",
+        "1×1×1024×2",
+    ):
+        assert text in result.stdout
+    for flag, name in ((f"--tflite={file}", "a"), (flags[0], "b")):
+        result = run(
+            SEPARATE, flag, f"--output_dir={tmp_path}/{name}", songs / "mixture.wav"
+        )
+        assert result.returncode == 0, result.stderr
+    for source in ("vocals", "accompaniment"):
+        one, other = (
+            soundfile.read(tmp_path / name / "mixture" / f"{source}.wav")[0]
+            for name in "ab"
+        )
+        assert np.abs(one).max() > 0.01
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_bad_input_leaves_one_line_and_no_file(tiny_checkpoint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.tflite").write_bytes(b"no flatbuffer")
+    output = tmp_path / "out"
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output={output}"]
+    float32, int8 = "--formats=tflite_float32", "--formats=tflite_int8"
+    empty = f"--calibration_dir={tmp_path}/empty"
+    separate = ["--output_dir=out", "song.wav"]
+    tflite = f"--tflite={tmp_path}/x.tflite"
+    for command, arguments, code, text in [
+        (EXPORT, [*flags, int8], 2, "tflite_int8 needs --calibration_dir"),
+        (EXPORT, [*flags, int8, empty], 1, "empty: must be a folder with audio files"),
+        (EXPORT, [*flags, float32, "--chunk_frames=12"], 1, "multiple of 2^num_levels"),
+        (PARITY, [flags[0], f"--artifacts={tmp_path}/empty"], 1, "empty: must be a"),
+        (DESCRIBE, [tmp_path / "x.tflite"], 1, "x.tflite: must be a TFLite file"),
+        (SEPARATE, [tflite, *separate], 1, "x.tflite: must be a TFLite file"),
+        (SEPARATE, [tflite, flags[0], *separate], 2, "checkpoint"),
+    ]:
+        check_refusal(run(command, *arguments), code, text)
+    assert not output.exists()

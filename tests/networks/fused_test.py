@@ -1,0 +1,115 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.networks.streaming_test import BASE, MATRIX, random_network
+from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.networks import cpu_gradients, fused, shapes
+
+
+def estimates_and_gradients(function, mixture, weights):
+    """What it gives, and the gradient of a loss that no two of its frames share."""
+    with tf.GradientTape() as tape:
+        estimates = function(mixture)
+        loss = sum(tf.reduce_sum(tf.sin(3 * stem)) for stem in estimates.values())
+    return estimates, tape.gradient(loss, weights)
+
+
+def check_equality(config, network, output_frames):
+    window = shapes.window_frames(config, output_frames)
+    mixture = np.random.default_rng(0).normal(
+        0, 0.5, (2, window.input_frames, config.channels)
+    )
+    mixture = mixture.astype("f")
+    weights = network.trainable_variables
+    came, gradients = estimates_and_gradients(
+        fused.training_pass(config, network), mixture, weights
+    )
+    expected, true_gradients = estimates_and_gradients(
+        lambda mixture: network(mixture, training=True), mixture, weights
+    )
+    assert list(came) == list(expected)
+    for name, stem in expected.items():
+        np.testing.assert_allclose(came[name], stem, atol=1e-5)
+    for one, other in zip(gradients, true_gradients):
+        np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("change", MATRIX, ids=str)
+def test_the_training_pass_is_the_networks_with_its_gradients(change):
+    config = dataclasses.replace(BASE, **change)
+    check_equality(config, random_network(config), 40)
+
+
+def test_the_training_pass_is_the_networks_where_gradients_are_cut():
+    check_equality(BASE, random_network(BASE), 3000)
+
+
+def test_without_context_or_of_spectrograms_the_network_itself_trains():
+    config = dataclasses.replace(BASE, context=False)
+    check_equality(config, random_network(config), 64)
+
+
+def test_what_frames_precede_the_first_is_of_no_account():
+    # One level, one tap down: the skip has no frame to spare before the centre.
+    config = WaveUNetConfig(
+        num_levels=2, base_filters=3, down_kernel_size=1, up_kernel_size=3
+    )
+    check_equality(config, random_network(config), 16)
+
+
+@pytest.mark.parametrize("taps", [1, 4, 15])
+@pytest.mark.parametrize("frames", [20, 767, 768, 1025, 1280])
+def test_the_fast_gradient_of_a_convolution_is_its_gradient(taps, frames):
+    draw = np.random.default_rng(1).normal
+    inputs = tf.constant(draw(size=(2, frames + taps - 1, 3)), tf.float32)
+    kernel = tf.constant(draw(size=(taps, 3, 5)), tf.float32)
+    upstream = tf.constant(draw(size=(2, frames, 5)), tf.float32)
+    came = {}
+    for function in (
+        cpu_gradients.convolve,
+        lambda inputs, kernel: tf.nn.conv1d(inputs, kernel, 1, "VALID"),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, kernel])
+            outputs = function(inputs, kernel)
+        gradients = tape.gradient(outputs, [inputs, kernel], upstream)
+        came[function] = [outputs, *gradients]
+    for one, other in zip(*came.values()):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_fast_gradient_of_leaky_relu_is_its_gradient(dtype):
+    inputs = tf.cast([-3.0, -1.0, 0.5, 2.0], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = cpu_gradients.leaky_relu(inputs, 0.2)
+    gradient = tape.gradient(outputs, inputs, tf.cast([1.0, -2.0, 3.0, -4.0], dtype))
+    np.testing.assert_allclose(
+        tf.cast(outputs, tf.float32), [-0.6, -0.2, 0.5, 2.0], rtol=1e-2
+    )
+    np.testing.assert_allclose(
+        tf.cast(gradient, tf.float32), [0.2, -0.4, 3.0, -4.0], rtol=1e-2
+    )
+
+
+def test_a_training_pass_in_bfloat16_is_near_that_in_float32():
+    weights = random_network(BASE).get_weights()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = random_network(BASE)
+    finally:
+        keras.config.set_dtype_policy(before)
+    network.set_weights(weights)
+    window = shapes.window_frames(BASE, 800)
+    mixture = np.random.default_rng(2).normal(0, 0.5, (1, window.input_frames, 2))
+    came = fused.training_pass(BASE, network)(mixture.astype("f"))
+    exact = fused.training_pass(BASE, random_network(BASE))(mixture.astype("f"))
+    for name, stem in exact.items():
+        assert came[name].dtype == tf.float32
+        np.testing.assert_allclose(came[name], stem, atol=0.05)

@@ -1,0 +1,38 @@
+"""The trained models that the package carries."""
+
+import numpy as np
+import pytest
+
+import waveunet_tf
+from waveunet_tf.checkpoints import packing, registry
+
+
+@pytest.fixture(autouse=True)
+def own_models(monkeypatch):
+    """Those of the package, whatever the environment says."""
+    monkeypatch.delenv(registry.FOLDER_VARIABLE, raising=False)
+
+
+def models():
+    folder = registry.models_dir()
+    return sorted(path.name for path in folder.glob("*/") if path.is_dir())
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_shipped_model_is_whole_small_and_separates(name):
+    """Noise, at a rate that is not the network's; its hash is checked as it loads."""
+    manifest = registry.read_card(registry.folder_of(name))
+    assert 0 < manifest.size_bytes <= packing.MAX_BYTES
+    separator = waveunet_tf.load(
+        registry.folder_of(name), engine="tensorflow", chunk_frames=16384
+    )
+    config = separator.config
+    assert list(config.sources) == manifest.sources
+    assert config.sample_rate_hz == manifest.sample_rate_hz
+    assert config.channels == manifest.channels
+    assert f"{name}: {', '.join(config.sources)}; " in registry.describe(name)
+    noise = np.random.default_rng(0).normal(0, 0.1, (44100, config.channels))
+    stems = separator.separate(noise, 44100)
+    np.testing.assert_allclose(sum(stems.values()), noise, atol=1e-5)
+    for stem in stems.values():
+        assert np.isfinite(stem).all() and np.any(stem)

@@ -1,0 +1,230 @@
+import dataclasses
+import itertools
+
+import av
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+import waveunet_tf
+from waveunet_tf.audio import encode, io, resample
+from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.networks.build import build_network
+from waveunet_tf.system import files
+
+SOURCES = ("accompaniment", "vocals")
+
+
+def load(directory, config, **options):
+    keras.utils.set_random_seed(1)
+    checkpoint.save_checkpoint(directory, build_network(config), config)
+    return waveunet_tf.load(directory, chunk_frames=512, **options)
+
+
+@pytest.fixture(scope="module")
+def separator(tiny_config, tmp_path_factory):
+    return load(tmp_path_factory.mktemp("checkpoint"), tiny_config)
+
+
+def write_noise(path, frames, rate_hz, *, gain=0.1, bit_depth=32, channels=2):
+    song = np.random.default_rng(frames).normal(0, gain, (frames, channels))
+    io.write_wav(path, song, rate_hz, bit_depth=bit_depth)
+    return io.read(path)[0]
+
+
+def separate(separator, song, folder, suffix="wav", **options):
+    """The stems' files, by source."""
+    targets = {name: folder / f"{name}.{suffix}" for name in SOURCES}
+    separator.separate_file(song, targets, **options)
+    return targets
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
+@pytest.mark.parametrize(
+    "change", [{}, {"context": False}, {"upsampling": "transposed"}, None], ids=str
+)
+def test_a_part_has_the_stems_that_the_whole_song_has(
+    tiny_config, tmp_path, change, rate_hz
+):
+    if change is None:
+        config = SpectrogramUNetConfig(
+            num_levels=2,
+            base_filters=2,
+            fft_frames=16,
+            hop_frames=8,
+            output_frames=296,
+            sample_rate_hz=8000,
+        )
+    else:
+        config = dataclasses.replace(tiny_config, **change)
+    separator = load(tmp_path / "network", config, engine="tensorflow")
+    write_noise(tmp_path / "song.wav", 9 * rate_hz + 5, rate_hz)
+    whole = separate(separator, tmp_path / "song.wav", tmp_path / "whole")
+    for start, duration in [(0, 0.5), (5.3, 1.2), (8.5, None), (8.9, 99)]:
+        part = separate(
+            separator,
+            tmp_path / "song.wav",
+            tmp_path / "part",
+            start_seconds=start,
+            duration_seconds=duration,
+        )
+        first = round(start * rate_hz)
+        last = None if duration is None else first + round(duration * rate_hz)
+        for name in SOURCES:
+            expected = io.read(whole[name])[0][first:last]
+            actual = io.read(part[name])[0]
+            assert len(actual) == len(expected)
+            np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start_seconds": 1.0}, r"within the song, of 1.00 s. Received: 1.0"),
+        ({"start_seconds": 60.0}, r"within the song, of 1.00 s. Received: 60.0"),
+        ({"start_seconds": -1.0}, "`start_seconds` must be at least 0"),
+        ({"start_seconds": float("nan")}, "`start_seconds` must be at least 0"),
+        ({"duration_seconds": 0.0}, "`duration_seconds` must be positive"),
+        ({"duration_seconds": float("inf")}, "`duration_seconds` must be positive"),
+        ({"clip": "soft"}, "`clip` must be one of rescale, clamp, none"),
+        ({"clip": "none", "bit_depth": 16}, "alone hold samples beyond full scale"),
+        ({"bit_depth": 8}, "must have a bit depth of 16 or 24 or 32. Received: 8"),
+    ],
+)
+def test_options_out_of_range_are_refused(separator, tmp_path, options, message):
+    write_noise(tmp_path / "song.wav", 8000, 8000)
+    with pytest.raises(InputError, match=message):
+        separate(separator, tmp_path / "song.wav", tmp_path / "a" / "b", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]
+
+
+def test_loud_stems_get_one_gain_or_are_clipped_or_left(separator, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    write_noise(tmp_path / "song.wav", 30_000, 8000, gain=1.0)
+    stems = {}
+    for clip in ("none", "clamp", "rescale"):
+        files = separate(
+            separator, tmp_path / "song.wav", tmp_path, bit_depth=32, clip=clip
+        )
+        stems[clip] = np.stack([io.read(files[name])[0] for name in SOURCES])
+    peak = np.abs(stems["none"]).max()
+    assert peak > 2
+    np.testing.assert_allclose(stems["clamp"], stems["none"].clip(-1, 1), atol=1e-7)
+    np.testing.assert_allclose(stems["rescale"], stems["none"] / peak, atol=1e-6)
+    assert f"quieter by {20 * np.log10(peak):.2f} dB" in caplog.text
+
+    default = separate(separator, tmp_path / "song.wav", tmp_path, bit_depth=24)
+    written = np.stack([io.read(default[name])[0] for name in SOURCES])
+    np.testing.assert_allclose(written, stems["rescale"], atol=1e-6)
+    default = separate(separator, tmp_path / "song.wav", tmp_path)  # the song's: float
+    written = np.stack([io.read(default[name])[0] for name in SOURCES])
+    np.testing.assert_array_equal(written, stems["none"])
+
+
+def test_a_format_without_the_songs_bit_depth_takes_the_next_below(separator, tmp_path):
+    write_noise(tmp_path / "song.wav", 3000, 8000, bit_depth=32)
+    stems = separate(separator, tmp_path / "song.wav", tmp_path, "flac")
+    assert soundfile.info(stems["vocals"]).subtype == "PCM_24"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rate_hz", "expected_hz"),
+    [
+        *itertools.product(["wav", "flac", "ogg"], [96000], [96000]),
+        ("opus", 44100, 48000),
+        ("opus", 8000, 48000),
+        ("mp3", 44100, 44100),
+        ("mp3", 96000, 48000),
+        ("m4a", 44100, 44100),
+        ("m4a", 192000, 96000),
+        ("ogg", 384000, 192000),
+    ],
+)
+def test_every_format_holds_the_stems_and_their_tags(
+    separator, tmp_path, suffix, rate_hz, expected_hz
+):
+    tags = {"title": "Où ça 日本", "artist": "A & B", "album": "C", "date": "2021"}
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate_hz) / rate_hz)
+    with soundfile.SoundFile(tmp_path / "song.flac", "w", rate_hz, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(tone)
+    expected = separator.separate(io.read(tmp_path / "song.flac")[0], rate_hz)
+    stems = separate(separator, tmp_path / "song.flac", tmp_path, suffix)
+    for name, path in stems.items():
+        with av.open(str(path)) as container:  # another reader than most of ours
+            stream = container.streams.audio[0]
+            came = {**container.metadata, **stream.metadata}
+            came = {key.lower(): value for key, value in came.items()}
+            assert {key: came[key] for key in tags} == tags
+            assert stream.rate == expected_hz
+            if suffix == "m4a":  # its decoders add the padding of the last packet
+                assert stream.duration * stream.time_base == 1
+        decoded, _ = io.read(path)
+        if suffix != "m4a":
+            assert abs(len(decoded) - expected_hz) == 0
+        wanted = resample.resample(expected[name], rate_hz, expected_hz)[:, 0]
+        frames = min(len(wanted), len(decoded)) - 2000
+        error = decoded[2000:frames, 0] - wanted[2000:frames]
+        assert error.var() < 0.01 * wanted.var()  # without the mean, which Opus drops
+
+
+def test_tags_that_are_not_utf_8_are_taken_for_windows_1252(separator, tmp_path):
+    song = tmp_path / "song.mp3"
+    with soundfile.SoundFile(song, "w", 8000, 1) as file:
+        file.write(np.zeros(30_000))
+    title, artist = ("Café".encode("cp1252"), "Sigur Rós".encode("cp1252"))
+    with song.open("ab") as file:  # ID3v1
+        file.write(b"TAG" + title.ljust(30, b"\0") + artist.ljust(30, b"\0"))
+        file.write(bytes(30 + 4 + 30) + b"\xff")
+    with AudioReader(song) as reader:
+        assert reader.tags == {"title": "Café", "artist": "Sigur Rós"}
+    stems = separate(separator, song, tmp_path, "flac")
+    with soundfile.SoundFile(stems["vocals"]) as file:
+        assert (file.title, file.artist) == ("Café", "Sigur Rós")
+
+    wav = tmp_path / "song.wav"
+    with soundfile.SoundFile(wav, "w", 8000, 1) as file:
+        file.title = "Cafe"
+        file.write(np.zeros(3000))
+    wav.write_bytes(wav.read_bytes().replace(b"Cafe", title))
+    with AudioReader(wav) as reader:
+        assert reader.tags["title"] == "Café"
+
+
+def test_each_stem_has_dither_of_its_own(separator, tmp_path):
+    write_noise(tmp_path / "song.wav", 80_000, 8000)
+    options = {"clip": "clamp", "bit_depth": 16}
+    stems = separate(separator, tmp_path / "song.wav", tmp_path, **options)
+    song, _ = io.read(tmp_path / "song.wav")
+    exact = separator.separate(song, 8000)
+    errors = [io.read(stems[name])[0] - exact[name] for name in SOURCES]
+    correlation = np.corrcoef(errors[0].ravel(), errors[1].ravel())[0, 1]
+    assert abs(correlation) < 0.05
+
+
+def test_a_long_wav_has_a_header_for_its_length(tmp_path, monkeypatch):
+    path = tmp_path / "long.wav"
+    with encode.AudioWriter(path, 8000, 2, expected_seconds=2**32 / 32000) as writer:
+        writer.write(np.full((100, 2), 0.5, np.float32))
+    assert path.read_bytes()[:4] == b"RF64"
+    with AudioReader(path) as reader:
+        assert np.concatenate(list(reader.blocks())).shape == (100, 2)
+    monkeypatch.setattr(encode, "_WAV_BYTES", 1000)
+    with pytest.raises(OSError, match="cannot be longer than 4 GiB"):
+        with encode.AudioWriter(path, 8000, 2) as writer:
+            writer.write(np.zeros((400, 2), np.float32))
+
+
+def test_folders_that_are_made_for_nothing_go_again(tmp_path):
+    (tmp_path / "old").mkdir()
+    targets = [tmp_path / "old" / "x", tmp_path / "new" / "deep" / "y"]
+    with pytest.raises(KeyboardInterrupt):
+        with files.atomic_files(targets) as parts:
+            parts[1].write_text("half")
+            raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]

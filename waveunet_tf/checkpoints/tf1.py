@@ -1,0 +1,262 @@
+"""The original implementation's TF1 checkpoints: their variables, as our config's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from waveunet_tf.configs.networks import (
+    NetworkConfig,
+    SpectrogramUNetConfig,
+    WaveUNetConfig,
+)
+from waveunet_tf.errors import InputError
+
+_SCOPE = "separator/"
+_SOLVER = "separator_solver/"
+
+
+def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads every variable of a checkpoint.
+
+    Args:
+        prefix: the checkpoint's path without `.index`; or an `.npz` of the same
+            variables, with `__` for `/` in their names.
+
+    Raises:
+        InputError: there is no such checkpoint, or it cannot be read.
+    """
+    prefix = os.fspath(prefix)
+    if prefix.endswith(".npz"):
+        try:
+            with np.load(prefix) as arrays:
+                return {name.replace("__", "/"): arrays[name] for name in arrays}
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{prefix}: must be an .npz of arrays: {error}") from error
+    if not os.path.exists(f"{prefix}.index"):
+        raise InputError(
+            f"{prefix}: must be a TF1 checkpoint's prefix, but there is no "
+            f"{prefix}.index"
+        )
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        names = reader.get_variable_to_shape_map()
+        return {name: reader.get_tensor(name) for name in names}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{prefix}: must be a TF1 checkpoint, but cannot be read: {error}"
+        ) from error
+
+
+def variable_names(config: NetworkConfig) -> dict[str, str]:
+    """Maps our variables to the original's, which numbers layers as it makes them.
+
+    Returns:
+        Our variable's path (such as `down_0/kernel`) → the original's name (such as
+        `separator/conv1d/kernel`).
+    """
+    if isinstance(config, SpectrogramUNetConfig):
+        return _spectrogram_names(config)
+    outputs = config.sources
+    if config.output_type == "difference":
+        outputs = outputs[:-1]
+    convolutions = [
+        *(f"down_{level}" for level in range(config.num_levels)),
+        "bottleneck",
+        *(f"up_{level}" for level in reversed(range(config.num_levels))),
+        *(f"output_{source}" for source in outputs),
+    ]
+    names = _numbered(convolutions, "conv1d", ("kernel", "bias"))
+    if config.upsampling == "learned":
+        for number, level in enumerate(reversed(range(config.num_levels))):
+            names[f"upsample_{level}/interpolation"] = f"{_SCOPE}interp_{number}"
+    return names
+
+
+def _spectrogram_names(config: SpectrogramUNetConfig) -> dict[str, str]:
+    down, up, normalized = [], [], []
+    for source in config.sources:
+        ours = [f"{source}_down_{level}" for level in range(config.num_levels)]
+        ups = [
+            f"{source}_up_{level}" for level in reversed(range(config.num_levels - 1))
+        ]
+        down += ours
+        up += [*ups, f"{source}_mask"]
+        normalized += [f"{name}_norm" for name in (*ours, *ups)]
+    return {
+        **_numbered(down, "conv2d", ("kernel", "bias")),
+        **_numbered(up, "conv2d_transpose", ("kernel", "bias")),
+        **_numbered(
+            normalized, "BatchNorm", ("beta", "moving_mean", "moving_variance")
+        ),
+    }
+
+
+def _numbered(layers: list[str], kind: str, parts: tuple[str, ...]) -> dict[str, str]:
+    return {
+        f"{layer}/{part}": f"{_SCOPE}{_name(kind, number)}/{part}"
+        for number, layer in enumerate(layers)
+        for part in parts
+    }
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{kind}_{number}" if number else kind
+
+
+def infer_config(variables: Mapping[str, np.ndarray]) -> dict:
+    """Works out of a checkpoint's shapes what they tell of its config.
+
+    Returns:
+        Fields of the config, and further `architecture` and `outputs`: how many output
+        layers there are, which is the number of sources, or one less.
+
+    Raises:
+        InputError: the variables are of no network of the original's.
+    """
+    if f"{_SCOPE}conv1d/kernel" in variables:
+        return _infer_wave_u_net(variables)
+    if f"{_SCOPE}conv2d/kernel" in variables:
+        return _infer_spectrogram_u_net(variables)
+    raise InputError(
+        f"must hold {_SCOPE}conv1d/kernel (a Wave-U-Net) or {_SCOPE}conv2d/kernel (its "
+        f"U-Net baseline). Received: {', '.join(sorted(variables)[:3]) or 'nothing'}"
+    )
+
+
+def _kernel_shapes(variables: Mapping[str, np.ndarray], kind: str) -> list[tuple]:
+    """The kernels' shapes, in order, up to the first that is missing."""
+    rank = {"conv1d": 3, "conv2d": 4}[kind]
+    shapes = []
+    while (name := f"{_SCOPE}{_name(kind, len(shapes))}/kernel") in variables:
+        shapes.append(np.shape(variables[name]))
+        if len(shapes[-1]) != rank:
+            raise InputError(f"{name} must have {rank} axes. Received: {shapes[-1]}")
+    return shapes
+
+
+def _infer_wave_u_net(variables: Mapping[str, np.ndarray]) -> dict:
+    kernels = _kernel_shapes(variables, "conv1d")
+    base_filters = kernels[0][-1]
+    # Filters grow by base_filters up to the bottleneck, whose number is num_levels.
+    num_levels = 0
+    while (
+        num_levels + 1 < len(kernels)
+        and kernels[num_levels + 1][-1] == (num_levels + 2) * base_filters
+    ):
+        num_levels += 1
+    outputs = len(kernels) - (2 * num_levels + 1)
+    if num_levels < 1 or outputs < 1:
+        raise InputError(
+            f"must hold {_SCOPE}conv1d and so on: 2n + 1 layers for n levels, whose "
+            f"filters rise by {base_filters} and fall again, then outputs. Received: "
+            f"{', '.join(str(kernel[-1]) for kernel in kernels)}"
+        )
+    return {
+        "architecture": WaveUNetConfig.architecture,
+        "outputs": outputs,
+        "num_levels": num_levels,
+        "base_filters": base_filters,
+        "down_kernel_size": kernels[0][0],
+        "up_kernel_size": kernels[num_levels + 1][0],
+        "output_kernel_size": kernels[-1][0],
+        "channels": kernels[0][1],
+        "upsampling": "learned" if f"{_SCOPE}interp_0" in variables else "linear",
+    }
+
+
+def _infer_spectrogram_u_net(variables: Mapping[str, np.ndarray]) -> dict:
+    kernels = _kernel_shapes(variables, "conv2d")
+    starts = [number for number, kernel in enumerate(kernels) if kernel[2] == 1]
+    num_levels = starts[1] if len(starts) > 1 else len(kernels)
+    return {
+        "architecture": SpectrogramUNetConfig.architecture,
+        "outputs": len(starts),
+        "num_levels": num_levels,
+        "base_filters": kernels[0][-1],
+        "channels": 1,
+    }
+
+
+def check_variables(
+    config: NetworkConfig, network: keras.Model, variables: Mapping[str, np.ndarray]
+) -> None:
+    """Checks that a checkpoint is of exactly this network.
+
+    Raises:
+        InputError: a variable is missing, too many, or of another shape; it is named.
+    """
+    names = variable_names(config)
+    expected = {names[weight.path]: tuple(weight.shape) for weight in network.weights}
+    solver = (_SOLVER, "global_step", "beta1_power", "beta2_power")
+    came = {
+        name: np.shape(value)
+        for name, value in variables.items()
+        if not name.startswith(solver)
+    }
+    if missing := sorted(set(expected) - set(came)):
+        raise InputError(f"lacks {len(missing)} variables, such as {missing[0]}")
+    if extra := sorted(set(came) - set(expected)):
+        raise InputError(f"has {len(extra)} variables too many, such as {extra[0]}")
+    for name, shape in expected.items():
+        if came[name] != shape:
+            raise InputError(f"{name} must be of shape {shape}. Received: {came[name]}")
+        if not np.isfinite(variables[name]).all():
+            raise InputError(f"{name} must hold finite numbers, but does not")
+
+
+def set_weights(
+    config: NetworkConfig, network: keras.Model, variables: Mapping[str, np.ndarray]
+) -> None:
+    """Sets the network's weights from a checkpoint's variables.
+
+    Raises:
+        InputError: see check_variables.
+    """
+    check_variables(config, network, variables)
+    names = variable_names(config)
+    for weight in network.weights:
+        weight.assign(variables[names[weight.path]])
+
+
+def set_optimizer(
+    config: NetworkConfig,
+    network: keras.Model,
+    optimizer: keras.optimizers.Adam,
+    variables: Mapping[str, np.ndarray],
+) -> int:
+    """Sets Adam's moments and step from a checkpoint's variables.
+
+    TF1 keeps them as `separator_solver/<variable>/Adam` (the first moment), `…/Adam_1`
+    (the second) and, of the whole training, `global_step`.
+
+    Returns:
+        The step.
+
+    Raises:
+        InputError: a moment or the step is missing or of another shape.
+    """
+    names = variable_names(config)
+    optimizer.build(network.trainable_variables)
+    if "global_step" not in variables:
+        raise InputError("lacks global_step, which Adam's moments need")
+    step = int(variables["global_step"])
+    optimizer.iterations.assign(step)
+    for weight, first, second in zip(
+        network.trainable_variables, optimizer._momentums, optimizer._velocities
+    ):
+        for moment, slot in ((first, "Adam"), (second, "Adam_1")):
+            name = f"{_SOLVER}{names[weight.path]}/{slot}"
+            value = variables.get(name)
+            if value is None or np.shape(value) != tuple(moment.shape):
+                raise InputError(
+                    f"{name} must be of shape {tuple(moment.shape)}. Received: "
+                    + ("none" if value is None else str(np.shape(value)))
+                )
+            moment.assign(value)
+    return step

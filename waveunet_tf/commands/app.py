@@ -1,0 +1,137 @@
+"""How every command starts and ends: exit codes, messages, signals."""
+
+from __future__ import annotations
+
+import logging as python_logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import tqdm
+from absl import app, flags, logging
+
+from waveunet_tf.errors import InputError
+
+
+class UsageError(Exception):
+    """Wrong flags or arguments; the command leaves with exit code 2."""
+
+
+def run(
+    main: Callable[[list[str]], int | None],
+    *,
+    arguments: str = "",
+    may_be_none: bool = False,
+) -> None:
+    """Runs a command's main function and exits.
+
+    Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C, and
+    as it 129 and 143 for SIGHUP and SIGTERM.
+
+    Args:
+        main: takes the positional arguments; may return an exit code.
+        arguments: what the positional arguments are, if the command takes any.
+        may_be_none: whether it may be called without.
+    """
+    # TensorFlow's notes on what this machine could do better are no news to a user.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.INFO)
+    sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
+
+    def guarded(argv: list[str]) -> int:
+        _log_plain_lines()
+        # As Ctrl-C, so that what is half-written is cleared away.
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup's
+                signal.signal(number, lambda came, _: sys.exit(128 + came))
+        try:
+            if len(argv) > 1 and not arguments:
+                raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
+            if len(argv) == 1 and arguments and not may_be_none:
+                raise UsageError(f"needs {arguments}")
+            code = main(argv[1:]) or 0
+            sys.stdout.flush()  # while its reader's absence can be told
+            return code
+        except UsageError as error:
+            print(f"error: {error} (see --help)", file=sys.stderr)
+            return 2
+        except BrokenPipeError:
+            return _without_reader()
+        except (InputError, OSError) as error:
+            print_error(error)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def print_error(error: InputError | OSError, *, of: str = "") -> None:
+    """Prints bad input as one line on stderr, beside a progress bar if there is one.
+
+    Args:
+        error: what went wrong.
+        of: the file or argument in work, named first where the error does not.
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: " if error.filename else ""
+        text += error.strerror
+    if not text.startswith(of):
+        text = f"{of}: {text}"
+    tqdm.tqdm.write(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
+
+
+class _LineFormatter(python_logging.Formatter):
+    """Bare messages; of warnings and worse also what they are."""
+
+    def format(self, record: python_logging.LogRecord) -> str:
+        text = record.getMessage()
+        if record.levelno >= python_logging.WARNING:
+            text = f"{record.levelname.lower()}: {text}"
+        return text
+
+
+class _BesideProgressBars:
+    """stderr for whole lines, which leave progress bars in place."""
+
+    def write(self, text: str) -> None:
+        tqdm.tqdm.write(text, file=sys.stderr, end="")
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leaves stderr open."""
+
+
+def _log_plain_lines() -> None:
+    handler = logging.get_absl_handler()
+    handler.setFormatter(_LineFormatter())
+    handler.python_handler.stream = _BesideProgressBars()
+
+
+def _without_reader() -> int:
+    """The exit code where who reads our output has read enough."""
+    # Nor does what is left in the buffer find one.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """absl's parser, but with the usual exit codes: 0 for help, 2 for errors."""
+    try:
+        try:
+            return flags.FLAGS(argv)
+        except SystemExit:  # absl's --help exits with 1, and leaves some in the buffer
+            sys.stdout.flush()
+            sys.exit(0)
+    except BrokenPipeError:
+        sys.exit(_without_reader())
+    except flags.Error as error:
+        message = "; ".join(str(error).splitlines())
+        print(f"error: {message} (see --help)", file=sys.stderr)
+        sys.exit(2)

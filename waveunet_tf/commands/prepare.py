@@ -1,0 +1,215 @@
+r"""Prepares a data set for training: stems at the model's rate, one folder a track.
+
+    python -m waveunet_tf prepare --dataset musdb18 --source ~/musdb18 \
+        --output ~/prepared --sample_rate_hz 22050
+    python -m waveunet_tf prepare --verify --output ~/prepared
+    python -m waveunet_tf prepare … --runner DirectRunner -- --direct_num_workers=4
+
+Writes OUTPUT/<train|valid|test>/<track>/<source>.wav, mixture.wav and manifest.json.
+Called again after a stop, it goes on.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+from waveunet_tf.commands import app
+from waveunet_tf.data.datasets import DATASETS, find_tracks
+from waveunet_tf.data.tracks import Mending
+from waveunet_tf.errors import InputError
+
+_DATASET = flags.DEFINE_enum(
+    "dataset",
+    None,
+    list(DATASETS),
+    "; ".join(f"{name}: <source>/{known.layout}" for name, known in DATASETS.items())
+    + ".",
+)
+_SOURCE = flags.DEFINE_string("source", None, "The data set's folder.")
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The folder to write: new, empty, or of an earlier run, which then goes on.",
+    required=True,
+)
+_SAMPLE_RATE_HZ = flags.DEFINE_integer(
+    "sample_rate_hz", 22050, "Sample rate of the written files, in Hz.", lower_bound=1
+)
+_BIT_DEPTH = flags.DEFINE_enum(
+    "bit_depth",
+    "16",
+    ["16", "24", "32f"],
+    "Bits a sample: 16 with dither, 24, or 32f, float, which is never clipped.",
+)
+_SOURCES = flags.DEFINE_list(
+    "sources",
+    "accompaniment,vocals",
+    "Names of the sources to write, comma separated. accompaniment is the sum of all "
+    "stems but the vocals where no stem has that name.",
+)
+_MERGE = flags.DEFINE_multi_string(
+    "merge",
+    [],
+    "A source (of --sources) that is a sum of stems, such as rhythm=drums+bass. May be "
+    "given several times.",
+)
+_VALIDATION = flags.DEFINE_string(
+    "validation",
+    None,
+    "Which training tracks become the subset valid. paper: 25 of MUSDB18's 100, as the "
+    "original draws them; musdb: musdb's official 14; fraction:0.1: a tenth, by a hash "
+    "of the names; none; or a file with a name a line. Default: musdb for MUSDB18, for "
+    "others what lies in a folder valid.",
+)
+_SPEED = flags.DEFINE_float(
+    "speed",
+    1.0,
+    "Prepare the training tracks, and no others, so much faster, and higher by the "
+    "same factor, as on a tape: to train with such a folder beside the one of speed 1 "
+    "makes much of little data.",
+    lower_bound=0.5,
+    upper_bound=2.0,
+)
+_MISSING_IS_SILENCE = flags.DEFINE_boolean(
+    "missing_is_silence", False, "Take silence for a stem that a track does not have."
+)
+_PAD_SHORT_STEMS = flags.DEFINE_boolean(
+    "pad_short_stems", False, "Let stems shorter than the longest go on with silence."
+)
+_MONO_TO_STEREO = flags.DEFINE_boolean(
+    "mono_to_stereo", False, "Give mono stems two equal channels."
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers", os.cpu_count() or 1, "Tracks prepared at a time.", lower_bound=1
+)
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Prepare on this runner of Apache Beam (DirectRunner, DataflowRunner, FlinkRunner, "
+    "SparkRunner), whose own options follow after --. Needs requirements-beam.txt, and "
+    "folders that all its workers see. Default: processes here (--workers).",
+)
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run",
+    False,
+    "Say what would be prepared, by the files' headers, and write nothing.",
+)
+_VERIFY = flags.DEFINE_boolean(
+    "verify", False, "Check OUTPUT against its manifest instead of preparing it."
+)
+
+
+def parse_merges() -> dict[str, tuple[str, ...]]:
+    """The sums of --merge.
+
+    Raises:
+        UsageError: one is not as it must be.
+    """
+    merges = {}
+    for text in _MERGE.value:
+        name, equals, parts = text.partition("=")
+        stems = tuple(part.strip() for part in parts.split("+"))
+        if not (name.strip() and equals and all(stems)):
+            raise app.UsageError(f"--merge must be as name=stem+stem. Received: {text}")
+        merges[name.strip()] = stems
+    return merges
+
+
+def print_plan(tracks, settings) -> int:
+    """Tells what would be prepared; gives the exit code."""
+    import pathlib
+
+    from waveunet_tf.data.manifest import entries_of_earlier_run
+
+    done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings, tracks)
+    seconds, failed = 0.0, 0
+    for track in tracks:
+        if track.label in done:
+            print(f"{track.label}: is there")
+            continue
+        try:
+            with track.open(settings.sources, settings.mending) as reader:
+                rate_hz, length = reader.sample_rate_hz, reader.duration_seconds
+        except (InputError, OSError) as error:
+            failed += 1
+            app.print_error(error)
+            continue
+        seconds += length / _SPEED.value
+        print(f"{track.label}: {length:.1f} s at {rate_hz} Hz")
+    print(f"{seconds / 3600:.2f} hours to prepare at {settings.sample_rate_hz} Hz")
+    return 1 if failed else 0
+
+
+def settings_from_flags(validation: str | None):
+    """What is to be prepared.
+
+    Raises:
+        UsageError, InputError: the flags contradict each other.
+    """
+    from waveunet_tf.data import manifest
+
+    return manifest.Settings(
+        sample_rate_hz=_SAMPLE_RATE_HZ.value,
+        sources=tuple(_SOURCES.value),
+        bit_depth=int(_BIT_DEPTH.value.rstrip("f")),
+        validation=validation,
+        speed=_SPEED.value,
+        mending=Mending(
+            merges=parse_merges(),
+            missing_is_silence=_MISSING_IS_SILENCE.value,
+            pad_short_stems=_PAD_SHORT_STEMS.value,
+            mono_to_stereo=_MONO_TO_STEREO.value,
+        ),
+    )
+
+
+def main(beam_options):
+    from waveunet_tf.data import manifest, preparation
+
+    if beam_options and not _RUNNER.value:
+        raise app.UsageError(
+            f"takes no arguments but a --runner's. Received: {' '.join(beam_options)}"
+        )
+
+    if _VERIFY.value:
+        problems = manifest.verify(_OUTPUT.value)
+        for problem in problems:
+            app.print_error(InputError(problem))
+        print(f"{_OUTPUT.value}: {len(problems)} problems")
+        return 1 if problems else 0
+    if _DATASET.value is None or _SOURCE.value is None:
+        raise app.UsageError("needs --dataset and --source, or --verify")
+    validation = _VALIDATION.value or DATASETS[_DATASET.value].validation
+    try:
+        settings = settings_from_flags(validation)
+    except InputError as error:
+        raise app.UsageError(str(error)) from error
+    tracks = find_tracks(_SOURCE.value, dataset=_DATASET.value, validation=validation)
+    if _SPEED.value != 1:
+        tracks = [track for track in tracks if track.subset == "train"]
+    if _DRY_RUN.value:
+        return print_plan(tracks, settings)
+    if _RUNNER.value:
+        from waveunet_tf.data.beam_prepare import prepare_on_beam
+
+        failures = prepare_on_beam(
+            tracks,
+            _OUTPUT.value,
+            settings,
+            runner=_RUNNER.value,
+            options=beam_options,
+        )
+    else:
+        failures = preparation.prepare_tracks(
+            tracks, _OUTPUT.value, settings, workers=_WORKERS.value
+        )
+    print(f"{len(tracks) - len(failures)} of {len(tracks)} tracks in {_OUTPUT.value}")
+    for failure in failures:
+        app.print_error(InputError(failure))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    app.run(main, arguments="Beam's options", may_be_none=True)

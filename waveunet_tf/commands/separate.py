@@ -1,0 +1,142 @@
+r"""Separates songs into stems.
+
+    python -m waveunet_tf separate song.mp3
+    python -m waveunet_tf separate --list_models
+    python -m waveunet_tf separate --checkpoint ~/m4/best --output_dir ~/stems \
+        song.mp3 other.flac folder
+    python -m waveunet_tf separate --tflite ~/artefacts/tflite_mixed.tflite \
+        --output_dir ~/stems song.mp3
+
+Takes a trained model that the package carries, unless a checkpoint is named. Writes
+OUTPUT_DIR/<song>/<source>.<format>, of the song's length and rate. Songs are
+files, folders, of which all audio files are taken, patterns in quotes ("*.mp3"), or -,
+standard input.
+"""
+
+import pathlib
+import re
+
+from absl import flags
+
+from waveunet_tf.checkpoints import registry
+from waveunet_tf.commands import app, config_flags, song_flags
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation.engines import ENGINES
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "The name of a trained model, of --list_models. Default, without a checkpoint: "
+    f"{registry.DEFAULT}.",
+)
+_LIST_MODELS = flags.DEFINE_boolean(
+    "list_models", False, "Tell which models there are, and do nothing else."
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "The folder of config.json and weights."
+)
+_TFLITE = flags.DEFINE_string(
+    "tflite", None, "Instead of a checkpoint: a file that export.run_export wrote."
+)
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "auto",
+    ENGINES,
+    "What computes the network. auto: what measured faster on this CPU, once for a "
+    "checkpoint; on a GPU tensorflow.",
+)
+_DEVICE = flags.DEFINE_string(
+    "device", None, "cpu, gpu:0, gpu:1, … Default: the first GPU, if there is one."
+)
+_THREADS = flags.DEFINE_integer(
+    "threads", None, "CPU threads. Default: one a core.", lower_bound=1
+)
+_ARGUMENTS = "audio files, folders, patterns, or -"
+config_flags.define_refinement_flags()
+flags.adopt_module_key_flags(config_flags)
+flags.adopt_module_key_flags(song_flags)
+flags.mark_flags_as_mutual_exclusive(["model", "checkpoint", "tflite"])
+
+
+def list_models() -> int:
+    """Prints what the models at hand are; gives the exit code, 1 if one is broken."""
+    failed, names = 0, registry.names()
+    if not names:
+        print(f"no models in {registry.models_dir()}")
+    for name in names:
+        try:
+            print(registry.describe(name))
+        except InputError as error:
+            app.print_error(error)
+            failed = 1
+    return failed
+
+
+def network_folder() -> pathlib.Path:
+    """The checkpoint's folder, or the model's.
+
+    Raises:
+        InputError: there is none.
+    """
+    if _CHECKPOINT.value is not None:
+        return registry.find(_CHECKPOINT.value)
+    try:
+        return registry.folder_of(_MODEL.value or registry.DEFAULT)
+    except InputError as error:
+        hint = "" if _MODEL.value else " (--checkpoint names one of your own)"
+        raise InputError(f"{error}{hint}") from None
+
+
+def load_separator():
+    """The checkpoint's or the model's, or the TFLite file's.
+
+    Raises:
+        InputError: see separator.load_separator and separator.load_tflite_separator.
+    """
+    from waveunet_tf.separation.separator import load_separator, load_tflite_separator
+
+    if _TFLITE.value is not None:
+        path = pathlib.Path(_TFLITE.value).expanduser()
+        return load_tflite_separator(path, threads=_THREADS.value)
+    return load_separator(
+        network_folder(),
+        engine=_ENGINE.value,
+        device=_DEVICE.value,
+        threads=_THREADS.value,
+        **config_flags.refinement_from_flags(),
+    )
+
+
+def main(arguments):
+    from waveunet_tf.checkpoints.checkpoint import read_config
+
+    if _LIST_MODELS.value:
+        return list_models()
+    if not arguments:
+        raise app.UsageError(f"needs {_ARGUMENTS}")
+    if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
+        raise app.UsageError(
+            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
+        )
+    if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
+        raise app.UsageError("--engine litert is for the CPU")
+    if _TFLITE.value is not None:
+        if (
+            _ENGINE.value == "tensorflow"
+            or _DEVICE.value not in (None, "cpu")
+            or config_flags.refinement_from_flags()
+        ):
+            raise app.UsageError(
+                "--tflite is for LiteRT on the CPU, as it was exported"
+            )
+        separator = load_separator()
+        return song_flags.separate_all(
+            arguments, separator.config.sources, lambda: separator
+        )
+    # The network is loaded when all else is well.
+    sources = read_config(network_folder()).sources
+    return song_flags.separate_all(arguments, sources, load_separator)
+
+
+if __name__ == "__main__":
+    app.run(main, arguments=_ARGUMENTS, may_be_none=True)

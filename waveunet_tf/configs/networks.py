@@ -1,0 +1,214 @@
+"""The frozen configurations of networks, and the paper's.
+
+A field's help text is also the help of the flag of the same name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import ClassVar, Union
+
+from waveunet_tf.configs.fields import Config, setting
+from waveunet_tf.errors import InputError
+
+
+class _NetworkConfig(Config):
+    """What every network has: sources, channels, a rate, a wish of output frames."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in self.sources:
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise InputError(
+                    "`sources` must be names of letters, digits, _ and - (they name "
+                    f"files and layers). Received: {name!r}"
+                )
+            if name == "mixture":
+                raise InputError("`sources` cannot contain the mixture itself")
+        if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
+            raise InputError(
+                "`sources` must be at least two different names. "
+                f"Received: {', '.join(self.sources)}"
+            )
+
+
+def _sources(*names: str):
+    return setting(names, "Names of the sources, comma separated.")
+
+
+def _sample_rate(hz: int):
+    return setting(hz, "Sample rate of the audio, in Hz.", minimum=1)
+
+
+def _output_frames(frames: int):
+    return setting(
+        frames,
+        "Output frames wished for in training. With context the network gives the "
+        "nearest possible number that is not smaller. U7 takes only fft_frames + "
+        "hop_frames * (n * 2^num_levels - 1).",
+        minimum=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WaveUNetConfig(_NetworkConfig):
+    """A Wave-U-Net (paper, section 3; the original's Config.py).
+
+    Raises:
+        InputError: a field is out of its range, or fields contradict each other.
+    """
+
+    architecture: ClassVar[str] = "wave_u_net"
+
+    num_levels: int = setting(12, "Levels of decimation, and of upsampling.", minimum=1)
+    base_filters: int = setting(
+        24,
+        "Filters of the first level; level i has (i + 1) times as many (U7: 2^i "
+        "times).",
+        minimum=1,
+    )
+    down_kernel_size: int = setting(
+        15, "Width of the convolutions of the downward path, in taps.", minimum=1
+    )
+    up_kernel_size: int = setting(
+        5, "Width of the convolutions of the upward path, in taps.", minimum=1
+    )
+    output_kernel_size: int = setting(
+        1, "Width of the output convolutions, in taps.", minimum=1
+    )
+    upsampling: str = setting(
+        "linear",
+        "How the upward path doubles its rate: linear interpolation; one learned "
+        "weight a feature; or a strided transposed convolution, which the paper "
+        "rejects.",
+        choices=("linear", "learned", "transposed"),
+    )
+    output_type: str = setting(
+        "difference",
+        "direct: every source has an output layer; difference: the last source is the "
+        "mixture less the others.",
+        choices=("direct", "difference"),
+    )
+    output_activation: str = setting(
+        "tanh",
+        "Activation of the output layers; linear is clipped to [-1, 1] at inference.",
+        choices=("tanh", "linear"),
+    )
+    context: bool = setting(
+        True,
+        "Whether the input has real audio around the output (convolutions without "
+        "padding), instead of zero padding.",
+    )
+    channels: int = setting(
+        2, "Audio channels: 1 (mono) or 2 (stereo).", choices=(1, 2)
+    )
+    sources: tuple[str, ...] = _sources("accompaniment", "vocals")
+    sample_rate_hz: int = _sample_rate(22050)
+    output_frames: int = _output_frames(16384)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.context:
+            for name in ("down_kernel_size", "up_kernel_size", "output_kernel_size"):
+                if getattr(self, name) % 2 == 0:
+                    raise InputError(
+                        f"`{name}` must be odd with `context`, so that skips have a "
+                        f"centre to crop. Received: {getattr(self, name)}"
+                    )
+        elif self.output_frames % 2**self.num_levels:
+            raise InputError(
+                "`output_frames` must be a multiple of 2^num_levels = "
+                f"{2**self.num_levels} without `context`. "
+                f"Received: {self.output_frames}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrogramUNetConfig(_NetworkConfig):
+    """The U-Net on magnitude spectrograms (Jansson et al. 2017; paper, section 5.1).
+
+    Raises:
+        InputError: a field is out of its range, or fields contradict each other.
+    """
+
+    architecture: ClassVar[str] = "spectrogram_u_net"
+    context: ClassVar[bool] = False
+
+    num_levels: int = setting(6, "Levels of strided convolutions.", minimum=1)
+    base_filters: int = setting(
+        16, "Filters of the first level; level i has 2^i times as many.", minimum=1
+    )
+    fft_frames: int = setting(
+        1024, "U7: audio frames of a window of the STFT.", minimum=2
+    )
+    hop_frames: int = setting(
+        768, "U7: audio frames from one window of the STFT to the next.", minimum=1
+    )
+    phase_iterations: int = setting(
+        0,
+        "U7: iterations of Griffin and Lim's phase refinement at inference; 0: the "
+        "mixture's phase.",
+        minimum=0,
+    )
+    phase_start: str = setting(
+        "mixture",
+        "U7: the phase from which the refinement starts.",
+        choices=("mixture", "random"),
+    )
+    channels: int = setting(1, "Audio channels: mono.", choices=(1,))
+    sources: tuple[str, ...] = _sources("accompaniment", "vocals")
+    sample_rate_hz: int = _sample_rate(8192)
+    output_frames: int = _output_frames(98560)
+
+    def __post_init__(self):
+        super().__post_init__()
+        stride = 2**self.num_levels
+        if self.hop_frames > self.fft_frames:
+            raise InputError(
+                f"`hop_frames` must be at most `fft_frames`, {self.fft_frames}. "
+                f"Received: {self.hop_frames}"
+            )
+        if self.fft_frames % (2 * stride):
+            raise InputError(
+                "`fft_frames` must be a multiple of 2^(num_levels + 1) = "
+                f"{2 * stride}. Received: {self.fft_frames}"
+            )
+        hops, rest = divmod(self.output_frames - self.fft_frames, self.hop_frames)
+        if rest or hops < 0 or (hops + 1) % stride:
+            raise InputError(
+                "`output_frames` must be fft_frames + hop_frames * (n * 2^num_levels - "
+                f"1), such as {self.fft_frames + self.hop_frames * (stride - 1)}. "
+                f"Received: {self.output_frames}"
+            )
+
+
+NetworkConfig = Union[WaveUNetConfig, SpectrogramUNetConfig]
+
+ARCHITECTURES: dict[str, type] = {
+    config.architecture: config for config in (WaveUNetConfig, SpectrogramUNetConfig)
+}
+
+
+_M4 = WaveUNetConfig()
+_M3 = dataclasses.replace(_M4, channels=1)
+_U7 = SpectrogramUNetConfig()
+
+VARIANTS: dict[str, NetworkConfig] = {
+    "M1": dataclasses.replace(_M3, output_type="direct", context=False),
+    "M2": dataclasses.replace(_M3, context=False),
+    "M3": _M3,
+    "M3-SmallFilter": dataclasses.replace(
+        _M3, num_levels=14, down_kernel_size=5, up_kernel_size=1
+    ),
+    "M4": _M4,
+    "M5": dataclasses.replace(_M4, upsampling="learned"),
+    "M5-HighSR": dataclasses.replace(_M4, upsampling="learned", sample_rate_hz=44100),
+    "M6": dataclasses.replace(_M4, sources=("bass", "drums", "other", "vocals")),
+    "M7": dataclasses.replace(
+        _M3, base_filters=34, sample_rate_hz=8192, output_frames=98560
+    ),
+    "U7": _U7,
+    "U7a": _U7,
+}
+"""The paper's models (paper, table 1, and the original's Config.py), by name."""

@@ -1,0 +1,181 @@
+"""Data sets as lists of tracks, whatever their layout on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+from absl import logging
+
+from waveunet_tf.audio import formats
+from waveunet_tf.audio.formats import SUFFIXES
+from waveunet_tf.data import splits
+from waveunet_tf.data.sigsep import musdb_setup
+from waveunet_tf.data.tracks import SUBSETS, AudioStream, Track
+from waveunet_tf.errors import InputError
+
+
+def find_tracks(
+    root: str | os.PathLike,
+    *,
+    dataset: str | None = None,
+    subsets: tuple[str, ...] = SUBSETS,
+    validation: str | None = None,
+) -> list[Track]:
+    """Lists the tracks below a folder, by subset and name.
+
+    Args:
+        root: the data set's folder.
+        dataset: one of `DATASETS`, which tells their layouts; by default what is found
+            of the first two.
+        subsets: the subsets wished for.
+        validation: which training tracks become the subset `valid`; see splits.split.
+            By default musdb's official 14 of MUSDB18, and otherwise what is in a folder
+            of that name.
+
+    Raises:
+        InputError: there is no such folder, or no track in it; two tracks have the same
+            name; the data set does not fit the split.
+    """
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: must be a folder of tracks, but is none")
+    tracks = []
+    for name in [dataset] if dataset else ["musdb18", "folder"]:
+        found = DATASETS[name].find(root)
+        how = validation or DATASETS[name].validation
+        tracks += splits.split(found, how) if found and how else found
+    labels = [track.label for track in tracks]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise InputError(
+            f"{root}: tracks must have different names, but {len(twice)} are there "
+            f"twice, such as {twice[0]}"
+        )
+    tracks = [track for track in tracks if track.subset in subsets]
+    if not tracks:
+        expected = [DATASETS[name].layout for name in [dataset] if name] or [
+            DATASETS[name].layout for name in ("musdb18", "folder")
+        ]
+        raise InputError(
+            f"{root}: must hold tracks of {' or '.join(subsets)}, as "
+            f"{' or '.join(expected)}, but has none"
+        )
+    return sorted(tracks, key=lambda track: (SUBSETS.index(track.subset), track.name))
+
+
+def _musdb18_tracks(root: pathlib.Path) -> list[Track]:
+    stream_of = dict(musdb_setup()["stem_ids"])
+    mixture = stream_of.pop("mixture")
+    return [
+        Track(
+            formats.song_name(path),
+            subset,
+            {source: AudioStream(path, number) for source, number in stream_of.items()},
+            AudioStream(path, mixture),
+        )
+        for subset in ("train", "test")
+        for path in (root / subset).glob("[!.]*.stem.mp4")
+    ]
+
+
+def _musdb18hq_tracks(root: pathlib.Path) -> list[Track]:
+    names = set(musdb_setup()["stem_ids"])
+    tracks = []
+    for track in _folder_tracks(root):
+        stems = {*track.sources, *(["mixture"] if track.mixture else [])}
+        problem = track.problem
+        if not problem and stems != names:
+            problem = (
+                f"must have the files of MUSDB18-HQ, {', '.join(sorted(names))}, but "
+                f"has {', '.join(sorted(stems))}"
+            )
+        tracks.append(dataclasses.replace(track, problem=problem))
+    return tracks
+
+
+def _ccmixter_tracks(root: pathlib.Path) -> list[Track]:
+    """The vocal-separation set of Liutkus et al., as the original reads it."""
+    streams = {
+        "mixture": "mix.wav",
+        "accompaniment": "source-01.wav",
+        "vocals": "source-02.wav",
+    }
+    tracks = []
+    for folder in _folders(root):
+        found = {
+            name: AudioStream(folder / file)
+            for name, file in streams.items()
+            if (folder / file).exists()
+        }
+        if not found:
+            logging.warning("%s: no track, for it holds none of the files", folder)
+            continue
+        missing = [file for name, file in streams.items() if name not in found]
+        problem = f"must have a {missing[0]}, but has none" if missing else None
+        mixture = found.pop("mixture", None)
+        tracks.append(Track(folder.name, "train", found, mixture, problem))
+    return tracks
+
+
+def _folder_tracks(root: pathlib.Path) -> list[Track]:
+    if any((root / subset).is_dir() for subset in SUBSETS):
+        folders = [
+            (subset, folder) for subset in SUBSETS for folder in _folders(root / subset)
+        ]
+        for folder in _folders(root):
+            if folder.name not in SUBSETS:
+                logging.warning("%s: left out, for it is no subset", folder)
+    else:
+        folders = [("train", folder) for folder in _folders(root)]
+    tracks = []
+    for subset, folder in folders:
+        stems, problem = {}, None
+        for path in sorted(folder.iterdir()):
+            if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+                continue
+            if path.stem in stems:
+                problem = (
+                    "must have one file a source, but has "
+                    f"{stems[path.stem].path.name} and {path.name}"
+                )
+            stems[path.stem] = AudioStream(path)
+        mixture = stems.pop("mixture", None)
+        if stems:
+            tracks.append(Track(folder.name, subset, stems, mixture, problem))
+        else:
+            logging.warning("%s: no track, for it holds no stems", folder)
+    return tracks
+
+
+def _folders(root: pathlib.Path) -> list[pathlib.Path]:
+    if not root.is_dir():
+        return []
+    return [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+
+
+class Dataset(NamedTuple):
+    """How the tracks of a kind of data set lie below its folder."""
+
+    find: Callable[[pathlib.Path], list[Track]]
+    layout: str
+    validation: str | None = None  # see splits.split
+
+
+DATASETS = {
+    "musdb18": Dataset(_musdb18_tracks, "<train|test>/<track>.stem.mp4", "musdb"),
+    "folder": Dataset(
+        _folder_tracks,
+        "<train|valid|test>/<track>/<source>.<wav|flac|…>, or <track>/<source>.<…>",
+    ),
+    "musdb18hq": Dataset(
+        _musdb18hq_tracks,
+        "<train|test>/<track>/<mixture|vocals|drums|bass|other>.wav",
+        "musdb",
+    ),
+    "ccmixter": Dataset(
+        _ccmixter_tracks, "<track>/mix.wav, source-01.wav and source-02.wav"
+    ),
+}

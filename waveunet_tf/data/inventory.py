@@ -1,0 +1,206 @@
+"""What a prepared data set holds: a table, a picture of excerpts, and files to hear."""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+from waveunet_tf.audio import io
+from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.data.manifest import read_manifest
+from waveunet_tf.data.tracks import SUBSETS
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
+
+# Frames of 1024 samples whose level is below this count as silence, in dBFS.
+SILENCE_DBFS = -60.0
+_LEVEL_FRAMES = 1024
+
+
+class StemLevels(NamedTuple):
+    """How loud a stem, or a set of them, is.
+
+    Attributes:
+        seconds: of audio.
+        rms_dbfs: level of all of it, in dB of full scale (a full sine has -3).
+        peak_dbfs: its largest sample.
+        silence: the share of it that is below SILENCE_DBFS.
+    """
+
+    seconds: float
+    rms_dbfs: float
+    peak_dbfs: float
+    silence: float
+
+
+class _Levels:
+    """Sums over audio that comes block by block."""
+
+    def __init__(self):
+        self._frames, self._samples, self._energy, self._peak = 0, 0, 0.0, 0.0
+        self._pieces, self._silent = 0, 0
+        self._rest = None
+
+    def add(self, block: np.ndarray) -> None:
+        self._frames += len(block)
+        self._samples += block.size
+        self._energy += float(np.sum(np.square(block, dtype=np.float64)))
+        self._peak = max(self._peak, float(np.abs(block).max(initial=0)))
+        if self._rest is not None:
+            block = np.concatenate([self._rest, block])
+        count = len(block) // _LEVEL_FRAMES
+        pieces = block[: count * _LEVEL_FRAMES].reshape(count, -1)
+        levels = np.mean(np.square(pieces, dtype=np.float64), axis=1)
+        self._pieces += count
+        self._silent += int(np.count_nonzero(levels < 10 ** (SILENCE_DBFS / 10)))
+        self._rest = block[count * _LEVEL_FRAMES :]
+
+    def merge(self, other: _Levels) -> None:
+        """Adds what another has counted."""
+        self._frames += other._frames
+        self._samples += other._samples
+        self._energy += other._energy
+        self._peak = max(self._peak, other._peak)
+        self._pieces += other._pieces
+        self._silent += other._silent
+
+    def result(self, sample_rate_hz: int) -> StemLevels:
+        return StemLevels(
+            self._frames / sample_rate_hz,
+            _db(math.sqrt(self._energy / max(self._samples, 1))),
+            _db(self._peak),
+            self._silent / max(self._pieces, 1),
+        )
+
+
+def _db(amplitude: float) -> float:
+    return 20 * math.log10(max(amplitude, 1e-10))
+
+
+def measure_levels(
+    data_dir: str | os.PathLike,
+) -> dict[tuple[str, str], tuple[int, StemLevels]]:
+    """Measures a prepared data set, in constant memory.
+
+    Returns:
+        (subset, stem) → number of tracks, and the levels over all of them.
+
+    Raises:
+        InputError: see manifest.read_manifest; a file is missing or broken.
+    """
+    manifest = read_manifest(data_dir)
+    sums: dict[tuple[str, str], _Levels] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for label in tqdm.tqdm(
+        manifest["tracks"], "measure", unit="track", disable=None, leave=False
+    ):
+        for name in ("mixture", *manifest["sources"]):
+            path = pathlib.Path(data_dir) / label / f"{name}.wav"
+            levels = _Levels()
+            try:
+                with AudioReader(path) as reader:
+                    for block in reader.blocks():
+                        levels.add(block)
+            except FileNotFoundError:
+                raise InputError(f"{path}: is of the manifest, but missing") from None
+            key = label.partition("/")[0], name
+            sums.setdefault(key, _Levels()).merge(levels)
+            counts[key] = counts.get(key, 0) + 1
+    rate_hz = manifest["sample_rate_hz"]
+    return {key: (counts[key], sums[key].result(rate_hz)) for key in sums}
+
+
+def format_table(data_dir: str | os.PathLike) -> str:
+    """A line for each subset and stem, then what the manifest tells of the tracks."""
+    manifest = read_manifest(data_dir)
+    lines = [
+        f"{'subset':<8}{'stem':<16}{'tracks':>7}{'hours':>8}{'level dBFS':>12}"
+        f"{'peak dBFS':>11}{'silence':>9}"
+    ]
+    measured = measure_levels(data_dir)
+    for subset in SUBSETS:
+        for (of_subset, name), (count, levels) in measured.items():
+            if of_subset == subset:
+                lines.append(
+                    f"{subset:<8}{name:<16}{count:>7}{levels.seconds / 3600:>8.2f}"
+                    f"{levels.rms_dbfs:>12.1f}{levels.peak_dbfs:>11.1f}"
+                    f"{levels.silence:>9.0%}"
+                )
+    entries = manifest["tracks"]
+    residuals = np.array([entry["residual_db"] for entry in entries.values()])
+    clipped = sum(entry["clipped_samples"] > 0 for entry in entries.values())
+    lines += [
+        "",
+        f"{manifest['sample_rate_hz']} Hz, {manifest['bit_depth']} bits; validation: "
+        f"{manifest['validation'] or 'as in the source'}",
+        f"silence: below {SILENCE_DBFS:.0f} dBFS over {_LEVEL_FRAMES} frames",
+    ]
+    if len(residuals):
+        worst = max(entries, key=lambda label: entries[label]["residual_db"])
+        lines += [
+            f"mixture - sum of sources: median {np.median(residuals):.1f} dB of the "
+            f"mixture, worst {residuals.max():.1f} dB ({worst})",
+            f"tracks with clipped samples: {clipped}",
+        ]
+    return "\n".join(lines)
+
+
+def write_excerpts(
+    folder: str | os.PathLike, excerpts: list[dict[str, np.ndarray]], rate_hz: int
+) -> list[pathlib.Path]:
+    """Writes excerpts as wav files `<number>_<name>.wav`; gives their paths."""
+    paths = []
+    for number, excerpt in enumerate(excerpts):
+        for name, stem in excerpt.items():
+            path = pathlib.Path(folder) / f"{number}_{name}.wav"
+            io.write_wav(path, stem, rate_hz)
+            paths.append(path)
+    return paths
+
+
+def plot_excerpts(
+    path: str | os.PathLike, excerpts: list[dict[str, np.ndarray]], rate_hz: int
+) -> None:
+    """Draws each excerpt in a column: of each stem the waveform and the spectrogram.
+
+    Args:
+        path: a picture's file, of a suffix that matplotlib knows.
+        excerpts: name → float32 `(frames, channels)`, the same names in each.
+        rate_hz: their sample rate in Hz.
+
+    Raises:
+        InputError: matplotlib does not know the suffix.
+        OSError: the picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    suffix = pathlib.Path(path).suffix[1:].lower()
+    if suffix not in FigureCanvasAgg.filetypes:
+        known = ", ".join(sorted(FigureCanvasAgg.filetypes))
+        raise InputError(f"{path}: a picture's suffix must be one of {known}")
+    names = list(excerpts[0])
+    figure = Figure(figsize=(4 * len(excerpts), 3 * len(names)), layout="constrained")
+    axes = figure.subplots(2 * len(names), len(excerpts), squeeze=False, sharex="col")
+    for column, excerpt in enumerate(excerpts):
+        axes[0, column].set_title(f"excerpt {column}")
+        axes[-1, column].set_xlabel("seconds")
+        for row, name in enumerate(names):
+            mono = excerpt[name].mean(axis=1)
+            seconds = np.arange(len(mono)) / rate_hz
+            above, below = axes[2 * row, column], axes[2 * row + 1, column]
+            above.plot(seconds, mono, linewidth=0.3)
+            above.set_ylim(-1, 1)
+            below.specgram(
+                mono + 1e-10, NFFT=1024, Fs=rate_hz, noverlap=512, vmin=-140, vmax=-30
+            )
+            if not column:
+                above.set_ylabel(name)
+                below.set_ylabel("Hz")
+    with files.atomic_file(path) as part:
+        figure.savefig(part, dpi=100)

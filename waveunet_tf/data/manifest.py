@@ -1,0 +1,213 @@
+"""The manifest of a prepared data set: what was written, from what, and how."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+
+import tqdm
+from absl import logging
+
+from waveunet_tf.data.tracks import SUBSETS, Mending, Track
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
+from waveunet_tf.system.files import file_sha256
+
+MANIFEST_VERSION = 2
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a prepared data set is like, the same for all its tracks.
+
+    Attributes:
+        sample_rate_hz: the model's sample rate in Hz.
+        sources: names of the sources to write.
+        bit_depth: 16 with dither, 24, or 32, which is float and never clipped.
+        validation: how the validation tracks were chosen (see splits.split), or None.
+        speed: tracks are so much faster, and higher by the same factor.
+        mending: what is made of tracks that are not as they must be.
+
+    Raises:
+        InputError: the names are no names of files, of which each is another; or a sum
+            is none of the sources.
+    """
+
+    sample_rate_hz: int
+    sources: tuple[str, ...]
+    bit_depth: int = 16
+    validation: str | None = None
+    speed: float = 1.0
+    mending: Mending = dataclasses.field(default_factory=Mending)
+
+    def __post_init__(self):
+        names = self.sources
+        if not names or len(set(names)) < len(names) or "mixture" in names:
+            raise InputError(
+                "`sources` must be different names, and not mixture. "
+                f"Received: {', '.join(names)}"
+            )
+        for name in names:
+            if not name or name[0] == "." or set(name) & set("/\\\0"):
+                raise InputError(
+                    f"`sources` must be names of files. Received: {name!r}"
+                )
+        if unknown := sorted(set(self.mending.merges) - set(names)):
+            raise InputError(
+                f"`merges` must be of the sources {', '.join(names)}. "
+                f"Received: {unknown[0]}"
+            )
+
+    def to_dict(self) -> dict:
+        """What the manifest holds of them."""
+        return {
+            "format_version": MANIFEST_VERSION,
+            **dataclasses.asdict(self),
+            "sources": list(self.sources),
+            "mending": {
+                **dataclasses.asdict(self.mending),
+                "merges": {
+                    name: list(stems) for name, stems in self.mending.merges.items()
+                },
+            },
+        }
+
+
+def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> None:
+    """Writes the manifest, its tracks in an order that does not depend on the run."""
+
+    def place(label: str) -> tuple[int, str]:
+        subset, _, name = label.partition("/")
+        return SUBSETS.index(subset), name
+
+    ordered = {label: entries[label] for label in sorted(entries, key=place)}
+    manifest = {**settings.to_dict(), "tracks": ordered}
+    with files.atomic_file(output / MANIFEST) as part:
+        text = json.dumps(manifest, indent=1, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+
+
+def read_manifest(output: str | os.PathLike) -> dict:
+    """Reads a prepared folder's manifest.
+
+    Raises:
+        InputError: there is none, or it is broken or of another version.
+    """
+    path = pathlib.Path(output) / MANIFEST
+    try:
+        text = path.read_text("utf-8", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{output}: must be what `prepare` wrote, but has no {MANIFEST}"
+        ) from None
+    return parse_manifest(text, path)
+
+
+def parse_manifest(text: str, path: str | os.PathLike) -> dict:
+    """What is in a manifest; see read_manifest.
+
+    Args:
+        text: its content.
+        path: to name in errors.
+    """
+    try:
+        manifest = json.loads(text)
+        version = manifest["format_version"]
+        for name in ("sample_rate_hz", "sources", "bit_depth", "validation"):
+            manifest[name]
+        for label, entry in manifest["tracks"].items():
+            subset, name = label.split("/")
+            if subset not in SUBSETS or name in ("", ".", ".."):
+                raise ValueError(label)
+            for field in ("origin", "frames", "channels", "sha256", "residual_db"):
+                entry[field]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: must be a manifest, but cannot be read") from error
+    if version != MANIFEST_VERSION:
+        raise InputError(
+            f"{path}: `format_version` must be {MANIFEST_VERSION}. Received: {version}"
+        )
+    return manifest
+
+
+def entries_of_earlier_run(
+    output: pathlib.Path, settings: Settings, tracks: list[Track]
+) -> dict:
+    """What an earlier run of the same settings has prepared of these tracks.
+
+    A track that is gone from the output, or whose files have changed their sizes, is
+    left out, to be prepared again.
+
+    Raises:
+        InputError: the output holds something else; or the tracks of an earlier run,
+            but in other subsets.
+    """
+    if not output.exists() or not any(output.iterdir()):
+        return {}
+    if not (output / MANIFEST).exists():
+        raise InputError(
+            f"{output}: must be new, empty, or of an earlier run, but holds files "
+            f"without a {MANIFEST}"
+        )
+    manifest = read_manifest(output)
+    entries = manifest.pop("tracks")
+    if {"speed": 1.0, **manifest} != settings.to_dict():  # earlier ones have none
+        raise InputError(
+            f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
+            f"{MANIFEST} has {manifest}"
+        )
+    labels = {track.label for track in tracks}
+    subset_of = {track.name: track.subset for track in tracks}
+    kept = {}
+    for label, entry in entries.items():
+        name = label.partition("/")[2]
+        if label in labels:
+            if (output / label).is_dir() and _is_unchanged(entry["origin"]):
+                kept[label] = entry
+            continue
+        if name in subset_of:
+            raise InputError(
+                f"{output}: tracks must be in the subsets of the earlier run, but "
+                f"{label} would now be in {subset_of[name]}"
+            )
+        logging.warning("%s: is prepared, but not in the source any more", label)
+        kept[label] = entry
+    return kept
+
+
+def _is_unchanged(sizes: dict[str, int]) -> bool:
+    with contextlib.suppress(OSError):
+        return all(os.stat(path).st_size == size for path, size in sizes.items())
+    return False
+
+
+def verify(output: str | os.PathLike) -> list[str]:
+    """Checks a prepared folder against its manifest.
+
+    Returns:
+        One line for each file that is missing, changed or not of the manifest.
+
+    Raises:
+        InputError: see read_manifest.
+    """
+    output = pathlib.Path(output)
+    manifest = read_manifest(output)
+    problems, known = [], set()
+    entries = manifest["tracks"].items()
+    for label, entry in tqdm.tqdm(entries, "verify", unit="track", disable=None):
+        for name, expected in entry["sha256"].items():
+            path = output / label / f"{name}.wav"
+            known.add(path)
+            if not path.is_file():
+                problems.append(f"{path}: is missing")
+            elif file_sha256(path) != expected:
+                problems.append(f"{path}: is not what was written")
+    for subset in SUBSETS:
+        for path in sorted((output / subset).rglob("*.wav")):
+            if path not in known:
+                problems.append(f"{path}: is not of the manifest")
+    return problems

@@ -1,0 +1,192 @@
+"""Prepared stems as a training reads them: checked against the network beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import soundfile
+from absl import logging
+
+from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.manifest import MANIFEST, parse_manifest, read_manifest
+from waveunet_tf.data.stem_sums import stems_of_sources
+from waveunet_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedTrack:
+    """A track whose stems are read as the network needs them.
+
+    Attributes:
+        name: `<subset>/<track>`.
+        paths: the stems' files, in the order of `stems`; names that TensorFlow knows.
+        stems: the names of those that each of the config's sources is the sum of.
+        frames: their length.
+        kinds: the files' containers and subtypes, in libsndfile's words.
+    """
+
+    name: str
+    paths: tuple[str, ...]
+    stems: tuple[tuple[str, ...], ...]
+    frames: int
+    kinds: frozenset[tuple[str, str]] = frozenset()
+
+    def sums(self, stems: Sequence) -> list:
+        """The sources, from their stems."""
+        left = iter(stems)
+        return [sum(next(left) for _ in names) for names in self.stems]
+
+
+def load_prepared(
+    data_dir: str | os.PathLike, config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """Lists a subset's tracks, checked against the network.
+
+    Args:
+        data_dir: what `prepare` wrote, or a folder of the same layout; or what
+            `prepare` wrote on another file system of TensorFlow's, such as
+            `gs://bucket/prepared`, of which only the manifest is looked at.
+        config: the network. Its accompaniment may lie there as its stems.
+        subset: train, valid or test.
+
+    Raises:
+        InputError: no track; a source is missing or broken; a rate that is not the
+            network's; sources of one track that differ in length or channels, or are
+            mono for a stereo network.
+    """
+    if "://" in str(data_dir):
+        return _listed_in_manifest(str(data_dir), config, subset)
+    tracks = []
+    listed = None
+    if (pathlib.Path(data_dir) / MANIFEST).exists():
+        listed = read_manifest(data_dir)["tracks"]
+    for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
+        label = track.label
+        if listed is not None and label not in listed:
+            logging.warning("%s: left out, for it is not of the manifest", label)
+            continue
+        place = f"{data_dir}: {label}"
+        stems = stems_of_sources(config.sources, track.sources, place)
+        paths = [track.sources[name].path for names in stems for name in names]
+        frames, kinds = _common_frames(paths, config)
+        tracks.append(
+            PreparedTrack(label, tuple(map(str, paths)), stems, frames, kinds)
+        )
+    return tracks
+
+
+def load_all(
+    data_dirs: Sequence[str | os.PathLike], config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """Lists a subset's tracks of several folders; a folder may be without valid.
+
+    Raises:
+        InputError: see load_prepared.
+    """
+    tracks = []
+    for data_dir in data_dirs:
+        if subset != "valid" or has_subset(data_dir, subset):
+            tracks += load_prepared(data_dir, config, subset)
+            if tracks[-1].stems != tracks[0].stems:
+                raise InputError(
+                    f"{data_dir}: must have the same stems as {data_dirs[0]}, "
+                    f"{tracks[0].stems}. Received: {tracks[-1].stems}"
+                )
+    return tracks
+
+
+def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
+    """Whether there are tracks of a subset; see load_prepared.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if "://" in str(data_dir):
+        labels = _remote_manifest(str(data_dir))["tracks"]
+        return any(label.startswith(f"{subset}/") for label in labels)
+    tracks = find_tracks(data_dir, dataset="folder")
+    return any(track.subset == subset for track in tracks)
+
+
+def _common_frames(
+    paths: Sequence[pathlib.Path], config: NetworkConfig
+) -> tuple[int, frozenset]:
+    """The files' one length, and their kinds."""
+    lengths, kinds = {}, set()
+    for path in paths:
+        try:
+            with soundfile.SoundFile(os.fsencode(path)) as info:
+                info.seek(max(info.frames - 1, 0))
+                whole = len(info.read(1)) == 1
+        except soundfile.LibsndfileError as error:
+            raise InputError(f"{path}: must be a wav file: {error}") from error
+        if not whole:
+            raise InputError(f"{path}: must hold audio, to its last frame")
+        if info.samplerate != config.sample_rate_hz:
+            raise InputError(
+                f"{path}: must have the network's sample rate, {config.sample_rate_hz} "
+                f"Hz, but has {info.samplerate} Hz; `prepare` resamples"
+            )
+        if info.channels < config.channels or info.channels > 2:
+            raise InputError(
+                f"{path}: must have the network's {config.channels} channels, but has "
+                f"{info.channels}"
+            )
+        lengths[path.name] = info.frames
+        kinds.add((info.format, info.subtype))
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            f"{paths[0].parent}: its sources must be of one length. Received: "
+            + ", ".join(f"{name}: {frames} frames" for name, frames in lengths.items())
+        )
+    return info.frames, frozenset(kinds)
+
+
+def _listed_in_manifest(
+    data_dir: str, config: NetworkConfig, subset: str
+) -> list[PreparedTrack]:
+    """The tracks of a manifest, without a look at the files."""
+    data_dir = data_dir.rstrip("/")
+    manifest = _remote_manifest(data_dir)
+    stems = stems_of_sources(config.sources, manifest["sources"], f"{data_dir}:")
+    if manifest["sample_rate_hz"] != config.sample_rate_hz:
+        raise InputError(
+            f"{data_dir}: must have the network's sample rate, {config.sample_rate_hz} "
+            f"Hz, but has {manifest['sample_rate_hz']} Hz; `prepare` resamples"
+        )
+    subtype = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}[manifest["bit_depth"]]
+    tracks = []
+    for label, entry in manifest["tracks"].items():
+        if not label.startswith(f"{subset}/"):
+            continue
+        if entry["channels"] < config.channels:
+            raise InputError(
+                f"{data_dir}: {label} must have the network's {config.channels} "
+                f"channels, but has {entry['channels']}"
+            )
+        paths = tuple(
+            f"{data_dir}/{label}/{name}.wav" for names in stems for name in names
+        )
+        kinds = frozenset({("WAV", subtype)})
+        tracks.append(PreparedTrack(label, paths, stems, entry["frames"], kinds))
+    if not tracks:
+        raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
+    return tracks
+
+
+def _remote_manifest(data_dir: str) -> dict:
+    import tensorflow as tf
+
+    path = f"{data_dir.rstrip('/')}/{MANIFEST}"
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return parse_manifest(file.read(), path)
+    except (tf.errors.OpError, UnicodeError) as error:
+        raise InputError(
+            f"{data_dir}: must be what `prepare` wrote, but its {MANIFEST} cannot be "
+            f"read: {error}"
+        ) from error

@@ -1,0 +1,272 @@
+"""A track: a song and its stems, read in step, mended where that is wished."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from waveunet_tf.audio.blocks import Queue, to_channels
+from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.data.stem_sums import stems_of
+from waveunet_tf.errors import InputError
+
+SUBSETS = ("train", "valid", "test")
+# What a block of a track has at most.
+_BLOCK_FRAMES = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioStream:
+    """One audio stream of a file."""
+
+    path: pathlib.Path
+    stream: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path.name}[{self.stream}]" if self.stream else self.path.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Mending:
+    """What is made of tracks that are not as they must be, rather than refuse them.
+
+    Attributes:
+        merges: source → the stems of which it is the sum. `accompaniment`, where there
+            is neither such a stem nor such an entry, is the sum of all stems but the
+            vocals, as in musdb.
+        missing_is_silence: a track without a stem has silence in its place.
+        pad_short_stems: stems shorter than the longest go on with silence.
+        mono_to_stereo: mono stems get two equal channels.
+    """
+
+    merges: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    missing_is_silence: bool = False
+    pad_short_stems: bool = False
+    mono_to_stereo: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """A song and its stems.
+
+    Attributes:
+        name: the song's name.
+        subset: train, valid or test.
+        sources: the stems by name.
+        mixture: the song itself; None: it is the sum of the stems.
+        problem: why it cannot be read, if that is known from its files' names.
+    """
+
+    name: str
+    subset: str
+    sources: dict[str, AudioStream]
+    mixture: AudioStream | None = None
+    problem: str | None = None
+
+    @property
+    def label(self) -> str:
+        """`<subset>/<name>`, which no two tracks share."""
+        return f"{self.subset}/{self.name}"
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """What adds up to the mixture: not the accompaniment beside its own parts."""
+        names, halves = set(self.sources), {"vocals", "accompaniment"}
+        if names >= halves:
+            names = halves
+        elif names - halves:
+            names -= {"accompaniment"}
+        return tuple(sorted(names))
+
+    @contextlib.contextmanager
+    def open(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> Iterator[TrackReader]:
+        """Opens the mixture and the named sources.
+
+        Args:
+            names: sources, which may be sums; see Mending.
+            mending: what is made of tracks that are not as they must be.
+
+        Raises:
+            InputError: a name is no stem of this track, or stems differ in channels or
+                rate.
+        """
+        mending = mending or Mending()
+        if self.problem:
+            raise InputError(f"{self.label}: {self.problem}")
+        parts = {name: self._parts(name, mending) for name in names}
+        parts["mixture"] = (
+            (self.mixture,)
+            if self.mixture
+            else tuple(self.sources[name] for name in self.part_names)
+        )
+        with contextlib.ExitStack() as stack:
+            readers = {}
+            for stream in {stream: None for part in parts.values() for stream in part}:
+                reader = AudioReader(stream.path, stream=stream.stream)
+                readers[stream] = stack.enter_context(reader)
+            yield TrackReader(self, parts, readers, mending)
+
+    def read(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> tuple[dict[str, np.ndarray], int]:
+        """Decodes the mixture and the named sources whole.
+
+        Args:
+            names, mending: see `open`.
+
+        Returns:
+            `mixture` and each name → float32 `(frames, channels)`; the sample rate in
+            Hz.
+
+        Raises:
+            InputError: see `open` and TrackReader.blocks.
+        """
+        with self.open(names, mending) as reader:
+            blocks = list(reader.blocks())
+            whole = {
+                name: np.concatenate([block[name] for block in blocks])
+                for name in blocks[0]
+            }
+            return whole, reader.sample_rate_hz
+
+    def _parts(self, name: str, mending: Mending) -> tuple[AudioStream, ...]:
+        if name in mending.merges:
+            missing = [
+                part for part in mending.merges[name] if part not in self.sources
+            ]
+            if missing and not mending.missing_is_silence:
+                raise self._lacks(missing[0])
+            return tuple(
+                self.sources[part]
+                for part in mending.merges[name]
+                if part in self.sources
+            )
+        may_lack = mending.missing_is_silence
+        stems = stems_of(name, self.sources, vocals_may_lack=may_lack)
+        if not stems and not may_lack:
+            raise self._lacks(name)
+        return tuple(self.sources[stem] for stem in stems)
+
+    def _lacks(self, name: str) -> InputError:
+        return InputError(
+            f"{self.label}: has no source {name} (in this spelling), only "
+            f"{', '.join(sorted(self.sources))}"
+        )
+
+
+class TrackReader:
+    """A track's mixture and sources, open to be read in step; Track.open gives it.
+
+    Attributes:
+        sample_rate_hz: sample rate in Hz.
+        channels: channels of every block.
+        duration_seconds: the length as headers tell or guess it; 0: unknown.
+        paths: of the files that are read.
+    """
+
+    def __init__(
+        self,
+        track: Track,
+        parts: dict[str, tuple[AudioStream, ...]],
+        readers: dict[AudioStream, AudioReader],
+        mending: Mending,
+    ):
+        """Checks that the streams agree; see Track.open."""
+        self._track, self._parts, self._readers = track, parts, readers
+        self.paths = tuple({stream.path: None for stream in readers})
+        self._pad = mending.pad_short_stems
+        kinds = {
+            stream: f"{reader.channels} channels, {reader.sample_rate_hz} Hz"
+            for stream, reader in readers.items()
+        }
+        channels = {reader.channels for reader in readers.values()}
+        rates = {reader.sample_rate_hz for reader in readers.values()}
+        if mending.mono_to_stereo and channels <= {1, 2}:
+            channels = {2}
+        if len(rates) > 1 or len(channels) > 1:
+            raise self._disagreement("channels and rate", kinds)
+        self.sample_rate_hz, self.channels = rates.pop(), max(channels)
+        if self.channels > 2:
+            raise InputError(
+                f"{track.label}: must be mono or stereo. Received: {self.channels} "
+                "channels"
+            )
+        self.duration_seconds = max(
+            reader.duration_seconds for reader in readers.values()
+        )
+
+    def _disagreement(self, what: str, came: dict[AudioStream, str]) -> InputError:
+        listing = "; ".join(f"{stream}: {text}" for stream, text in came.items())
+        return InputError(
+            f"{self._track.label}: its stems must agree in {what}. Received: {listing}"
+        )
+
+    def blocks(self) -> Iterator[dict[str, np.ndarray]]:
+        """The mixture and the sources, once, in step.
+
+        Yields:
+            `mixture` and each name → float32 `(frames, channels)`.
+
+        Raises:
+            InputError: stems differ in length, are broken, or hold NaN or infinity.
+        """
+        streams = {
+            stream: _Step(reader.blocks(), self.channels)
+            for stream, reader in self._readers.items()
+        }
+        frames = 0
+        while True:
+            blocks = {stream: step.take() for stream, step in streams.items()}
+            longest = max(map(len, blocks.values()))
+            if not self._pad and any(len(block) < longest for block in blocks.values()):
+                raise self._disagreement(
+                    "length", self._lengths(streams, blocks, frames)
+                )
+            if not longest:
+                return
+            for stream, block in blocks.items():
+                if not np.isfinite(block).all():
+                    raise InputError(
+                        f"{stream.path}: must hold finite samples. Received: NaN or "
+                        f"infinity after {frames / self.sample_rate_hz:.1f} s"
+                    )
+                missing = longest - len(block)
+                blocks[stream] = np.pad(block, ((0, missing), (0, 0)))
+            frames += longest
+            silence = np.zeros((longest, self.channels), np.float32)
+            yield {
+                name: sum((blocks[stream] for stream in part), start=silence)
+                for name, part in self._parts.items()
+            }
+
+    def _lengths(self, streams: dict, blocks: dict, frames: int) -> dict:
+        """How long each stream is, having read the rest of all."""
+        lengths = {}
+        for stream, step in streams.items():
+            length = frames + len(blocks[stream])
+            while rest := len(step.take()):
+                length += rest
+            lengths[stream] = f"{length} frames"
+        return lengths
+
+
+class _Step:
+    """Blocks of any length as blocks of one length, the last one shorter."""
+
+    def __init__(self, blocks: Iterator[np.ndarray], channels: int):
+        self._blocks, self._channels = blocks, channels
+        self._queue = Queue(channels)
+
+    def take(self) -> np.ndarray:
+        while len(self._queue) < _BLOCK_FRAMES:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._queue.put(to_channels(block, self._channels))
+        return self._queue.take(_BLOCK_FRAMES)

@@ -1,0 +1,180 @@
+"""What a network is made of, layer by layer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.networks import shapes
+from waveunet_tf.networks.build import build_network
+
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2D,
+    keras.layers.Conv2DTranspose,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRow:
+    """A layer with weights, in one window of training.
+
+    Attributes:
+        name: the layer's name.
+        frames: frames that come out (of a spectrogram: steps × bins).
+        channels: features that come out.
+        parameters: its weights, those of a normalization included.
+        multiply_adds: multiply-adds of a window.
+        bytes: of its output in float32.
+    """
+
+    name: str
+    frames: int
+    channels: int
+    parameters: int
+    multiply_adds: int
+
+    @property
+    def bytes(self) -> int:
+        return 4 * self.frames * self.channels
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkDescription:
+    """A network's layers and sums.
+
+    Attributes:
+        config: the network's config.
+        window: the frames of a window of training.
+        rows: its layers with weights, in order.
+    """
+
+    config: NetworkConfig
+    window: shapes.WindowFrames
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds_per_second(self) -> float:
+        """Multiply-adds for a second of output, in windows of training."""
+        window = sum(row.multiply_adds for row in self.rows)
+        return window * self.config.sample_rate_hz / self.window.output_frames
+
+    @property
+    def streaming_multiply_adds_per_second(self) -> float | None:
+        """The least for a second of output: each frame of each level computed once.
+
+        None for a network that cannot stream.
+        """
+        if not shapes.can_stream(self.config):
+            return None
+        levels = {"bottleneck": self.config.num_levels}
+        for level in range(self.config.num_levels):
+            for part in ("down", "upsample", "up"):
+                levels[f"{part}_{level}"] = level
+        return self.config.sample_rate_hz * sum(
+            row.multiply_adds / row.frames / 2 ** levels.get(row.name, 0)
+            for row in self.rows
+        )
+
+
+def describe_network(config: NetworkConfig) -> NetworkDescription:
+    """Counts a network's layers in one window of training."""
+    window = shapes.window_frames(config)
+    network = build_network(config, frames=window.input_frames, batch_size=1)
+    rows = {}
+    for layer in network.layers:
+        if isinstance(layer, _CONVOLUTIONS):
+            rows[layer.name] = _convolution_row(layer)
+        elif layer.weights:
+            row = _elementwise_row(layer)
+            convolution = rows.get(layer.name.removesuffix("_norm"))
+            if convolution:  # a normalization counts with its convolution
+                row = dataclasses.replace(
+                    convolution,
+                    parameters=convolution.parameters + row.parameters,
+                    multiply_adds=convolution.multiply_adds + row.multiply_adds,
+                )
+            rows[row.name] = row
+    # A U-Net a source: one after the other.
+    ordered = sorted(rows.values(), key=lambda row: _source_number(config, row.name))
+    return NetworkDescription(config, window, tuple(ordered))
+
+
+def _source_number(config: NetworkConfig, name: str) -> int:
+    prefixes = [name.startswith(f"{source}_") for source in config.sources]
+    return prefixes.index(True) if True in prefixes else 0
+
+
+def _convolution_row(layer: keras.layers.Layer) -> LayerRow:
+    *places, channels = layer.output.shape[1:]
+    frames = _product(places)
+    # Each place of a convolution's output sees the whole kernel; in a transposed one,
+    # each place of its input does.
+    transposed = "Transpose" in type(layer).__name__
+    kernel_places = _product(layer.input.shape[1:-1]) if transposed else frames
+    return LayerRow(
+        layer.name,
+        frames,
+        channels,
+        layer.count_params(),
+        kernel_places * _product(layer.kernel.shape),
+    )
+
+
+def _elementwise_row(layer: keras.layers.Layer) -> LayerRow:
+    """Normalization, or learned interpolation: one or two products an output value."""
+    *places, channels = layer.output.shape[1:]
+    frames = _product(places)
+    return LayerRow(
+        layer.name, frames, channels, layer.count_params(), frames * channels
+    )
+
+
+def _product(numbers) -> int:
+    product = 1
+    for number in numbers:
+        product *= int(number)
+    return product
+
+
+def format_description(summary: NetworkDescription) -> str:
+    """The table, and below it the sums, as text."""
+    config, window = summary.config, summary.window
+    seconds = config.sample_rate_hz
+    rate = config.sample_rate_hz / window.output_frames / 1e6
+    lines = [
+        f"{'layer':<24}{'frames':>10}{'channels':>10}{'parameters':>12}"
+        f"{'M mult-adds/s':>15}{'MiB':>8}"
+    ]
+    for row in summary.rows:
+        lines.append(
+            f"{row.name:<24}{row.frames:>10}{row.channels:>10}{row.parameters:>12}"
+            f"{row.multiply_adds * rate:>15.1f}{row.bytes / 2**20:>8.2f}"
+        )
+    activations = sum(row.bytes for row in summary.rows)
+    lines += [
+        "",
+        f"{'parameters':<28}{summary.parameters} "
+        f"({4 * summary.parameters / 2**20:.1f} MiB in float32)",
+        f"{'window in':<28}{window.input_frames} frames, "
+        f"{window.input_frames / seconds:.3f} s at {seconds} Hz",
+        f"{'window out':<28}{window.output_frames} frames, "
+        f"{window.output_frames / seconds:.3f} s",
+        f"{'context on each side':<28}{window.context_frames} frames, "
+        f"{window.context_frames / seconds:.3f} s",
+        f"{'multiply-adds':<28}{summary.multiply_adds_per_second / 1e9:.2f} G for a "
+        "second of output, in windows of training",
+        f"{'outputs of these layers':<28}{activations / 2**20:.1f} MiB a window, in "
+        "float32",
+    ]
+    streaming = summary.streaming_multiply_adds_per_second
+    if streaming:
+        lines.append(f"{'':<28}{streaming / 1e9:.2f} G as a stream")
+    return "\n".join(lines)

@@ -1,0 +1,128 @@
+"""One song as a stream through a network: resampled there and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from waveunet_tf.audio import resample
+from waveunet_tf.audio.blocks import Queue, to_channels
+from waveunet_tf.errors import InputError
+
+# More than half of soxr's filter has taps, at the lower rate.
+_RESAMPLER_FRAMES = 4096
+
+
+class SongStream:
+    """One song on its way through a network.
+
+    What comes out has the song's rate and length. It lags behind what goes in by the
+    network's look-ahead, the rest of a chunk, and the resampling.
+
+    Attributes:
+        channels: channels of the stems: those of the song, or 1 of a mono network.
+        latency_seconds: how long after a frame its stems come, at most.
+        context_frames: how many frames of the song around a frame its stems depend on,
+            at most, on each side.
+    """
+
+    def __init__(self, config, runner, sample_rate_hz: int, channels: int):
+        """Starts a stream; Separator.stream does it."""
+        self.channels = min(channels, config.channels)
+        self.latency_seconds = (
+            runner.latency_frames / config.sample_rate_hz
+            + resample.resampling_seconds(sample_rate_hz, config.sample_rate_hz)
+            + resample.resampling_seconds(config.sample_rate_hz, sample_rate_hz)
+        )
+        ratio = sample_rate_hz / config.sample_rate_hz
+        self.context_frames = math.ceil(
+            runner.context_frames * ratio + _RESAMPLER_FRAMES * max(ratio, 1)
+        )
+        # The song's frames after which the network's repeat their phase.
+        common = math.gcd(sample_rate_hz, config.sample_rate_hz)
+        network_stride = math.lcm(runner.stride_frames, config.sample_rate_hz // common)
+        self._stride = network_stride * sample_rate_hz // config.sample_rate_hz
+        self._came_channels = channels
+        self._config = config
+        self._runner = runner
+        rates = (sample_rate_hz, config.sample_rate_hz)
+        self._to_network = resample.StreamResampler(*rates, config.channels)
+        # With a difference output the last source is made here, at the song's own rate,
+        # so that the stems add up to the song.
+        self._difference = getattr(config, "output_type", "direct") == "difference"
+        names = config.sources[:-1] if self._difference else config.sources
+        self._from_network = {
+            name: resample.StreamResampler(*rates[::-1], self.channels)
+            for name in names
+        }
+        self._song = Queue(self.channels)
+        self._frames, self._ended = 0, False
+
+    def lead_in_frame(self, start: int) -> int:
+        """Where in a song to begin, for stems from `start` on as of the whole song."""
+        return max(start - self.context_frames, 0) // self._stride * self._stride
+
+    def push(self, block: np.ndarray) -> dict[str, np.ndarray]:
+        """Takes the song's next frames.
+
+        Args:
+            block: floats `(frames, channels)`, of any length.
+
+        Returns:
+            Source → the next `(frames, channels)` that are ready, as many of each
+            source, which may be none.
+
+        Raises:
+            InputError: the block is not of finite floats, or of other channels than
+                the stream.
+        """
+        if self._ended:
+            raise InputError("`song` must not go on after its end (finish)")
+        if block.ndim != 2 or block.shape[1] != self._came_channels:
+            raise InputError(
+                f"`song` must be of blocks (frames, {self._came_channels}). "
+                f"Received: shape {block.shape}"
+            )
+        if not np.issubdtype(block.dtype, np.floating):
+            raise InputError(
+                f"`song` must be of floats, full scale ±1. Received: {block.dtype}"
+            )
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            raise InputError(
+                "`song` must hold finite samples. Received: NaN or infinity in frame "
+                f"{self._frames + int(np.argmin(finite))}"
+            )
+        block = block.astype(np.float32)  # a copy: the caller may use it again
+        self._frames += len(block)
+        if self._difference:
+            self._song.put(to_channels(block, self.channels))
+        mixture = to_channels(block, self._config.channels)
+        stems = self._runner.push(self._to_network.push(mixture))
+        return self._stems(
+            {
+                name: resampler.push(to_channels(stems[name], self.channels))
+                for name, resampler in self._from_network.items()
+            }
+        )
+
+    def finish(self) -> dict[str, np.ndarray]:
+        """Ends the song; gives the rest of each source."""
+        self._ended = True
+        rest = self._to_network.finish()
+        stems = [self._runner.push(rest), self._runner.finish()]
+        ended = {}
+        for name, resampler in self._from_network.items():
+            last = np.concatenate([block[name] for block in stems])
+            pushed = resampler.push(to_channels(last, self.channels))
+            rest = resampler.finish(self._frames)
+            ended[name] = np.concatenate([pushed, rest])
+        return self._stems(ended)
+
+    def _stems(self, stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._difference:
+            others = list(stems.values())
+            song = self._song.take(len(others[0]))
+            stems[self._config.sources[-1]] = song - sum(others)
+        return stems

@@ -1,0 +1,94 @@
+"""Where the stems of songs are written: names made from a template."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import string
+from collections.abc import Mapping
+
+from waveunet_tf.audio import formats
+from waveunet_tf.errors import InputError
+
+DEFAULT_TEMPLATE = "{track}/{source}.{ext}"
+FIELDS = ("track", "source", "ext", "title", "artist", "album", "folder")
+# Of a file's name, in UTF-8, with room for a temporary name's prefix.
+_MAX_BYTES = 200
+
+
+def check_template(template: str) -> None:
+    """Checks a template of the stems' paths.
+
+    Raises:
+        InputError: it is absolute, leads out of the folder, has other fields than
+            `FIELDS`, or does not end in `.{ext}`.
+    """
+    try:
+        fields = [field for _, *field in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise InputError(
+            f"`output_template` must be a template: {error}. Received: {template}"
+        ) from error
+    for name, spec, conversion in fields:
+        if name is not None and (name not in FIELDS or spec or conversion):
+            raise InputError(
+                f"`output_template` must have no fields but {', '.join(FIELDS)}, "
+                f"plain in braces. Received: {template}"
+            )
+    path = pathlib.PurePath(template)
+    if path.is_absolute() or ".." in path.parts or not template.endswith(".{ext}"):
+        raise InputError(
+            "`output_template` must lead to a file below the output folder and end in "
+            f".{{ext}}. Received: {template}"
+        )
+
+
+def stem_path(
+    output: pathlib.Path,
+    template: str,
+    song: pathlib.Path,
+    source: str,
+    suffix: str,
+    tags: Mapping[str, str],
+    *,
+    folder: str | pathlib.PurePath = ".",
+) -> pathlib.Path:
+    """The path of one stem, which never leaves the output folder.
+
+    Args:
+        output: where all stems go.
+        template: see check_template.
+        song: the song's file, whose name is the track.
+        source: of the stem.
+        suffix: the format's, without a dot.
+        tags: the song's. Without a title the track's name stands there, without another
+            tag "unknown".
+        folder: of the song, below the one in which it was found.
+    """
+    track = formats.song_name(song)
+    values = {"title": track, "artist": "unknown artist", "album": "unknown album"}
+    values.update({name: value for name, value in tags.items() if name in values})
+    values = {name: _as_name(value) for name, value in values.items()}
+    fixed = {"source": _as_name(source), "ext": suffix, "folder": folder}
+    for size in range(_MAX_BYTES, 0, -10):  # shorter names, until all parts fit
+        cut = {name: _cut(value, size) for name, value in values.items()}
+        path = template.format(**cut, **fixed, track=_cut(track, size))
+        parts = pathlib.PurePath(path).parts
+        if all(len(os.fsencode(part)) <= _MAX_BYTES for part in parts):
+            break
+    return output.joinpath(*parts)
+
+
+def _as_name(value: str) -> str:
+    """Text as a file's name on any system, without separators."""
+    name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", value).strip()
+    return name if name.strip(".") else "_"
+
+
+def _cut(name: str, size: int) -> str:
+    """The longest beginning that has so many bytes in UTF-8."""
+    content = os.fsencode(name)
+    if len(content) <= size:
+        return name
+    return content[:size].decode(errors="ignore") or "_"

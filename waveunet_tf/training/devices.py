@@ -1,0 +1,184 @@
+"""On which devices a training computes, and how: one, several, or many workers'."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zlib
+from collections.abc import Callable
+
+import tensorflow as tf
+from absl import logging
+
+from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """The devices of a training.
+
+    Attributes:
+        strategy: TensorFlow's distribution strategy over them.
+        worker: this process's number, 0 being the chief, which alone writes files.
+        workers: how many processes there are.
+    """
+
+    strategy: tf.distribute.Strategy
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the files."""
+        return self.worker == 0
+
+    @property
+    def replicas(self) -> int:
+        """The devices, of all workers."""
+        return self.strategy.num_replicas_in_sync
+
+    def distribute(
+        self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int
+    ):
+        """Iterates over batches on the devices, each of which has its share.
+
+        Args:
+            make: a function of worker, workers and a device's batch size, to an endless
+                data set of batches of that size.
+            batch_size: of all devices together.
+        """
+
+        def of_worker(context):
+            batches = make(
+                context.input_pipeline_id,
+                context.num_input_pipelines,
+                context.get_per_replica_batch_size(batch_size),
+            )
+            # Or workers ask each other before each batch whether there is one.
+            endless = tf.data.experimental.assert_cardinality(
+                tf.data.INFINITE_CARDINALITY
+            )
+            return batches.apply(endless)
+
+        return iter(self.strategy.distribute_datasets_from_function(of_worker))
+
+    @property
+    def kind(self) -> str:
+        """CPU or GPU."""
+        return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+
+    def wait_for_all(self) -> None:
+        """Waits until every worker has come here."""
+        if self.workers > 1:
+            self.mean_of_workers([0.0])
+
+    def mean_of_workers(self, values: list[float]) -> list[float]:
+        """Each value's mean over the workers' devices; every worker waits for all."""
+
+        @tf.function
+        def mean(values):
+            return self.strategy.run(
+                lambda: tf.distribute.get_replica_context().all_reduce(
+                    "MEAN", tf.identity(values)
+                )
+            )
+
+        means = mean(tf.constant(values, tf.float64))
+        return self.strategy.experimental_local_results(means)[0].numpy().tolist()
+
+
+def set_up_devices(compute: ComputeConfig) -> Devices:
+    """Finds the devices; before anything else of TensorFlow is called.
+
+    Raises:
+        InputError: there is no GPU where one is asked for; TF_CONFIG is missing or
+            wrong; TensorFlow has begun to work already, with other threads.
+    """
+    cluster = _cluster() if compute.strategy == "multiworker" else None
+    try:
+        if compute.num_threads:
+            tf.config.threading.set_intra_op_parallelism_threads(compute.num_threads)
+            tf.config.threading.set_inter_op_parallelism_threads(compute.num_threads)
+        if compute.device == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:
+        raise InputError(
+            "`num_threads` and `device` must be set before TensorFlow is used; it is"
+        ) from error
+    gpus = tf.config.get_visible_devices("GPU")
+    if compute.device == "gpu" and not gpus:
+        raise InputError(
+            "`device` is gpu, but TensorFlow finds none; is it the build with CUDA "
+            "(pip install tensorflow[and-cuda])?"
+        )
+    if compute.strategy == "mirrored":
+        return _mirrored()
+    if cluster:
+        return _multiworker(*cluster)
+    return Devices(tf.distribute.get_strategy())
+
+
+def _mirrored() -> Devices:
+    devices = tf.config.list_logical_devices("GPU")
+    devices = devices or tf.config.list_logical_devices("CPU")
+    if devices[0].device_type == "CPU" and len(devices) == 1:
+        raise InputError("`strategy` mirrored needs GPUs, but TensorFlow finds none")
+    return Devices(tf.distribute.MirroredStrategy([device.name for device in devices]))
+
+
+def _multiworker(worker: int, addresses: list[str]) -> Devices:
+    logging.info(
+        "worker %d of %d: waiting for %s", worker, len(addresses), ", ".join(addresses)
+    )
+    return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, len(addresses))
+
+
+def _cluster() -> tuple[int, list[str]]:
+    """This process's number and all workers' addresses, by TF_CONFIG.
+
+    Raises:
+        InputError: TF_CONFIG is missing, or does not say so.
+    """
+    text = os.environ.get("TF_CONFIG")
+    example = (
+        '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    if not text:
+        raise InputError(
+            f"`strategy` multiworker needs the variable TF_CONFIG, such as {example}"
+        )
+    try:
+        values = json.loads(text)
+        cluster, task = values["cluster"], values["task"]
+        kind, index = task["type"], task["index"]
+        addresses = [*cluster.get("chief", []), *cluster["worker"]]
+        before = {"chief": 0, "worker": len(cluster.get("chief", []))}
+        worker = before[kind] + index
+        if index < 0 or worker >= len(addresses) or kind not in cluster:
+            raise IndexError(f"there is no {kind} {index}")
+        if not all(isinstance(address, str) for address in addresses):
+            raise TypeError("an address is not a text")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"TF_CONFIG must be JSON as {example}. Received: {text} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return worker, addresses
+
+
+def require_agreement(devices: Devices, what: str, *values) -> None:
+    """Makes sure that all workers have the same values.
+
+    Raises:
+        InputError: they have not.
+    """
+    if devices.workers == 1:
+        return
+    # 20 bits, so that float64 holds the mean of the squares exactly.
+    number = zlib.crc32(repr((what, values)).encode()) & 0xFFFFF
+    mean, mean_square = devices.mean_of_workers([number, number**2])
+    if mean_square - mean**2 > 0.1 / devices.workers:
+        raise InputError(f"All workers must have {what}, but they have not")

@@ -1,0 +1,114 @@
+"""The weights that a training begins with: scaled, or from a checkpoint."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+from absl import logging
+
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.errors import InputError
+
+# Fields that do not change what the weights are.
+_FREE = {"output_frames", *checkpoint.REFINEMENTS}
+# Fields that only change what the output layers are, or what they mean.
+_OUTPUT = {
+    "output_activation",
+    "output_kernel_size",
+    "output_type",
+    "sample_rate_hz",
+    "sources",
+}
+
+
+def take(
+    directory: str | os.PathLike,
+    config: NetworkConfig,
+    network: keras.Model,
+    adam: keras.optimizers.Adam,
+    *,
+    reinit_output: bool = False,
+) -> None:
+    """Sets weights and Adam's moments from a checkpoint.
+
+    Args:
+        directory: the checkpoint.
+        config: the network's.
+        network: the network.
+        adam: its optimiser.
+        reinit_output: whether the checkpoint may be for other sources or another
+            sample rate. The output layers then keep their weights, and Adam its
+            moments.
+
+    Raises:
+        InputError: no checkpoint, or one of another network.
+    """
+    theirs = checkpoint.read_config(directory).to_dict()
+    ours = config.to_dict()
+    differ = {
+        name
+        for name in (set(ours) | set(theirs)) - _FREE
+        if ours.get(name) != theirs.get(name)
+    }
+    if refused := sorted(differ - _OUTPUT if reinit_output else differ):
+        name = refused[0]
+        hint = "" if name not in _OUTPUT else " (`reinit_output` allows for that)"
+        raise InputError(
+            f"{directory}: must be of the same network, but has {name}="
+            f"{theirs.get(name)} instead of {ours.get(name)}{hint}"
+        )
+    source = checkpoint.load_network(directory)
+    if reinit_output:
+        _take_but_output(source, network)
+        logging.info("starting from %s, but with new output layers", directory)
+        return
+    network.set_weights(source.get_weights())
+    with_moments = adam.load_adam(directory, network, adam)
+    logging.info(
+        "starting from %s, Adam at step %d%s",
+        directory,
+        int(keras.ops.convert_to_numpy(adam.iterations)),
+        "" if with_moments else " (it holds no moments)",
+    )
+
+
+def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None:
+    """Scales the kernels until each convolution's features have variance 1.
+
+    "Layer-sequential unit variance" (Mishkin and Matas, 2016, arXiv 1511.06422), from
+    the input on; the output layers are scaled to the sources' own. Glorot's weights
+    make leaky features smaller from layer to layer: those of M4's bottleneck have a
+    thousandth of the mixture's level, and what is below the first levels begins to
+    learn late.
+
+    Args:
+        network: a network of waveforms.
+        mixture: excerpts, `(batch, frames, channels)`.
+        targets: their sources.
+    """
+    for layer in network.layers:
+        if not isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):
+            continue
+        level = 1.0
+        if layer.name.startswith("output_"):
+            source = targets[layer.name.removeprefix("output_")]
+            level = float(keras.ops.std(source))
+        until_here = keras.Model(network.input, layer.output)
+        for _ in range(10):  # a tanh needs some turns
+            features = keras.ops.cast(until_here(mixture), "float32")
+            spread = float(keras.ops.std(features))
+            # Of silence nothing is learned.
+            if not level or not spread or abs(spread / level - 1) < 0.01:
+                break
+            layer.kernel.assign(layer.kernel * (level / spread))
+
+
+def _take_but_output(source: keras.Model, network: keras.Model) -> None:
+    theirs = {layer.name: layer for layer in source.layers}
+    for layer in network.layers:
+        # U7 has a whole U-Net a source, which a new source has no weights for.
+        is_output = layer.name.startswith("output_") or layer.name.endswith("_mask")
+        if layer.weights and not is_output and layer.name in theirs:
+            layer.set_weights(theirs[layer.name].get_weights())
