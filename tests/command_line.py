@@ -1,8 +1,17 @@
-"""How tests run the commands as a user does."""
+"""How tests run the commands as a user does: in a child process, or in this one."""
 
+import contextlib
+import importlib
+import io
+import os
 import pathlib
+import runpy
+import signal
 import subprocess
 import sys
+import traceback
+
+from absl import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = "waveunet_tf train"
@@ -17,6 +26,74 @@ def run(command, *arguments):
         text=True,
         check=False,
     )
+
+
+def run_here(command, *arguments):
+    """Does what `run` does, but in this process, where TensorFlow is imported already.
+
+    For what a command prints and refuses. A test of start, signals, pipes or several
+    processes needs a child.
+    """
+    words = [*command.split(), *map(str, arguments)]
+    stdout, stderr = _stream(), _stream()
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    argv, folder = sys.argv, os.getcwd()
+    _forget_flags()
+    os.chdir(ROOT)
+    try:
+        with (
+            contextlib.redirect_stdout(stdout),
+            contextlib.redirect_stderr(stderr),
+        ):
+            sys.argv = words
+            returncode = _exit_code_of(words[0])
+    finally:
+        os.chdir(folder)
+        sys.argv = argv
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _forget_flags()
+    return subprocess.CompletedProcess(words, returncode, _text(stdout), _text(stderr))
+
+
+def _exit_code_of(module: str) -> int:
+    """Runs a module as `python -m` does; the exit code is 1 after a traceback."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as exit_:
+        if exit_.code is None or isinstance(exit_.code, int):
+            return exit_.code or 0
+        print(exit_.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _forget_flags() -> None:
+    """Removes the flags of all commands: two may define a flag of the same name."""
+    for name, defined in flags.FLAGS.flags_by_module_dict().items():
+        if name.startswith("absl."):
+            continue
+        for flag in list(defined):
+            with contextlib.suppress(AttributeError):
+                delattr(flags.FLAGS, flag.name)
+        # Its import defines them again.
+        if name != "__main__" and sys.modules.pop(name, None):
+            package, _, last = name.rpartition(".")
+            if package and hasattr(importlib.import_module(package), last):
+                delattr(importlib.import_module(package), last)
+
+
+def _stream() -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    return stream.buffer.getvalue().decode("utf-8")
 
 
 def check_refusal(result, exit_code, *texts):

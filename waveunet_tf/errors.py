@@ -1,8 +1,32 @@
-"""What goes wrong on the user's side of a command."""
+"""The error for bad input, which commands print as one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
 
 
 class InputError(ValueError):
-    """Bad input: one line that names the file or argument, the rule and what came.
+    """Bad input, in one line: the file or argument, the rule and what was received.
 
-    The commands print it without a traceback and leave with exit code 1.
+    Commands print the line without a traceback and exit with code 1.
     """
+
+
+@contextlib.contextmanager
+def naming(what: str | os.PathLike) -> Iterator[None]:
+    """Puts a file or argument before the text of an InputError that lacks it.
+
+    Args:
+        what: the file or argument in work.
+
+    Raises:
+        InputError: The body raised one.
+    """
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(str(what)):
+            raise
+        raise InputError(f"{what}: {error}") from error

@@ -13,7 +13,7 @@ from absl import logging
 
 from waveunet_tf.audio import encode, formats, resample
 from waveunet_tf.audio.decode import AudioReader
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.system import files
 
 CLIP_MODES = ("rescale", "clamp", "none")
@@ -57,7 +57,7 @@ def separate_file(
     """
     sources = separator.config.sources
     _check_targets(sources, path, targets)
-    with AudioReader(path, downmix=downmix) as reader, _named(path):
+    with AudioReader(path, downmix=downmix) as reader, naming(path):
         depths = _bit_depths(targets, bit_depth, reader.bit_depth)
         clip = _clip_mode(clip, targets, depths)
         part = _Part(reader, start_seconds, duration_seconds)
@@ -123,17 +123,6 @@ def _check_targets(sources: tuple[str, ...], path, targets: dict) -> None:
             f"{path}: `targets` must be files of their own, neither folders nor the "
             f"song. Received: {', '.join(map(str, targets.values()))}"
         )
-
-
-@contextlib.contextmanager
-def _named(path: str | os.PathLike) -> Iterator[None]:
-    """Puts a file's path before what is said of its audio."""
-    try:
-        yield
-    except InputError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise InputError(f"{path}: {error}") from error
 
 
 def _bit_depths(targets: dict, bit_depth: int | None, of_song: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Writing so that a final name never holds half of something."""
+"""Files and folders: atomic writes, locks, space, and leave to overwrite."""
 
 from __future__ import annotations
 
@@ -129,10 +129,31 @@ def _part(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(prefix + name)
 
 
-def file_sha256(path: pathlib.Path) -> str:
-    """The hash of a file's content, in hexadecimal."""
+def require_new(*paths: str | os.PathLike, overwrite: bool = False) -> None:
+    """Refuses to replace what a user made.
+
+    Args:
+        paths: files, or folders, of which an empty one counts as new.
+        overwrite: whether they may be replaced.
+
+    Raises:
+        InputError: A path exists and `overwrite` is False.
+    """
+    for path in map(pathlib.Path, paths):
+        if overwrite or not os.path.lexists(path):
+            continue
+        if not path.is_dir():
+            raise InputError(f"{path}: must be a new file, or --overwrite be given")
+        if any(path.iterdir()):
+            raise InputError(
+                f"{path}: must be a new or empty folder, or --overwrite be given"
+            )
+
+
+def file_sha256(path: str | os.PathLike) -> str:
+    """Computes the SHA-256 of a file's content, in hexadecimal."""
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         while block := file.read(2**20):
             hashed.update(block)
     return hashed.hexdigest()
