@@ -50,8 +50,10 @@ arm64: .venv/installed
 		|| exit 1; done
 	$(BIN)/python -m export.run_arm64 --artifacts arm64/artefacts
 
+# FILES=tests/audio runs some of them.
+FILES ?=
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=20 $(FILES)
 
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow
