@@ -31,7 +31,7 @@ _WORKERS = flags.DEFINE_list("workers", "1,2", "Numbers of workers, comma separa
 _RATE_HZ = 44100
 
 
-def write_tracks(root: pathlib.Path, tracks: int, seconds: float) -> None:
+def write_noise_tracks(root: pathlib.Path, tracks: int, seconds: float) -> None:
     """Writes a data set of noise."""
     generator = np.random.default_rng(0)
     for number in range(tracks):
@@ -60,7 +60,7 @@ def peaks_mib(pid: int) -> dict[int, float]:
     return {process: peaks[process] for process in family & set(peaks)}
 
 
-def measure(data: pathlib.Path, output: pathlib.Path, workers: int):
+def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
     """Scores the tracks; gives the seconds, and the peak of each process in MiB."""
     started = time.monotonic()
     child = subprocess.Popen(
@@ -86,11 +86,11 @@ def main(_):
     seconds = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        write_tracks(folder / "data", _TRACKS.value, _SECONDS.value)
+        write_noise_tracks(folder / "data", _TRACKS.value, _SECONDS.value)
         print(f"{'workers':>8}{'seconds':>10}  peak MiB of each process")
         for workers in map(int, _WORKERS.value):
             output = folder / str(workers)
-            seconds[workers], peaks = measure(folder / "data", output, workers)
+            seconds[workers], peaks = measure_workers(folder / "data", output, workers)
             shown = ", ".join(f"{peak:.0f}" for peak in peaks)
             print(f"{workers:>8}{seconds[workers]:>10.1f}  {shown}", flush=True)
     ratio = seconds[min(seconds)] / seconds[max(seconds)]

@@ -41,7 +41,7 @@ _WAY = flags.DEFINE_enum("way", None, _WAYS, "Measure this way only (a round).")
 _CONFIG = VARIANTS["M4"]
 
 
-def excerpts_of(way: str):
+def open_way(way: str):
     """An endless iterator that reads so many excerpts at each step."""
     if way == "memmap":
         return 1, memmap_excerpts()
@@ -87,9 +87,9 @@ def musdb_excerpts():
         yield track.audio, track.sources["vocals"].audio
 
 
-def measure(way: str) -> dict[str, float]:
+def measure_reading(way: str) -> dict[str, float]:
     """Excerpts a second, and this process' peak memory in MiB."""
-    size, steps = excerpts_of(way)
+    size, steps = open_way(way)
     next(steps)
     count, started = 0, time.perf_counter()
     while (seconds := time.perf_counter() - started) < _SECONDS.value:
@@ -102,7 +102,7 @@ def measure(way: str) -> dict[str, float]:
 
 def main(_):
     if _WAY.value:
-        print(json.dumps(measure(_WAY.value)))
+        print(json.dumps(measure_reading(_WAY.value)))
         return
     with tempfile.TemporaryDirectory() as name:
         data_dir = _DATA_DIR.value

@@ -56,7 +56,7 @@ def write_song(path: pathlib.Path, minutes: float) -> None:
             writer.write(minute[: frames - start])
 
 
-def measure(
+def measure_song(
     checkpoint: str | pathlib.Path, folder: pathlib.Path, minutes: float
 ) -> tuple[float, float]:
     """Separates a song in a process of its own; gives its peak in MiB, and seconds."""
@@ -87,9 +87,9 @@ def main(_):
             checkpoint = folder / "network"
             common.save_small_network(checkpoint)
         print(f"{'minutes':>8}{'peak RSS (MiB)':>16}{'seconds':>10}")
-        measure(checkpoint, folder, 1 / 60)
+        measure_song(checkpoint, folder, 1 / 60)
         for minutes in map(float, _MINUTES.value):
-            peaks[minutes], seconds = measure(checkpoint, folder, minutes)
+            peaks[minutes], seconds = measure_song(checkpoint, folder, minutes)
             print(f"{minutes:>8g}{peaks[minutes]:>16.0f}{seconds:>10.1f}", flush=True)
     ratio = peaks[max(peaks)] / peaks[min(peaks)]
     print(f"peak of the longest over the shortest: {ratio:.3f}")

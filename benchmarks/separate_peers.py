@@ -148,7 +148,9 @@ def _spleeter_network():
     return keras.Model(inputs, keras.layers.Multiply()([mask, inputs]))
 
 
-def run(folder: pathlib.Path, system: str, seconds: int) -> dict[str, float] | None:
+def run_system(
+    folder: pathlib.Path, system: str, seconds: int
+) -> dict[str, float] | None:
     """Measures a system in a process of its own; None if it fails, as for memory."""
     ours = [sys.executable, "-m", "benchmarks.separate_peers", f"--system={system}"]
     ours += [f"--seconds={seconds}", f"--folder={folder}"]
@@ -172,7 +174,7 @@ def run_all(folder: pathlib.Path) -> dict[tuple[str, int], float]:
     print(f"{'':<14}{'seconds':>9}{'seconds a second':>18}{'peak memory (MiB)':>19}")
     for seconds in map(int, _SECONDS.value):
         for system in _SYSTEMS.value:
-            measured = run(folder, system, seconds)
+            measured = run_system(folder, system, seconds)
             if measured is None:
                 print(f"{system:<14}{seconds:>9}{'failed':>18}", flush=True)
                 continue

@@ -43,7 +43,7 @@ _WAY = flags.DEFINE_enum(
 _RATE_HZ = 44100
 
 
-def measure(way: str) -> dict[str, float]:
+def measure_way(way: str) -> dict[str, float]:
     """Separates in this process; gives real-time factor and matrix-product rate."""
     import keras
 
@@ -118,7 +118,7 @@ def window_engine(network, name: str, shape: tuple[int, int, int]):
 
 def main(_):
     if _WAY.value:
-        print(json.dumps(measure(_WAY.value)))
+        print(json.dumps(measure_way(_WAY.value)))
         return
     from waveunet_tf.networks.description import describe_network
 

@@ -45,7 +45,7 @@ class ServerProcess:
         from export.serving import server_files
 
         version = folder / "waveunet" / "1"
-        saved_model.save(checkpoint, version)
+        saved_model.write_saved_model(checkpoint, version)
         server_files.write_warm_up(version, "waveunet")
         server_files.write_configs(folder, "waveunet", 1)
         self._process = subprocess.Popen(
@@ -90,7 +90,7 @@ def chunks(address: str, config) -> Iterator[None]:
 
     transport = GrpcTransport(Server(address))
     state = transport.predict("initial_state", {"batch": np.ones(1, np.int32)})
-    shape = (1, chunk_frames(config), config.channels)
+    shape = (1, stream_chunk_frames(config), config.channels)
     chunk = np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
     while True:
         after = transport.predict("stream", {"chunk": chunk, **state})
@@ -98,7 +98,7 @@ def chunks(address: str, config) -> Iterator[None]:
         yield
 
 
-def chunk_frames(config) -> int:
+def stream_chunk_frames(config) -> int:
     from export import saved_model
     from waveunet_tf.networks import shapes
 
@@ -141,9 +141,9 @@ def print_latencies(server: ServerProcess, config) -> None:
     )
     kinds = {
         f"{_EXCERPT_SECONDS} s excerpts": (separations, _EXCERPT_SECONDS),
-        f"chunks of {chunk_frames(config)}": (
+        f"chunks of {stream_chunk_frames(config)}": (
             chunks,
-            chunk_frames(config) / config.sample_rate_hz,
+            stream_chunk_frames(config) / config.sample_rate_hz,
         ),
     }
     for name, (work, audio_seconds) in kinds.items():

@@ -55,7 +55,7 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
     for mode in tflite.MODES:
         plan = tflite.plan(folder, mode, _CHUNK_FRAMES.value)
         excerpts = [noise.astype(np.float32)]
-        for kind, content in quantize.convert(plan, _KINDS.value, excerpts):
+        for kind, content in quantize.convert_plan(plan, _KINDS.value, excerpts):
             paths[mode, kind] = folder / f"{mode}-{kind}.tflite"
             paths[mode, kind].write_bytes(content)
     return paths

@@ -63,7 +63,7 @@ def run_command(command: str, *paths: pathlib.Path) -> float:
     return time.monotonic() - started
 
 
-def new_folder(path: pathlib.Path) -> pathlib.Path:
+def new_demo_folder(path: pathlib.Path) -> pathlib.Path:
     """Empties the last demo's folder, or makes a new one; touches no other."""
     if path.exists() and not (path / _MARKER).exists():
         raise InputError(f"{path}: must be a new folder or one of an earlier demo")
@@ -89,7 +89,7 @@ def take_song(output: pathlib.Path) -> pathlib.Path:
     return song
 
 
-def score(output: pathlib.Path, system: str, estimates: str, *paths) -> float:
+def score_system(output: pathlib.Path, system: str, estimates: str, *paths) -> float:
     """Scores a system on the song; gives the command's seconds."""
     return run_command(
         f"evaluate.run_musdb --data_dir {{}} {estimates} --output_dir {{}}",
@@ -106,9 +106,11 @@ def show_model(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
         "separate": run_command(
             "waveunet_tf separate --output_dir {} {}", stems / "test", song
         ),
-        "score it": score(output, MODEL, "--estimates_dir {}", stems),
-        "score the floor": score(output, "mixture", "--estimates mixture"),
-        "score the ceiling": score(output, "oracle_irm", "--estimates oracle_irm"),
+        "score it": score_system(output, MODEL, "--estimates_dir {}", stems),
+        "score the floor": score_system(output, "mixture", "--estimates mixture"),
+        "score the ceiling": score_system(
+            output, "oracle_irm", "--estimates oracle_irm"
+        ),
     }
 
 
@@ -136,7 +138,7 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
             stems / "test",
             song,
         ),
-        "score": score(output, TINY, "--estimates_dir {}", stems),
+        "score": score_system(output, TINY, "--estimates_dir {}", stems),
         "export": run_command(
             "export.run_export --checkpoint {} --output {} --formats tflite_float32",
             checkpoint,
@@ -147,7 +149,7 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
 
 def main(_):
     registry.folder_of(registry.DEFAULT)  # else nothing is to be shown
-    output = new_folder(pathlib.Path(_OUTPUT_DIR.value))
+    output = new_demo_folder(pathlib.Path(_OUTPUT_DIR.value))
     song = take_song(output)
     print("\n-- 1. The model in the box, on a song that is new to it")
     seconds = {"the model in the box": show_model(output, song)}

@@ -18,7 +18,7 @@ from waveunet_tf.separation import litert, tflite_file
 
 
 @dataclasses.dataclass(frozen=True)
-class Description:
+class FileDescription:
     """A file of this project.
 
     Attributes:
@@ -46,7 +46,7 @@ class Description:
         return self.multiply_adds * calls
 
 
-def describe(path: str | os.PathLike) -> Description:
+def describe_file(path: str | os.PathLike) -> FileDescription:
     """Looks into a file.
 
     Raises:
@@ -81,7 +81,7 @@ def describe(path: str | os.PathLike) -> Description:
         s for s in model.signatureDefs if s.signatureKey == litert.STEP.encode()
     )
     graph = model.subgraphs[step.subgraphIndex]
-    return Description(
+    return FileDescription(
         metadata=metadata,
         signatures=signatures,
         operations=_operations(model, graph, schema),
@@ -160,11 +160,11 @@ def gpu_incompatibilities(path: str | os.PathLike) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def format_description(description: Description, gpu: list[str]) -> str:
+def format_file_description(description: FileDescription, gpu: list[str]) -> str:
     """As text.
 
     Args:
-        description: of `describe`.
+        description: of `describe_file`.
         gpu: of `gpu_incompatibilities`.
     """
     metadata = description.metadata

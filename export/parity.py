@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.parity_songs import Song
+from export.parity_songs import ParitySong
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -30,7 +30,7 @@ _MIN_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ParityRow:
     """An artefact's figures.
 
     Attributes:
@@ -61,7 +61,7 @@ class Row:
 
 
 def keras_estimates(
-    checkpoint_dir: str | os.PathLike, songs: list[Song]
+    checkpoint_dir: str | os.PathLike, songs: list[ParitySong]
 ) -> list[dict[str, np.ndarray]]:
     """What the Keras network itself gives, in windows that equal one pass.
 
@@ -109,18 +109,18 @@ def signal_to_noise_db(
     return np.array(rows)
 
 
-def measure(
+def measure_files(
     artefacts: list[pathlib.Path],
     checkpoint_dir: str | os.PathLike,
-    songs: list[Song],
+    songs: list[ParitySong],
     names: Mapping[pathlib.Path, str] | None = None,
-) -> list[Row]:
+) -> list[ParityRow]:
     """Measures artefacts of a checkpoint, each beside the Keras network.
 
     Args:
         artefacts: TFLite files.
         checkpoint_dir: the checkpoint that they were made of.
-        songs: on which; see read_songs.
+        songs: on which; see read_parity_songs.
         names: file → the name by which the table calls it, if not its own.
 
     Raises:
@@ -153,7 +153,7 @@ def measure(
         costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
         metadata = tflite_file.read_metadata(path, path.read_bytes())
         rows.append(
-            Row(
+            ParityRow(
                 artefact=(names or {}).get(path, path.name),
                 kind=metadata["quantization"],
                 mib=path.stat().st_size / 2**20,
@@ -172,7 +172,9 @@ def measure(
     return rows
 
 
-def _scores(song: Song, stems: dict[str, np.ndarray], config) -> dict[str, np.ndarray]:
+def _scores(
+    song: ParitySong, stems: dict[str, np.ndarray], config
+) -> dict[str, np.ndarray]:
     """Source → museval's SDR of each second; empty where museval cannot score them."""
     from evaluate import bss
 

@@ -16,7 +16,7 @@ from waveunet_tf.data.tracks import AudioStream, Track
 
 
 @dataclasses.dataclass(frozen=True)
-class Song:
+class ParitySong:
     """A song and its true stems, at the network's rate.
 
     Attributes:
@@ -41,13 +41,13 @@ def example_track() -> Track:
     return Track(formats.song_name(path), "test", streams, mixture)
 
 
-def find_songs(
+def find_parity_songs(
     data_dir: str | os.PathLike | None,
     config,
     *,
     max_songs: int,
     max_seconds: float = 30.0,
-) -> list[Song]:
+) -> list[ParitySong]:
     """Reads songs of a data set, spread evenly over its test, valid or train tracks.
 
     Args:
@@ -60,15 +60,19 @@ def find_songs(
         InputError: see datasets.find_tracks and tracks.Track.read.
     """
     if data_dir is None:
-        return read_songs([example_track()], config, max_seconds)
+        return read_parity_songs([example_track()], config, max_seconds)
     tracks = datasets.find_tracks(data_dir)
     subsets = {track.subset for track in tracks}
     subset = next(name for name in ("test", "valid", "train") if name in subsets)
     tracks = [track for track in tracks if track.subset == subset]
-    return read_songs(tracks[:: -(-len(tracks) // max_songs)], config, max_seconds)
+    return read_parity_songs(
+        tracks[:: -(-len(tracks) // max_songs)], config, max_seconds
+    )
 
 
-def read_songs(tracks: list[Track], config, max_seconds: float) -> list[Song]:
+def read_parity_songs(
+    tracks: list[Track], config, max_seconds: float
+) -> list[ParitySong]:
     """Reads tracks, at the network's rate; of each the middle.
 
     Args:
@@ -94,5 +98,5 @@ def read_songs(tracks: list[Track], config, max_seconds: float) -> list[Song]:
             for name, array in arrays.items()
         }
         mixture = arrays.pop("mixture")
-        songs.append(Song(track.label, mixture, arrays))
+        songs.append(ParitySong(track.label, mixture, arrays))
     return songs

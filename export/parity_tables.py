@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from evaluate import tables
 from export import quantize
-from export.parity import Row
-from export.parity_songs import Song
+from export.parity import ParityRow
+from export.parity_songs import ParitySong
 
 # Beside the artefacts.
 TABLES = ("parity.md", "parity.json")
@@ -24,7 +24,7 @@ FLOORS_DB = {
 MIXED_GAIN_DB = 6.0
 
 
-def failures(rows: list[Row]) -> list[str]:
+def floor_failures(rows: list[ParityRow]) -> list[str]:
     """What is below its floor, a line each."""
     lines = []
     for row in rows:
@@ -46,7 +46,7 @@ def failures(rows: list[Row]) -> list[str]:
 
 
 def write_tables(
-    rows: list[Row], songs: list[Song], paths: Iterable[pathlib.Path]
+    rows: list[ParityRow], songs: list[ParitySong], paths: Iterable[pathlib.Path]
 ) -> None:
     """Writes the table, and on what it was measured, as Markdown and JSON.
 
@@ -56,7 +56,7 @@ def write_tables(
         paths: of the two files, in the order of TABLES.
     """
     markdown, structured = paths
-    markdown.write_text(to_markdown(rows) + "\n", encoding="utf-8")
+    markdown.write_text(format_parity(rows) + "\n", encoding="utf-8")
     values = {
         "songs": [song.name for song in songs],
         "artefacts": [dataclasses.asdict(row) for row in rows],
@@ -64,7 +64,7 @@ def write_tables(
     structured.write_text(tables.to_json(values) + "\n", encoding="utf-8")
 
 
-def to_markdown(rows: list[Row]) -> str:
+def format_parity(rows: list[ParityRow]) -> str:
     """The table as Markdown, floats first."""
     sources = list(dict.fromkeys(name for row in rows for name in row.sdr_change_db))
     shown = []

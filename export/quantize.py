@@ -20,7 +20,7 @@ KINDS = ("float32", "float16", "dynamic", *CALIBRATED)
 _FLOAT_LEVELS = 3
 
 
-def convert(
+def convert_plan(
     plan: tflite.Plan, kinds: list[str], excerpts: list[np.ndarray] | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Converts a plan to files of several kinds.

@@ -50,22 +50,24 @@ def main(_):
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
     music = {}
     for path in artefacts:
-        (music[path],) = parity_songs.find_songs(
+        (music[path],) = parity_songs.find_parity_songs(
             _DATA_DIR.value,
-            comparison.read_config(path),
+            comparison.read_artefact_config(path),
             max_songs=1,
             max_seconds=_MAX_SECONDS.value,
         )
-    arm = machine.get(_ROOT.value or machine.default_folder())
+    arm = machine.get_machine(_ROOT.value or machine.default_folder())
     rows = []
     for path, song in music.items():
         name = str(path.relative_to(folder))
         rows.append(
-            comparison.measure(path, song.mixture, arm, name=name, cpu=_CPU.value)
+            comparison.compare_on_arm(
+                path, song.mixture, arm, name=name, cpu=_CPU.value
+            )
         )
         logging.info("%s: compared on %s", name, song.name)
-    print(comparison.to_markdown(rows))
-    failures = comparison.failures(rows)
+    print(comparison.format_comparison(rows))
+    failures = comparison.bound_failures(rows)
     for failure in failures:
         app.print_error(InputError(failure))
     return 1 if failures else 0

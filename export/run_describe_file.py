@@ -19,13 +19,13 @@ def main(paths):
     from export import file_description
 
     for path in paths:
-        description = file_description.describe(path)
+        description = file_description.describe_file(path)
         gpu = (
             file_description.gpu_incompatibilities(path)
             if _GPU.value
             else ["not asked"]
         )
-        print(file_description.format_description(description, gpu))
+        print(file_description.format_file_description(description, gpu))
     return 0
 
 

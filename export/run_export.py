@@ -90,7 +90,7 @@ _STEP_FRAMES = 32768
 _MAX_DIFFERENCE = 1e-5
 
 
-def write_tflite(paths: dict[str, pathlib.Path]) -> None:
+def export_tflite(paths: dict[str, pathlib.Path]) -> None:
     """Writes TFLite files, format → path, with the table of what they lose and cost."""
     from export import (
         calibration,
@@ -112,7 +112,9 @@ def write_tflite(paths: dict[str, pathlib.Path]) -> None:
     )
     if calibrated:
         excerpts = calibration.read_excerpts(_CALIBRATION_DIR.value, config)
-    music = parity_songs.find_songs(_DATA_DIR.value, config, max_songs=_MAX_SONGS.value)
+    music = parity_songs.find_parity_songs(
+        _DATA_DIR.value, config, max_songs=_MAX_SONGS.value
+    )
     if not calibrated:  # dynamic ones do not depend on ranges, but round less with some
         excerpts = [song.mixture for song in music]
     folder = pathlib.Path(_OUTPUT.value)
@@ -125,19 +127,19 @@ def write_tflite(paths: dict[str, pathlib.Path]) -> None:
         )
     with files.atomic_files([*paths.values(), *tables]) as parts:
         names = {}
-        contents = quantize.convert(plan, kinds, excerpts)
+        contents = quantize.convert_plan(plan, kinds, excerpts)
         for part, path, (kind, content) in zip(parts, paths.values(), contents):
             part.write_bytes(content)
             names[part] = path.name
             logging.info("%s: %.1f MB, converted", kind, len(content) / 1e6)
-        rows = parity.measure(list(names), _CHECKPOINT.value, music, names)
-        print(parity_tables.to_markdown(rows), flush=True)
-        if failures := parity_tables.failures(rows):
+        rows = parity.measure_files(list(names), _CHECKPOINT.value, music, names)
+        print(parity_tables.format_parity(rows), flush=True)
+        if failures := parity_tables.floor_failures(rows):
             raise InputError("; ".join([*failures, "nothing is written"]))
         parity_tables.write_tables(rows, music, parts[len(paths) :])
 
 
-def write_saved_model(paths: dict[str, pathlib.Path]) -> None:
+def export_saved_model(paths: dict[str, pathlib.Path]) -> None:
     """Writes the folder if it equals a separator; prints its size and difference."""
     from export import saved_model, saved_model_parity
     from export.serving import server_files
@@ -145,7 +147,7 @@ def write_saved_model(paths: dict[str, pathlib.Path]) -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells of its every step
     (path,) = paths.values()
     with files.atomic_folder(path) as part:
-        saved_model.save(
+        saved_model.write_saved_model(
             _CHECKPOINT.value,
             part,
             chunk_frames=_CHUNK_FRAMES.value or saved_model.STREAM_CHUNK_FRAMES,
@@ -178,13 +180,13 @@ def target(name: str) -> pathlib.Path:
 
 
 FORMATS = {
-    "tflite_float32": write_tflite,
-    "tflite_float16": write_tflite,
-    "tflite_dynamic": write_tflite,
-    "tflite_int8": write_tflite,
-    "tflite_int16x8": write_tflite,
-    "tflite_mixed": write_tflite,
-    "saved_model": write_saved_model,
+    "tflite_float32": export_tflite,
+    "tflite_float16": export_tflite,
+    "tflite_dynamic": export_tflite,
+    "tflite_int8": export_tflite,
+    "tflite_int16x8": export_tflite,
+    "tflite_mixed": export_tflite,
+    "saved_model": export_saved_model,
 }
 """Format → what writes some formats: a function of format → path."""
 

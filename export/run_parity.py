@@ -48,17 +48,17 @@ def main(_):
     artefacts = sorted(folder.glob("*.tflite"))
     if not artefacts:
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
-    music = parity_songs.find_songs(
+    music = parity_songs.find_parity_songs(
         _DATA_DIR.value,
         checkpoint.read_config(_CHECKPOINT.value),
         max_songs=_MAX_SONGS.value,
         max_seconds=_MAX_SECONDS.value,
     )
-    rows = parity.measure(artefacts, _CHECKPOINT.value, music)
-    print(parity_tables.to_markdown(rows))
+    rows = parity.measure_files(artefacts, _CHECKPOINT.value, music)
+    print(parity_tables.format_parity(rows))
     with files.atomic_files([folder / name for name in parity_tables.TABLES]) as parts:
         parity_tables.write_tables(rows, music, parts)
-    failures = parity_tables.failures(rows)
+    failures = parity_tables.floor_failures(rows)
     for failure in failures:
         app.print_error(InputError(failure))
     return 1 if failures else 0

@@ -40,7 +40,7 @@ MAX_BATCH = 64
 _DESCRIPTION = "assets.extra/waveunet.json"
 
 
-def save(
+def write_saved_model(
     checkpoint_dir: str | os.PathLike,
     folder: str | os.PathLike,
     *,

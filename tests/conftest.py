@@ -65,7 +65,7 @@ def tiny_model_dir(tiny_config, tmp_path_factory):
     network = build_network(tiny_config)
     checkpoint.save_checkpoint(folder / "checkpoint", network, tiny_config)
     version = folder / "waveunet" / "1"
-    saved_model.save(folder / "checkpoint", version, chunk_frames=512)
+    saved_model.write_saved_model(folder / "checkpoint", version, chunk_frames=512)
     server_files.write_warm_up(version, "waveunet")
     server_files.write_configs(folder, "waveunet", 1)
     return folder

@@ -135,7 +135,7 @@ def write_model(folder: pathlib.Path, name: str) -> Separator:
     checkpoint.save_checkpoint(folder / "checkpoints" / name, network, config)
     plan = tflite.plan(folder / "checkpoints" / name, mode, chunk)
     path = folder / f"{name}.tflite"
-    ((_, content),) = quantize.convert(plan, ["float32"], [])
+    ((_, content),) = quantize.convert_plan(plan, ["float32"], [])
     path.write_bytes(content)
     return load_tflite_separator(path, threads=1)
 

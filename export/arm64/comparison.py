@@ -36,7 +36,7 @@ _CODE = "import sys; from export.arm64 import stems; stems.write_stems(*sys.argv
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ArmRow:
     """A file's figures.
 
     Attributes:
@@ -56,7 +56,7 @@ class Row:
     equal: float
 
 
-def read_config(path: pathlib.Path) -> NetworkConfig:
+def read_artefact_config(path: pathlib.Path) -> NetworkConfig:
     """The network's config of a file that can be run here and has a bound.
 
     Raises:
@@ -72,18 +72,18 @@ def read_config(path: pathlib.Path) -> NetworkConfig:
     return config
 
 
-def measure(
+def compare_on_arm(
     path: pathlib.Path,
     mixture: np.ndarray,
     machine: Machine,
     *,
     name: str,
     cpu: str = CPU,
-) -> Row:
+) -> ArmRow:
     """Separates a mixture with a file on both machines, on one thread each.
 
     Args:
-        path: the exported file, of which read_config gave the config.
+        path: the exported file, of which read_artefact_config gave the config.
         mixture: `(frames, channels)` at the network's rate.
         machine: ARM's.
         name: by which the table calls the file.
@@ -109,7 +109,7 @@ def measure(
             f"{path}: on x86-64",
             environment=os.environ,
         )
-    return compare(name, told["quantization"], told["mode"], arm, x86)
+    return compare_stems(name, told["quantization"], told["mode"], arm, x86)
 
 
 def _stems(
@@ -133,19 +133,19 @@ def _stems(
         return dict(arrays)
 
 
-def compare(
+def compare_stems(
     artefact: str,
     kind: str,
     mode: str,
     arm: Mapping[str, np.ndarray],
     x86: Mapping[str, np.ndarray],
-) -> Row:
+) -> ArmRow:
     """The figures of stems, source → `(frames, channels)`, of both machines."""
     one, other = (
         np.concatenate([stems[name] for name in sorted(x86)], axis=1)
         for stems in (arm, x86)
     )
-    return Row(
+    return ArmRow(
         artefact=artefact,
         kind=kind,
         mode=mode,
@@ -155,7 +155,7 @@ def compare(
     )
 
 
-def failures(rows: list[Row]) -> list[str]:
+def bound_failures(rows: list[ArmRow]) -> list[str]:
     """What is beyond its bound, a line each."""
     lines = []
     for row in rows:
@@ -174,7 +174,7 @@ def failures(rows: list[Row]) -> list[str]:
     return lines
 
 
-def to_markdown(rows: list[Row]) -> str:
+def format_comparison(rows: list[ArmRow]) -> str:
     """The table as Markdown."""
     shown = [
         {

@@ -58,7 +58,7 @@ SYSTEM_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """An unpacked machine; `get` gives one.
+    """An unpacked machine; `get_machine` gives one.
 
     Attributes:
         folder: with `qemu-aarch64-static`; `root`, Debian's files; `site`, the wheels;
@@ -88,7 +88,7 @@ def default_folder() -> pathlib.Path:
     return pathlib.Path(cache) / "waveunet_tf" / "arm64"
 
 
-def find(folder: str | os.PathLike) -> Machine:
+def find_machine(folder: str | os.PathLike) -> Machine:
     """The machine with wheels of the versions that run here, be it there or not.
 
     Args:
@@ -98,8 +98,8 @@ def find(folder: str | os.PathLike) -> Machine:
     return Machine(pathlib.Path(folder).absolute() / "-".join([_SUITE, *pins]))
 
 
-def get(folder: str | os.PathLike) -> Machine:
-    """Gives the machine of `find`; unpacks it, if it is not there (105 MB to load).
+def get_machine(folder: str | os.PathLike) -> Machine:
+    """Gives the machine of `find_machine`; loads and unpacks it (105 MB) if missing.
 
     Args:
         folder: of machines.
@@ -113,7 +113,7 @@ def get(folder: str | os.PathLike) -> Machine:
             "ARM is compared with x86-64: this needs Linux on x86-64. "
             f"Received: {sys.platform} on {platform.machine()}"
         )
-    machine = find(folder)
+    machine = find_machine(folder)
     if machine.folder.is_dir():
         return machine
     with files.locked_folder(machine.folder.parent):

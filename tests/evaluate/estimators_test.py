@@ -172,7 +172,7 @@ def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
     from export import quantize, tflite
 
     plan = tflite.plan(tiny_checkpoint, "streaming", 1024)
-    ((_, content),) = quantize.convert(plan, ["float32"])
+    ((_, content),) = quantize.convert_plan(plan, ["float32"])
     (tmp_path / "x.tflite").write_bytes(content)
     true = stems()
     expected = waveunet_tf.load(tiny_checkpoint).separate(true.mixture, RATE_HZ)

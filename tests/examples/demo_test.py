@@ -75,11 +75,11 @@ def test_the_song_is_one_of_musdb18s_test_songs(tmp_path, shared_data):
 def test_the_demo_touches_no_folder_but_its_own(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="must be a new folder or one of an earlier"):
-        demo.new_folder(tmp_path)
+        demo.new_demo_folder(tmp_path)
     assert (tmp_path / "mine.txt").exists()
-    made = demo.new_folder(tmp_path / "demo")
+    made = demo.new_demo_folder(tmp_path / "demo")
     (made / "old.txt").touch()
-    assert not (demo.new_folder(made) / "old.txt").exists()
+    assert not (demo.new_demo_folder(made) / "old.txt").exists()
 
 
 def test_a_step_that_fails_ends_the_demo_with_one_line(tmp_path):

@@ -43,7 +43,7 @@ def compared(kind, change):
     x86 = dict(zip(("vocals", "accompaniment"), noise))
     arm = {name: stem.copy() for name, stem in x86.items()}
     arm["vocals"][7, 1] += np.float32(change)
-    return comparison.compare("x.tflite", kind, "streaming", arm, x86)
+    return comparison.compare_stems("x.tflite", kind, "streaming", arm, x86)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_difference_beyond_its_bound_is_told_in_a_line(kind, change, is_kept):
     row = compared(kind, change)
     assert row.equal == pytest.approx(1 if change == 0 else 1 - 1 / 1200)
     assert np.isnan(change) or row.difference == pytest.approx(change, abs=1e-7)
-    lines = comparison.failures([row])
+    lines = comparison.bound_failures([row])
     assert len(lines) == (0 if is_kept else 1)
     assert all("x.tflite: ARM m" in line and "Received" in line for line in lines)
 
@@ -116,7 +116,7 @@ def artefacts(tiny_config, tmp_path_factory):
 
 
 def test_a_machine_that_computes_otherwise_leaves_with_1(artefacts, tmp_path):
-    emulator = machine.find(tmp_path).folder / "qemu-aarch64-static"
+    emulator = machine.find_machine(tmp_path).folder / "qemu-aarch64-static"
     write_program(emulator, STAND_IN.format(python=sys.executable))
     result = run(COMMAND, f"--artifacts={artefacts.parent}", f"--root={tmp_path}")
     check_refusal(result, 1, "artefacts/tflite_int8.tflite", "bit by bit", "2e-06")
@@ -134,7 +134,7 @@ def test_a_machine_that_computes_otherwise_leaves_with_1(artefacts, tmp_path):
 
 
 def test_a_machine_that_dies_is_told_with_the_file(artefacts, tmp_path):
-    emulator = machine.find(tmp_path).folder / "qemu-aarch64-static"
+    emulator = machine.find_machine(tmp_path).folder / "qemu-aarch64-static"
     write_program(emulator, "#!/bin/sh\necho uncaught target signal 11 >&2\nexit 139\n")
     result = run(COMMAND, f"--artifacts={artefacts}", f"--root={tmp_path}")
     check_refusal(
@@ -159,7 +159,7 @@ def test_a_file_of_an_unknown_kind_is_refused(artefacts, tmp_path):
         whole.replace(b'"quantization": "int8"', b'"quantization": "int4"')
     )
     with pytest.raises(InputError, match="x.tflite: `quantization` must .* int4"):
-        comparison.read_config(path)
+        comparison.read_artefact_config(path)
 
 
 def test_a_missing_tool_or_server_is_told_and_leaves_nothing(tmp_path, monkeypatch):
@@ -167,35 +167,35 @@ def test_a_missing_tool_or_server_is_told_and_leaves_nothing(tmp_path, monkeypat
     monkeypatch.setattr(machine, "_KEYRING", keys)
     root, tools = tmp_path / "root", tmp_path / "bin"
     with pytest.raises(InputError, match=r"keys.gpg: must be Debian's keys"):
-        machine.get(root)
+        machine.get_machine(root)
     keys.touch()
     monkeypatch.setenv("PATH", str(tools))
     with pytest.raises(InputError, match="apt-get: must be installed"):
-        machine.get(root)
+        machine.get_machine(root)
     write_program(
         tools / "apt-get",
         "#!/bin/sh\necho Ign:1\necho E: no such server\necho E: more >&2\nexit 100\n",
     )
     with pytest.raises(InputError, match="apt-get update left with 100: E: no such"):
-        machine.get(root)
+        machine.get_machine(root)
     assert list(root.iterdir()) == []
 
 
 def test_another_processor_than_x86_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(InputError, match="Received: linux on riscv64"):
-        machine.get(tmp_path)
+        machine.get_machine(tmp_path)
 
 
 @pytest.mark.slow
 def test_arm_gives_what_x86_gives(artefacts):
-    arm = machine.find(machine.default_folder())
+    arm = machine.find_machine(machine.default_folder())
     if not arm.folder.is_dir():
         pytest.skip(f"needs what run_arm64 unpacks, which is not at {arm.folder}")
     song = music(3000)
     for path in sorted(artefacts.glob("*.tflite")):
-        row = comparison.measure(path, song, arm, name=path.name)
-        assert comparison.failures([row]) == []
+        row = comparison.compare_on_arm(path, song, arm, name=path.name)
+        assert comparison.bound_failures([row]) == []
         stems = load_tflite_separator(path).runner().run(song)
         peak = max(np.abs(stem).max() for stem in stems.values())
         assert row.peak == pytest.approx(peak, abs=1e-5)

@@ -124,7 +124,7 @@ def test_channels_of_very_different_levels_cost_integers_nothing(
     ]:
         checkpoint.save_checkpoint(tmp_path / name, own, tiny_config)
         plan = tflite.plan(tmp_path / name, "streaming", 1024)
-        ((_, content),) = quantize.convert(plan, [kind], [music(6000)])
+        ((_, content),) = quantize.convert_plan(plan, [kind], [music(6000)])
         engine = litert.LiteRTEngine(content, chunk_frames=1024, threads=1)
         actual = plan.runner(engine).run(song)
         expected = one_pass(tiny_config, network, song)
@@ -147,7 +147,7 @@ def test_outputs_of_int16x8_have_weights_of_16_bits(tiny_config, tmp_path, mode)
     checkpoint.save_checkpoint(tmp_path, network, tiny_config)
     song = music(8000)
     plan = tflite.plan(tmp_path, mode, 1024)
-    ((_, content),) = quantize.convert(plan, ["int16x8"], [music(6000)])
+    ((_, content),) = quantize.convert_plan(plan, ["int16x8"], [music(6000)])
     engine = litert.LiteRTEngine(content, chunk_frames=1024, threads=1)
     actual = plan.runner(engine).run(song)["accompaniment"]
     expected = one_pass(tiny_config, network, song)["accompaniment"]

@@ -251,4 +251,4 @@ def test_a_source_must_not_look_like_a_state(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, sources=("state_up_0", "b"))
     checkpoint.save_checkpoint(tmp_path, build_network(config), config)
     with pytest.raises(waveunet_tf.errors.InputError, match="must not begin with"):
-        saved_model.save(tmp_path, tmp_path / "1")
+        saved_model.write_saved_model(tmp_path, tmp_path / "1")

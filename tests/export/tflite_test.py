@@ -49,7 +49,7 @@ def export(directory, path, *, mode="streaming", chunk=CHUNK, kind="float32"):
     """Writes a file of a checkpoint."""
     plan = tflite.plan(directory, mode, chunk)
     excerpts = [music(6 * CHUNK, plan.config.channels)]
-    ((_, content),) = quantize.convert(plan, [kind], excerpts)
+    ((_, content),) = quantize.convert_plan(plan, [kind], excerpts)
     path.write_bytes(content)
     return content
 
@@ -168,7 +168,9 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
     network = waveunet_tf.load_network(tiny_checkpoint)
     expected = one_pass(tiny_config, network, song)
     decibels = {}
-    for kind, content in quantize.convert(plan, list(quantize.KINDS), [music(6000)]):
+    for kind, content in quantize.convert_plan(
+        plan, list(quantize.KINDS), [music(6000)]
+    ):
         (tmp_path / f"{kind}.tflite").write_bytes(content)
         actual = run_from_metadata_alone(content, song)
         noise = sum(np.sum((actual[n] - expected[n]) ** 2) for n in expected)
@@ -180,7 +182,7 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
     assert 15 < decibels["int8"] < decibels["mixed"] - 3
 
     for kind in quantize.KINDS:
-        description = file_description.describe(tmp_path / f"{kind}.tflite")
+        description = file_description.describe_file(tmp_path / f"{kind}.tflite")
         assert description.metadata["quantization"] == kind
         assert not any(name.startswith("Flex") for name in description.operations)
         assert "TILE" not in description.operations
@@ -190,7 +192,7 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
 def test_a_state_has_one_scale_for_as_long_as_it_waits(tiny_checkpoint):
     """Else each chunk would round it anew, and errors would grow with the song."""
     plan = tflite.plan(tiny_checkpoint, "streaming", 16)
-    ((_, content),) = quantize.convert(plan, ["int8"], [music(3000)])
+    ((_, content),) = quantize.convert_plan(plan, ["int8"], [music(3000)])
     interpreter = Interpreter(model_content=content)
     step = interpreter.get_signature_runner("separate")
     state = interpreter.get_signature_runner("initial_state")()
@@ -215,7 +217,7 @@ def test_all_operations_of_the_step_are_for_the_gpu_delegate(tiny_checkpoint, tm
 def test_multiply_adds_are_those_of_the_exact_stream(tiny_checkpoint, tmp_path):
     """By hand: 4 first filters, 3 levels, kernels of 15 and 5; merges at two rates."""
     export(tiny_checkpoint, tmp_path / "x.tflite", chunk=64)
-    description = file_description.describe(tmp_path / "x.tflite")
+    description = file_description.describe_file(tmp_path / "x.tflite")
     down = 64 * 15 * 2 * 4 + 32 * 15 * 4 * 8 + 16 * 15 * 8 * 12 + 8 * 15 * 12 * 16
     up = 0
     for level, (skip, low) in enumerate([(4, 8), (8, 12), (12, 16)]):
@@ -242,7 +244,7 @@ def test_multiply_adds_of_integers_count_what_upsamples_and_copies(
         up += (frames + 4) * skip  # copies the skip, with four frames before it
         up += 2 * (frames // 2 + 2) * 2 * low  # a frame between two, and a copied one
     outputs = 64 * 2 + 64 * 6 * 2  # copies the mixture
-    description = file_description.describe(tmp_path / "x.tflite")
+    description = file_description.describe_file(tmp_path / "x.tflite")
     assert description.multiply_adds == down + up + outputs
 
 
@@ -339,16 +341,20 @@ def test_snr_is_of_seconds_in_which_something_is_heard():
 
 
 def row(kind, snr_db):
-    return parity.Row(f"{kind}.tflite", kind, 1.0, snr_db, 1.0, {}, 1.0, 1.0, 1.0, 1.0)
+    return parity.ParityRow(
+        f"{kind}.tflite", kind, 1.0, snr_db, 1.0, {}, 1.0, 1.0, 1.0, 1.0
+    )
 
 
 def test_what_is_below_its_floor_fails():
     good = [row("float32", 101), row("int8", 22), row("mixed", 28)]
-    assert parity_tables.failures(good) == []
-    assert parity_tables.failures([row("mixed", 5)]) == []  # nothing to compare it with
+    assert parity_tables.floor_failures(good) == []
+    assert (
+        parity_tables.floor_failures([row("mixed", 5)]) == []
+    )  # nothing to compare it with
     below = [row("float32", 99), row("int8", float("nan")), row("int16x8", 39.9)]
-    assert len(parity_tables.failures(below)) == 3
-    (line,) = parity_tables.failures([row("int8", 22), row("mixed", 27.9)])
+    assert len(parity_tables.floor_failures(below)) == 3
+    (line,) = parity_tables.floor_failures([row("int8", 22), row("mixed", 27.9)])
     assert "at least 6 dB above int8's. Received: +5.9 dB" in line
 
 
@@ -356,14 +362,14 @@ def test_parity_sees_other_weights_and_another_network(
     tiny_checkpoint, tiny_config, tmp_path
 ):
     export(tiny_checkpoint, tmp_path / "x.tflite")
-    song = parity_songs.Song("song", music(12_000), {})
-    (own,) = parity.measure([tmp_path / "x.tflite"], tiny_checkpoint, [song])
+    song = parity_songs.ParitySong("song", music(12_000), {})
+    (own,) = parity.measure_files([tmp_path / "x.tflite"], tiny_checkpoint, [song])
     assert own.snr_db > 100 and own.sdr_change_db == {}
     assert own.mib == pytest.approx((tmp_path / "x.tflite").stat().st_size / 2**20)
     assert own.peak_mib > 20 and own.factor_1 > 0 and own.load_seconds > 0
     save_network(tmp_path / "other", tiny_config, seed=2)
-    (row,) = parity.measure([tmp_path / "x.tflite"], tmp_path / "other", [song])
+    (row,) = parity.measure_files([tmp_path / "x.tflite"], tmp_path / "other", [song])
     assert row.snr_db < 20
     save_network(tmp_path / "third", dataclasses.replace(tiny_config, base_filters=5))
     with pytest.raises(InputError, match="must be of the checkpoint"):
-        parity.measure([tmp_path / "x.tflite"], tmp_path / "third", [song])
+        parity.measure_files([tmp_path / "x.tflite"], tmp_path / "third", [song])
