@@ -74,7 +74,11 @@ def score(
         jobs = [(track, estimator, output, threads) for track in wanted]
         if runner:
             results = beam.run_on_beam(
-                try_to_score, jobs, output, runner=runner, options=options
+                try_to_score,
+                jobs,
+                output,
+                pipeline_runner=runner,
+                options=options or (),
             )
         else:
             results = processes.run_in_processes(try_to_score, jobs, workers)

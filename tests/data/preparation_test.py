@@ -1,7 +1,8 @@
 import dataclasses
-import fcntl
 import json
 import os
+import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from waveunet_tf.data.manifest import Settings, verify
 from waveunet_tf.data.preparation import prepare_tracks
 from waveunet_tf.data.tracks import Mending
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import beam, files
 
 SOURCES = ("accompaniment", "vocals")
 
@@ -244,12 +246,9 @@ def test_a_long_name_is_a_name_like_any(tmp_path):
 
 def test_two_runs_at_once_do_not_mix(tmp_path):
     tracks = find_tracks(write_tracks(tmp_path / "in", 1))
-    (tmp_path / "out").mkdir()
-    folder = os.open(tmp_path / "out", os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
-    with pytest.raises(InputError, match="another run is at work"):
-        prepare_tracks(tracks, tmp_path / "out", SETTINGS)
-    os.close(folder)
+    with files.locked_folder(tmp_path / "out"):
+        with pytest.raises(InputError, match="another run is at work"):
+            prepare_tracks(tracks, tmp_path / "out", SETTINGS)
     assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
 
 
@@ -382,20 +381,108 @@ def test_sources_are_merged_as_wished(tmp_path):
     np.testing.assert_allclose(rhythm, sum(stems), atol=1e-6)
 
 
-def test_beam_writes_the_same_bytes(tmp_path):
-    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
-    from waveunet_tf.data.beam_prepare import prepare_on_beam
+def run_like_beam(function, jobs, output, *, on_results=None, **_):
+    """Does what run_on_beam does, in this process, on copies as a worker has them."""
+    function, jobs, on_results = pickle.loads(
+        pickle.dumps((function, jobs, on_results))
+    )
+    results = [function(job) for job in reversed(jobs)]  # Beam keeps no order
+    on_results(results)
+    return json.loads(json.dumps(results))
 
+
+@pytest.fixture(params=["stand-in", "Beam"])
+def beam_runner(request, monkeypatch):
+    """The arguments by which tracks are prepared on Beam; twice: the first is none."""
+    if request.param == "Beam":
+        pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+        options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+        return {"pipeline_runner": "DirectRunner", "pipeline_options": options}
+    monkeypatch.setattr(beam, "import_beam", lambda: None)
+    monkeypatch.setattr(beam, "run_on_beam", run_like_beam)
+    return {"pipeline_runner": "stand-in"}
+
+
+def test_beam_writes_the_same_bytes(tmp_path, beam_runner):
     folder = write_tracks(tmp_path / "in", 4)
-    broken = folder / "train" / "z"
-    broken.mkdir()
-    (broken / "vocals.wav").write_bytes(b"nothing to hear")
+    for name in ("y", "z"):
+        broken = folder / "train" / name
+        broken.mkdir()
+        (broken / "vocals.wav").write_bytes(b"nothing to hear")
     tracks = find_tracks(folder)
     failures = prepare_tracks(tracks, tmp_path / "here", SETTINGS)
-    options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-    came = prepare_on_beam(tracks, tmp_path / "beam", SETTINGS, options=options)
+    came = prepare_tracks(tracks, tmp_path / "beam", SETTINGS, **beam_runner)
     assert came == failures
+    assert [line.partition(":")[0] for line in came] == ["train/y", "train/z"]
     assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+def test_a_stopped_run_goes_on_on_beam(tmp_path, beam_runner):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 3))
+    prepare_tracks(tracks, tmp_path / "whole", SETTINGS)
+    prepare_tracks(tracks[:1], tmp_path / "out", SETTINGS)
+    done = tmp_path / "out" / "train" / "track 0" / "vocals.wav"
+    before = done.stat().st_mtime_ns
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner) == []
+    assert done.stat().st_mtime_ns == before
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def check_warnings(tmp_path, caplog, **arguments):
+    folder = write_tracks(tmp_path / "in", 1)
+    song = folder / "train" / "track 0"
+    soundfile.write(song / "drums.flac", np.full((30_000, 2), 0.9), 44100)
+    soundfile.write(song / "mixture.flac", np.full((30_000, 2), 0.1), 44100)
+    with caplog.at_level("WARNING", logger="absl"):
+        prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS, **arguments)
+    texts = [record.getMessage() for record in caplog.records]
+    assert any(re.match(r"train/track 0: \d+ samples clipped", text) for text in texts)
+    assert any("the mixture is not the sum of its sources" in text for text in texts)
+
+
+def test_clipped_samples_and_residuals_are_warned_of(tmp_path, caplog):
+    check_warnings(tmp_path, caplog)
+
+
+def test_clipped_samples_and_residuals_are_warned_of_on_beam(
+    tmp_path, beam_runner, caplog
+):
+    check_warnings(tmp_path, caplog, **beam_runner)
+
+
+def test_two_runs_at_once_do_not_mix_on_beam_either(tmp_path, beam_runner):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
+    with files.locked_folder(tmp_path / "out"):
+        with pytest.raises(InputError, match="another run is at work"):
+            prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner)
+        assert contents(tmp_path / "out") == {}
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner) == []
+
+
+def test_the_folder_is_locked_as_long_as_beam_is_at_work(tmp_path, monkeypatch):
+    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
+    refusals = []
+
+    def run(function, jobs, output, *, on_results=None, **_):
+        with pytest.raises(InputError, match="another run is at work") as refused:
+            prepare_tracks(tracks, output, SETTINGS)
+        refusals.append(refused)
+        return run_like_beam(function, jobs, output, on_results=on_results)
+
+    monkeypatch.setattr(beam, "import_beam", lambda: None)
+    monkeypatch.setattr(beam, "run_on_beam", run)
+    prepare_tracks(tracks, tmp_path / "out", SETTINGS, pipeline_runner="stand-in")
+    assert len(refusals) == 1
+
+
+def test_without_beam_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
+    with pytest.raises(InputError, match="needs Apache Beam: pip install"):
+        prepare_tracks(
+            tracks, tmp_path / "out", SETTINGS, pipeline_runner="DirectRunner"
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
@@ -411,8 +498,8 @@ def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
                 for _ in range(minutes):
                     file.write(minute)
         code = (
-            "import re, sys; from waveunet_tf import datasets, manifest, prepare;"
-            f"prepare.prepare(datasets.find_tracks({str(folder / 'in')!r}),"
+            "import re; from waveunet_tf.data import datasets, manifest, preparation;"
+            f"preparation.prepare_tracks(datasets.find_tracks({str(folder / 'in')!r}),"
             f" {str(folder / 'out')!r},"
             " manifest.Settings(8000, ('accompaniment', 'vocals')));"
             "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"

@@ -191,20 +191,14 @@ def main(beam_options):
         tracks = [track for track in tracks if track.subset == "train"]
     if _DRY_RUN.value:
         return print_plan(tracks, settings)
-    if _RUNNER.value:
-        from waveunet_tf.data.beam_prepare import prepare_on_beam
-
-        failures = prepare_on_beam(
-            tracks,
-            _OUTPUT.value,
-            settings,
-            runner=_RUNNER.value,
-            options=beam_options,
-        )
-    else:
-        failures = preparation.prepare_tracks(
-            tracks, _OUTPUT.value, settings, workers=_WORKERS.value
-        )
+    failures = preparation.prepare_tracks(
+        tracks,
+        _OUTPUT.value,
+        settings,
+        workers=_WORKERS.value,
+        pipeline_runner=_RUNNER.value,
+        pipeline_options=beam_options,
+    )
     print(f"{len(tracks) - len(failures)} of {len(tracks)} tracks in {_OUTPUT.value}")
     for failure in failures:
         app.print_error(InputError(failure))

@@ -1,12 +1,14 @@
-"""Any data set → a folder of stems at the model's rate, as MUSDB18-HQ has it."""
+"""Prepares any data set: a folder of stems at the model's rate, like MUSDB18-HQ."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -15,12 +17,12 @@ from absl import logging
 from waveunet_tf.audio import resample
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
-from waveunet_tf.data.tracks import Track
+from waveunet_tf.data.tracks import Track, TrackReader
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import files, processes
+from waveunet_tf.system import beam, files, processes
 from waveunet_tf.system.files import file_sha256
 
-# What keeps any track from being written.
+# Errors of the output folder: no other track could be written either.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 # A lossy codec leaves about -28 dB of a mixture; much more is another song.
 _MAX_RESIDUAL_DB = -10
@@ -32,131 +34,177 @@ def prepare_tracks(
     settings: Settings,
     *,
     workers: int = 1,
+    pipeline_runner: str | None = None,
+    pipeline_options: Sequence[str] = (),
 ) -> list[str]:
-    """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav`.
+    """Writes `<output>/<subset>/<track>/<source>.wav` and `mixture.wav` of each track.
 
-    A `manifest.json` beside them tells of each track its origin, its frames, the hash
-    of each file, how many samples were clipped, and how far the sum of its sources is
-    from its mixture. A track of the manifest is not prepared again, so that a stopped
-    run goes on, to the same bytes as one that was not stopped.
+    `manifest.json` beside them holds for each track its origin, its length, the hash
+    of each file, the number of clipped samples, and how far the sum of the sources is
+    from the mixture. A track of the manifest is not prepared again: a stopped run goes
+    on, and ends with the same bytes as one that was not stopped.
 
     Args:
-        tracks: the tracks.
-        output: a folder that is new, empty, or of an earlier run of the same settings.
-        settings: what is written.
-        workers: processes that prepare_tracks a track each.
+        tracks: The tracks to prepare.
+        output: A folder that is new, empty, or of an earlier run of the same settings.
+        settings: The rate, sources and bit depth to write.
+        workers: The number of tracks prepared at a time, in processes here.
+        pipeline_runner: The pipeline runner of Apache Beam that prepares the tracks,
+            such as DirectRunner; by default processes here do. Its workers must see
+            the source and the output by the same absolute paths as the caller.
+        pipeline_options: Beam's own options, such as `--direct_num_workers=4`.
 
     Returns:
         One line for each track that could not be prepared; the others are done.
 
     Raises:
-        InputError: the output folder holds something else.
-        OSError: the output folder cannot be written.
+        InputError: The output folder holds something else, or another run is at work
+            in it; or Beam is not installed, or knows no such pipeline runner.
+        OSError: The output folder cannot be written.
     """
-    output = pathlib.Path(output)
-    entries = entries_of_earlier_run(output, settings, tracks)
+    if pipeline_runner:
+        beam.import_beam()  # Before anything is written.
+    output = pathlib.Path(output).absolute()
     with files.locked_folder(output):
-        return _prepare(tracks, output, settings, entries, workers)
-
-
-def _prepare(tracks, output, settings, entries, workers) -> list[str]:
-    files.remove_parts(output)
-    # At once, for it tells a later run that the folder is one of ours.
-    write_manifest(output, settings, entries)
-    wanted = [track for track in tracks if track.label not in entries]
-    failures = {}
-    logging.info("preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz)
-    jobs = [(track, output, settings) for track in wanted]
-    results = processes.run_in_processes(try_to_prepare, jobs, workers)
-    for label, entry in tqdm.tqdm(
-        results, "prepare_tracks", len(jobs), unit="track", disable=None
-    ):
-        if isinstance(entry, str):
-            failures[label] = entry
-            continue
-        entries[label] = entry
-        _warn(label, entry)
+        entries = entries_of_earlier_run(output, settings, tracks)
+        files.remove_parts(output)
+        # At once: a later run knows the folder by its manifest.
         write_manifest(output, settings, entries)
-    return [failures[track.label] for track in wanted if track.label in failures]
+        wanted = [track for track in tracks if track.label not in entries]
+        logging.info(
+            "preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz
+        )
+        jobs = [(track, output, settings) for track in wanted]
+        record = functools.partial(_record, output, settings, entries)
+        if pipeline_runner:
+            results = beam.run_on_beam(
+                try_to_prepare,
+                jobs,
+                output,
+                pipeline_runner=pipeline_runner,
+                options=pipeline_options,
+                on_results=record,
+            )
+        else:
+            results = _run_here(jobs, workers, record)
+        problems = {}
+        for label, entry, problem in results:
+            if entry is None:
+                problems[label] = problem
+            else:
+                _warn(label, entry)
+    return [problems[track.label] for track in wanted if track.label in problems]
 
 
-def try_to_prepare(job: tuple) -> tuple[str, dict | str]:
-    """Calls `prepare_track`; gives the label, and the entry or why there is none.
+def _run_here(
+    jobs: list[tuple], workers: int, record: Callable[[list], None]
+) -> Iterator[tuple]:
+    """Prepares tracks in processes; records each as soon as it is done."""
+    results = processes.run_in_processes(try_to_prepare, jobs, workers)
+    for result in tqdm.tqdm(results, "prepare", len(jobs), unit="track", disable=None):
+        record([result])
+        yield result
+
+
+def _record(
+    output: pathlib.Path, settings: Settings, entries: dict, results: list[tuple]
+) -> None:
+    """Adds the tracks that could be prepared to the manifest."""
+    entries.update({label: entry for label, entry, _ in results if entry is not None})
+    write_manifest(output, settings, entries)
+
+
+def try_to_prepare(
+    job: tuple[Track, pathlib.Path, Settings],
+) -> tuple[str, dict | None, str | None]:
+    """Calls `prepare_track`, in a process of its own or on a machine of Beam's.
+
+    Args:
+        job: The arguments of `prepare_track`.
+
+    Returns:
+        The track's label, its entry in the manifest, and the reason why there is none.
 
     Raises:
-        OSError: the output cannot be written, which is not the track's fault.
+        OSError: The output cannot be written, which is not the track's fault.
     """
-    track, output, *_ = job
+    track, output, settings = job
     try:
-        return track.label, prepare_track(*job)
+        return track.label, prepare_track(track, output, settings), None
     except InputError as error:
         reason = str(error)
     except OSError as error:
-        if error.errno in _FATAL:  # it would be for the others, too
+        if error.errno in _FATAL:
             raise
         reason = str(error)
-    return (
-        track.label,
-        reason if reason.startswith(track.label) else f"{track.label}: {reason}",
-    )
+    if not reason.startswith(track.label):
+        reason = f"{track.label}: {reason}"
+    return track.label, None, reason
 
 
 def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dict:
     """Writes a track's folder, which appears when it is whole, in constant memory.
 
     Returns:
-        Its entry in the manifest.
+        The track's entry in the manifest.
 
     Raises:
-        InputError: the track cannot be read as it must be.
-        OSError: a file cannot be read or written.
+        InputError: The track is broken, or its stems do not agree.
+        OSError: A file cannot be read or written.
     """
     folder = output / track.subset / track.name
-    if folder.exists():  # of a run that was stopped before it could note the track
+    if folder.exists():  # A run was stopped before it could record the track.
         shutil.rmtree(folder)
     with track.open(settings.sources, settings.mending) as reader:
-        names = ("mixture", *settings.sources)
         with files.atomic_folder(folder) as part:
-            statistics = _Statistics()
-            with contextlib.ExitStack() as stack:
-                writers = {
-                    name: stack.enter_context(
-                        AudioWriter(
-                            part / f"{name}.wav",
-                            settings.sample_rate_hz,
-                            reader.channels,
-                            bit_depth=settings.bit_depth,
-                        )
-                    )
-                    for name in names
-                }
-                for block in resample.resample_blocks(
-                    reader.blocks(),
-                    round(reader.sample_rate_hz * settings.speed),
-                    dict.fromkeys(names, settings.sample_rate_hz),
-                    reader.channels,
-                ):
-                    for name, writer in writers.items():
-                        writer.write(block[name])
-                    statistics.add(block, clipped=settings.bit_depth < 32)
-            if not statistics.frames:
+            measured = _write_stems(part, reader, settings)
+            if not measured["frames"]:
                 raise InputError(f"{track.label}: must hold audio, but has zero frames")
+            names = ("mixture", *settings.sources)
             hashes = {name: file_sha256(part / f"{name}.wav") for name in names}
         return {
             "origin": {str(path): path.stat().st_size for path in sorted(reader.paths)},
             "origin_hz": reader.sample_rate_hz,
-            "frames": statistics.frames,
-            "channels": reader.channels,
-            "clipped_samples": sum(
-                writer.clipped_samples for writer in writers.values()
-            ),
-            "residual_db": round(statistics.residual_db, 2),
+            **measured,
             "sha256": hashes,
         }
 
 
+def _write_stems(folder: pathlib.Path, reader: TrackReader, settings: Settings) -> dict:
+    """Writes a track's mixture and sources; gives what the manifest tells of them."""
+    names = ("mixture", *settings.sources)
+    statistics = _Statistics()
+    with contextlib.ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(
+                AudioWriter(
+                    folder / f"{name}.wav",
+                    settings.sample_rate_hz,
+                    reader.channels,
+                    bit_depth=settings.bit_depth,
+                )
+            )
+            for name in names
+        }
+        for block in resample.resample_blocks(
+            reader.blocks(),
+            round(reader.sample_rate_hz * settings.speed),
+            dict.fromkeys(names, settings.sample_rate_hz),
+            reader.channels,
+        ):
+            for name, writer in writers.items():
+                writer.write(block[name])
+            statistics.add(block, clipped=settings.bit_depth < 32)
+    return {
+        "frames": statistics.frames,
+        "channels": reader.channels,
+        "clipped_samples": sum(writer.clipped_samples for writer in writers.values()),
+        "residual_db": round(statistics.residual_db, 2),
+    }
+
+
 class _Statistics:
-    """Frames of a track, and how far its sources' sum is from its mixture."""
+    """Counts a track's frames, and measures mixture − sum of the sources."""
 
     def __init__(self):
         self.frames, self._rest, self._mixture = 0, 0.0, 0.0
@@ -182,8 +230,8 @@ def _warn(label: str, entry: dict) -> None:
         logging.warning("%s: %d samples clipped", label, entry["clipped_samples"])
     if entry["residual_db"] > _MAX_RESIDUAL_DB:
         logging.warning(
-            "%s: its mixture is not the sum of its sources: what is left has %.1f dB "
-            "of it",
+            "%s: the mixture is not the sum of its sources: their difference has "
+            "%.1f dB of the mixture",
             label,
             entry["residual_db"],
         )

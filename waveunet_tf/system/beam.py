@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from waveunet_tf.errors import InputError
@@ -17,13 +17,13 @@ def import_beam() -> types.ModuleType:
     """Imports Apache Beam.
 
     Raises:
-        InputError: it is not installed.
+        InputError: Beam is not installed.
     """
     try:
         import apache_beam.options.pipeline_options
     except ImportError as error:
         raise InputError(
-            "`runner` needs Apache Beam: pip install -r requirements-beam.txt"
+            "A pipeline runner needs Apache Beam: pip install -r requirements-beam.txt"
         ) from error
     return apache_beam
 
@@ -33,54 +33,61 @@ def run_on_beam(
     jobs: list,
     output: pathlib.Path,
     *,
-    runner: str,
-    options: list[str] | None = None,
-    note: Callable[[list], None] | None = None,
+    pipeline_runner: str,
+    options: Sequence[str] = (),
+    on_results: Callable[[list], None] | None = None,
 ) -> list:
-    """Calls a function with each job on one of Beam's runners.
+    """Calls a function with each job on one of Beam's pipeline runners.
 
     Args:
-        function: of a module; what it gives must be what JSON can hold.
-        jobs: its arguments.
-        output: an absolute folder, which the workers and the caller see by this name.
-        runner: Beam's name of it, such as DirectRunner, DataflowRunner or FlinkRunner.
-        options: Beam's own, such as `--direct_num_workers=4`.
-        note: takes all results, on a worker, as soon as they are there.
+        function: A function of a module. Its results must be values that JSON can hold.
+        jobs: The arguments of the calls, one each.
+        output: A folder that the workers and the caller see by the same absolute path.
+        pipeline_runner: Beam's name of it: DirectRunner, DataflowRunner, FlinkRunner, …
+        options: Beam's own options, such as `--direct_num_workers=4`.
+        on_results: Called with all results, on a worker, even if the caller has died.
+            Beam must be able to pickle it.
 
     Returns:
         The results, in any order.
 
     Raises:
-        InputError: Beam is not installed, or knows no such runner or option.
-        OSError: a worker raised an error, such as for want of space.
+        InputError: Beam is not installed, or knows no such pipeline runner or option.
+        OSError: A worker raised an error, for example because its disk is full.
     """
     beam = import_beam()
-    told = output / f".results-{os.getpid()}.json"
+    output = pathlib.Path(output).absolute()
+    # The prefix by which files.remove_parts finds what a killed run left.
+    results_file = output / f".part-results-{os.getpid()}.json"
 
-    def tell(results: list) -> None:
-        """Writes what came, for the caller to read."""
-        if note:
-            note(results)
-        with files.atomic_file(told) as part:
+    def hand_over(results: list) -> None:
+        """Writes the results, on a worker, to the file that the caller reads."""
+        if on_results:
+            on_results(results)
+        with files.atomic_file(results_file) as part:
             part.write_text(json.dumps(results), encoding="utf-8")
 
     try:
-        pipeline_options = beam.options.pipeline_options.PipelineOptions(options or [])
-        pipeline = beam.Pipeline(runner, pipeline_options)
+        pipeline_options = beam.options.pipeline_options.PipelineOptions(list(options))
+        pipeline = beam.Pipeline(pipeline_runner, pipeline_options)
     except ValueError as error:
-        raise InputError(f"`runner`: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The pipeline runner must be one of Apache Beam's: {reason}. "
+            f"Received: {pipeline_runner}"
+        ) from error
     _ = (
         pipeline
         | beam.Create(jobs)
-        | beam.Reshuffle()  # lest all jobs go to one worker
+        | beam.Reshuffle()  # Without it, all jobs may go to one worker.
         | beam.Map(function)
         | beam.combiners.ToList()
-        | beam.Map(tell)
+        | beam.Map(hand_over)
     )
     try:
         pipeline.run().wait_until_finish()
-    except RuntimeError as error:  # what a worker raised
+        return json.loads(results_file.read_text(encoding="utf-8"))
+    except RuntimeError as error:  # A worker raised it.
         raise OSError(f"{output}: {str(error).splitlines()[-1]}") from error
-    results = json.loads(told.read_text(encoding="utf-8"))
-    told.unlink()
-    return results
+    finally:
+        results_file.unlink(missing_ok=True)
