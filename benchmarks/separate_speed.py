@@ -103,14 +103,14 @@ def window_engine(network, name: str, shape: tuple[int, int, int]):
 
     import tensorflow as tf
 
-    from waveunet_tf.separation import litert
+    from waveunet_tf.separation import litert, litert_conversion
 
     def separate(mixture):
         return network(mixture)
 
     if name == "tensorflow":
         return tf.function(separate)
-    content = litert.convert(
+    content = litert_conversion.convert(
         {"separate": (separate, {"mixture": shape})}, network.variables
     )
     return litert.LiteRTEngine(content, chunk_frames=shape[1], threads=os.cpu_count())

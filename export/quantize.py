@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from export import calibration, equalize, integer_layers, tflite
-from waveunet_tf.separation import litert, tflite_file
+from waveunet_tf.separation import litert, litert_conversion, tflite_file
 from waveunet_tf.system import cpus
 
 # The kinds whose activations are integers need their ranges.
@@ -42,7 +42,7 @@ def convert_plan(
         A kind, and the content of its file.
 
     Raises:
-        ConversionError: see litert.convert.
+        ConversionError: see litert_conversion.convert.
     """
     # The exponents were found on a trained network: peaks count more where activations
     # have fixed ranges of 8 bits.
@@ -138,7 +138,7 @@ def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         quantize(converter)
 
-    return litert.convert(
+    return litert_conversion.convert(
         plan.signatures, plan.network.variables, configure if quantize else None
     )
 

@@ -22,7 +22,7 @@ from absl import flags, logging
 
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
-from waveunet_tf.separation import litert
+from waveunet_tf.separation.litert_conversion import ConversionError
 from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -211,7 +211,7 @@ def main(_):
         own = {name: path for name, path in paths.items() if FORMATS[name] is write}
         try:
             write(own)
-        except litert.ConversionError as error:
+        except ConversionError as error:
             raise InputError(f"{_CHECKPOINT.value}: {error}") from error
 
 

@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def signatures(self) -> dict:
-        """For litert.convert."""
+        """For litert_conversion.convert."""
         return {litert.STEP: (self.program.function, self.program.input_shapes)}
 
     def runner(self, engine) -> runners.Runner:

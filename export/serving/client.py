@@ -20,10 +20,8 @@ class RemoteSeparator(Separator):
     Decoding, resampling, the difference output and writing are done here.
 
     Attributes:
-        description: what the model tells of itself, see docs/serving.md.
+        description: What the model says about itself; see docs/serving.md.
     """
-
-    engine = "server"
 
     def __init__(
         self,
@@ -35,35 +33,40 @@ class RemoteSeparator(Separator):
         """Asks the model for its description.
 
         Args:
-            transport: leads to the model.
-            stream: whether to send chunk by chunk and keep the stream's state here,
-                rather than parts of songs with their surroundings.
-            request_seconds: how long such a part is.
+            transport: The way to the model.
+            stream: Whether to send chunk by chunk and keep the stream's state here,
+                rather than send parts of songs with their surroundings.
+            request_seconds: The length of such a part.
 
         Raises:
-            InputError: the server has no such model, or one that is unknown here or
-                cannot stream.
-            ConnectionError: it does not answer.
+            InputError: The server has no such model, or the model is of an unknown
+                version or cannot stream.
+            ConnectionError: The server does not answer.
         """
-        self._transport = transport
         self.description = json.loads(transport.describe())
-        self.config = _config(self.description)
-        self._request_frames = round(request_seconds * self.config.sample_rate_hz)
-        self._engine = _StreamEngine(transport, self.description) if stream else None
+        config = _config(self.description)
+        if stream:
+            engine = _StreamEngine(transport, self.description)
+        else:
+            request_frames = round(request_seconds * config.sample_rate_hz)
+            engine = _RequestEngine(
+                transport, self.description, config.channels, request_frames
+            )
+        super().__init__(config, engine)
+        self._stream = stream
 
     def runner(self) -> runners.Runner:
-        if self._engine:
-            return runners.ChunkRunner(self.config, self._engine)
-        return _RequestRunner(
-            self.config, self.description, self._transport, self._request_frames
-        )
+        """Starts a runner for a song that has the network's own rate and channels."""
+        if self._stream:
+            return super().runner()
+        return _RequestRunner(self.config, self._engine)
 
 
 def _config(description: dict) -> NetworkConfig:
-    """The network's config, of a model's description.
+    """Builds the network's config from a model's description.
 
     Raises:
-        InputError: it is of another version of this project.
+        InputError: Another version of this project made the model.
     """
     if description.get("format_version") != DESCRIPTION_VERSION:
         raise InputError(
@@ -74,38 +77,69 @@ def _config(description: dict) -> NetworkConfig:
     return ARCHITECTURES[network.pop("architecture")].from_dict(network)
 
 
-class _RequestRunner(runners.Runner):
-    """Parts of a song, each sent with as much around it as its sources depend on.
+class _RequestEngine:
+    """Separates parts of a song on a server; implements `engine.Engine`.
 
-    All requests are of one length, for a server puts such requests into one batch.
+    Attributes:
+        stride_frames: What the network computes depends on where a request begins
+            modulo this.
+        context_frames: How much of the song is sent on each side of a part.
     """
 
-    def __init__(self, config, description: dict, transport, request_frames: int):
-        stride = description["stride_frames"]
-        self.hop_frames = max(request_frames // stride, 1) * stride
-        # What the network computes depends on where a request begins modulo the stride.
+    name = "server"
+
+    def __init__(
+        self,
+        transport: GrpcTransport | RestTransport,
+        description: dict,
+        channels: int,
+        request_frames: int,
+    ):
+        self.stride_frames = stride = description["stride_frames"]
         self.context_frames = -(-description["context_frames"] // stride) * stride
-        super().__init__(config, self.context_frames, 0)
-        self.needed_frames = self.hop_frames + 2 * self.context_frames
-        self.latency_frames = self.hop_frames + self.context_frames
-        self.stride_frames = stride
+        self.chunk_frames = max(request_frames // stride, 1) * stride
+        frames = self.chunk_frames + 2 * self.context_frames
+        self.input_shapes = {"mixture": (1, frames, channels)}
+        self.silence: dict[str, np.ndarray] = {}
         self._transport = transport
+
+    def __call__(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
+        stems = self._transport.separate(mixture)
+        part = slice(self.context_frames, self.context_frames + self.chunk_frames)
+        return {name: stem[:, part] for name, stem in stems.items()}
+
+
+class _RequestRunner(runners.Runner):
+    """Sends the parts of a song, each with as much around it as its sources depend on.
+
+    All requests have one length, because a server puts such requests into one batch.
+    """
+
+    def __init__(self, config: NetworkConfig, engine: _RequestEngine):
+        super().__init__(config, engine.context_frames, 0)
+        self.hop_frames = engine.chunk_frames
+        self.needed_frames = self.hop_frames + 2 * engine.context_frames
+        self.context_frames = engine.context_frames
+        self.latency_frames = self.hop_frames + self.context_frames
+        self.stride_frames = engine.stride_frames
+        self._engine = engine
 
     def _run(self) -> dict[str, np.ndarray]:
         mixture = self._queue.take(self.hop_frames, self.needed_frames)
-        stems = self._transport.separate(mixture[None])
-        kept = slice(self.context_frames, self.context_frames + self.hop_frames)
-        return {name: stems[name][0, kept] for name in self._sources}
+        stems = self._engine(mixture=mixture[None])
+        return {name: stems[name][0] for name in self._sources}
 
 
 class _StreamEngine:
-    """The stream's step on a server; an engine (see waveunet_tf/engines.py)."""
+    """Computes the stream's step on a server; implements `engine.Engine`."""
+
+    name = "server"
 
     def __init__(self, transport: GrpcTransport, description: dict):
         """Asks for the state in silence.
 
         Raises:
-            InputError: the model cannot stream.
+            InputError: The model cannot stream.
         """
         self.chunk_frames = description["chunk_frames"]
         if self.chunk_frames is None:

@@ -13,7 +13,7 @@ from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
-from waveunet_tf.separation import engines, litert
+from waveunet_tf.separation import engines, litert_conversion
 
 SONG = np.random.default_rng(0).normal(0, 0.3, (3001, 2))
 
@@ -39,8 +39,8 @@ def conversions(monkeypatch):
         done.append(arguments)
         return original(*arguments)
 
-    original = litert.convert_program
-    monkeypatch.setattr(litert, "convert_program", convert)
+    original = litert_conversion.convert_program
+    monkeypatch.setattr(litert_conversion, "convert_program", convert)
     return done
 
 

@@ -22,8 +22,8 @@ from waveunet_tf.audio.formats import FORMATS
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
-from waveunet_tf.separation.song_file import CLIP_MODES
 from waveunet_tf.separation.songs import Song, find_songs, seekable
+from waveunet_tf.separation.stem_files import CLIP_MODES
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator

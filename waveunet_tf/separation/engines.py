@@ -1,12 +1,9 @@
-"""What computes a network, step by step: TensorFlow's graph, or LiteRT on a CPU.
-
-An engine is called with arrays by name, `mixture` and those of the state, and gives the
-sources and the state after it, by name as well.
-"""
+"""Loads a checkpoint's network into an engine: TensorFlow's, or LiteRT's on a CPU."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -20,23 +17,19 @@ from waveunet_tf.configs.networks import NetworkConfig, SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.program import build_program
-from waveunet_tf.separation import litert
+from waveunet_tf.separation import litert_conversion
+from waveunet_tf.separation.engine import Engine
+from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.step_cache import StepCache
 from waveunet_tf.system.cpus import cores, processor
 
 ENGINES = ("auto", "tensorflow", "litert")
-# Frames of a chunk, or of a window's hop, that measured fastest on a CPU.
+# The chunk or window's hop, in frames, that measured fastest on a CPU.
 _CHUNK_FRAMES = {"tensorflow": 65536, "litert": 32768}
 
 
 class TensorFlowEngine:
-    """A network as a graph of TensorFlow, traced once.
-
-    Attributes:
-        name: "tensorflow".
-        chunk_frames: for which the network's steps are made.
-        input_shapes, silence: see Program.
-    """
+    """A network as a TensorFlow graph, traced once; implements `engine.Engine`."""
 
     name = "tensorflow"
 
@@ -48,11 +41,21 @@ class TensorFlowEngine:
         chunk_frames: int | None = None,
         device: str | None = None,
     ):
-        """Loads a network; see `load_engine`."""
+        """Loads a network onto a device.
+
+        Args:
+            config: The network's config.
+            load_network: Loads the network, once the device is chosen.
+            chunk_frames: The most frames of a chunk; by default what measured fastest.
+            device: "cpu" or "gpu:0" (1, …); by default the first GPU, or the CPU.
+
+        Raises:
+            InputError: TensorFlow does not find the device.
+        """
         import tensorflow as tf
 
         if device == "cpu":  # else TensorFlow takes the GPUs' memory all the same
-            with contextlib.suppress(RuntimeError):  # it runs already
+            with contextlib.suppress(RuntimeError):  # TensorFlow has started already
                 tf.config.set_visible_devices([], "GPU")
         gpus = tf.config.list_logical_devices("GPU")
         self._device = device or ("gpu:0" if gpus else "cpu")
@@ -65,19 +68,19 @@ class TensorFlowEngine:
         self.chunk_frames = chunk_frames or _CHUNK_FRAMES[self.name]
         self._tf_device = tf.device
         with tf.device(self._device):
-            network = load_network()
             program = build_program(
                 config,
-                network,
+                load_network(),
                 self.chunk_frames,
-                # A GPU's copies within are faster than those to and from it.
+                # A GPU copies within its memory faster than to and from it.
                 whole_delays=self._device != "cpu",
             )
         self.silence = program.silence
         self.input_shapes = program.input_shapes
         self._call = tf.function(program.function)
 
-    def __call__(self, **inputs) -> dict:
+    def __call__(self, **inputs: Any) -> dict[str, Any]:
+        """Computes one step on the device."""
         with self._tf_device(self._device):
             return self._call(**inputs)
 
@@ -90,23 +93,25 @@ def load_engine(
     threads: int | None = None,
     chunk_frames: int | None = None,
     **overrides,
-):
+) -> Engine:
     """Loads a checkpoint's network into an engine.
 
     Args:
-        directory: the checkpoint.
-        engine: "tensorflow", "litert", or "auto": on a CPU what is faster there,
-            measured once and noted beside the checkpoint; on a GPU TensorFlow.
+        directory: The checkpoint.
+        engine: "tensorflow", "litert" or "auto". On a CPU "auto" is the faster of the
+            two, which is measured once and noted beside the checkpoint; on a GPU it is
+            TensorFlow.
         device: "cpu" or "gpu:0" (1, …); by default the first GPU that TensorFlow
             finds, or the CPU.
-        threads: of the CPU; by default, and at most, as many as this process has cores.
-        chunk_frames: the most frames, at the network's rate, that a step takes; by
-            default what measured fastest. A live stream lags less with fewer.
-        **overrides: see checkpoint.load_network.
+        threads: Threads of the CPU; by default, and at most, one for each core that
+            this process may use.
+        chunk_frames: The most frames of a step, at the network's rate; by default what
+            measured fastest. A live stream lags less with fewer.
+        **overrides: Fields of the config to change; see checkpoint.load_network.
 
     Raises:
-        InputError: see checkpoint.load_network; an argument is out of range, or the
-            network or the device is not for LiteRT.
+        InputError: The checkpoint is missing or broken, an argument is out of range, or
+            LiteRT cannot run the network or use the device.
     """
     if engine not in ENGINES:
         raise InputError(
@@ -116,64 +121,104 @@ def load_engine(
         if value is not None and value < 1:
             raise InputError(f"`{name}` must be at least 1. Received: {value}")
     config = checkpoint.read_config(directory, **overrides)
-
-    def load_network():
-        return checkpoint.load_network(directory, **overrides)
-
-    def on_tensorflow() -> TensorFlowEngine:
-        _limit_tensorflow(threads)
-        return TensorFlowEngine(
-            config, load_network, chunk_frames=chunk_frames, device=device
-        )
-
-    reason = _not_for_litert(config, device, engine)
+    loader = _EngineLoader(directory, overrides, config, device, threads, chunk_frames)
+    reason = _reason_against_litert(config, device, engine)
     if engine == "litert" and reason:
         raise InputError(f"`engine` must be tensorflow {reason}. Received: litert")
     if engine == "tensorflow" or reason:
-        return on_tensorflow()
-    frames = shapes.step_frames(config, chunk_frames or _CHUNK_FRAMES["litert"])
-
-    def convert() -> bytes:
-        _limit_tensorflow(threads)
-        logging.info("converting the network for LiteRT, once")
-        network = load_network()
-        program = build_program(config, network, frames)
-        return litert.convert_program(program, network.variables)
-
-    cores_used = min(threads or cores(), cores())
-    cache = StepCache(directory, frames)
-
-    def on_litert() -> litert.LiteRTEngine:
-        content = cache.model(convert)
-        return litert.LiteRTEngine(content, chunk_frames=frames, threads=cores_used)
-
+        return loader.tensorflow()
     try:
-        if engine == "litert":
-            return on_litert()
-        return _faster(config, cache, cores_used, on_litert, on_tensorflow)
-    except litert.ConversionError as error:
+        return loader.litert() if engine == "litert" else loader.faster()
+    except litert_conversion.ConversionError as error:
         if engine == "litert":
             raise InputError(f"{directory}: {error}") from error
         logging.warning("%s", error)
-        return on_tensorflow()
+        return loader.tensorflow()
 
 
-def _faster(
-    config: NetworkConfig,
-    cache: StepCache,
-    cores: int,
-    on_litert: Callable[[], litert.LiteRTEngine],
-    on_tensorflow: Callable[[], TensorFlowEngine],
-):
-    """The engine that is noted as the faster one, or measures so now."""
-    machine = f"faster on {processor()}, {cores} threads"
-    noted = cache.note(machine)
-    if noted in ("litert", "tensorflow"):
-        return on_litert() if noted == "litert" else on_tensorflow()
-    both = (on_litert(), on_tensorflow())
-    faster = min(both, key=lambda engine: _seconds_per_frame(config, engine))
-    cache.write_note(machine, faster.name)
-    return faster
+@dataclasses.dataclass(frozen=True)
+class _EngineLoader:
+    """Loads one network into either engine.
+
+    Attributes:
+        directory: The checkpoint.
+        overrides: Fields of its config to change.
+        config: The network's config, with these changes.
+        device: The device that TensorFlow computes on; None: the first GPU, or the CPU.
+        threads: The most threads of the CPU; None: one for each core.
+        chunk_frames: The most frames of a step; None: what measured fastest.
+    """
+
+    directory: str | os.PathLike
+    overrides: dict[str, Any]
+    config: NetworkConfig
+    device: str | None
+    threads: int | None
+    chunk_frames: int | None
+
+    @property
+    def step_frames(self) -> int:
+        """The frames of LiteRT's step."""
+        wished = self.chunk_frames or _CHUNK_FRAMES["litert"]
+        return shapes.step_frames(self.config, wished)
+
+    @property
+    def threads_used(self) -> int:
+        """The threads of LiteRT."""
+        return min(self.threads or cores(), cores())
+
+    def tensorflow(self) -> TensorFlowEngine:
+        """Loads the network into TensorFlow's engine."""
+        _limit_tensorflow(self.threads)
+        return TensorFlowEngine(
+            self.config,
+            self._network,
+            chunk_frames=self.chunk_frames,
+            device=self.device,
+        )
+
+    def litert(self) -> LiteRTEngine:
+        """Loads the network into LiteRT's engine, from the cache where it is there.
+
+        Raises:
+            ConversionError: TensorFlow cannot convert the network.
+        """
+        return LiteRTEngine(
+            self._cache().model(self._converted),
+            chunk_frames=self.step_frames,
+            threads=self.threads_used,
+        )
+
+    def faster(self) -> Engine:
+        """Loads the network into the engine that is faster, as noted or as measured.
+
+        Raises:
+            ConversionError: TensorFlow cannot convert the network.
+        """
+        cache = self._cache()
+        machine = f"faster on {processor()}, {self.threads_used} threads"
+        noted = cache.note(machine)
+        if noted == "litert":
+            return self.litert()
+        if noted == "tensorflow":
+            return self.tensorflow()
+        engines = (self.litert(), self.tensorflow())
+        faster = min(engines, key=lambda each: _seconds_per_frame(self.config, each))
+        cache.write_note(machine, faster.name)
+        return faster
+
+    def _cache(self) -> StepCache:
+        return StepCache(self.directory, self.step_frames)
+
+    def _network(self):
+        return checkpoint.load_network(self.directory, **self.overrides)
+
+    def _converted(self) -> bytes:
+        _limit_tensorflow(self.threads)
+        logging.info("converting the network for LiteRT, once")
+        network = self._network()
+        program = build_program(self.config, network, self.step_frames)
+        return litert_conversion.convert_program(program, network.variables)
 
 
 def _limit_tensorflow(threads: int | None) -> None:
@@ -188,8 +233,8 @@ def _limit_tensorflow(threads: int | None) -> None:
             )
 
 
-def _seconds_per_frame(config: NetworkConfig, engine) -> float:
-    """The time of the fastest of some steps."""
+def _seconds_per_frame(config: NetworkConfig, engine: Engine) -> float:
+    """Measures the fastest of four steps, in seconds for each frame."""
     inputs = {
         name: np.zeros(shape, np.float32) for name, shape in engine.input_shapes.items()
     }
@@ -201,10 +246,10 @@ def _seconds_per_frame(config: NetworkConfig, engine) -> float:
     return min(seconds) / shapes.step_frames(config, engine.chunk_frames)
 
 
-def _not_for_litert(
+def _reason_against_litert(
     config: NetworkConfig, device: str | None, engine: str
 ) -> str | None:
-    """Why LiteRT is out of the question, if it is."""
+    """Says why LiteRT cannot be taken; None where it can."""
     if isinstance(config, SpectrogramUNetConfig):
         return "for a spectrogram network, whose inverse Fourier transform it lacks"
     if device not in (None, "cpu"):

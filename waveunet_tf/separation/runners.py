@@ -1,80 +1,116 @@
-"""Networks over a mixture of any length, that comes in blocks, in constant memory."""
+"""Runners drive a network through a song of any length, in constant memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from waveunet_tf.audio.blocks import Queue
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.networks import shapes
+from waveunet_tf.separation.engine import Engine
 
 
 class Runner:
-    """A network over a mixture that comes in blocks, at the network's rate.
+    """Takes a song in blocks, at the network's rate, and gives its sources.
 
-    Subclasses set `needed_frames`, how much of it they look at, and `hop_frames`, how
-    much of that `_run` takes off the queue and gives of each source.
+    Subclasses set `needed_frames`, how many frames of the queue `_run` looks at, and
+    `hop_frames`, how many `_run` takes off the queue and gives of each source.
 
     Attributes:
-        latency_frames: how many frames after a frame its stems come, at most.
-        context_frames: how many frames around a frame its stems depend on, at most, on
-            each side.
-        stride_frames: a stream that begins a multiple of so many frames later gives the
-            same stems, but for the context at its begin.
+        latency_frames: The most frames by which the stems lag behind the mixture.
+        context_frames: The most frames, before and after a frame, that its stems depend
+            on.
+        stride_frames: A stream that begins later, by a multiple of this, gives the same
+            stems but for the context at its beginning.
     """
 
-    def __init__(self, config, before_frames: int, lag_frames: int):
+    hop_frames: int
+    needed_frames: int
+    latency_frames: int
+    context_frames: int
+    stride_frames: int
+
+    def __init__(self, config: NetworkConfig, before_frames: int, lag_frames: int):
         """Starts a stream.
 
         Args:
-            config: the network's config.
-            before_frames: silence before the song.
-            lag_frames: frames that come out before the song's first.
+            config: The network's config.
+            before_frames: Frames of silence before the song.
+            lag_frames: Frames that the network gives before the song's first.
         """
         self._sources, self._channels = config.sources, config.channels
         self._queue = Queue(config.channels)
         self._queue.put(np.zeros((before_frames, config.channels), np.float32))
-        self._came, self._gone = 0, -lag_frames
+        self._taken, self._given = 0, -lag_frames
 
     def push(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
-        """Takes `(frames, channels)`; gives each source's frames that are ready."""
-        self._came += len(mixture)
+        """Takes the next frames of the mixture.
+
+        Args:
+            mixture: Floats `(frames, channels)`, of any length.
+
+        Returns:
+            Source → the next frames that are ready, float32 `(frames, channels)`, as
+            many of each source.
+        """
+        self._taken += len(mixture)
         self._queue.put(mixture)
         blocks = {
             name: [np.zeros((0, self._channels), np.float32)] for name in self._sources
         }
         while len(self._queue) >= self.needed_frames:
-            late = max(-self._gone, 0)  # still before the song's first frame
+            late = max(-self._given, 0)  # still before the song's first frame
             for name, stem in self._run().items():
                 blocks[name].append(stem[late:])
-            self._gone += self.hop_frames
+            self._given += self.hop_frames
         return {name: np.concatenate(parts) for name, parts in blocks.items()}
 
     def finish(self) -> dict[str, np.ndarray]:
-        """Gives the rest of each source, with silence after the song."""
-        rest = self._came - max(self._gone, 0)
-        hops = -(-(self._came - self._gone) // self.hop_frames)
+        """Ends the song, with silence after it.
+
+        Returns:
+            Source → the rest of its frames, float32 `(frames, channels)`.
+        """
+        rest = self._taken - max(self._given, 0)
+        hops = -(-(self._taken - self._given) // self.hop_frames)
         wanted = (hops - 1) * self.hop_frames + self.needed_frames if hops else 0
         silence = max(wanted - len(self._queue), 0)
         stems = self.push(np.zeros((silence, self._channels), np.float32))
         return {name: stem[:rest] for name, stem in stems.items()}
 
     def run(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
-        """Gives each source of a whole song `(frames, channels)`, at once."""
+        """Separates a whole song at once.
+
+        Args:
+            mixture: Floats `(frames, channels)`.
+
+        Returns:
+            Source → float32 `(frames, channels)`, as long as the mixture.
+        """
         blocks = [self.push(mixture), self.finish()]
         return {
             name: np.concatenate([block[name] for block in blocks])
             for name in self._sources
         }
 
+    def _run(self) -> dict[str, np.ndarray]:
+        """Computes the next `hop_frames` of each source, `(frames, channels)`."""
+        raise NotImplementedError
+
 
 class ChunkRunner(Runner):
-    """The streaming network over chunks of a fixed length.
+    """Drives the streaming network, in chunks of a fixed length.
 
     A delay line longer than a chunk waits here, where no step has to move all of it.
     """
 
-    def __init__(self, config, engine):
-        """Takes an engine (see engines.py) that was made for the stream's step."""
+    def __init__(self, config: NetworkConfig, engine: Engine):
+        """Starts a stream.
+
+        Args:
+            config: The network's config.
+            engine: An engine that was made for the stream's step.
+        """
         super().__init__(config, 0, shapes.stream_plan(config).latency_frames)
         self.hop_frames = shapes.chunk_frames(config, engine.chunk_frames)
         self.needed_frames = self.hop_frames
@@ -98,18 +134,26 @@ class ChunkRunner(Runner):
             name: line.take(self._engine.input_shapes[name][1])[None]
             for name, line in self._lines.items()
         }
-        came = self._engine(mixture=mixture, **due, **self._state)
+        outputs = self._engine(mixture=mixture, **due, **self._state)
         for name, line in self._lines.items():
-            line.put(np.asarray(came[name])[0])
-        self._state = {name: came[name] for name in self._state}
-        return {name: np.asarray(came[name])[0] for name in self._sources}
+            line.put(np.asarray(outputs[name])[0])
+        self._state = {name: outputs[name] for name in self._state}
+        return {name: np.asarray(outputs[name])[0] for name in self._sources}
 
 
 class WindowRunner(Runner):
-    """A network over windows that follow, or fade into, each other."""
+    """Drives a network through windows that follow, or fade into, each other."""
 
-    def __init__(self, config, engine, windows: shapes.SongWindows):
-        """Takes an engine (see engines.py) that was made for these windows."""
+    def __init__(
+        self, config: NetworkConfig, engine: Engine, windows: shapes.SongWindows
+    ):
+        """Starts a stream.
+
+        Args:
+            config: The network's config.
+            engine: An engine that was made for these windows.
+            windows: How windows cover a song.
+        """
         window, self.hop_frames, overlap = windows
         super().__init__(config, overlap + window.context_frames, overlap)
         self.needed_frames = window.input_frames
@@ -133,15 +177,31 @@ class WindowRunner(Runner):
         return stems
 
 
-def start(config, engine, windows: shapes.SongWindows | None) -> Runner:
-    """The runner of an engine that was made for these windows, or else for a stream."""
+def start(
+    config: NetworkConfig, engine: Engine, windows: shapes.SongWindows | None
+) -> Runner:
+    """Starts the runner that an engine was made for.
+
+    Args:
+        config: The network's config.
+        engine: The engine.
+        windows: The windows that the engine was made for; None: the stream's step.
+    """
     if windows:
         return WindowRunner(config, engine, windows)
     return ChunkRunner(config, engine)
 
 
-def cross_fade(hop: int, overlap: int) -> np.ndarray:
-    """Gains `(hop + overlap, 1)` that add up to 1 where neighbours overlap."""
-    rise = (np.arange(overlap, dtype=np.float32) + 0.5) / max(overlap, 1)
-    gains = np.concatenate([rise, np.ones(hop - overlap, np.float32), rise[::-1]])
-    return gains[:, None]
+def cross_fade(hop_frames: int, overlap_frames: int) -> np.ndarray:
+    """Makes gains that add up to 1 where neighbouring windows overlap.
+
+    Args:
+        hop_frames: From one window's start to the next.
+        overlap_frames: How long a window fades into the next one.
+
+    Returns:
+        float32 `(hop_frames + overlap_frames, 1)`.
+    """
+    rise = (np.arange(overlap_frames, dtype=np.float32) + 0.5) / max(overlap_frames, 1)
+    whole = np.ones(hop_frames - overlap_frames, np.float32)
+    return np.concatenate([rise, whole, rise[::-1]])[:, None]

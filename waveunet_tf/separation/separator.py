@@ -1,4 +1,4 @@
-"""A song of any length → its stems, as one stream in constant memory.
+"""Separates songs of any length, as one stream in constant memory.
 
 blocks ─▶ network's rate ─▶ network, in chunks or windows ─▶ song's rate ─▶ stems
 """
@@ -6,34 +6,42 @@ blocks ─▶ network's rate ─▶ network, in chunks or windows ─▶ song's 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from waveunet_tf.checkpoints import checkpoint, registry
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import engines, runners, song_file, tflite_file
+from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.song_stream import SongStream
 
 _BLOCK_FRAMES = 65536
 
 
 class Separator:
-    """Separates songs with a network; `load` and `load_tflite` give one.
+    """Separates songs with a network; `waveunet_tf.load` makes one.
 
     Attributes:
-        config: the network's config.
-        engine: the name of the engine that computes it, "tensorflow" or "litert".
+        config: The network's config.
+        engine: The name of the engine that computes the network, such as "litert".
     """
 
-    def __init__(self, config, engine, windows: shapes.SongWindows | None = None):
-        """Takes an engine (see engines.py).
+    def __init__(
+        self,
+        config: NetworkConfig,
+        engine: Engine,
+        windows: shapes.SongWindows | None = None,
+    ):
+        """Takes a network that is ready to run.
 
         Args:
-            config: the network's config.
-            engine: it was made for the stream's step, or for windows.
-            windows: with which it covers a song; None: as `program.build_program` has
-                it.
+            config: The network's config.
+            engine: An engine that was made for the stream's step, or for windows.
+            windows: How windows cover a song; by default None, the stream's step, or
+                `shapes.song_windows` for a network that cannot stream.
         """
         self.config = config
         self.engine = engine.name
@@ -43,18 +51,18 @@ class Separator:
         self._windows = windows
 
     def runner(self) -> runners.Runner:
-        """The network over a song, at its begin, that has the network's own rate."""
+        """Starts a runner for a song that has the network's own rate and channels."""
         return runners.start(self.config, self._engine, self._windows)
 
     def stream(self, sample_rate_hz: int, channels: int = 2) -> SongStream:
         """Starts a song that comes in blocks.
 
         Args:
-            sample_rate_hz: its sample rate in Hz.
-            channels: 1 or 2.
+            sample_rate_hz: The song's sample rate in Hz.
+            channels: The song's channels, 1 or 2.
 
         Raises:
-            InputError: the rate or the channels are out of range.
+            InputError: The rate or the number of channels is out of range.
         """
         if sample_rate_hz <= 0 or int(sample_rate_hz) != sample_rate_hz:
             raise InputError(
@@ -72,18 +80,17 @@ class Separator:
         """Separates a song.
 
         Args:
-            song: floats `(frames, channels)` of full scale ±1, mono or stereo.
-            sample_rate_hz: its sample rate in Hz; another than the network's is
-                resampled there and back.
+            song: Floats `(frames, channels)` of full scale ±1, mono or stereo.
+            sample_rate_hz: The song's sample rate in Hz. If the network has another
+                rate, the song is resampled there and back.
 
         Returns:
             Source → float32 `(frames, channels)`, as long as the song. A mono network
-            gives mono stems; a stereo network gives as many channels as came.
+            gives mono stems; a stereo network gives as many channels as the song has.
 
         Raises:
-            InputError: the song has another rank or type, no frames, more than two
-                channels, or samples that are no finite numbers; the rate is not
-                positive.
+            InputError: The song has another rank or type, no frames, more than two
+                channels, or samples that are not finite; or the rate is not positive.
         """
         song = np.asarray(song)
         if song.ndim != 2 or not song.size:
@@ -102,21 +109,67 @@ class Separator:
             for name in self.config.sources
         }
 
-    # A method of this class, in a file of its own.
-    separate_file = song_file.separate_file
+    def separate_file(
+        self,
+        path: str | os.PathLike,
+        targets: Mapping[str, str | os.PathLike],
+        *,
+        bit_depth: int | None = None,
+        clip: str | None = None,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+        downmix: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Separates an audio file into files, which appear together or not at all.
+
+        Args:
+            path: The song, in any format that `decode.AudioReader` reads.
+            targets: Stem → the file to write, in the format of its suffix. An existing
+                file is replaced. A stem is a source, or `no_<source>`, the sum of all
+                others; not every source needs a file. The song's tags are carried over.
+            bit_depth: The files' bit depth, 16, 24 or 32, which is float; by default
+                the song's, or the highest below it that the format has.
+            clip: What happens where samples are beyond full scale. "rescale" makes all
+                stems quieter by one gain, "clamp" clips, and "none" leaves them, in
+                float wav files only. By default "none" for these, else "rescale".
+            start_seconds: Where in the song to begin. A part has the stems that the
+                whole song has there.
+            duration_seconds: How much to separate; by default all that follows.
+            downmix: Whether more than two channels are folded down to stereo.
+            on_progress: Called with the seconds of audio done since the last call.
+
+        Raises:
+            InputError: The song cannot be read or separated, a target has no such
+                source or format, or an option is out of range.
+            OSError: A file cannot be read or written.
+        """
+        song_file.separate_file(
+            self,
+            path,
+            targets,
+            song_file.FileOptions(
+                bit_depth=bit_depth,
+                clip=clip,
+                start_seconds=start_seconds,
+                duration_seconds=duration_seconds,
+                downmix=downmix,
+            ),
+            on_progress=on_progress,
+        )
 
 
 def load_separator(directory: str | os.PathLike, **options) -> Separator:
-    """Loads a checkpoint's or a model's separator.
+    """Loads the separator of a checkpoint or of a model.
 
     Args:
-        directory: the checkpoint, a folder of config.json and weights; or, where there
-            is nothing of that path, the name of a model, such as "vocals".
-        **options: see engines.load_engine.
+        directory: A checkpoint, which is a folder of config.json and weights; or, where
+            there is no such path, the name of a model, such as "vocals".
+        **options: The arguments of `engines.load_engine`.
 
     Raises:
-        InputError: see engines.load_engine and registry.find; the model was changed
-            since it was packed.
+        InputError: There is no such checkpoint or model, its files are broken or were
+            changed since they were packed, or an option is out of range.
     """
     directory = registry.find(directory)
     # Here, too: LiteRT's cache makes do without loading the network.
@@ -131,10 +184,12 @@ def load_tflite_separator(
     """Loads the separator of an exported TFLite file, a stream's step or a window.
 
     Args:
-        path: a file that run_export wrote.
-        threads: of the CPU; by default as many as this process has cores.
+        path: A file that run_export wrote.
+        threads: Threads of the CPU; by default one for each core that this process may
+            use.
 
     Raises:
-        InputError, OSError: see tflite_file.load_tflite_file.
+        InputError: The file is broken, or was not written by this project.
+        OSError: The file cannot be read.
     """
     return Separator(*tflite_file.load_tflite_file(path, threads=threads))
