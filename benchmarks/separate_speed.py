@@ -27,7 +27,7 @@ _WAYS = ("windows tensorflow", "windows litert", "stream tensorflow", "stream li
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "M4",
-    [name for name, config in VARIANTS.items() if shapes.can_stream(config)],
+    [name for name, config in VARIANTS.items() if config.can_stream],
     "The network, at full size.",
 )
 _SECONDS = flags.DEFINE_integer(

@@ -17,12 +17,11 @@ from absl import flags, logging
 
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import VARIANTS
-from waveunet_tf.networks import shapes
 
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "M4",
-    [name for name, config in VARIANTS.items() if shapes.can_stream(config)],
+    [name for name, config in VARIANTS.items() if config.can_stream],
     "The network, at full size.",
 )
 _KINDS = flags.DEFINE_list(

@@ -48,7 +48,7 @@ _PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _VARIANT = flags.DEFINE_enum(
     "variant",
     "M4",
-    [name for name, config in VARIANTS.items() if isinstance(config, WaveUNetConfig)],
+    [name for name, config in VARIANTS.items() if not config.has_spectrogram],
     "The network.",
 )
 _SMALL = flags.DEFINE_boolean(

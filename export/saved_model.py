@@ -121,11 +121,11 @@ class _Functions:
         )
         self._fingerprint = _fingerprint(config, network)
         self._chunk_frames = None
-        if shapes.can_stream(config):
+        if config.can_stream:
             self._chunk_frames = shapes.chunk_frames(config, chunk_frames)
         self.description = {
             "format_version": DESCRIPTION_VERSION,
-            "network": {"architecture": config.architecture, **config.to_dict()},
+            "network": config.to_json(),
             "sample_rate_hz": config.sample_rate_hz,
             "channels": config.channels,
             "sources": list(config.sources),

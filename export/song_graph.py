@@ -7,11 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from waveunet_tf.configs.networks import (
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs.networks import NetworkConfig, WaveUNetConfig
 from waveunet_tf.networks import shapes, streaming
 from waveunet_tf.separation import runners
 
@@ -21,7 +17,7 @@ _HOP_FRAMES = 32768
 
 def build(config: NetworkConfig, network: keras.Model) -> SongGraph:
     """The graph of a network: chunks of the stream or, where there is none, windows."""
-    if shapes.can_stream(config):
+    if config.can_stream:
         return ChunkGraph(config, network)
     return WindowGraph(config, network)
 
@@ -40,7 +36,7 @@ class SongGraph:
     def __init__(self, config: NetworkConfig, lag_frames: int):
         """Takes the frames that come out before the audio's first."""
         self._config, self._lag = config, lag_frames
-        self._difference = getattr(config, "output_type", "direct") == "difference"
+        self._difference = config.has_difference_output
 
     def separate(self, audio: tf.Tensor) -> dict[str, tf.Tensor]:
         """Separates audio as separator.Separator does, at the network's rate.
@@ -53,7 +49,7 @@ class SongGraph:
             network. With a difference output the last source is what the others leave
             of the audio, not clipped.
         """
-        names = self._config.sources[:-1] if self._difference else self._config.sources
+        names = self._config.estimated_sources
         stereo = self._config.channels == 2
         stems = self._loop(audio, names)
         if stereo:
@@ -193,9 +189,7 @@ def _of_each_item(
     config: NetworkConfig, network: keras.Model
 ) -> Callable[[tf.Tensor], dict]:
     """The network, item by item where one draws random phases by the batch's shape."""
-    if not (
-        isinstance(config, SpectrogramUNetConfig) and config.phase_start == "random"
-    ):
+    if not config.has_random_phase:
         return network
 
     def each(windows: tf.Tensor) -> dict:

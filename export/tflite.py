@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.program import Program, build_program
@@ -102,7 +102,7 @@ def plan(
             cannot stream, or not in such chunks.
     """
     config = checkpoint.read_config(checkpoint_dir)
-    if isinstance(config, SpectrogramUNetConfig):
+    if config.has_spectrogram:
         raise InputError(
             f"{checkpoint_dir}: must be a network of waveforms, for TFLite has no "
             f"inverse Fourier transform, but is a {config.architecture}"
@@ -116,7 +116,7 @@ def plan(
     metadata = {
         "format_version": tflite_file.FORMAT_VERSION,
         "mode": mode,
-        "network": {"architecture": config.architecture, **config.to_dict()},
+        "network": config.to_json(),
         "sample_rate_hz": config.sample_rate_hz,
         "channels": config.channels,
         "sources": list(config.sources),
@@ -127,7 +127,7 @@ def plan(
 
 def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
     stride = 2**config.num_levels
-    if not shapes.can_stream(config):
+    if not config.can_stream:
         raise InputError(
             f"{checkpoint_dir}: a stream needs a network with `context` and "
             f"interpolation; --mode window takes this one. Received: "

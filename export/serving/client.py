@@ -8,7 +8,7 @@ import numpy as np
 
 from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
 from export.serving.transports import GrpcTransport, RestTransport
-from waveunet_tf.configs.networks import ARCHITECTURES, NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import runners
 from waveunet_tf.separation.separator import Separator
@@ -73,8 +73,7 @@ def _config(description: dict) -> NetworkConfig:
             f"The server's model must have the format version {DESCRIPTION_VERSION}. "
             f"Received: {description.get('format_version')}"
         )
-    network = dict(description["network"])
-    return ARCHITECTURES[network.pop("architecture")].from_dict(network)
+    return network_config_from_json(description["network"])
 
 
 class _RequestEngine:

@@ -1,8 +1,14 @@
+import dataclasses
 import json
 
 import pytest
 
-from waveunet_tf.configs.networks import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.configs.networks import (
+    VARIANTS,
+    SpectrogramUNetConfig,
+    WaveUNetConfig,
+    network_config_from_json,
+)
 from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
 from waveunet_tf.errors import InputError
 
@@ -139,3 +145,58 @@ def test_a_training_of_an_earlier_version_has_todays_defaults():
     assert TrainingConfig.from_dict(values) == training
     with pytest.raises(InputError, match="has the fields"):
         TrainingConfig.from_dict({**values, "clip": 1})
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_networks_json_names_its_architecture_and_reads_back(name):
+    config = VARIANTS[name]
+    values = json.loads(json.dumps(config.to_json()))
+    assert values["architecture"] == (
+        "spectrogram_u_net" if name in ("U7", "U7a") else "wave_u_net"
+    )
+    kept = dict(values)
+    assert network_config_from_json(values) == config
+    assert values == kept
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "must be a JSON object. Received: None"),
+        (["wave_u_net"], "must be a JSON object"),
+        ({}, "`architecture` must be one of wave_u_net, spectrogram_u_net"),
+        ({"architecture": ["wave_u_net"]}, "Received: ['wave_u_net']"),
+        ({"architecture": "demucs"}, "Received: 'demucs'"),
+        ({"architecture": "wave_u_net"}, "WaveUNetConfig has the fields"),
+        ({**VARIANTS["M4"].to_json(), "num_levels": 0}, "`num_levels` must be at"),
+        ({**VARIANTS["M4"].to_json(), "architecture": "spectrogram_u_net"}, "fields"),
+    ],
+)
+def test_json_of_no_known_network_is_refused(values, message):
+    with pytest.raises(InputError) as error:
+        network_config_from_json(values)
+    assert message in str(error.value)
+
+
+def test_networks_say_what_they_can():
+    def with_true(question):
+        return {name for name in VARIANTS if getattr(VARIANTS[name], question)}
+
+    everything = set(VARIANTS)
+    assert with_true("can_stream") == everything - {"M1", "M2", "U7", "U7a"}
+    assert with_true("has_difference_output") == everything - {"M1", "U7", "U7a"}
+    assert with_true("has_spectrogram") == with_true("fade_frames") == {"U7", "U7a"}
+    assert with_true("has_random_phase") == set()
+    transposed = dataclasses.replace(VARIANTS["M4"], upsampling="transposed")
+    assert not transposed.can_stream
+    random = dataclasses.replace(VARIANTS["U7"], phase_start="random")
+    assert random.has_random_phase
+
+
+def test_the_last_source_of_a_difference_has_no_output_layer():
+    m6 = VARIANTS["M6"]
+    assert m6.estimated_sources == ("bass", "drums", "other")
+    assert dataclasses.replace(m6, output_type="direct").estimated_sources == (
+        m6.sources
+    )
+    assert VARIANTS["U7"].estimated_sources == ("accompaniment", "vocals")

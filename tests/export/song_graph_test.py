@@ -36,7 +36,7 @@ class Transport:
     """Leads to a graph in this process."""
 
     def __init__(self, config, graph, separate):
-        network = {"architecture": config.architecture, **config.to_dict()}
+        network = config.to_json()
         self._description = {
             "format_version": DESCRIPTION_VERSION,
             "network": network,

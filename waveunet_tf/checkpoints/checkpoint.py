@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.adam import OPTIMIZER, load_checked
-from waveunet_tf.configs.networks import ARCHITECTURES, NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.system import files
 
 if TYPE_CHECKING:  # a checkpoint's config is read without Keras
@@ -63,7 +63,7 @@ def save_checkpoint(
         (directory / OPTIMIZER).unlink(missing_ok=True)  # an earlier checkpoint's
     values = {
         "format_version": FORMAT_VERSION,
-        "network": {"architecture": config.architecture, **config.to_dict()},
+        "network": config.to_json(),
         "training": training.to_dict() if training else None,
     }
     with files.atomic_file(directory / CONFIG) as part:
@@ -83,34 +83,13 @@ def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
     """
     directory = registry.find(directory)
     path = directory / CONFIG
-    config = parse_config(path, _read_values(directory)["network"])
+    values = _read_values(directory)
+    with naming(path):
+        config = network_config_from_json(values["network"])
     known = set(REFINEMENTS) & set(config.to_dict())
     if unknown := [name for name in overrides if name not in known]:
         raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
     return dataclasses.replace(config, **overrides)
-
-
-def parse_config(path: str | os.PathLike, network: dict) -> NetworkConfig:
-    """Builds the config of JSON values.
-
-    Args:
-        path: the file that holds them, for errors.
-        network: the fields, and the `architecture`.
-
-    Raises:
-        InputError: the architecture or a field is unknown, missing or out of range.
-    """
-    network = dict(network)
-    architecture = network.pop("architecture", None)
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"{path}: `architecture` must be one of {', '.join(ARCHITECTURES)}. "
-            f"Received: {architecture!r}"
-        )
-    try:
-        return ARCHITECTURES[architecture].from_dict(network)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _read_values(directory: pathlib.Path) -> dict:

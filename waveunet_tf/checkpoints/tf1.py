@@ -60,16 +60,15 @@ def variable_names(config: NetworkConfig) -> dict[str, str]:
         Our variable's path (such as `down_0/kernel`) → the original's name (such as
         `separator/conv1d/kernel`).
     """
-    if isinstance(config, SpectrogramUNetConfig):
-        return _spectrogram_names(config)
-    outputs = config.sources
-    if config.output_type == "difference":
-        outputs = outputs[:-1]
+    return _NAMES[config.architecture](config)
+
+
+def _waveform_names(config: WaveUNetConfig) -> dict[str, str]:
     convolutions = [
         *(f"down_{level}" for level in range(config.num_levels)),
         "bottleneck",
         *(f"up_{level}" for level in reversed(range(config.num_levels))),
-        *(f"output_{source}" for source in outputs),
+        *(f"output_{source}" for source in config.estimated_sources),
     ]
     names = _numbered(convolutions, "conv1d", ("kernel", "bias"))
     if config.upsampling == "learned":
@@ -95,6 +94,12 @@ def _spectrogram_names(config: SpectrogramUNetConfig) -> dict[str, str]:
             normalized, "BatchNorm", ("beta", "moving_mean", "moving_variance")
         ),
     }
+
+
+_NAMES = {
+    WaveUNetConfig.architecture: _waveform_names,
+    SpectrogramUNetConfig.architecture: _spectrogram_names,
+}
 
 
 def _numbered(layers: list[str], kind: str, parts: tuple[str, ...]) -> dict[str, str]:

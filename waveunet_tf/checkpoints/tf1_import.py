@@ -14,6 +14,7 @@ from waveunet_tf.configs.networks import (
     ARCHITECTURES,
     VARIANTS,
     NetworkConfig,
+    SpectrogramUNetConfig,
     WaveUNetConfig,
 )
 from waveunet_tf.configs.training import VARIANT_TRAINING
@@ -22,6 +23,11 @@ from waveunet_tf.networks.build import build_network
 
 # What decides between variants; a checkpoint may differ from its variant in its sizes.
 _KINDS = ("architecture", "channels", "upsampling")
+# Fields that shapes do not tell, further to the sample rate and the sources.
+_ASSUMED = {
+    WaveUNetConfig.architecture: ("context", "output_type", "output_activation"),
+    SpectrogramUNetConfig.architecture: ("fft_frames", "hop_frames"),
+}
 
 
 def import_tf1(
@@ -106,12 +112,7 @@ def _guess_variant(prefix: str | os.PathLike, shapes: dict[str, Any]) -> str:
 
 def _described(config: NetworkConfig) -> dict[str, Any]:
     """A config in the words of tf1.infer_config."""
-    direct = getattr(config, "output_type", "direct") == "direct"
-    return {
-        **config.to_dict(),
-        "architecture": config.architecture,
-        "outputs": len(config.sources) - (not direct),
-    }
+    return {**config.to_json(), "outputs": len(config.estimated_sources)}
 
 
 def resolve_config(
@@ -148,7 +149,7 @@ def resolve_config(
     config = ARCHITECTURES[shapes["architecture"]](**values)
     outputs = _described(config)["outputs"]
     if outputs != shapes["outputs"]:
-        kind = getattr(config, "output_type", "direct")
+        kind = "difference" if config.has_difference_output else "direct"
         raise InputError(
             f"it has {shapes['outputs']} output layers, but {kind} output of the "
             f"sources {', '.join(config.sources)} needs {outputs}"
@@ -158,9 +159,5 @@ def resolve_config(
 
 def assumed_fields(config: NetworkConfig) -> dict[str, Any]:
     """The fields of an imported config that its shapes could not tell."""
-    names = ["sample_rate_hz", "sources"]
-    if isinstance(config, WaveUNetConfig):
-        names += ["context", "output_type", "output_activation"]
-    else:
-        names += ["fft_frames", "hop_frames"]
+    names = ("sample_rate_hz", "sources", *_ASSUMED[config.architecture])
     return {name: getattr(config, name) for name in names}

@@ -40,8 +40,11 @@ def _defaults(field: dataclasses.Field, variants: dict[str, Any]) -> str:
     """A field's values in the variants, such as `16; M7, U7, U7a: 4`."""
     names: dict[str, list[str]] = {}
     for variant, config in variants.items():
-        value = getattr(config, field.name, field.default)
-        shown = ",".join(value) if isinstance(value, tuple) else str(value)
+        values = config.to_dict()
+        if field.name not in values:  # another architecture's
+            continue
+        value = values[field.name]
+        shown = ",".join(value) if isinstance(value, list) else str(value)
         names.setdefault(shown, []).append(variant)
     common = max(names, key=lambda value: len(names[value]))
     rest = [f"{', '.join(names[value])}: {value}" for value in names if value != common]

@@ -7,14 +7,38 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import ClassVar, Union
+from typing import Any, ClassVar
 
 from waveunet_tf.configs.fields import Config, setting
 from waveunet_tf.errors import InputError
 
 
-class _NetworkConfig(Config):
-    """What every network has: sources, channels, a rate, a wish of output frames."""
+class NetworkConfig(Config):
+    """What every network has, and what callers ask of it.
+
+    Attributes:
+        architecture: the kind of network, a key of ARCHITECTURES.
+        has_spectrogram: whether the network masks spectrograms, rather than makes
+            waveforms. Its window then has one length only, its loss may be of
+            magnitudes, and LiteRT, which lacks the inverse Fourier transform, cannot
+            run it.
+        num_levels: levels of decimation.
+        context: whether the input has real audio around the output.
+        channels: audio channels of the mixture and of every source.
+        sources: names of the sources, in the order of the outputs.
+        sample_rate_hz: sample rate of the audio.
+        output_frames: output frames wished for in training.
+    """
+
+    architecture: ClassVar[str]
+    has_spectrogram: ClassVar[bool]
+
+    num_levels: int
+    context: bool
+    channels: int
+    sources: tuple[str, ...]
+    sample_rate_hz: int
+    output_frames: int
 
     def __post_init__(self):
         super().__post_init__()
@@ -31,6 +55,35 @@ class _NetworkConfig(Config):
                 "`sources` must be at least two different names. "
                 f"Received: {', '.join(self.sources)}"
             )
+
+    @property
+    def can_stream(self) -> bool:
+        """Whether the network runs as an exact stream (shapes.stream_plan)."""
+        return False
+
+    @property
+    def has_difference_output(self) -> bool:
+        """Whether the last source is the mixture less the others."""
+        return False
+
+    @property
+    def estimated_sources(self) -> tuple[str, ...]:
+        """The sources that have an output layer: all, or all but the last."""
+        return self.sources[:-1] if self.has_difference_output else self.sources
+
+    @property
+    def has_random_phase(self) -> bool:
+        """Whether the network draws phases, by the shape of its batch."""
+        return False
+
+    @property
+    def fade_frames(self) -> int:
+        """Frames over which a window's output fades into the next one's."""
+        return 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `network_config_from_json` reads."""
+        return {"architecture": self.architecture, **self.to_dict()}
 
 
 def _sources(*names: str):
@@ -52,7 +105,7 @@ def _output_frames(frames: int):
 
 
 @dataclasses.dataclass(frozen=True)
-class WaveUNetConfig(_NetworkConfig):
+class WaveUNetConfig(NetworkConfig):
     """A Wave-U-Net (paper, section 3; the original's Config.py).
 
     Raises:
@@ -60,6 +113,7 @@ class WaveUNetConfig(_NetworkConfig):
     """
 
     architecture: ClassVar[str] = "wave_u_net"
+    has_spectrogram: ClassVar[bool] = False
 
     num_levels: int = setting(12, "Levels of decimation, and of upsampling.", minimum=1)
     base_filters: int = setting(
@@ -123,9 +177,19 @@ class WaveUNetConfig(_NetworkConfig):
                 f"Received: {self.output_frames}"
             )
 
+    @property
+    def can_stream(self) -> bool:
+        """Whether the network has context, and interpolates."""
+        return self.context and self.upsampling != "transposed"
+
+    @property
+    def has_difference_output(self) -> bool:
+        """Whether the last source is the mixture less the others."""
+        return self.output_type == "difference"
+
 
 @dataclasses.dataclass(frozen=True)
-class SpectrogramUNetConfig(_NetworkConfig):
+class SpectrogramUNetConfig(NetworkConfig):
     """The U-Net on magnitude spectrograms (Jansson et al. 2017; paper, section 5.1).
 
     Raises:
@@ -133,6 +197,7 @@ class SpectrogramUNetConfig(_NetworkConfig):
     """
 
     architecture: ClassVar[str] = "spectrogram_u_net"
+    has_spectrogram: ClassVar[bool] = True
     context: ClassVar[bool] = False
 
     num_levels: int = setting(6, "Levels of strided convolutions.", minimum=1)
@@ -182,12 +247,41 @@ class SpectrogramUNetConfig(_NetworkConfig):
                 f"Received: {self.output_frames}"
             )
 
+    @property
+    def has_random_phase(self) -> bool:
+        """Whether Griffin and Lim's refinement starts from random phases."""
+        return self.phase_start == "random"
 
-NetworkConfig = Union[WaveUNetConfig, SpectrogramUNetConfig]
+    @property
+    def fade_frames(self) -> int:
+        """A quarter of a window: the STFT has no neighbours at a window's ends."""
+        return self.output_frames // 4
 
-ARCHITECTURES: dict[str, type] = {
+
+ARCHITECTURES: dict[str, type[NetworkConfig]] = {
     config.architecture: config for config in (WaveUNetConfig, SpectrogramUNetConfig)
 }
+
+
+def network_config_from_json(values: Any) -> NetworkConfig:
+    """Builds a network's config from what its `to_json` gave.
+
+    Args:
+        values: the fields, and the `architecture`.
+
+    Raises:
+        InputError: The architecture or a field is unknown, missing or out of its range.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"A network must be a JSON object. Received: {values!r}")
+    fields = dict(values)
+    architecture = fields.pop("architecture", None)
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        raise InputError(
+            f"`architecture` must be one of {', '.join(ARCHITECTURES)}. "
+            f"Received: {architecture!r}"
+        )
+    return ARCHITECTURES[architecture].from_dict(fields)
 
 
 _M4 = WaveUNetConfig()

@@ -7,9 +7,15 @@ import keras
 from waveunet_tf.configs.networks import (
     NetworkConfig,
     SpectrogramUNetConfig,
+    WaveUNetConfig,
 )
 from waveunet_tf.networks.spectrogram_u_net import build_spectrogram_u_net
 from waveunet_tf.networks.wave_u_net import build_wave_u_net
+
+_BUILDERS = {
+    WaveUNetConfig.architecture: build_wave_u_net,
+    SpectrogramUNetConfig.architecture: build_spectrogram_u_net,
+}
 
 
 def build_network(
@@ -30,6 +36,5 @@ def build_network(
         A model from a mixture `(batch, frames, channels)` to a dict of sources, each
         `(batch, output frames, channels)`, in the order of `config.sources`.
     """
-    if isinstance(config, SpectrogramUNetConfig):
-        return build_spectrogram_u_net(config, frames=frames, batch_size=batch_size)
-    return build_wave_u_net(config, frames=frames, batch_size=batch_size)
+    build = _BUILDERS[config.architecture]
+    return build(config, frames=frames, batch_size=batch_size)

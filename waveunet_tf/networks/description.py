@@ -72,7 +72,7 @@ class NetworkDescription:
 
         None for a network that cannot stream.
         """
-        if not shapes.can_stream(self.config):
+        if not self.config.can_stream:
             return None
         levels = {"bottleneck": self.config.num_levels}
         for level in range(self.config.num_levels):

@@ -7,7 +7,7 @@ import os
 import matplotlib
 from matplotlib import pyplot
 
-from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.networks.description import LayerRow, NetworkDescription
 from waveunet_tf.system import files
 
@@ -26,10 +26,7 @@ def plot_network(summary: NetworkDescription, path: str | os.PathLike) -> None:
     matplotlib.use("Agg")
     levels = summary.config.num_levels
     figure, axes = pyplot.subplots(figsize=(10, 2.5 + 0.72 * levels))
-    draw = _draw_spectrogram_u_net
-    if not isinstance(summary.config, SpectrogramUNetConfig):
-        draw = _draw_wave_u_net
-    draw(axes, summary)
+    _DRAWINGS[summary.config.architecture](axes, summary)
     axes.set_xlim(-0.6, 2.2)
     axes.set_axis_off()
     figure.tight_layout()
@@ -107,6 +104,12 @@ def _draw_spectrogram_u_net(axes, summary: NetworkDescription) -> None:
         ("stride 2", "transposed, stride 2"),
     )
     axes.set_ylim(-deepest - 0.6, 1.6)
+
+
+_DRAWINGS = {
+    WaveUNetConfig.architecture: _draw_wave_u_net,
+    SpectrogramUNetConfig.architecture: _draw_spectrogram_u_net,
+}
 
 
 def _draw_bottleneck(axes, depth: int, text: str, labels: tuple[str, str]) -> None:

@@ -46,7 +46,7 @@ def build_program(
             that are due; see streaming.StreamingNetwork.step.
         layers: what computes the stream's layers, if not fused.FusedLayers.
     """
-    if not shapes.can_stream(config):
+    if not config.can_stream:
         window, _, _ = shapes.song_windows(config, chunk_frames)
         shape = (1, window.input_frames, config.channels)
         return Program(lambda mixture: network(mixture), {"mixture": shape}, {})

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.configs.networks import NetworkConfig, SpectrogramUNetConfig
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.program import build_program
@@ -250,7 +250,7 @@ def _reason_against_litert(
     config: NetworkConfig, device: str | None, engine: str
 ) -> str | None:
     """Says why LiteRT cannot be taken; None where it can."""
-    if isinstance(config, SpectrogramUNetConfig):
+    if config.has_spectrogram:
         return "for a spectrogram network, whose inverse Fourier transform it lacks"
     if device not in (None, "cpu"):
         return f"for the device {device}"

@@ -46,7 +46,7 @@ class Separator:
         self.config = config
         self.engine = engine.name
         self._engine = engine
-        if windows is None and not shapes.can_stream(config):
+        if windows is None and not config.can_stream:
             windows = shapes.song_windows(config, engine.chunk_frames)
         self._windows = windows
 

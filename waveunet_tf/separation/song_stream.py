@@ -50,11 +50,10 @@ class SongStream:
         self._to_network = resample.StreamResampler(*rates, config.channels)
         # With a difference output the last source is made here, at the song's own rate,
         # so that the stems add up to the song.
-        self._difference = getattr(config, "output_type", "direct") == "difference"
-        names = config.sources[:-1] if self._difference else config.sources
+        self._difference = config.has_difference_output
         self._from_network = {
             name: resample.StreamResampler(*rates[::-1], self.channels)
-            for name in names
+            for name in config.estimated_sources
         }
         self._song = Queue(self.channels)
         self._frames, self._ended = 0, False

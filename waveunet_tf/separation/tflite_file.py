@@ -7,9 +7,8 @@ import os
 import pathlib
 import struct
 
-from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.errors import InputError
+from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import litert
 from waveunet_tf.system import cpus
@@ -94,7 +93,8 @@ def load_tflite_file(
     content = pathlib.Path(path).read_bytes()
     metadata = read_metadata(path, content)
     try:
-        config = checkpoint.parse_config(path, metadata["network"])
+        with naming(path):
+            config = network_config_from_json(metadata["network"])
         chunk = metadata["chunk_frames"]
         if metadata["mode"] == "window":
             window = shapes.WindowFrames(

@@ -19,7 +19,7 @@ import keras
 from absl import logging
 
 from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.configs.networks import NetworkConfig, WaveUNetConfig
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
@@ -233,7 +233,7 @@ class _Loop:
         )
 
     def _scale_first_weights(self) -> None:
-        if not isinstance(self.config, WaveUNetConfig):
+        if self.config.has_spectrogram:
             raise InputError(
                 "`first_weights` unit_variance needs a network of waveforms. Received: "
                 f"{self.config.architecture}"

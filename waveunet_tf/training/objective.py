@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from waveunet_tf.configs.networks import NetworkConfig, SpectrogramUNetConfig
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import fused, spectrogram_u_net
@@ -35,7 +35,7 @@ def build_objective(
             return loss, tf.reduce_sum(weights), estimates
 
         return of_waveforms
-    if not isinstance(config, SpectrogramUNetConfig):
+    if not config.has_spectrogram:
         raise InputError(
             f"`loss` must be {' or '.join(losses.OF_WAVEFORMS)} for a network of "
             f"waveforms. Received: {training_config.loss}"

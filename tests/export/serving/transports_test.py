@@ -227,7 +227,7 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
 
     class Transport:
         def describe(self):
-            network = {"architecture": "wave_u_net", **tiny_config.to_dict()}
+            network = tiny_config.to_json()
             frames = {"chunk_frames": 512, "context_frames": 123, "stride_frames": 8}
             return json.dumps({"format_version": 1, "network": network, **frames})
 
