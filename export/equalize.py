@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from waveunet_tf.configs.networks import WaveUNetConfig
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import runners
 
 # Frames of one call of the network while peaks are measured.
@@ -51,7 +51,7 @@ def equalize(
         for layer in network.layers
         if isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose))
     }
-    outputs = [name for name in kernels if name.startswith("output_")]
+    outputs = [name for name in kernels if layer_names.is_output(name)]
     features = [name for name in kernels if name not in outputs]
     for name, peak in _peaks(config, network, features, excerpts).items():
         consumers = [
@@ -128,15 +128,22 @@ def _consumers(
     config: WaveUNetConfig, name: str, outputs: list[str]
 ) -> list[tuple[str, int]]:
     """Which convolutions take a layer's features, and as which channels: the first."""
-    kind, _, level = name.partition("_")
-    level = int(level) if level else config.num_levels  # the bottleneck has none
-    if kind == "down":
-        below = f"down_{level + 1}" if level + 1 < config.num_levels else "bottleneck"
-        return [(below, 0), (f"up_{level}", 0)]
-    if kind == "upsample":
-        return [(f"up_{level}", config.base_filters * (level + 1))]
+    levels = range(config.num_levels)
+    down = {layer_names.down(level): level for level in levels}
+    upsample = {layer_names.upsample(level): level for level in levels}
+    up = {layer_names.up(level): level for level in levels}
+    if name in down:
+        level = down[name]
+        deepest = level + 1 == config.num_levels
+        below = layer_names.BOTTLENECK if deepest else layer_names.down(level + 1)
+        return [(below, 0), (layer_names.up(level), 0)]
+    if name in upsample:
+        level = upsample[name]
+        return [(layer_names.up(level), config.base_filters * (level + 1))]
+    level = up.get(name, config.num_levels)  # else the bottleneck
     if not level:
         return [(output, config.channels) for output in outputs]
     if config.upsampling == "transposed":
-        return [(f"upsample_{level - 1}", 0)]
-    return [(f"up_{level - 1}", config.base_filters * level)]  # behind the skip
+        return [(layer_names.upsample(level - 1), 0)]
+    behind_the_skip = config.base_filters * level
+    return [(layer_names.up(level - 1), behind_the_skip)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from waveunet_tf.networks import layer_names
 from waveunet_tf.networks.fused import FusedLayers
 
 # AutoGraph, which reads these functions, knows no super().
@@ -28,14 +29,14 @@ class IntegerLayers(FusedLayers):
         if level < self._first_level:
             return FusedLayers.merge(self, level, skip, features)
         zero, one = (ops.full((1, 1, features.shape[-1]), x) for x in (0.0, 1.0))
-        between = self.layer(f"upsample_{level}").between
+        between = self.layer(layer_names.upsample(level)).between
         pairs = [
             _depthwise(features, [between(one, zero), between(zero, one)]),
             _depthwise(features, [zero, one]),
         ]
         pairs = ops.concatenate(pairs, axis=-1)
         upsampled = ops.reshape(pairs, (*skip.shape[:-1], features.shape[-1]))
-        return self.convolve(f"up_{level}", self.beside(skip, upsampled))
+        return self.convolve(layer_names.up(level), self.beside(skip, upsampled))
 
     def beside(self, left, right):
         """See FusedLayers.beside.
@@ -66,7 +67,7 @@ class TwoPartLayers(FusedLayers):
 
     def convolve(self, name: str, inputs):
         """See FusedLayers.convolve."""
-        if not name.startswith("output_"):
+        if not layer_names.is_output(name):
             return FusedLayers.convolve(self, name, inputs)
         layer = self.layer(name)
         coarse, fine = _two_parts(ops.convert_to_tensor(layer.kernel))
@@ -87,7 +88,7 @@ def with_two_part_outputs(network: keras.Model) -> keras.Model:
     """A copy of a network, for windows, whose output layers are as TwoPartLayers'."""
 
     def copy(layer):
-        is_output = layer.name.startswith("output_")
+        is_output = layer_names.is_output(layer.name)
         if is_output and isinstance(layer, keras.layers.Conv1D):
             return _TwoPartConvolution.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())

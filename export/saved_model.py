@@ -30,7 +30,7 @@ from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 
 # Of the signature `stream`: the less, the sooner sources come; the more, the less state
 # travels for a second of audio.
@@ -59,7 +59,7 @@ def write_saved_model(
         OSError: the folder cannot be written.
     """
     config = checkpoint.read_config(checkpoint_dir)
-    if clashing := [name for name in config.sources if name.startswith("state_")]:
+    if clashing := [name for name in config.sources if layer_names.is_state(name)]:
         raise InputError(
             f"{checkpoint_dir}: `sources` must not begin with state_, as the names of "
             f"a stream's state do. Received: {clashing[0]}"
@@ -163,7 +163,7 @@ class _Functions:
             specs = [tf.TensorSpec(chunk_shape, tf.float32, "chunk")]
             for name, frames in self._song.state_frames.items():
                 shape = (None, frames, self._song.silence[name].shape[-1])
-                specs.append(tf.TensorSpec(shape, tf.float32, f"state_{name}"))
+                specs.append(tf.TensorSpec(shape, tf.float32, layer_names.state(name)))
             specs.append(tf.TensorSpec((None,), tf.int64, FINGERPRINT))
             concrete["stream"] = _concrete(self._stream, *specs)
             concrete["initial_state"] = _concrete(self._initial_state, batch)
@@ -244,13 +244,13 @@ class _Functions:
         before = {}
         for name, frames in self._song.state_frames.items():
             shape = [batch, frames, self._song.silence[name].shape[-1]]
-            full_name = f"state_{name}"
+            full_name = layer_names.state(name)
             array = graph_checks.checked_shape(state[full_name], full_name, shape)
             before[name] = graph_checks.after(checks, array)
         sources, after = self._song.step(chunk, before)
         return {
             **sources,
-            **{f"state_{name}": value for name, value in after.items()},
+            **{layer_names.state(name): value for name, value in after.items()},
             FINGERPRINT: graph_checks.after(checks, fingerprint),
         }
 
@@ -266,7 +266,7 @@ class _Functions:
         batch = graph_checks.after([check], batch)
         state = self._song.silent_state(batch)
         return {
-            **{f"state_{name}": value for name, value in state.items()},
+            **{layer_names.state(name): value for name, value in state.items()},
             FINGERPRINT: tf.fill(batch[None], tf.constant(self._fingerprint, tf.int64)),
         }
 

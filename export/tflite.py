@@ -15,7 +15,7 @@ import numpy as np
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.networks.program import Program, build_program
 from waveunet_tf.separation import litert, runners, tflite_file
 
@@ -182,7 +182,7 @@ def _stream_program(
 
 def _window_program(network) -> Program:
     return Program(
-        lambda mixture: network(mixture), {"mixture": network.input_shape}, {}
+        lambda mixture: network(mixture), {layer_names.MIXTURE: network.input_shape}, {}
     )
 
 

@@ -14,6 +14,7 @@ from waveunet_tf.configs.networks import (
     WaveUNetConfig,
 )
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import layer_names
 
 _SCOPE = "separator/"
 _SOLVER = "separator_solver/"
@@ -65,28 +66,33 @@ def variable_names(config: NetworkConfig) -> dict[str, str]:
 
 def _waveform_names(config: WaveUNetConfig) -> dict[str, str]:
     convolutions = [
-        *(f"down_{level}" for level in range(config.num_levels)),
-        "bottleneck",
-        *(f"up_{level}" for level in reversed(range(config.num_levels))),
-        *(f"output_{source}" for source in config.estimated_sources),
+        *(layer_names.down(level) for level in range(config.num_levels)),
+        layer_names.BOTTLENECK,
+        *(layer_names.up(level) for level in reversed(range(config.num_levels))),
+        *(layer_names.output(source) for source in config.estimated_sources),
     ]
     names = _numbered(convolutions, "conv1d", ("kernel", "bias"))
     if config.upsampling == "learned":
         for number, level in enumerate(reversed(range(config.num_levels))):
-            names[f"upsample_{level}/interpolation"] = f"{_SCOPE}interp_{number}"
+            names[f"{layer_names.upsample(level)}/interpolation"] = (
+                f"{_SCOPE}interp_{number}"
+            )
     return names
 
 
 def _spectrogram_names(config: SpectrogramUNetConfig) -> dict[str, str]:
     down, up, normalized = [], [], []
     for source in config.sources:
-        ours = [f"{source}_down_{level}" for level in range(config.num_levels)]
+        ours = [
+            layer_names.source_down(source, level) for level in range(config.num_levels)
+        ]
         ups = [
-            f"{source}_up_{level}" for level in reversed(range(config.num_levels - 1))
+            layer_names.source_up(source, level)
+            for level in reversed(range(config.num_levels - 1))
         ]
         down += ours
-        up += [*ups, f"{source}_mask"]
-        normalized += [f"{name}_norm" for name in (*ours, *ups)]
+        up += [*ups, layer_names.mask(source)]
+        normalized += [layer_names.normalization(name) for name in (*ours, *ups)]
     return {
         **_numbered(down, "conv2d", ("kernel", "bias")),
         **_numbered(up, "conv2d_transpose", ("kernel", "bias")),

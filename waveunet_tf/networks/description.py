@@ -7,7 +7,7 @@ import dataclasses
 import keras
 
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.networks.build import build_network
 
 _CONVOLUTIONS = (
@@ -74,10 +74,10 @@ class NetworkDescription:
         """
         if not self.config.can_stream:
             return None
-        levels = {"bottleneck": self.config.num_levels}
+        levels = {layer_names.BOTTLENECK: self.config.num_levels}
         for level in range(self.config.num_levels):
-            for part in ("down", "upsample", "up"):
-                levels[f"{part}_{level}"] = level
+            for name in (layer_names.down, layer_names.upsample, layer_names.up):
+                levels[name(level)] = level
         return self.config.sample_rate_hz * sum(
             row.multiply_adds / row.frames / 2 ** levels.get(row.name, 0)
             for row in self.rows
@@ -94,7 +94,7 @@ def describe_network(config: NetworkConfig) -> NetworkDescription:
             rows[layer.name] = _convolution_row(layer)
         elif layer.weights:
             row = _elementwise_row(layer)
-            convolution = rows.get(layer.name.removesuffix("_norm"))
+            convolution = rows.get(layer_names.normalized(layer.name))
             if convolution:  # a normalization counts with its convolution
                 row = dataclasses.replace(
                     convolution,

@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib import pyplot
 
 from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
+from waveunet_tf.networks import layer_names
 from waveunet_tf.networks.description import LayerRow, NetworkDescription
 from waveunet_tf.system import files
 
@@ -59,7 +60,7 @@ def _draw_wave_u_net(axes, summary: NetworkDescription) -> None:
         config.upsampling, f"{config.upsampling} interpolation"
     )
     for level in range(config.num_levels):
-        down, up = rows[f"down_{level}"], rows[f"up_{level}"]
+        down, up = rows[layer_names.down(level)], rows[layer_names.up(level)]
         _box(axes, _DOWN_X, -level, "down", _sizes(down, config.down_kernel_size))
         _box(axes, _UP_X, -level, "up", _sizes(up, config.up_kernel_size))
         labels = ("decimate", upsampling) if level else ("", "")
@@ -70,7 +71,7 @@ def _draw_wave_u_net(axes, summary: NetworkDescription) -> None:
     _draw_bottleneck(
         axes,
         config.num_levels,
-        _sizes(rows["bottleneck"], config.down_kernel_size),
+        _sizes(rows[layer_names.BOTTLENECK], config.down_kernel_size),
         ("decimate", upsampling),
     )
     axes.set_ylim(-config.num_levels - 0.6, 1.6)
@@ -91,7 +92,8 @@ def _draw_spectrogram_u_net(axes, summary: NetworkDescription) -> None:
     _box(axes, _UP_X, 1, "output", f"{source}: mask\n(one such U-Net a source)")
     deepest = config.num_levels - 1
     for level in range(deepest):
-        down, up = rows[f"{source}_down_{level}"], rows[f"{source}_up_{level}"]
+        down = rows[layer_names.source_down(source, level)]
+        up = rows[layer_names.source_up(source, level)]
         _box(axes, _DOWN_X, -level, "down", _sizes(down, "5×5"))
         _box(axes, _UP_X, -level, "up", _sizes(up, "5×5"))
         _arrow(axes, (_DOWN_X, -level + 1), (_DOWN_X, -level), "stride 2")
@@ -100,7 +102,7 @@ def _draw_spectrogram_u_net(axes, summary: NetworkDescription) -> None:
     _draw_bottleneck(
         axes,
         deepest,
-        _sizes(rows[f"{source}_down_{deepest}"], "5×5"),
+        _sizes(rows[layer_names.source_down(source, deepest)], "5×5"),
         ("stride 2", "transposed, stride 2"),
     )
     axes.set_ylim(-deepest - 0.6, 1.6)

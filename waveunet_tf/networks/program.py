@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 
 
 class Program(NamedTuple):
@@ -49,7 +49,9 @@ def build_program(
     if not config.can_stream:
         window, _, _ = shapes.song_windows(config, chunk_frames)
         shape = (1, window.input_frames, config.channels)
-        return Program(lambda mixture: network(mixture), {"mixture": shape}, {})
+        return Program(
+            lambda mixture: network(mixture), {layer_names.MIXTURE: shape}, {}
+        )
     from waveunet_tf.networks import fused, streaming
 
     streaming_network = streaming.StreamingNetwork(
@@ -57,15 +59,15 @@ def build_program(
     )
 
     def step(mixture, **state):
-        state = {name.removeprefix("state_"): value for name, value in state.items()}
+        state = {layer_names.array_of_state(name): state[name] for name in state}
         sources, after = streaming_network.step(mixture, state)
-        return {**sources, **{f"state_{name}": after[name] for name in after}}
+        return {**sources, **{layer_names.state(name): after[name] for name in after}}
 
     silence = streaming_network.silence()
     shape = (1, shapes.chunk_frames(config, chunk_frames), config.channels)
-    input_shapes = {"mixture": shape}
+    input_shapes = {layer_names.MIXTURE: shape}
     frames = shapes.stream_state_frames(config, None if whole_delays else shape[1])
     for name, count in frames.items():
-        input_shapes[f"state_{name}"] = (1, count, silence[name].shape[-1])
-    silence = {f"state_{name}": silence[name] for name in frames}
+        input_shapes[layer_names.state(name)] = (1, count, silence[name].shape[-1])
+    silence = {layer_names.state(name): silence[name] for name in frames}
     return Program(step, input_shapes, silence)

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.networks import layer_names
 
 _register = keras.saving.register_keras_serializable(package="waveunet_tf")
 
@@ -227,18 +228,18 @@ def build_spectrogram_u_net(
     """Builds the network; see build.build_network."""
     transform = {"fft_frames": config.fft_frames, "hop_frames": config.hop_frames}
     mixture = keras.Input(
-        (frames, config.channels), batch_size=batch_size, name="mixture"
+        (frames, config.channels), batch_size=batch_size, name=layer_names.MIXTURE
     )
-    spectrum = STFT(name="stft", **transform)(mixture)
-    magnitude = Magnitude(name="magnitude")(spectrum)
-    features = NetworkInput(name="network_input")(magnitude)
+    spectrum = STFT(name=layer_names.STFT, **transform)(mixture)
+    magnitude = Magnitude(name=layer_names.MAGNITUDE)(spectrum)
+    features = NetworkInput(name=layer_names.NETWORK_INPUT)(magnitude)
     estimates = {}
     for source in config.sources:
         mask = _mask(config, features, source)
         estimates[source] = MaskedAudio(
             phase_iterations=config.phase_iterations,
             phase_start=config.phase_start,
-            name=f"output_{source}",
+            name=layer_names.output(source),
             **transform,
         )([mask, *spectrum])
     return keras.Model(mixture, estimates, name="spectrogram_u_net")
@@ -256,11 +257,11 @@ def magnitude_network(
     Returns:
         A model from `(batch, frames, 1)` to source → `(batch, steps, bins)`.
     """
-    mixture = network.get_layer("magnitude").output
+    mixture = network.get_layer(layer_names.MAGNITUDE).output
     return keras.Model(
         network.input,
         {
-            source: network.get_layer(f"{source}_nyquist").output * mixture
+            source: network.get_layer(layer_names.nyquist(source)).output * mixture
             for source in config.sources
         },
     )
@@ -271,36 +272,38 @@ def _mask(config: SpectrogramUNetConfig, features, source: str):
     convolution = {"kernel_size": 5, "strides": 2, "padding": "same"}
     skips = []
     for level in range(config.num_levels):
-        name = f"{source}_down_{level}"
+        name = layer_names.source_down(source, level)
         features = keras.layers.Conv2D(
             config.base_filters * 2**level, name=name, **convolution
         )(features)
-        features = _normalization(f"{name}_norm")(features)
-        features = keras.layers.LeakyReLU(negative_slope=0.2, name=f"{name}_relu")(
-            features
-        )
+        features = _normalization(layer_names.normalization(name))(features)
+        features = keras.layers.LeakyReLU(
+            negative_slope=0.2, name=layer_names.activation(name)
+        )(features)
         skips.append(features)
     skips.pop()  # the deepest features go up as they are
     for level in reversed(range(config.num_levels - 1)):
-        name = f"{source}_up_{level}"
+        name = layer_names.source_up(source, level)
         features = keras.layers.Conv2DTranspose(
             config.base_filters * 2**level, name=name, **convolution
         )(features)
-        features = _normalization(f"{name}_norm")(features)
-        features = keras.layers.ReLU(name=f"{name}_relu")(features)
-        features = keras.layers.Concatenate(name=f"{name}_skip")(
+        features = _normalization(layer_names.normalization(name))(features)
+        features = keras.layers.ReLU(name=layer_names.activation(name))(features)
+        features = keras.layers.Concatenate(name=layer_names.concatenation(name))(
             [skips[level], features]
         )
         if config.num_levels - 2 - level < 3:
-            features = keras.layers.Dropout(0.5, name=f"{name}_dropout")(features)
+            features = keras.layers.Dropout(0.5, name=layer_names.dropout(name))(
+                features
+            )
     mask = keras.layers.Conv2DTranspose(
         1,
         activation="sigmoid",
-        name=f"{source}_mask",
+        name=layer_names.mask(source),
         dtype="float32",
         **convolution,
     )(features)
-    return NyquistMask(name=f"{source}_nyquist", dtype="float32")(mask)
+    return NyquistMask(name=layer_names.nyquist(source), dtype="float32")(mask)
 
 
 def _normalization(name: str):

@@ -6,7 +6,7 @@ import numpy as np
 
 from waveunet_tf.audio.blocks import Queue
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation.engine import Engine
 
 
@@ -119,7 +119,7 @@ class ChunkRunner(Runner):
         self.stride_frames = 2**config.num_levels
         self._engine, self._state, self._lines = engine, {}, {}
         for array, frames in shapes.stream_state_frames(config).items():
-            name = f"state_{array}"
+            name = layer_names.state(array)
             silence = np.tile(engine.silence[name], (1, frames, 1))
             due = engine.input_shapes[name][1]
             if due == frames:

@@ -9,7 +9,7 @@ import struct
 
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError, naming
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import litert
 from waveunet_tf.system import cpus
 
@@ -101,12 +101,12 @@ def load_tflite_file(
                 metadata["input_frames"], metadata["output_frames"]
             )
             windows = shapes.windows_of(config, window)
-            frames = {"mixture": window.input_frames}
+            frames = {layer_names.MIXTURE: window.input_frames}
         else:
             windows = None
             states = shapes.stream_state_frames(config)
-            frames = {f"state_{name}": count for name, count in states.items()}
-            frames["mixture"] = chunk
+            frames = {layer_names.state(name): states[name] for name in states}
+            frames[layer_names.MIXTURE] = chunk
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"

@@ -10,6 +10,7 @@ from absl import logging
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import layer_names
 
 # Fields that do not change what the weights are.
 _FREE = {"output_frames", *checkpoint.REFINEMENTS}
@@ -92,8 +93,8 @@ def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None
         if not isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):
             continue
         level = 1.0
-        if layer.name.startswith("output_"):
-            source = targets[layer.name.removeprefix("output_")]
+        if layer_names.is_output(layer.name):
+            source = targets[layer_names.source_of_output(layer.name)]
             level = float(keras.ops.std(source))
         until_here = keras.Model(network.input, layer.output)
         for _ in range(10):  # a tanh needs some turns
@@ -109,6 +110,6 @@ def _take_but_output(source: keras.Model, network: keras.Model) -> None:
     theirs = {layer.name: layer for layer in source.layers}
     for layer in network.layers:
         # U7 has a whole U-Net a source, which a new source has no weights for.
-        is_output = layer.name.startswith("output_") or layer.name.endswith("_mask")
+        is_output = layer_names.is_output(layer.name) or layer_names.is_mask(layer.name)
         if layer.weights and not is_output and layer.name in theirs:
             layer.set_weights(theirs[layer.name].get_weights())

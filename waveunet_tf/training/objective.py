@@ -10,7 +10,7 @@ import tensorflow as tf
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import fused, spectrogram_u_net
+from waveunet_tf.networks import fused, layer_names, spectrogram_u_net
 from waveunet_tf.training import losses
 
 
@@ -41,7 +41,8 @@ def build_objective(
             f"waveforms. Received: {training_config.loss}"
         )
     magnitudes = spectrogram_u_net.magnitude_network(config, network)
-    stft, magnitude = network.get_layer("stft"), network.get_layer("magnitude")
+    stft = network.get_layer(layer_names.STFT)
+    magnitude = network.get_layer(layer_names.MAGNITUDE)
 
     def of_magnitudes(mixture, targets, weights, training):
         true = {source: magnitude(stft(target)) for source, target in targets.items()}
