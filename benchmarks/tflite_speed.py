@@ -61,11 +61,12 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
 
 
 def main(_):
-    from export import parity, quantize
+    from export import parity
+    from export.kinds import KINDS
 
-    if not {"float32", "dynamic"} <= set(_KINDS.value) <= set(quantize.KINDS):
+    if not {"float32", "dynamic"} <= set(_KINDS.value) <= set(KINDS):
         raise app.UsageError(
-            f"--kinds must be of {', '.join(quantize.KINDS)}, with float32 and "
+            f"--kinds must be of {', '.join(KINDS)}, with float32 and "
             f"dynamic. Received: {', '.join(_KINDS.value)}"
         )
     logging.set_verbosity(logging.WARNING)

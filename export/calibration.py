@@ -1,4 +1,4 @@
-"""Excerpts of music, on which the ranges of integer activations are measured."""
+"""Excerpts of music on which the ranges of integer activations are measured."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from export import tflite
 from waveunet_tf.audio import io
 from waveunet_tf.audio.blocks import to_channels
 from waveunet_tf.audio.formats import SUFFIXES
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 
 _MAX_EXCERPTS = 8
 _EXCERPT_SECONDS = 6
 
 
-def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
-    """Reads the middle of some of a folder's songs, spread evenly over it.
+def read_excerpts(
+    directory: str | os.PathLike, config: NetworkConfig
+) -> list[np.ndarray]:
+    """Reads the middle of some songs of a folder, spread evenly over the folder.
 
     Args:
-        directory: a folder of songs; where there are files named `mixture`, as
-            `prepare` writes them, only these, and only of `train` if it has that.
-        config: of the network, whose rate the songs must have.
+        directory: The folder. Where it holds files named `mixture`, as `prepare` writes
+            them, only these are read, and only those in `train` if it has that folder.
+        config: The network's config; the songs must have its sample rate.
 
     Returns:
         Excerpts `(frames, channels)`.
 
     Raises:
-        InputError: there is no audio in the folder, or some of another rate.
-        OSError: a file cannot be read.
+        InputError: The folder has no audio, or a song has another sample rate.
+        OSError: A file cannot be read.
     """
     directory = pathlib.Path(directory)
     root = directory / "train" if (directory / "train").is_dir() else directory
@@ -48,8 +51,9 @@ def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
         song, rate_hz = io.read(path)
         if rate_hz != config.sample_rate_hz:
             raise InputError(
-                f"{path}: calibration needs the network's rate, "
-                f"{config.sample_rate_hz} Hz (see `prepare`). Received: {rate_hz} Hz"
+                f"{path}: calibration needs the network's sample rate, "
+                f"{config.sample_rate_hz} Hz (`prepare` gives it). "
+                f"Received: {rate_hz} Hz"
             )
         frames = _EXCERPT_SECONDS * rate_hz
         start = max(len(song) - frames, 0) // 2
@@ -61,26 +65,30 @@ def read_excerpts(directory: str | os.PathLike, config) -> list[np.ndarray]:
 def recorded_inputs(
     plan: tflite.Plan, engine, excerpts: list[np.ndarray]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """What an engine is called with while it separates excerpts.
+    """Yields the arrays that an engine is called with while it separates excerpts.
 
     Args:
-        plan: what the engine computes.
-        engine: see engines.py.
-        excerpts: of songs, `(frames, channels)`.
+        plan: The plan whose program the engine computes.
+        engine: The engine.
+        excerpts: Excerpts of songs, `(frames, channels)`.
+
+    Yields:
+        The mixture and the states of one call, by name, as the engine takes them:
+        `(1, frames, channels)` and `(1, frames, features)`.
     """
     recorder = _Recorder(engine)
     for excerpt in excerpts:
         runner = plan.runner(recorder)
         for start in range(0, len(excerpt), runner.hop_frames):
             runner.push(excerpt[start : start + runner.hop_frames])
-            yield from recorder.taken()
-        # Only in the end have the longest delays given all that they were given.
+            yield from recorder.take_calls()
+        # The longest delays give back the last of their frames only at the end.
         runner.finish()
-        yield from recorder.taken()
+        yield from recorder.take_calls()
 
 
 class _Recorder:
-    """An engine that keeps what it is called with."""
+    """An engine that keeps a copy of what it is called with."""
 
     def __init__(self, engine):
         self._engine, self._calls = engine, []
@@ -91,6 +99,7 @@ class _Recorder:
         self._calls.append({name: np.array(value) for name, value in inputs.items()})
         return self._engine(**inputs)
 
-    def taken(self) -> list[dict[str, np.ndarray]]:
+    def take_calls(self) -> list[dict[str, np.ndarray]]:
+        """Returns the calls since the last time, and forgets them."""
         calls, self._calls = self._calls, []
         return calls

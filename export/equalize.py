@@ -1,15 +1,15 @@
-"""Channels of one range, for integers that have one scale a tensor.
+"""Rescales channels to one range, for integers that have one scale for a tensor.
 
 Leaky rectifiers are homogeneous, f(x / s) = f(x) / s, and interpolation works channel
 by channel. So a feature can be divided by any s > 0 and its consumers' weights
-multiplied by it, and the network stays the same function. A channel that is far smaller
-than its tensor's largest then no longer drowns in the rounding of both.
+multiplied by it: the network stays the same function. A channel that is far smaller
+than the largest of its tensor is then no longer lost in rounding.
 
-How far: dividing by the peaks themselves makes activations alike, but weights unlike,
-which are integers, too. As in "SmoothQuant" (Xiao et al., 2023, arXiv 2211.10438,
-equation 4), s = peak^a / weight^(1 - a), with the largest weight that consumers have
-for the channel; these weights have a scale a filter, and so are relative to their
-filter's largest.
+Which s: the peaks themselves would make activations alike, but weights unlike, which
+are integers, too. As in "SmoothQuant" (Xiao et al., 2023, arXiv 2211.10438, equation
+4), s = peak^a / weight^(1 - a), with the largest weight that consumers have for the
+channel. Weights have one scale for each filter, so each is relative to the largest of
+its filter.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from waveunet_tf.separation import runners
 
 # Frames of one call of the network while peaks are measured.
 _HOP_FRAMES = 65536
-# Peaks leave out the highest thousandth, whose clipping would cost less than its room.
+# Peaks leave out the highest thousandth: clipping it costs less than the range for it.
 _QUANTILE = 0.999
-# Of channels that are never heard, or that nobody hears.
+# The least peak or weight, for channels that are always silent or that nothing uses.
 _TINY = 1e-9
 
 
@@ -37,14 +37,14 @@ def equalize(
 ) -> None:
     """Rescales the channels of a network's features; its function stays the same.
 
-    Every layer's largest channel then has a peak of 1, as the mixture may have, which
-    features are concatenated to.
+    The largest channel of every layer then has a peak of 1, as the mixture may have,
+    with which features are concatenated.
 
     Args:
-        config: the network's config.
-        network: a network of waveforms; its weights are changed.
-        excerpts: of music, `(frames, channels)`, on which peaks are measured.
-        exponent: a above: 1 makes peaks equal, 0 weights.
+        config: The network's config.
+        network: A network of waveforms; its weights are changed.
+        excerpts: Excerpts of music, `(frames, channels)`, on which peaks are measured.
+        exponent: The exponent a above: 1 makes peaks equal, 0 makes weights equal.
     """
     kernels = {
         layer.name: _Kernel(layer)
@@ -81,7 +81,7 @@ class _Kernel:
         self.weights = weights.swapaxes(1, 2) if self._transposed else weights
 
     def relative(self, channels: slice) -> np.ndarray:
-        """The largest weight of each channel, of that of its filter."""
+        """Returns each channel's largest share of a filter's largest, `(channels,)`."""
         largest = np.abs(self.weights).max((0, 1))
         relative = np.abs(self.weights[:, channels]) / np.maximum(largest, 1e-30)
         return relative.max((0, 2))
@@ -102,7 +102,7 @@ def _peaks(
     names: list[str],
     excerpts: list[np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Layer → the peak of each of its channels."""
+    """Measures layer → the peak of each of its channels, `(channels,)`."""
     features = {name: network.get_layer(name).output for name in names}
     probe = keras.Model(network.input, (network.output, features))
     peaks = {name: np.zeros(tensor.shape[-1]) for name, tensor in features.items()}
@@ -127,7 +127,10 @@ def _peaks(
 def _consumers(
     config: WaveUNetConfig, name: str, outputs: list[str]
 ) -> list[tuple[str, int]]:
-    """Which convolutions take a layer's features, and as which channels: the first."""
+    """Returns the convolutions that take a layer's features.
+
+    Each is a layer's name and the first of its channels that the features are.
+    """
     levels = range(config.num_levels)
     down = {layer_names.down(level): level for level in levels}
     upsample = {layer_names.upsample(level): level for level in levels}

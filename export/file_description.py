@@ -1,4 +1,4 @@
-"""What is in a TFLite file: its metadata, operations, sizes and multiply-adds."""
+"""Describes a TFLite file: its metadata, operations, sizes and multiply-adds."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from waveunet_tf.separation import litert, tflite_file
 
 @dataclasses.dataclass(frozen=True)
 class FileDescription:
-    """A file of this project.
+    """The description of an exported file.
 
     Attributes:
-        metadata: what it carries; see tflite.plan.
-        signatures: name → its inputs and its outputs, name → type and shape.
-        operations: of a call of `separate`, name → how many.
-        weight_bytes: type → bytes of the constants.
-        file_bytes: its size.
-        state_bytes: of the states that go in, and come out, at each call.
-        multiply_adds: of a call of `separate`, in its convolutions.
+        metadata: The metadata that tflite.plan put into the file.
+        signatures: Signature → `inputs` and `outputs` → array → its type and shape.
+        operations: Operation → how often a call of `separate` has it.
+        weight_bytes: Type → the bytes of the constants of that type.
+        file_bytes: The file's size in bytes.
+        state_bytes: The bytes of the states, which go into and out of each call.
+        multiply_adds: The multiply-adds of the convolutions of a call of `separate`.
     """
 
     metadata: dict[str, Any]
@@ -41,17 +41,20 @@ class FileDescription:
 
     @property
     def multiply_adds_per_second(self) -> float:
-        """For a second of audio at the network's rate."""
+        """The multiply-adds for a second of audio at the network's rate."""
         calls = self.metadata["sample_rate_hz"] / self.metadata["chunk_frames"]
         return self.multiply_adds * calls
 
 
 def describe_file(path: str | os.PathLike) -> FileDescription:
-    """Looks into a file.
+    """Describes a file.
+
+    Args:
+        path: The TFLite file.
 
     Raises:
-        InputError: see tflite_file.read_metadata.
-        OSError: it cannot be read.
+        InputError: The file is no TFLite file, or not one that run_export wrote.
+        OSError: The file cannot be read.
     """
     content = pathlib.Path(path).read_bytes()
     metadata = tflite_file.read_metadata(path, content)
@@ -110,7 +113,7 @@ def _builtin(model, operator) -> int:
 
 
 def _operations(model, graph, schema) -> dict[str, int]:
-    """Counts operations; a custom one, such as Flex, has its own name."""
+    """Counts the operations by name; a custom one, such as Flex, has its own."""
     names = _names(schema.BuiltinOperator)
     counted = collections.Counter()
     for operator in graph.operators:
@@ -123,7 +126,7 @@ def _operations(model, graph, schema) -> dict[str, int]:
 
 
 def _multiply_adds(model, graph, schema) -> int:
-    """Of convolutions: each place of the output sees the whole kernel."""
+    """Counts multiply-adds: each place of a convolution's output needs its kernel."""
     total = 0
     known = schema.BuiltinOperator
     for operator in graph.operators:
@@ -141,12 +144,15 @@ def _multiply_adds(model, graph, schema) -> int:
 
 
 def gpu_incompatibilities(path: str | os.PathLike) -> list[str]:
-    """What TensorFlow's analyzer says the GPU delegate cannot take, a line each.
+    """Asks TensorFlow's analyzer what the GPU delegate cannot run.
 
-    Of the step alone: `initial_state` has no input, and runs once, on the CPU.
+    Only the step counts: `initial_state` has no input, and runs once, on the CPU.
 
     Args:
-        path: the file.
+        path: The TFLite file.
+
+    Returns:
+        A line for each operation; [] where the delegate can run all of them.
     """
     import tensorflow as tf
 
@@ -161,11 +167,11 @@ def gpu_incompatibilities(path: str | os.PathLike) -> list[str]:
 
 
 def format_file_description(description: FileDescription, gpu: list[str]) -> str:
-    """As text.
+    """Formats a description as text.
 
     Args:
-        description: of `describe_file`.
-        gpu: of `gpu_incompatibilities`.
+        description: The description of a file.
+        gpu: The lines of `gpu_incompatibilities`, or another remark in their place.
     """
     metadata = description.metadata
     lines = [json.dumps(metadata, indent=1), ""]
@@ -183,9 +189,9 @@ def format_file_description(description: FileDescription, gpu: list[str]) -> str
     lines += ["", *(f"{name:<26}{n / 2**20:>9.3f} MiB" for name, n in mib.items())]
     seconds = metadata["chunk_frames"] / metadata["sample_rate_hz"]
     lines += [
-        f"{'a call gives':<26}{seconds:>9.3f} s of audio",
+        f"{'a call returns':<26}{seconds:>9.3f} s of audio",
         f"{'multiply-adds of a call':<26}{description.multiply_adds / 1e9:>9.3f} G, "
         f"{description.multiply_adds_per_second / 1e9:.3f} G for a second of audio",
-        f"{'GPU delegate':<26} " + ("; ".join(gpu) or "takes all operations"),
+        f"{'GPU delegate':<26} " + ("; ".join(gpu) or "runs all operations"),
     ]
     return "\n".join(lines)

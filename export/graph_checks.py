@@ -1,4 +1,7 @@
-"""Checks of requests inside a graph, which a server answers with INVALID_ARGUMENT."""
+"""Checks of requests inside a graph: where one fails, a server refuses the request.
+
+The answer is INVALID_ARGUMENT and names the input, the rule and what was received.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import tensorflow as tf
 
 
 def require(received: tf.Tensor, *rules: tuple[tf.Tensor, str]) -> tf.Operation:
-    """An operation that fails with the first rule that does not hold, and what came.
+    """Returns an operation that fails with the first rule that does not hold.
 
-    What must wait for it goes through `after`. As it may be computed all the same, it
-    must not fail in ways of its own.
+    A tensor that depends on the check goes through `after`. TensorFlow may compute it
+    before the check all the same, so its computation must not fail by itself.
 
     Args:
-        received: what came, for the message.
-        *rules: whether it holds, a scalar, and the rule's text.
+        received: What was received, of any shape, for the message.
+        *rules: For each rule a scalar, whether it holds, and the rule's text.
     """
     text = tf.constant("")
     for holds, rule in reversed(rules):
@@ -26,19 +29,26 @@ def require(received: tf.Tensor, *rules: tuple[tf.Tensor, str]) -> tf.Operation:
 
 
 def after(checks: list[tf.Operation], tensor: tf.Tensor) -> tf.Tensor:
-    """A tensor that is there only when the checks have passed.
+    """Returns the tensor, which is available only when the checks have passed.
 
-    Let no tf.ensure_shape follow: TensorFlow's optimizer takes it before the checks.
+    No tf.ensure_shape may follow: TensorFlow's optimizer moves it before the checks.
+
+    Args:
+        checks: Operations of `require`.
+        tensor: A tensor of any shape.
     """
     with tf.control_dependencies(checks):
         return tf.identity(tensor)
 
 
 def of_any_shape(tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor with its static shape forgotten.
+    """Returns the tensor without its static shape.
 
-    A server does not compare what it is fed with the signature's shape, but a check
-    of what is statically known would be folded away.
+    A server does not compare an input with the signature's shape, but TensorFlow would
+    remove a check of a shape that is statically known.
+
+    Args:
+        tensor: A tensor of any shape.
     """
     return tf.raw_ops.PlaceholderWithDefault(input=tensor, shape=tf.TensorShape(None))
 
@@ -46,17 +56,20 @@ def of_any_shape(tensor: tf.Tensor) -> tf.Tensor:
 def checked_audio(
     audio: tf.Tensor, name: str, channels: tuple[int, ...], max_batch: int
 ) -> tf.Tensor:
-    """Audio `(batch, frames, channels)` that can be separated.
+    """Checks audio that is to be separated.
 
     Args:
-        audio: float32 of any shape.
-        name: of the input, for messages.
-        channels: how many there may be.
-        max_batch: the largest batch.
+        audio: Samples in float32, of any shape.
+        name: The input's name, for messages.
+        channels: The numbers of channels that are allowed.
+        max_batch: The largest batch that is allowed.
+
+    Returns:
+        The audio, `(batch, frames, channels)`, of finite samples.
     """
     audio = of_any_shape(audio)
     shape = tf.shape(audio)
-    batch, frames, came_channels = tf.unstack(
+    batch, frames, channel_count = tf.unstack(
         tf.concat([shape, [0, 0, 0]], axis=0)[:3], num=3
     )
     check = require(
@@ -68,7 +81,7 @@ def checked_audio(
         ),
         (frames >= 1, f"`{name}` must have at least 1 frame"),
         (
-            tf.reduce_any(tf.equal(came_channels, channels)),
+            tf.reduce_any(tf.equal(channel_count, channels)),
             f"`{name}` must have {' or '.join(map(str, channels))} channels",
         ),
     )
@@ -78,32 +91,45 @@ def checked_audio(
 
 
 def checked_shape(tensor: tf.Tensor, name: str, shape: list) -> tf.Tensor:
-    """A tensor of the given shape.
+    """Checks the shape of a tensor.
 
     Args:
-        tensor: of any shape.
-        name: of the input, for messages.
-        shape: numbers, or scalar tensors for what is not known before.
+        tensor: A tensor of any shape.
+        name: The input's name, for messages.
+        shape: The shape that it must have: numbers, and scalar tensors for the sizes
+            that only the request tells.
+
+    Returns:
+        The tensor, of that shape.
     """
     static = [None if tf.is_tensor(size) else size for size in shape]
     known = ", ".join("batch" if size is None else str(size) for size in static)
     tensor = of_any_shape(tensor)
-    came = tf.shape(tensor)
+    received = tf.shape(tensor)
     # Shapes of other ranks cannot be compared by tf.equal.
     equal = tf.cond(
-        tf.equal(tf.size(came), len(shape)),
-        lambda: tf.reduce_all(tf.equal(came, tf.stack(shape))),
+        tf.equal(tf.size(received), len(shape)),
+        lambda: tf.reduce_all(tf.equal(received, tf.stack(shape))),
         lambda: tf.constant(False),
     )
     rule = f"`{name}` must be ({known}) for this model, with the batch of `chunk`"
-    tensor = after([require(came, (equal, rule))], tensor)
+    tensor = after([require(received, (equal, rule))], tensor)
     tensor.set_shape(static)
     return tensor
 
 
 def checked_wav(content: tf.Tensor, name: str, sample_rate_hz: int) -> tf.Tensor:
-    """The audio `(frames, channels)` of a 16-bit wav file, a scalar string."""
-    # The file's and its format's head, which come first in all but odd files.
+    """Decodes a wav file and checks its format.
+
+    Args:
+        content: The file's content, a scalar string.
+        name: The input's name, for messages.
+        sample_rate_hz: The sample rate that it must have.
+
+    Returns:
+        The audio, `(frames, channels)`.
+    """
+    # The headers of the file and of its format, which are first in all but odd files.
     head = tf.strings.join([tf.strings.substr(content, 0, 36), bytes(36)])
 
     def part(start: int, size: int) -> tf.Tensor:
@@ -122,6 +148,6 @@ def checked_wav(content: tf.Tensor, name: str, sample_rate_hz: int) -> tf.Tensor
         tf.stack([number(20), number(34)]),
         (tf.logical_or(is_pcm, tf.logical_not(is_format)), rule),
     )
-    audio, came_hz = tf.audio.decode_wav(after([check], content))
+    audio, rate_hz = tf.audio.decode_wav(after([check], content))
     rule = f"`{name}` must have the sample rate of this model, {sample_rate_hz} Hz"
-    return after([require(came_hz, (tf.equal(came_hz, sample_rate_hz), rule))], audio)
+    return after([require(rate_hz, (tf.equal(rate_hz, sample_rate_hz), rule))], audio)

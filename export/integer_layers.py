@@ -1,4 +1,4 @@
-"""A network's layers for integer arithmetic, which rounds every layer's results."""
+"""A network's layers for integer arithmetic, which rounds the results of each layer."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from keras import ops
 from waveunet_tf.networks import layer_names
 from waveunet_tf.networks.fused import FusedLayers
 
-# AutoGraph, which reads these functions, knows no super().
+# AutoGraph reads these functions, and does not know super().
 
 
 class IntegerLayers(FusedLayers):
-    """Layers of a stream whose sums are rounded once.
+    """The layers of a stream, with sums that are rounded once.
 
-    A merge convolution in two parts rounds both and then their sum, which is smaller
-    where they cancel. So features are upsampled and put beside the skip after all, as
-    in the network: some more multiply-adds, and as few weights.
+    A merge convolution in two parts rounds both parts and then their sum, which is
+    smaller where they cancel. So here features are upsampled and concatenated with the
+    skip, as in the network. This costs some multiply-adds and no weights.
     """
 
     def __init__(self, config, network, *, first_level: int = 0):
-        """Takes a network's layers; those of levels below `first_level` stay as are."""
+        """Takes a network's layers.
+
+        Args:
+            config: The network's config.
+            network: The Keras network.
+            first_level: The levels below this one are computed as in FusedLayers.
+        """
         super().__init__(config, network)
         self._first_level = first_level
 
     def merge(self, level: int, skip, features):
-        """See FusedLayers.merge."""
+        """Upsamples features and computes the merge convolution; see FusedLayers."""
         if level < self._first_level:
             return FusedLayers.merge(self, level, skip, features)
         zero, one = (ops.full((1, 1, features.shape[-1]), x) for x in (0.0, 1.0))
@@ -39,34 +45,39 @@ class IntegerLayers(FusedLayers):
         return self.convolve(layer_names.up(level), self.beside(skip, upsampled))
 
     def beside(self, left, right):
-        """See FusedLayers.beside.
+        """Concatenates features with a copy of the left ones.
 
-        What is side by side has one scale. So had, through slices, what is remembered
-        of the left, and each step would round it to another one and back, were it not
-        for a convolution, which only copies.
+        The parts of a concatenation have one scale, and so have, through slices, the
+        left frames that the state keeps. Without the copy, which a convolution makes,
+        each step would round them to another scale and back.
         """
         left = _depthwise(left, [ops.ones((1, 1, left.shape[-1]))])
         return FusedLayers.beside(self, left, right)
 
 
 def _depthwise(inputs, taps: list):
-    """Convolves each feature with its own taps, `(1, 1, features)` each."""
+    """Convolves each feature with taps of its own.
+
+    Args:
+        inputs: `(batch, frames, features)`, or with an axis of 1 before frames.
+        taps: The taps, each `(1, 1, features)`.
+    """
     kernel = ops.concatenate(taps, axis=1)[0, ..., None]
-    if len(inputs.shape) == 4:  # see StreamingNetwork.step
+    if len(inputs.shape) == 4:  # (batch, 1, frames, features)
         kernel = kernel[None]
     return ops.depthwise_conv(inputs, kernel)
 
 
 class TwoPartLayers(FusedLayers):
-    """Layers of a stream whose output layers have int8 weights of 16 bits.
+    """The layers of a stream, with output layers of two int8 kernels.
 
-    They add up few features, that may be large, to a quiet voice. What int8 weights
-    leave of a kernel is a second kernel, with a scale of its own, over the same
-    features: worth it where the sum of both has 16 bits.
+    Output layers add up few features, which may be large, to a quiet source. The second
+    kernel is the rest that the int8 weights of the first one leave, with a scale of its
+    own. It is worth its cost where sums have 16 bits.
     """
 
     def convolve(self, name: str, inputs):
-        """See FusedLayers.convolve."""
+        """Computes a layer, in two parts if it is an output layer."""
         if not layer_names.is_output(name):
             return FusedLayers.convolve(self, name, inputs)
         layer = self.layer(name)
@@ -76,7 +87,7 @@ class TwoPartLayers(FusedLayers):
 
 
 class _TwoPartConvolution(keras.layers.Conv1D):
-    """The same for a network that is no stream."""
+    """A convolution of two kernels, as those of TwoPartLayers."""
 
     def call(self, inputs):
         coarse, fine = _two_parts(ops.convert_to_tensor(self.kernel))
@@ -85,7 +96,7 @@ class _TwoPartConvolution(keras.layers.Conv1D):
 
 
 def with_two_part_outputs(network: keras.Model) -> keras.Model:
-    """A copy of a network, for windows, whose output layers are as TwoPartLayers'."""
+    """Copies a network of windows, with output layers as those of TwoPartLayers."""
 
     def copy(layer):
         is_output = layer_names.is_output(layer.name)
@@ -99,7 +110,7 @@ def with_two_part_outputs(network: keras.Model) -> keras.Model:
 
 
 def _two_parts(kernel):
-    """A kernel of what int8 weights can hold, `(taps, channels, filters)`; the rest."""
+    """Splits a kernel `(taps, channels, filters)`: what int8 can hold, and the rest."""
     step = ops.max(ops.abs(kernel), axis=(0, 1), keepdims=True) / 127
     coarse = ops.round(kernel / step) * step
     return coarse, kernel - coarse

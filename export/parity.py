@@ -1,4 +1,4 @@
-"""What exported files lose against the Keras network on music, and what they cost."""
+"""Measures what exported files lose against the Keras network, and what they cost."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import numpy as np
 
 from export.parity_songs import ParitySong
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import runners, tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator
 from waveunet_tf.system import cpus
 
-# Seconds whose sources are all below this have no SNR: there is nothing to be heard.
+# A second whose sources are all below this level is silence, and has no SNR.
 _SILENCE_RMS = 1e-3
 # Frames of one call of the Keras network.
 _HOP_FRAMES = 65536
@@ -31,21 +32,22 @@ _MIN_SECONDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class ParityRow:
-    """An artefact's figures.
+    """The figures of an exported file.
 
     Attributes:
-        artefact: the file's name.
-        kind: of quantize.KINDS.
-        mib: its size.
-        snr_db: against the Keras network, all sources as one signal: the median over
-            the songs' seconds.
-        worst_snr_db: of the worst second.
-        sdr_change_db: source → median over seconds of its museval SDR less that of the
-            Keras network's estimate; without what museval cannot score.
-        factor_1, factor_2: seconds of work for a second of audio at the network's rate,
-            on one thread and on two, of the fastest of some steps.
-        peak_mib: peak memory of a Python process that runs it.
-        load_seconds: to load it there.
+        artefact: The file's name.
+        kind: The kind of its numbers, of kinds.KINDS.
+        mib: The file's size in MiB.
+        snr_db: The SNR against the Keras network in dB, all sources as one signal: the
+            median over the songs' seconds.
+        worst_snr_db: The SNR of the worst second in dB.
+        sdr_change_db: Source → the median over seconds of museval's SDR in dB, less
+            that of the Keras network's estimate; no source that museval cannot score.
+        factor_1: Seconds of work for a second of audio at the network's rate, on one
+            thread, of the fastest of some steps.
+        factor_2: The same on two threads.
+        peak_mib: The peak memory in MiB of a Python process that runs the file.
+        load_seconds: The seconds that this process takes to load it.
     """
 
     artefact: str
@@ -63,17 +65,17 @@ class ParityRow:
 def keras_estimates(
     checkpoint_dir: str | os.PathLike, songs: list[ParitySong]
 ) -> list[dict[str, np.ndarray]]:
-    """What the Keras network itself gives, in windows that equal one pass.
+    """Separates songs with the Keras network, in windows that equal one pass.
 
     Args:
-        checkpoint_dir: the checkpoint.
-        songs: the songs.
+        checkpoint_dir: The checkpoint.
+        songs: The songs.
 
     Returns:
         For each song, source → `(frames, channels)`.
 
     Raises:
-        InputError: see checkpoint.load_network.
+        InputError: The folder is no checkpoint, or its weights cannot be loaded.
     """
     import tensorflow as tf
 
@@ -90,23 +92,26 @@ def keras_estimates(
 def signal_to_noise_db(
     expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray], rate_hz: int
 ) -> np.ndarray:
-    """The SNR of each second in which anything is to be heard, in dB.
+    """Computes the SNR in dB of each second that is not silent.
 
     Args:
-        expected: source → `(frames, channels)`; all sources are taken as one signal.
-        actual: as `expected`, with errors.
-        rate_hz: their sample rate in Hz.
+        expected: Source → `(frames, channels)`; all sources count as one signal.
+        actual: As `expected`, with errors.
+        rate_hz: Their sample rate in Hz.
+
+    Returns:
+        `(seconds,)`, without the silent ones, and without a rest of half a second.
     """
     signal = np.concatenate(list(expected.values()), axis=1)
     noise = np.concatenate([actual[name] for name in expected], axis=1) - signal
-    rows = []
+    decibels = []
     for start in range(0, max(len(signal) - rate_hz // 2, 1), rate_hz):
         part = slice(start, start + rate_hz)
         power = float(np.mean(np.square(signal[part], dtype=np.float64)))
         error = float(np.mean(np.square(noise[part], dtype=np.float64)))
         if power > _SILENCE_RMS**2:
-            rows.append(10 * np.log10(power / max(error, 1e-30)))
-    return np.array(rows)
+            decibels.append(10 * np.log10(power / max(error, 1e-30)))
+    return np.array(decibels)
 
 
 def measure_files(
@@ -115,67 +120,82 @@ def measure_files(
     songs: list[ParitySong],
     names: Mapping[pathlib.Path, str] | None = None,
 ) -> list[ParityRow]:
-    """Measures artefacts of a checkpoint, each beside the Keras network.
+    """Measures exported files of a checkpoint, each beside the Keras network.
 
     Args:
-        artefacts: TFLite files.
-        checkpoint_dir: the checkpoint that they were made of.
-        songs: on which; see read_parity_songs.
-        names: file → the name by which the table calls it, if not its own.
+        artefacts: The TFLite files.
+        checkpoint_dir: The checkpoint that they were made of.
+        songs: The songs on which their SNR and SDR are measured.
+        names: File → its name in the table, if that is not the file's own.
 
     Raises:
-        InputError: a file is not one of this project's, or of another network; or
-            there is nothing to be heard in the songs.
+        InputError: A file is not one of this project's, or is of another network; or
+            all songs are silent.
     """
     config = checkpoint.read_config(checkpoint_dir)
-    expected = keras_estimates(checkpoint_dir, songs)
-    scores = [_scores(song, own, config) for song, own in zip(songs, expected)]
+    references = [
+        _Reference(song, estimate, _scores(song, estimate, config))
+        for song, estimate in zip(songs, keras_estimates(checkpoint_dir, songs))
+    ]
     rows = []
     for path in artefacts:
         separator = load_tflite_separator(path)
         if separator.config != config:
             raise InputError(f"{path}: must be of the checkpoint {checkpoint_dir}")
-        actual = [separator.runner().run(song.mixture) for song in songs]
-        decibels = np.concatenate(
-            [
-                signal_to_noise_db(one, other, config.sample_rate_hz)
-                for one, other in zip(expected, actual)
-            ]
-        )
-        if not len(decibels):
-            raise InputError(
-                "the songs must have something to be heard, but are silent"
-            )
-        changes: dict[str, list] = {}
-        for song, stems, before in zip(songs, actual, scores):
-            for name, after in _scores(song, stems, config).items():
-                changes.setdefault(name, []).append(after - before[name])
-        costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
-        metadata = tflite_file.read_metadata(path, path.read_bytes())
-        rows.append(
-            ParityRow(
-                artefact=(names or {}).get(path, path.name),
-                kind=metadata["quantization"],
-                mib=path.stat().st_size / 2**20,
-                snr_db=float(np.median(decibels)),
-                worst_snr_db=float(decibels.min()),
-                sdr_change_db={
-                    name: float(np.nanmedian(np.concatenate(change)))
-                    for name, change in changes.items()
-                },
-                factor_1=costs[1]["factor"],
-                factor_2=costs[2]["factor"],
-                peak_mib=costs[1]["peak_mib"],
-                load_seconds=costs[1]["load_seconds"],
-            )
-        )
+        name = (names or {}).get(path, path.name)
+        rows.append(_measure_file(path, name, separator, references))
     return rows
 
 
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """A song, the Keras network's estimate, and that estimate's SDR by source."""
+
+    song: ParitySong
+    estimate: dict[str, np.ndarray]
+    sdr_db: dict[str, np.ndarray]
+
+
+def _measure_file(
+    path: pathlib.Path, name: str, separator, references: list[_Reference]
+) -> ParityRow:
+    config = separator.config
+    decibels: list[np.ndarray] = []
+    changes: dict[str, list[np.ndarray]] = {}
+    for reference in references:
+        song = reference.song
+        stems = separator.runner().run(song.mixture)
+        decibels.append(
+            signal_to_noise_db(reference.estimate, stems, config.sample_rate_hz)
+        )
+        for source, sdr_db in _scores(song, stems, config).items():
+            changes.setdefault(source, []).append(sdr_db - reference.sdr_db[source])
+    snr_db = np.concatenate(decibels)
+    if not len(snr_db):
+        raise InputError("the songs must have something to be heard, but are silent")
+    costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
+    metadata = tflite_file.read_metadata(path, path.read_bytes())
+    return ParityRow(
+        artefact=name,
+        kind=metadata["quantization"],
+        mib=path.stat().st_size / 2**20,
+        snr_db=float(np.median(snr_db)),
+        worst_snr_db=float(snr_db.min()),
+        sdr_change_db={
+            source: float(np.nanmedian(np.concatenate(change)))
+            for source, change in changes.items()
+        },
+        factor_1=costs[1]["factor"],
+        factor_2=costs[2]["factor"],
+        peak_mib=costs[1]["peak_mib"],
+        load_seconds=costs[1]["load_seconds"],
+    )
+
+
 def _scores(
-    song: ParitySong, stems: dict[str, np.ndarray], config
+    song: ParitySong, stems: dict[str, np.ndarray], config: NetworkConfig
 ) -> dict[str, np.ndarray]:
-    """Source → museval's SDR of each second; empty where museval cannot score them."""
+    """Returns source → museval's SDR of each second; {} where it cannot score them."""
     from evaluate import bss
 
     heard = [
@@ -200,7 +220,15 @@ def _scores(
 
 
 def cost_in_a_process(path: pathlib.Path, threads: int) -> dict[str, float]:
-    """Runs a file in a process of its own; see `cost`."""
+    """Measures the `cost` of a file in a process of its own.
+
+    Args:
+        path: The TFLite file.
+        threads: Threads of the CPU.
+
+    Raises:
+        InputError: The process died.
+    """
     code = (
         "import json, sys; from export import parity; "
         "print(json.dumps(parity.cost(sys.argv[1], int(sys.argv[2]))))"
@@ -218,11 +246,15 @@ def cost_in_a_process(path: pathlib.Path, threads: int) -> dict[str, float]:
 
 
 def cost(path: str | os.PathLike, threads: int) -> dict[str, float]:
-    """What a file takes in this process: seconds and memory.
+    """Measures what a file costs in this process.
 
     Args:
-        path: a TFLite file.
-        threads: of the CPU, and no more than there are cores.
+        path: The TFLite file.
+        threads: Threads of the CPU; no more than there are cores are used.
+
+    Returns:
+        `load_seconds`; `factor`, the seconds of work for a second of audio; and
+        `peak_mib`, the peak memory of this process in MiB (NaN where unknown).
     """
     started = time.perf_counter()
     separator = load_tflite_separator(path, threads=min(threads, cpus.cores()))
@@ -246,7 +278,7 @@ def cost(path: str | os.PathLike, threads: int) -> dict[str, float]:
     )
     return {
         "load_seconds": load_seconds,
-        # The fastest step: others' work on this machine lengthens some.
+        # The fastest step: other work on this machine makes some steps longer.
         "factor": min(seconds) / runner.hop_frames * config.sample_rate_hz,
         "peak_mib": int(peak[1]) / 1024 if peak else float("nan"),
     }

@@ -1,4 +1,4 @@
-"""Real music to measure artefacts on."""
+"""Real music with true stems, on which exported files are measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from waveunet_tf.audio import formats, resample
 from waveunet_tf.audio.blocks import to_channels
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.data import datasets
 from waveunet_tf.data.sigsep import import_sigsep, musdb_setup
 from waveunet_tf.data.tracks import AudioStream, Track
@@ -17,12 +18,12 @@ from waveunet_tf.data.tracks import AudioStream, Track
 
 @dataclasses.dataclass(frozen=True)
 class ParitySong:
-    """A song and its true stems, at the network's rate.
+    """A part of a song and its true stems, at the network's rate.
 
     Attributes:
-        name: for errors.
+        name: The song's name, for errors and tables.
         mixture: `(frames, channels)`.
-        stems: source → `(frames, channels)`, as far as they are known.
+        stems: Source → `(frames, channels)`, without the sources that are not known.
     """
 
     name: str
@@ -31,7 +32,7 @@ class ParitySong:
 
 
 def example_track() -> Track:
-    """Six seconds of real music with stems, which the package stempeg carries."""
+    """Returns six seconds of real music with stems, from the package stempeg."""
     path = pathlib.Path(import_sigsep("stempeg").example_stem_path())
     streams = {
         name: AudioStream(path, number)
@@ -43,7 +44,7 @@ def example_track() -> Track:
 
 def find_parity_songs(
     data_dir: str | os.PathLike | None,
-    config,
+    config: NetworkConfig,
     *,
     max_songs: int,
     max_seconds: float = 30.0,
@@ -51,13 +52,13 @@ def find_parity_songs(
     """Reads songs of a data set, spread evenly over its test, valid or train tracks.
 
     Args:
-        data_dir: the data set (see datasets.find_tracks); None: `example_track`.
-        config: of the network.
-        max_songs: how many.
-        max_seconds: of a song.
+        data_dir: The folder of the data set; None takes `example_track`.
+        config: The network's config.
+        max_songs: The most songs to read.
+        max_seconds: The longest part of a song to read, in seconds.
 
     Raises:
-        InputError: see datasets.find_tracks and tracks.Track.read.
+        InputError: The folder holds no tracks, or a track cannot be read.
     """
     if data_dir is None:
         return read_parity_songs([example_track()], config, max_seconds)
@@ -65,23 +66,22 @@ def find_parity_songs(
     subsets = {track.subset for track in tracks}
     subset = next(name for name in ("test", "valid", "train") if name in subsets)
     tracks = [track for track in tracks if track.subset == subset]
-    return read_parity_songs(
-        tracks[:: -(-len(tracks) // max_songs)], config, max_seconds
-    )
+    chosen = tracks[:: -(-len(tracks) // max_songs)]
+    return read_parity_songs(chosen, config, max_seconds)
 
 
 def read_parity_songs(
-    tracks: list[Track], config, max_seconds: float
+    tracks: list[Track], config: NetworkConfig, max_seconds: float
 ) -> list[ParitySong]:
-    """Reads tracks, at the network's rate; of each the middle.
+    """Reads the middle of tracks, and resamples it to the network's rate.
 
     Args:
-        tracks: with stems; what they lack of the network's sources is not scored.
-        config: of the network.
-        max_seconds: of a song.
+        tracks: Tracks with stems; a source that a track lacks is not scored.
+        config: The network's config.
+        max_seconds: The longest part of a song to read, in seconds.
 
     Raises:
-        InputError: see tracks.Track.read.
+        InputError: A track cannot be read.
     """
     songs = []
     for track in tracks:

@@ -1,4 +1,4 @@
-"""Tables of what artefacts lose and cost, and the floors that they must reach."""
+"""Tables of what exported files lose and cost, and the least quality of each kind."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pathlib
 from collections.abc import Iterable
 
 from evaluate import tables
-from export import quantize
+from export.kinds import KINDS
 from export.parity import ParityRow
 from export.parity_songs import ParitySong
 
-# Beside the artefacts.
+# The files of a table, beside the exported files.
 TABLES = ("parity.md", "parity.json")
-# The least SNR (median) of each kind, in dB; and how far `mixed` must be above int8.
+# The least median SNR of each kind in dB, and how far `mixed` must be above int8.
 FLOORS_DB = {
     "float32": 100.0,
     "float16": 60.0,
@@ -25,7 +25,7 @@ MIXED_GAIN_DB = 6.0
 
 
 def floor_failures(rows: list[ParityRow]) -> list[str]:
-    """What is below its floor, a line each."""
+    """Returns a line for each file whose SNR is below its floor."""
     lines = []
     for row in rows:
         floor = FLOORS_DB.get(row.kind)
@@ -48,12 +48,12 @@ def floor_failures(rows: list[ParityRow]) -> list[str]:
 def write_tables(
     rows: list[ParityRow], songs: list[ParitySong], paths: Iterable[pathlib.Path]
 ) -> None:
-    """Writes the table, and on what it was measured, as Markdown and JSON.
+    """Writes the table as Markdown and as JSON, the latter with the songs' names.
 
     Args:
-        rows: of `measure`.
-        songs: on which.
-        paths: of the two files, in the order of TABLES.
+        rows: The figures of the files.
+        songs: The songs on which they were measured.
+        paths: The two files to write, in the order of TABLES.
     """
     markdown, structured = paths
     markdown.write_text(format_parity(rows) + "\n", encoding="utf-8")
@@ -65,10 +65,10 @@ def write_tables(
 
 
 def format_parity(rows: list[ParityRow]) -> str:
-    """The table as Markdown, floats first."""
+    """Formats the table as Markdown, the kinds in the order of kinds.KINDS."""
     sources = list(dict.fromkeys(name for row in rows for name in row.sdr_change_db))
     shown = []
-    for row in sorted(rows, key=lambda row: quantize.KINDS.index(row.kind)):
+    for row in sorted(rows, key=lambda row: KINDS.index(row.kind)):
         shown.append(
             {
                 "artefact": row.artefact,

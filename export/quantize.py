@@ -1,4 +1,4 @@
-"""From a plan to TFLite: in float32, in float16, with integer weights or throughout."""
+"""Converts a plan to TFLite: float32, float16, integer weights or all integers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from export import calibration, equalize, integer_layers, tflite
 from waveunet_tf.separation import litert, litert_conversion, tflite_file
 from waveunet_tf.system import cpus
 
-# The kinds whose activations are integers need their ranges.
-CALIBRATED = ("int8", "int16x8", "mixed")
-KINDS = ("float32", "float16", "dynamic", *CALIBRATED)
 # The mixed kind keeps this many of the highest rates in float32: the first and last
 # layers, which cost most of the quality and have few weights.
 _FLOAT_LEVELS = 3
@@ -25,113 +22,144 @@ def convert_plan(
 ) -> Iterator[tuple[str, bytes]]:
     """Converts a plan to files of several kinds.
 
-    Outside all arrays are float32, whatever is inside. A state that an integer network
-    gives is exact in its own scale, and its input and output have the same scale where
-    it stays for more than a step (concatenations and slices do not change it); so no
-    error grows from chunk to chunk.
+    Inputs and outputs are float32 in every kind. The state of an integer network is
+    exact in its own scale. Where it stays for more than a step, its input and output
+    have the same scale, since concatenations and slices do not change it. So no error
+    grows from chunk to chunk.
 
     Args:
-        plan: what to convert.
-        kinds: of KINDS. float16: weights; dynamic: int8 weights, activations as
-            measured at run time; int8: all; int16x8: int8 weights, int16 activations;
-            mixed: int8, but float32 at the song's own rate, half and a quarter of it
-            (in windows also below on the way down, where there are as many frames).
-        excerpts: of music, `(frames, channels)`, for all kinds with integers.
+        plan: The plan to convert.
+        kinds: Some of kinds.KINDS. float16: float16 weights; dynamic: int8 weights, and
+            activations whose ranges are measured at run time; int8: int8 throughout;
+            int16x8: int8 weights and int16 activations; mixed: int8, but float32 at the
+            song's own rate, half and a quarter of it (in windows also lower on the way
+            down, where there are as many frames).
+        excerpts: Excerpts of music, `(frames, channels)`, for all kinds with integers.
 
     Yields:
         A kind, and the content of its file.
 
     Raises:
-        ConversionError: see litert_conversion.convert.
+        ConversionError: TensorFlow cannot convert the network.
     """
-    # The exponents were found on a trained network: peaks count more where activations
-    # have fixed ranges of 8 bits.
-    equalized = functools.cache(functools.partial(_equalized, plan, excerpts))
+    conversion = _Conversion(plan, excerpts)
     ways: dict[str, Callable[[], tuple[tflite.Plan, bytes]]] = {
-        "float32": lambda: (plan, _convert(plan)),
-        "float16": lambda: (plan, _convert(plan, _to_float16)),
-        "dynamic": lambda: _to_dynamic(plan.with_network(equalized(0.5))),
-        "int8": lambda: _to_int8(plan, equalized(0.75), excerpts),
-        "int16x8": lambda: _to_int16x8(plan, equalized(0.5), excerpts),
-        "mixed": lambda: _to_int8(plan, equalized(0.75), excerpts, _FLOAT_LEVELS),
+        "float32": conversion.to_float32,
+        "float16": conversion.to_float16,
+        "dynamic": conversion.to_dynamic,
+        "int8": conversion.to_int8,
+        "int16x8": conversion.to_int16x8,
+        "mixed": conversion.to_mixed,
     }
     for kind in kinds:
         own, content = ways[kind]()
         yield kind, tflite.finish(content, own, kind)
 
 
-def _to_float16(converter) -> None:
-    import tensorflow as tf
+class _Conversion:
+    """The conversions of a plan, with what several kinds share.
 
-    converter.target_spec.supported_types = [tf.float16]
+    Each method returns the plan that it converted, and the content of a file. The
+    exponents were found on a trained network: peaks count more where activations have
+    fixed ranges of 8 bits.
+    """
 
+    def __init__(self, plan: tflite.Plan, excerpts: list[np.ndarray] | None):
+        self._plan, self._excerpts = plan, excerpts
+        self._equalized = functools.cache(self._equalize)
+        self._engine = functools.cache(self._make_engine)
 
-def _to_dynamic(plan: tflite.Plan) -> tuple[tflite.Plan, bytes]:
-    return plan, _convert(plan, lambda _: None)
+    def to_float32(self) -> tuple[tflite.Plan, bytes]:
+        return self._plan, _convert(self._plan)
 
+    def to_float16(self) -> tuple[tflite.Plan, bytes]:
+        import tensorflow as tf
 
-def _to_int16x8(plan: tflite.Plan, network, excerpts) -> tuple[tflite.Plan, bytes]:
-    import tensorflow as tf
+        def configure(converter) -> None:
+            converter.target_spec.supported_types = [tf.float16]
 
-    if plan.windows:
-        own = plan.with_network(integer_layers.with_two_part_outputs(network))
-    else:
-        own = plan.with_network(network, integer_layers.TwoPartLayers)
+        return self._plan, _convert(self._plan, configure)
 
-    def configure(converter) -> None:
-        converter.representative_dataset = _representative(own, excerpts)
-        name = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
-        converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name)]
+    def to_dynamic(self) -> tuple[tflite.Plan, bytes]:
+        own = self._equalized(0.5)
+        return own, _convert(own, lambda _: None)
 
-    return own, _convert(own, configure)
+    def to_int16x8(self) -> tuple[tflite.Plan, bytes]:
+        import tensorflow as tf
 
+        equalized = self._equalized(0.5)
+        if self._plan.windows:
+            copied = integer_layers.with_two_part_outputs(equalized.network)
+            own = self._plan.with_network(copied)
+        else:
+            layers = integer_layers.TwoPartLayers
+            own = self._plan.with_network(equalized.network, layers)
 
-def _to_int8(
-    plan: tflite.Plan, network, excerpts, float_levels: int = 0
-) -> tuple[tflite.Plan, bytes]:
-    from tensorflow.lite.python.convert import mlir_quantize
+        def configure(converter) -> None:
+            converter.representative_dataset = self._recorder(0.5)
+            name = "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"
+            converter.target_spec.supported_ops = [getattr(tf.lite.OpsSet, name)]
 
-    layers = functools.partial(integer_layers.IntegerLayers, first_level=float_levels)
-    own = plan.with_network(network, layers)
+        return own, _convert(own, configure)
 
-    def only_calibrate(converter) -> None:
-        converter.representative_dataset = _representative(own, excerpts)
-        converter._experimental_calibrate_only = True
+    def to_int8(self) -> tuple[tflite.Plan, bytes]:
+        return self._to_int8(0)
 
-    calibrated = _convert(own, only_calibrate)
-    kept = _names_of_levels(calibrated, own, float_levels)
-    with litert.quiet():
-        return own, mlir_quantize(calibrated, denylisted_nodes=kept)
+    def to_mixed(self) -> tuple[tflite.Plan, bytes]:
+        return self._to_int8(_FLOAT_LEVELS)
 
+    def _to_int8(self, float_levels: int) -> tuple[tflite.Plan, bytes]:
+        from tensorflow.lite.python.convert import mlir_quantize
 
-def _equalized(plan: tflite.Plan, excerpts, exponent: float):
-    """A copy of the plan's network with channels of one range."""
-    network = keras.models.clone_model(plan.network)
-    network.set_weights(plan.network.get_weights())
-    equalize.equalize(plan.config, network, excerpts, exponent)
-    return network
+        own = self._plan.with_network(
+            self._equalized(0.75).network,
+            functools.partial(integer_layers.IntegerLayers, first_level=float_levels),
+        )
 
+        def only_calibrate(converter) -> None:
+            converter.representative_dataset = self._recorder(0.75)
+            converter._experimental_calibrate_only = True
 
-def _representative(plan: tflite.Plan, excerpts) -> Callable[[], Iterator[dict]]:
-    """What a plan's function is called with while it separates excerpts."""
-    engine = litert.LiteRTEngine(
-        tflite.finish(_convert(plan), plan, "float32"),
-        chunk_frames=plan.metadata["chunk_frames"],
-        threads=cpus.cores(),
-    )
+        calibrated = _convert(own, only_calibrate)
+        kept = _names_of_levels(calibrated, own, float_levels)
+        with litert.quiet():
+            return own, mlir_quantize(calibrated, denylisted_nodes=kept)
 
-    def inputs() -> Iterator[dict[str, np.ndarray]]:
-        for recorded in calibration.recorded_inputs(plan, engine, excerpts):
-            yield {
-                name: value.reshape(plan.program.input_shapes[name])
-                for name, value in recorded.items()
-            }
+    def _equalize(self, exponent: float) -> tflite.Plan:
+        """Returns the plan with a copy of its network whose channels have one range."""
+        network = keras.models.clone_model(self._plan.network)
+        network.set_weights(self._plan.network.get_weights())
+        equalize.equalize(self._plan.config, network, self._excerpts, exponent)
+        return self._plan.with_network(network)
 
-    return inputs
+    def _make_engine(self, exponent: float) -> litert.LiteRTEngine:
+        """Returns an engine that computes an equalized network in float32."""
+        plan = self._equalized(exponent)
+        return litert.LiteRTEngine(
+            tflite.finish(_convert(plan), plan, "float32"),
+            chunk_frames=plan.metadata["chunk_frames"],
+            threads=cpus.cores(),
+        )
+
+    def _recorder(self, exponent: float) -> Callable[[], Iterator[dict]]:
+        """Returns a function that yields a network's inputs while it separates.
+
+        The layers' form, which differs between kinds, does not change the inputs.
+        """
+        plan, engine = self._equalized(exponent), self._engine(exponent)
+
+        def inputs() -> Iterator[dict[str, np.ndarray]]:
+            for recorded in calibration.recorded_inputs(plan, engine, self._excerpts):
+                yield {
+                    name: value.reshape(plan.program.input_shapes[name])
+                    for name, value in recorded.items()
+                }
+
+        return inputs
 
 
 def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
-    """Converts; in float32, unless `quantize` sets the converter otherwise."""
+    """Converts in float32, unless `quantize` sets the converter otherwise."""
     import tensorflow as tf
 
     def configure(converter) -> None:
@@ -144,9 +172,10 @@ def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
 
 
 def _names_of_levels(content: bytes, plan: tflite.Plan, levels: int) -> list[str]:
-    """Results of operations that belong to the first levels.
+    """Returns the names of the results of operations of the first levels.
 
-    They have a level's frames, or half of them and its features twice: pairs.
+    Such a result has the frames of its level, or half of them and twice the features:
+    pairs of frames.
     """
     if not levels:
         return []

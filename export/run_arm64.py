@@ -2,63 +2,52 @@ r"""Runs exported TFLite files on 64-bit ARM, in an emulator, and compares with 
 
     python -m export.run_arm64 --artifacts ~/artefacts
 
-The ARM machine is qemu's, with Debian's Python and the same LiteRT as here; it is
-unpacked once into --root, for which no root's rights are needed. Prints a table of the
-largest differences of a sample, and leaves with exit code 1 where one is beyond its
-bound: float32 1e-5, int8 and int16x8 nothing. It says nothing of speed.
+The files may lie in folders of --artifacts. The ARM machine is qemu's, with Debian's
+Python and the same LiteRT as here; it is unpacked once into --root, for which any user
+will do. Prints a table of the largest differences of a sample. Exits with code 1 where
+one is beyond its bound: float32 1e-5, int8 and int16x8 nothing. The emulator's speed
+says nothing of a real ARM's.
 """
 
 import pathlib
 
 from absl import flags, logging
 
+from export import artefact_flags
 from export.arm64 import machine
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 
-_ARTIFACTS = flags.DEFINE_string(
-    "artifacts",
-    None,
-    "The folder of *.tflite; those in its folders, too.",
-    required=True,
-)
 _ROOT = flags.DEFINE_string(
     "root",
     None,
-    "The folder that keeps ARM machines, 170 MB each. Default: of the user's cache, "
-    "waveunet_tf/arm64.",
+    "The folder that keeps ARM machines, 170 MB each. Default: waveunet_tf/arm64 in "
+    "the user's cache.",
 )
 _CPU = flags.DEFINE_string("cpu", machine.CPU, "qemu's name of the processor.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir",
-    None,
-    "Songs, of which the first is taken; as of run_musdb. Default: one that a package "
-    "carries.",
-)
-_MAX_SECONDS = flags.DEFINE_float(
-    "max_seconds", 1.0, "How much of it, from its middle.", lower_bound=0.01
-)
+artefact_flags.define_artefact_flags(max_seconds=1.0)
+flags.adopt_module_key_flags(artefact_flags)
 
 
 def main(_):
+    """Compares every file on the first song."""
+    folder = pathlib.Path(flags.FLAGS.artifacts)
+    artefacts = artefact_flags.find_artefacts(folder, recursive=True)
+
     from export import parity_songs
     from export.arm64 import comparison
 
-    folder = pathlib.Path(_ARTIFACTS.value)
-    artefacts = sorted(folder.rglob("*.tflite"))
-    if not artefacts:
-        raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
-    music = {}
+    songs = {}
     for path in artefacts:
-        (music[path],) = parity_songs.find_parity_songs(
-            _DATA_DIR.value,
+        (songs[path],) = parity_songs.find_parity_songs(
+            flags.FLAGS.data_dir,
             comparison.read_artefact_config(path),
             max_songs=1,
-            max_seconds=_MAX_SECONDS.value,
+            max_seconds=flags.FLAGS.max_seconds,
         )
     arm = machine.get_machine(_ROOT.value or machine.default_folder())
     rows = []
-    for path, song in music.items():
+    for path, song in songs.items():
         name = str(path.relative_to(folder))
         rows.append(
             comparison.compare_on_arm(

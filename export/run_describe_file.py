@@ -1,8 +1,8 @@
-"""Prints what is in a TFLite file that run_export wrote.
+"""Describes TFLite files that run_export wrote.
 
     python -m export.run_describe_file ~/artefacts/tflite_float32.tflite
 
-Its metadata, signatures, operations, sizes, multiply-adds, and what TensorFlow's
+Prints the metadata, signatures, operations, sizes, multiply-adds, and what TensorFlow's
 analyzer says of the GPU delegate.
 """
 
@@ -16,15 +16,14 @@ _GPU = flags.DEFINE_boolean(
 
 
 def main(paths):
+    """Prints the description of each file."""
     from export import file_description
 
     for path in paths:
         description = file_description.describe_file(path)
-        gpu = (
-            file_description.gpu_incompatibilities(path)
-            if _GPU.value
-            else ["not asked"]
-        )
+        gpu = ["not asked"]
+        if _GPU.value:
+            gpu = file_description.gpu_incompatibilities(path)
         print(file_description.format_file_description(description, gpu))
     return 0
 

@@ -1,4 +1,4 @@
-"""SavedModels of a checkpoint for TensorFlow Serving, in TensorFlow's own operations.
+"""Writes a checkpoint as a SavedModel of TensorFlow's own operations, for servers.
 
 Signatures, all at the network's sample rate, full scale ±1 (docs/serving.md has more):
 
@@ -7,8 +7,8 @@ Signatures, all at the network's sample rate, full scale ±1 (docs/serving.md ha
     stream           chunk and state_… → source and state_…, of one step of the stream
     initial_state    batch (), or (batch,) of ones → state_…
     describe         → config: JSON
-    rest_tensor, rest_wav, rest_describe: the same for REST, which gives bytes back
-        in outputs of names that end in _bytes, and knows no signature without inputs
+    rest_tensor, rest_wav, rest_describe: the same for REST, which returns bytes in
+        outputs of names that end in _bytes, and knows no signature without inputs
 
 Networks that cannot stream have neither `stream` nor `initial_state`.
 """
@@ -32,10 +32,10 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names, shapes
 
-# Of the signature `stream`: the less, the sooner sources come; the more, the less state
-# travels for a second of audio.
+# Frames of a chunk of the signature `stream`. Fewer frames wait less; with more frames
+# less state travels for a second of audio.
 STREAM_CHUNK_FRAMES = 16384
-# Each item of a batch has a state and the features of a chunk in memory.
+# The largest batch: each item has a state and the features of a chunk in memory.
 MAX_BATCH = 64
 _DESCRIPTION = "assets.extra/waveunet.json"
 
@@ -49,20 +49,21 @@ def write_saved_model(
     """Writes a checkpoint's SavedModel.
 
     Args:
-        checkpoint_dir: the checkpoint.
-        folder: of the version, `<model name>/<number>` for a server.
-        chunk_frames: the most frames that `stream` takes at once, unless 2^levels is
-            more.
+        checkpoint_dir: The checkpoint.
+        folder: The folder of the version, for a server `<model name>/<number>`.
+        chunk_frames: The most frames that `stream` takes at once; at least 2^num_levels
+            are used.
 
     Raises:
-        InputError: see checkpoint.load_network; or a source's name is one of a state.
-        OSError: the folder cannot be written.
+        InputError: The folder is no checkpoint, its weights cannot be loaded, or a
+            source has the name of a state.
+        OSError: The folder cannot be written.
     """
     config = checkpoint.read_config(checkpoint_dir)
     if clashing := [name for name in config.sources if layer_names.is_state(name)]:
         raise InputError(
             f"{checkpoint_dir}: `sources` must not begin with state_, as the names of "
-            f"a stream's state do. Received: {clashing[0]}"
+            f"a stream's states do. Received: {clashing[0]}"
         )
     network = checkpoint.load_network(checkpoint_dir)
     functions = _Functions(config, network, chunk_frames)
@@ -79,10 +80,10 @@ def write_saved_model(
 
 
 def _let_describe_pass_batching(folder: pathlib.Path) -> None:
-    """Gives the signature `describe` a second output, `format_version`.
+    """Adds a second output, `format_version`, to the signature `describe`.
 
-    A server that batches refuses requests without inputs, warm-up records included,
-    except those for a part of a signature's outputs, which it passes on. In Python the
+    A server that batches refuses requests without inputs, warm-up records included. It
+    runs them only where they ask for a part of a signature's outputs. In Python the
     signature keeps its one output.
     """
     path = folder / "saved_model.pb"
@@ -100,20 +101,22 @@ def _let_describe_pass_batching(folder: pathlib.Path) -> None:
         )
     )
     path.write_bytes(saved.SerializeToString())
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # of the file before
+    (folder / "fingerprint.pb").unlink(
+        missing_ok=True
+    )  # that of the file before the change
 
 
 class _Functions:
-    """What the signatures compute.
+    """The functions that the signatures compute.
 
     Attributes:
-        description: what `describe` tells.
+        description: The values that the signature `describe` returns as JSON.
     """
 
     def __init__(self, config: NetworkConfig, network: keras.Model, chunk_frames: int):
         self._config = config
         self._song = song_graph.build(config, network)
-        # Traced once, for all signatures.
+        # It is traced once for all signatures.
         self._separate_song = tf.function(
             self._song.separate,
             autograph=False,
@@ -140,14 +143,14 @@ class _Functions:
         }
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The signatures by name."""
+        """Traces the functions; returns them by the signatures' names."""
         audio = tf.TensorSpec((None, None, None), tf.float32, "audio")
         strings = {
             name: tf.TensorSpec(None, tf.string, name)
             for name in ("wav", "wav_bytes", "tensor_bytes")
         }
-        # Of any rank, so that a server that batches, which takes no scalars, may be
-        # given vectors of ones.
+        # Any rank is allowed, because a server that batches takes no scalars, but
+        # vectors of ones.
         batch = tf.TensorSpec(None, tf.int32, "batch")
         requests = tf.TensorSpec((None,), tf.int32, "requests")
         concrete = {
@@ -191,7 +194,7 @@ class _Functions:
 
     def _rest_tensor(self, tensor_bytes):
         def separate(content):
-            # parse_tensor would answer with all of what it cannot parse.
+            # The error of parse_tensor would repeat the whole content.
             is_float32 = tf.equal(tf.strings.substr(content, 0, 2), b"\x08\x01")
             rule = "`tensor_bytes` must be a serialized TensorProto of float32"
             check = graph_checks.require(tf.strings.length(content), (is_float32, rule))
@@ -206,7 +209,7 @@ class _Functions:
         return _named_bytes(self._map(separate, tensor_bytes))
 
     def _map(self, separate, contents):
-        """Separates one string, or one of many after the other, of any lengths."""
+        """Separates one string, or several of any lengths one after the other."""
         separated = tf.map_fn(
             separate,
             tf.reshape(contents, [-1]),
@@ -236,8 +239,8 @@ class _Functions:
             state[FINGERPRINT], FINGERPRINT, [batch]
         )
         rule = (
-            f"`{FINGERPRINT}` must be {self._fingerprint}: a stream goes on with the "
-            "model that it began with"
+            f"`{FINGERPRINT}` must be {self._fingerprint}: a stream must go on with "
+            "the model that it began with"
         )
         ours = tf.reduce_all(tf.equal(fingerprint, self._fingerprint))
         checks = [graph_checks.require(fingerprint, (ours, rule))]
@@ -282,7 +285,7 @@ class _Functions:
 
 
 def _concrete(function, *specs: tf.TensorSpec):
-    """A function of arrays by name, traced for these."""
+    """Traces a function of arrays by name for arrays of these shapes."""
     return tf.function(function, autograph=False).get_concrete_function(
         **{spec.name: spec for spec in specs}
     )
@@ -293,7 +296,7 @@ def _named_bytes(contents: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 
 def _fingerprint(config: NetworkConfig, network: keras.Model) -> int:
-    """A number that tells networks apart, from their config and weights."""
+    """Computes a number that identifies a network, from its config and weights."""
     hashed = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
     for weight in network.weights:
         hashed.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)))

@@ -1,4 +1,4 @@
-"""How far a SavedModel is from the network that it was made of."""
+"""Compares a SavedModel with the network that it was made of."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from waveunet_tf.separation.separator import load_separator
 def largest_difference(
     checkpoint_dir: str | os.PathLike, saved_model_dir: str | os.PathLike
 ) -> float:
-    """The largest difference of a SavedModel's sources from a Separator's.
+    """Measures the largest difference of a SavedModel's sources from a Separator's.
 
-    The input is noise, in its second half of full scale, for the signature
-    `serving_default` and, where there is one, for `stream`.
+    The input is noise, which reaches full scale in its second half. It goes through the
+    signature `serving_default` and, where the model has it, through `stream`.
 
     Args:
-        checkpoint_dir: the checkpoint.
-        saved_model_dir: what `saved_model.save` wrote for it.
+        checkpoint_dir: The checkpoint.
+        saved_model_dir: The folder that `saved_model.write_saved_model` wrote for it.
 
     Returns:
-        The largest absolute difference over all sources and frames.
+        The largest absolute difference over all sources and frames; full scale is 1.
     """
     import tensorflow as tf
 
@@ -32,7 +32,7 @@ def largest_difference(
     description = json.loads(signatures["describe"]()["config"].numpy())
     chunk_frames = description["chunk_frames"] or 0
     latency_frames = description["latency_frames"] or 0
-    frames = separator.config.output_frames + 2 * chunk_frames + 1  # which is odd
+    frames = separator.config.output_frames + 2 * chunk_frames + 1  # an odd number
     audio = _noise(frames, description["channels"])
     expected = separator.separate(audio[0], description["sample_rate_hz"])
     expected = {source: stem[None] for source, stem in expected.items()}
@@ -59,7 +59,7 @@ def largest_difference(
 
 
 def _noise(frames: int, channels: int) -> np.ndarray:
-    """Noise `(1, frames, channels)`, in its second half of full scale."""
+    """Returns noise `(1, frames, channels)`, of full scale in its second half."""
     generator = np.random.default_rng(0)
     mixture = generator.normal(0, 0.1, (1, frames, channels)).astype(np.float32)
     mixture[:, frames // 2 :] *= 20

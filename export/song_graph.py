@@ -1,4 +1,4 @@
-"""A whole mixture through a network inside one TensorFlow graph, chunk by chunk."""
+"""Separates a whole mixture inside one TensorFlow graph, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -11,43 +11,49 @@ from waveunet_tf.configs.networks import NetworkConfig, WaveUNetConfig
 from waveunet_tf.networks import shapes, streaming
 from waveunet_tf.separation import runners
 
-# Memory grows with it, work for short requests too; long ones gain little beyond.
+# With more frames, memory grows, and the work for a short request; a long request
+# gains little.
 _HOP_FRAMES = 32768
 
 
 def build(config: NetworkConfig, network: keras.Model) -> SongGraph:
-    """The graph of a network: chunks of the stream or, where there is none, windows."""
+    """Builds the graph of a network: in chunks, or in windows if it cannot stream."""
     if config.can_stream:
         return ChunkGraph(config, network)
     return WindowGraph(config, network)
 
 
 class SongGraph:
-    """A network over audio of any length, in memory that a step of it bounds.
+    """A network over audio of any length, in the memory of one step.
 
     Attributes:
-        hop_frames: how much audio a step of the loop gives.
-        context_frames: how many frames around a frame its sources depend on, at most,
-            on each side.
-        stride_frames: audio that begins a multiple of so many frames later gives the
-            same sources, but for the context at its begin.
+        hop_frames: The frames of each source that a step of the loop computes.
+        context_frames: The most frames on each side of a frame on which its sources
+            depend.
+        stride_frames: Audio that begins a multiple of this many frames later has the
+            same sources, except near its begin.
     """
 
     def __init__(self, config: NetworkConfig, lag_frames: int):
-        """Takes the frames that come out before the audio's first."""
+        """Takes the network's config.
+
+        Args:
+            config: The network's config.
+            lag_frames: The frames that the loop computes before the audio's first one.
+        """
         self._config, self._lag = config, lag_frames
         self._difference = config.has_difference_output
 
     def separate(self, audio: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Separates audio as separator.Separator does, at the network's rate.
+        """Separates audio as a Separator does, at the network's rate.
 
         Args:
-            audio: `(batch, frames, 1 or 2)`.
+            audio: `(batch, frames, channels)`, of 1 or 2 channels.
 
         Returns:
-            Source → `(batch, frames, channels)`: those of the audio, or 1 of a mono
-            network. With a difference output the last source is what the others leave
-            of the audio, not clipped.
+            Source → `(batch, frames, channels)`, with the channels of the audio, or 1
+            of a mono network. With a difference output the last source is the audio
+            less the other sources, and is not clipped.
         """
         names = self._config.estimated_sources
         stereo = self._config.channels == 2
@@ -67,7 +73,7 @@ class SongGraph:
         return stems
 
     def _loop(self, audio: tf.Tensor, names: tuple[str, ...]) -> dict[str, tf.Tensor]:
-        """The sources of those names, `(batch, frames, network's channels)`."""
+        """Computes sources by name, `(batch, frames, the network's channels)`."""
         batch, frames = tf.shape(audio)[0], tf.shape(audio)[1]
         hops = -(-(frames + self._lag) // self.hop_frames)
         hop_shape = (None, self.hop_frames, self._config.channels)
@@ -99,15 +105,15 @@ class SongGraph:
         return stems
 
     def _initial_state(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The state before the first step."""
+        """Returns the state before the first step."""
         raise NotImplementedError
 
     def _step(self, audio: tf.Tensor, start: tf.Tensor, state: dict):
-        """The sources' next hop, which the audio from `start` on completes."""
+        """Returns the sources' next hop, which the audio from `start` on completes."""
         raise NotImplementedError
 
     def _part(self, audio: tf.Tensor, start: tf.Tensor, frames: int) -> tf.Tensor:
-        """A part of the audio, which may reach beyond it into silence.
+        """Cuts a part out of the audio, with silence before and after the audio.
 
         Returns:
             `(batch, frames, network's channels)`.
@@ -122,7 +128,12 @@ class SongGraph:
 
 
 class ChunkGraph(SongGraph):
-    """The streaming network (see streaming.py) over chunks, with all of its state."""
+    """A streaming network over chunks, with all of its state.
+
+    Attributes:
+        state_frames: State → its frames.
+        silence: State → one frame of it in silence, `(1, 1, features)`.
+    """
 
     def __init__(self, config: WaveUNetConfig, network: keras.Model):
         super().__init__(config, shapes.stream_plan(config).latency_frames)
@@ -135,7 +146,7 @@ class ChunkGraph(SongGraph):
         self.silence = {name: silence[name] for name in self.state_frames}
 
     def silent_state(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The state after endless silence, each `(batch, frames, features)`."""
+        """Returns the state in silence, `(batch, frames, features)` by name."""
         state = {}
         for name, value in self.silence.items():
             shape = (batch, self.state_frames[name], value.shape[-1])
@@ -147,7 +158,15 @@ class ChunkGraph(SongGraph):
     _initial_state = silent_state
 
     def step(self, chunk: tf.Tensor, state: dict) -> tuple[dict, dict]:
-        """The sources of a chunk, the last one of a difference not clipped."""
+        """Computes a chunk; the last source of a difference output is not clipped.
+
+        Args:
+            chunk: `(batch, frames, channels)`.
+            state: Arrays `(batch, frames, features)` by name.
+
+        Returns:
+            Source → `(batch, frames, channels)`, and the state for the next chunk.
+        """
         return self._stream.step(chunk, state, clip=False)
 
     def _step(self, audio, start, state):
@@ -155,7 +174,7 @@ class ChunkGraph(SongGraph):
 
 
 class WindowGraph(SongGraph):
-    """Windows of a network that cannot stream; as runners.WindowRunner."""
+    """A network that cannot stream over windows, as runners.WindowRunner."""
 
     def __init__(self, config: NetworkConfig, network: keras.Model):
         self._window, self.hop_frames, self._overlap = shapes.song_windows(
@@ -188,7 +207,7 @@ class WindowGraph(SongGraph):
 def _of_each_item(
     config: NetworkConfig, network: keras.Model
 ) -> Callable[[tf.Tensor], dict]:
-    """The network, item by item where one draws random phases by the batch's shape."""
+    """Returns the network, item by item if it draws phases by the batch's shape."""
     if not config.has_random_phase:
         return network
 
@@ -207,7 +226,7 @@ def _of_each_item(
 
 
 def _to_channels(audio: tf.Tensor, channels: int) -> tf.Tensor:
-    """As audio.to_channels, of `(batch, frames, 1 or 2)`."""
+    """Converts audio `(batch, frames, 1 or 2)` as blocks.to_channels does."""
     if channels == 1:
         return tf.reduce_mean(audio, axis=2, keepdims=True)
     shape = tf.concat([tf.shape(audio)[:2], [channels]], axis=0)

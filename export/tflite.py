@@ -1,4 +1,4 @@
-"""TFLite files of a checkpoint, which carry all that is needed to run them."""
+"""Plans and finishes TFLite files of a checkpoint that describe how to run them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from waveunet_tf.networks.program import Program, build_program
 from waveunet_tf.separation import litert, runners, tflite_file
 
 MODES = ("streaming", "window")
-# The metadata's name in the ZIP archive at a file's end.
+# The name of the metadata in the ZIP archive at a file's end.
 ARCHIVE_NAME = f"{tflite_file.METADATA_NAME}.json"
 
 _STREAMING = (
@@ -39,14 +39,15 @@ _WINDOW = (
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be converted.
+    """The plan of a file.
 
     Attributes:
-        config: the network's config.
-        program: the function, its inputs' shapes and the silence of its states.
-        network: the Keras network that it runs.
-        windows: with which it covers a song; None of a stream.
-        metadata: what the file tells, but for `quantization`; see `plan`.
+        config: The network's config.
+        program: The function to convert, its inputs' shapes, and the silence of its
+            states.
+        network: The Keras network that the function runs.
+        windows: The windows with which it covers a song; None for a stream.
+        metadata: The file's metadata without `quantization`; see `plan`.
     """
 
     config: WaveUNetConfig
@@ -56,11 +57,11 @@ class Plan:
     metadata: dict[str, Any]
 
     def with_network(self, network, layers: Callable | None = None) -> Plan:
-        """The same with another network of the config.
+        """Returns the plan with another network of the config.
 
         Args:
-            network: the network.
-            layers: what computes a stream's layers; see program.build_program.
+            network: The Keras network.
+            layers: A subclass of FusedLayers that computes the layers of a stream.
         """
         if self.windows:
             program = _window_program(network)
@@ -72,11 +73,11 @@ class Plan:
 
     @property
     def signatures(self) -> dict:
-        """For litert_conversion.convert."""
+        """The signatures that litert_conversion.convert takes."""
         return {litert.STEP: (self.program.function, self.program.input_shapes)}
 
     def runner(self, engine) -> runners.Runner:
-        """A runner of an engine that computes the program."""
+        """Starts a runner of an engine that computes the program."""
         return runners.start(self.config, engine, self.windows)
 
 
@@ -85,21 +86,23 @@ def plan(
 ) -> Plan:
     """Plans the file of a checkpoint.
 
-    Arrays are float32: of a stream `(1, 1, frames, features)`, as 2-D convolutions and
-    the GPU delegate take them; of a window `(1, frames, features)`. Of a stream the
-    metadata tells `states`, name and shape, and `latency_frames`; of a window
-    `input_frames`, `output_frames`, `context_frames` and `hop_frames`; of both `mode`,
-    `network`, `sample_rate_hz`, `channels`, `sources`, `chunk_frames` (that a call
-    gives), `quantization`, and `usage`, how to run it, in words.
+    The arrays of a stream are float32 `(1, 1, frames, features)`, as 2-D convolutions
+    and the GPU delegate take them; those of a window are `(1, frames, features)`.
+
+    The metadata has `mode`, `network`, `sample_rate_hz`, `channels`, `sources`,
+    `chunk_frames` (of each source that a call returns), `quantization`, and `usage`,
+    which says in words how to run the file. A stream adds `latency_frames` and
+    `states`, their names and shapes; a window adds `input_frames`, `output_frames`,
+    `context_frames` and `hop_frames`.
 
     Args:
-        checkpoint_dir: the checkpoint.
-        mode: of MODES.
-        chunk_frames: of the stream, a multiple of 2^levels.
+        checkpoint_dir: The checkpoint.
+        mode: One of MODES.
+        chunk_frames: The frames of a stream's chunk, a multiple of 2^num_levels.
 
     Raises:
-        InputError: see checkpoint.load_network; the network has a spectrogram, or
-            cannot stream, or not in such chunks.
+        InputError: The folder is no checkpoint, its weights cannot be loaded, the
+            network has a spectrogram, or it cannot stream in such chunks.
     """
     config = checkpoint.read_config(checkpoint_dir)
     if config.has_spectrogram:
@@ -189,13 +192,16 @@ def _window_program(network) -> Program:
 def finish(content: bytes, plan: Plan, quantization: str) -> bytes:
     """Adds the signature `initial_state` and the metadata to a converted file.
 
-    The metadata is there twice: in the model, and as a ZIP archive at the file's end,
-    which `unzip -p` and java.util.zip read.
+    The metadata is in the model, and again in a ZIP archive at the file's end, which
+    `unzip -p` and java.util.zip read.
 
     Args:
-        content: a TFLite file of the plan's signatures.
-        plan: what it was made of.
-        quantization: of what kind its numbers are.
+        content: The content of a TFLite file of the plan's signatures.
+        plan: The plan of the file.
+        quantization: The kind of the file's numbers, of kinds.KINDS.
+
+    Returns:
+        The content of the finished file.
     """
     import flatbuffers
 
@@ -224,10 +230,10 @@ def _add_buffer(model, schema, content: bytes) -> int:
 
 
 def _add_initial_state(model, schema, program: Program) -> None:
-    """Adds a signature without inputs that gives the states in which a song begins.
+    """Adds a signature without inputs that returns the states before a song.
 
-    It repeats one frame of silence. It is written by hand, because the converter would
-    store the states whole, as constants of 26 MB, and quantise them.
+    It repeats one frame of silence. It is not converted, because the converter would
+    store whole states, as constants of 26 MB, and quantise them.
     """
     code = schema.OperatorCodeT()
     code.builtinCode = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR

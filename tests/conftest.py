@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -33,37 +34,41 @@ def tiny_config():
     return TINY
 
 
-@pytest.fixture
-def tiny_checkpoint(tiny_config, tmp_path):
-    """A checkpoint of a tiny network with random weights, loud enough to clip."""
+@pytest.fixture(scope="session")
+def kept_checkpoint(tiny_config, tmp_path_factory):
+    """A checkpoint of a tiny network with random weights, for tests that only read it.
+
+    Its sources are loud enough to clip.
+    """
     import keras
 
     from waveunet_tf.checkpoints import checkpoint
     from waveunet_tf.networks.build import build_network
 
+    folder = tmp_path_factory.mktemp("kept") / "checkpoint"
     keras.utils.set_random_seed(1)
     network = build_network(tiny_config)
-    checkpoint.save_checkpoint(tmp_path / "checkpoint", network, tiny_config)
-    return tmp_path / "checkpoint"
+    checkpoint.save_checkpoint(folder, network, tiny_config)
+    return folder
+
+
+@pytest.fixture
+def tiny_checkpoint(kept_checkpoint, tmp_path):
+    """A copy of `kept_checkpoint`, which the test may change."""
+    return pathlib.Path(shutil.copytree(kept_checkpoint, tmp_path / "checkpoint"))
 
 
 @pytest.fixture(scope="session")
-def tiny_model_dir(tiny_config, tmp_path_factory):
+def tiny_model_dir(kept_checkpoint, tmp_path_factory):
     """A `checkpoint`, and what run_export --formats saved_model writes for it.
 
     The stream's chunk is of 512 frames.
     """
-    import keras
-
     from export import saved_model
     from export.serving import server_files
-    from waveunet_tf.checkpoints import checkpoint
-    from waveunet_tf.networks.build import build_network
 
     folder = tmp_path_factory.mktemp("models")
-    keras.utils.set_random_seed(1)
-    network = build_network(tiny_config)
-    checkpoint.save_checkpoint(folder / "checkpoint", network, tiny_config)
+    shutil.copytree(kept_checkpoint, folder / "checkpoint")
     version = folder / "waveunet" / "1"
     saved_model.write_saved_model(folder / "checkpoint", version, chunk_frames=512)
     server_files.write_warm_up(version, "waveunet")
@@ -72,7 +77,7 @@ def tiny_model_dir(tiny_config, tmp_path_factory):
 
 
 def write_stems(root):
-    """Two training tracks and one for validation, as `prepare` writes them."""
+    """Writes two training tracks and one for validation, as `prepare` does."""
     generator = np.random.default_rng(3)
     for subset, name, frames in [
         ("train", "one", 4000),

@@ -3,9 +3,10 @@
     python -m export.android.bridge FILE.tflite
 
 Reads requests from stdin and answers each on stdout, until stdin ends. Both are
-dictionaries of arrays: how many, and of each its name and its float32 values, both with
-their number of bytes before them. Numbers are int32; all is little-endian. Where the
-file cannot be run, the answer is -1 and a message with its number of bytes before it.
+dictionaries of arrays: first their number, then for each array its name and its float32
+values. Before each name, values or message stands its number of bytes. Numbers are
+int32; all is little-endian. Where the file cannot be run, the answer is -1 and a
+message.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from waveunet_tf.separation import litert
 
 
 def serve(engine: litert.LiteRTEngine, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answers requests; see above."""
+    """Answers requests until they end.
+
+    Args:
+        engine: The engine that runs the file.
+        requests: The stream to read, in the format above.
+        answers: The stream to write, in the format above.
+    """
 
     def read() -> bytes:
         return requests.read(*struct.unpack("<i", requests.read(4)))

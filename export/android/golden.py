@@ -1,12 +1,12 @@
-"""Writes what the tests of the Java core compare with: models, songs and their stems.
+"""Writes models, songs and their stems, with which the Java core's tests compare.
 
     python -m export.android.golden FOLDER
 
 The models are small networks with random weights and biases. FOLDER/cases.txt has a
-line a song: its folder, its model, and how much the stems may differ from those in the
-folder, which are of waveunet_tf.separate. Songs of another rate than the network's are
-resampled by scipy with the filter that Resampler.java documents, or by soxr, as on the
-Python side.
+line for each song: its folder, its model, and how much the Java core's stems may differ
+from those in the folder, which a Separator computed. A song at another rate than the
+network's is resampled by scipy, with the filter that Resampler.java documents, or by
+soxr, as `separate` does.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ _MODELS = {
     ),
 }
 _EQUAL = 1e-6
-# What the filters' different ways from passband to stopband may do to what such a
-# network, whose weights are random, puts there, and to the step with which it begins.
+# The filters differ between passband and stopband. A network of random weights puts
+# something there, and begins with a step.
 _NEAR = 1e-2
 
 
 class FilterResampler:
-    """Stands in for resample.StreamResampler: scipy's, with the Java core's filter."""
+    """A stand-in for resample.StreamResampler: scipy's, with the Java core's filter."""
 
     def __init__(self, from_hz: int, to_hz: int, channels: int):
         common = math.gcd(from_hz, to_hz)
@@ -78,12 +78,12 @@ class FilterResampler:
         self._blocks = [np.zeros((0, channels), np.float32)]
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Keeps the block for the end."""
+        """Keeps a block `(frames, channels)`; returns no frames yet."""
         self._blocks.append(block)
         return block[:0]
 
     def finish(self, frames: int | None = None) -> np.ndarray:
-        """Gives all."""
+        """Returns the resampled song `(frames, channels)`."""
         song = np.concatenate(self._blocks)
         if frames is None:
             frames = -(-len(song) * self._up // self._down)
@@ -105,7 +105,7 @@ class FilterResampler:
 
 
 def song(frames: int, channels: int, rate_hz: int) -> np.ndarray:
-    """Noise and tones; some of them beyond full scale."""
+    """Returns noise and tones `(frames, channels)`, some beyond full scale."""
     generator = np.random.default_rng(frames)
     seconds = np.arange(frames)[:, None] / rate_hz
     tones = np.sin(2 * np.pi * generator.uniform(50, 2000, (1, channels)) * seconds)
@@ -114,14 +114,14 @@ def song(frames: int, channels: int, rate_hz: int) -> np.ndarray:
 
 
 def below(edge_hz: float, signal: np.ndarray, rate_hz: int) -> np.ndarray:
-    """The signal without what is above a frequency, and faded at its ends."""
+    """Returns a signal `(frames, channels)` below a frequency, faded at its ends."""
     sos = scipy.signal.cheby2(24, 150, edge_hz, fs=rate_hz, output="sos")
     low = scipy.signal.sosfiltfilt(sos, signal, axis=0)
     return (low * np.hanning(len(low))[:, None]).astype(np.float32)
 
 
 def write_model(folder: pathlib.Path, name: str) -> Separator:
-    """Writes a model's file; loads it."""
+    """Writes the file of a model of _MODELS, and loads it."""
     import keras
 
     from waveunet_tf.networks.build import build_network
@@ -140,20 +140,22 @@ def write_model(folder: pathlib.Path, name: str) -> Separator:
     return load_tflite_separator(path, threads=1)
 
 
-def write_case(folder: pathlib.Path, separator, rate_hz: int, came: np.ndarray) -> None:
-    """Separates a song; writes it and its stems."""
-    stream = separator.stream(rate_hz, came.shape[1])
-    pushed, rest = stream.push(came), stream.finish()
+def write_case(
+    folder: pathlib.Path, separator, rate_hz: int, mixture: np.ndarray
+) -> None:
+    """Separates a song `(frames, channels)`; writes it and its stems."""
+    stream = separator.stream(rate_hz, mixture.shape[1])
+    pushed, rest = stream.push(mixture), stream.finish()
     stems = {name: np.concatenate([pushed[name], rest[name]]) for name in rest}
     folder.mkdir()
-    for name, stem in {"song": came, **stems}.items():
+    for name, stem in {"song": mixture, **stems}.items():
         soundfile.write(folder / f"{name}.wav", stem, rate_hz, subtype="FLOAT")
 
 
 def write_resampled(folder: pathlib.Path) -> None:
-    """Writes signals of the passband, and what they are at another rate.
+    """Writes signals of the passband, and the same signals at another rate.
 
-    Once as Fourier's transform of the whole gives it, exactly, and once as soxr does.
+    One result is exact, by a Fourier transform of the whole; the other one is soxr's.
     """
     folder.mkdir()
     rates_hz = [(44100, 22050), (22050, 44100), (48000, 22050), (44100, 8192)]
@@ -176,13 +178,13 @@ def write_resampled(folder: pathlib.Path) -> None:
 
 
 def write_wavs(folder: pathlib.Path) -> None:
-    """Writes files of all formats, and what libsndfile reads from them, as float."""
+    """Writes wav files of all formats, and the samples that libsndfile reads there."""
     folder.mkdir()
     for container in ("WAV", "WAVEX"):
         for subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT"):
             path = folder / f"{container}-{subtype}.wav"
-            came = song(1001, 1, _HZ).clip(-1, 1)
-            soundfile.write(path, came, _HZ, subtype=subtype, format=container)
+            tones = song(1001, 1, _HZ).clip(-1, 1)
+            soundfile.write(path, tones, _HZ, subtype=subtype, format=container)
             read = soundfile.read(path, dtype="float32")[0]
             soundfile.write(
                 folder / f"{path.stem}-read.wav", read, _HZ, subtype="FLOAT"
@@ -190,7 +192,7 @@ def write_wavs(folder: pathlib.Path) -> None:
 
 
 def main(folder: pathlib.Path) -> None:
-    """Writes all of it."""
+    """Writes the models, songs, stems and signals into a new folder."""
     folder.mkdir(parents=True)
     write_resampled(folder / "resampled")
     write_wavs(folder / "wavs")
@@ -201,13 +203,13 @@ def main(folder: pathlib.Path) -> None:
         resample.StreamResampler = FilterResampler
         for rate_hz, channels, frames in songs:
             case = f"{name}-{rate_hz}-{channels}-{frames}"
-            came = song(frames, channels, rate_hz)
-            write_case(folder / case, separator, rate_hz, came)
+            mixture = song(frames, channels, rate_hz)
+            write_case(folder / case, separator, rate_hz, mixture)
             lines.append(f"{case} {name} {_EQUAL}\n")
         resample.StreamResampler = kept
         if name == "stereo":
-            came = below(3000, song(9001, 2, 11025), 11025)
-            write_case(folder / "soxr", separator, 11025, came)
+            mixture = below(3000, song(9001, 2, 11025), 11025)
+            write_case(folder / "soxr", separator, 11025, mixture)
             lines.append(f"soxr {name} {_NEAR}\n")
     (folder / "cases.txt").write_text("".join(lines))
 

@@ -1,4 +1,4 @@
-"""Exported files on ARM beside x86-64: how far their stems differ, and may differ."""
+"""Compares an exported file's stems on ARM with those on x86-64."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import tflite_file
 
-# The largest difference of a sample, of full scale 1. Integers are exact. Floats are
-# summed in another order on ARM, and measured 2e-7; those of float16, too, whose
-# weights are widened. Where floats become integers within the network, a sum that
-# differs in its last bit is now and then rounded to the next integer: measured 3e-3,
-# on a song on which int8 weights themselves cost 6e-3; a wrong kernel gave 0.6.
+# The largest difference of a sample that is allowed; full scale is 1. Integers are
+# exact. ARM sums floats in another order (2e-7 was measured), also those of float16,
+# whose weights are widened. Where floats become integers within the network, a sum that
+# differs in its last bit is sometimes rounded to the next integer: 3e-3 was measured on
+# a song on which int8 weights themselves cost 6e-3. A wrong kernel gave 0.6.
 BOUNDS = {
     "float32": 1e-5,
     "float16": 1e-5,
@@ -37,15 +37,15 @@ _CODE = "import sys; from export.arm64 import stems; stems.write_stems(*sys.argv
 
 @dataclasses.dataclass(frozen=True)
 class ArmRow:
-    """A file's figures.
+    """The figures of an exported file.
 
     Attributes:
-        artefact: the file's name.
-        kind: of BOUNDS.
+        artefact: The file's name.
+        kind: The kind of its numbers, of BOUNDS.
         mode: "streaming" or "window".
-        peak: the largest sample of all sources on x86-64.
-        difference: the largest of a sample between ARM and x86-64.
-        equal: the part of the samples that are equal bit by bit.
+        peak: The largest sample of all sources on x86-64; full scale is 1.
+        difference: The largest difference of a sample between ARM and x86-64.
+        equal: The share of samples that are equal bit by bit, 0 to 1.
     """
 
     artefact: str
@@ -57,10 +57,15 @@ class ArmRow:
 
 
 def read_artefact_config(path: pathlib.Path) -> NetworkConfig:
-    """The network's config of a file that can be run here and has a bound.
+    """Reads the network's config of a file that can be compared.
+
+    Args:
+        path: The exported file.
 
     Raises:
-        InputError, OSError: see tflite_file.load_tflite_file; or the file has no bound.
+        InputError: The file is broken, is not one of this project's, or has a kind of
+            numbers without a bound.
+        OSError: The file cannot be read.
     """
     config, _, _ = tflite_file.load_tflite_file(path)
     kind = tflite_file.read_metadata(path, path.read_bytes()).get("quantization")
@@ -83,16 +88,16 @@ def compare_on_arm(
     """Separates a mixture with a file on both machines, on one thread each.
 
     Args:
-        path: the exported file, of which read_artefact_config gave the config.
-        mixture: `(frames, channels)` at the network's rate.
-        machine: ARM's.
-        name: by which the table calls the file.
-        cpu: qemu's name of its processor.
+        path: The exported file; `read_artefact_config` accepts it.
+        mixture: The mixture, `(frames, channels)`, at the network's rate.
+        machine: The ARM machine.
+        name: The file's name in the table.
+        cpu: qemu's name of the ARM processor.
 
     Raises:
-        InputError: it does not run.
+        InputError: The file does not run on one of the machines.
     """
-    told = tflite_file.read_metadata(path, path.read_bytes())
+    metadata = tflite_file.read_metadata(path, path.read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         song = pathlib.Path(folder) / "mixture.npy"
         np.save(song, mixture)
@@ -109,13 +114,13 @@ def compare_on_arm(
             f"{path}: on x86-64",
             environment=os.environ,
         )
-    return compare_stems(name, told["quantization"], told["mode"], arm, x86)
+    return compare_stems(name, metadata["quantization"], metadata["mode"], arm, x86)
 
 
 def _stems(
     command: list[str], stems: pathlib.Path, who: str, environment: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Runs stems.write_stems in a process."""
+    """Runs stems.write_stems in a process, and reads what it wrote."""
     child = subprocess.run(
         [*command, str(stems)],
         stdout=subprocess.DEVNULL,
@@ -127,8 +132,8 @@ def _stems(
         env=environment,
     )
     if child.returncode:
-        reason = (child.stderr.strip().splitlines() or ["no reason told"])[-1]
-        raise InputError(f"{who} it left with {child.returncode}: {reason}")
+        reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(f"{who} the process ended with {child.returncode}: {reason}")
     with np.load(stems) as arrays:
         return dict(arrays)
 
@@ -140,7 +145,15 @@ def compare_stems(
     arm: Mapping[str, np.ndarray],
     x86: Mapping[str, np.ndarray],
 ) -> ArmRow:
-    """The figures of stems, source → `(frames, channels)`, of both machines."""
+    """Computes the figures of a file from its stems on both machines.
+
+    Args:
+        artefact: The file's name.
+        kind: The kind of its numbers, of BOUNDS.
+        mode: "streaming" or "window".
+        arm: Source → `(frames, channels)`, of ARM, in float32.
+        x86: The same of x86-64.
+    """
     one, other = (
         np.concatenate([stems[name] for name in sorted(x86)], axis=1)
         for stems in (arm, x86)
@@ -156,7 +169,7 @@ def compare_stems(
 
 
 def bound_failures(rows: list[ArmRow]) -> list[str]:
-    """What is beyond its bound, a line each."""
+    """Returns a line for each file whose difference is beyond its bound."""
     lines = []
     for row in rows:
         bound = BOUNDS[row.kind]
@@ -175,7 +188,7 @@ def bound_failures(rows: list[ArmRow]) -> list[str]:
 
 
 def format_comparison(rows: list[ArmRow]) -> str:
-    """The table as Markdown."""
+    """Formats the table as Markdown."""
     shown = [
         {
             "artefact": row.artefact,

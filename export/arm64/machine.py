@@ -1,4 +1,4 @@
-"""An emulated 64-bit ARM machine with Debian's Python and LiteRT, made by any user."""
+"""An emulated 64-bit ARM machine with Debian's Python and LiteRT, for any user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from absl import logging
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
-# Debian 12, whose Python is one that the wheels are made for.
+# Debian 12: the wheels exist for its Python.
 _SUITE = "bookworm"
 _SOURCES = """\
 deb [signed-by={keyring}] http://deb.debian.org/debian {suite} main
@@ -29,11 +29,11 @@ _PACKAGES = (
     "qemu-user-static:amd64",
 )
 _QEMU = "usr/bin/qemu-aarch64-static"
-# In the versions that run here.
+# They are unpacked in the versions that this Python has.
 _WHEELS = ("ai-edge-litert", "numpy", "absl-py", "flatbuffers")
 _PLATFORMS = ("manylinux_2_27_aarch64", "manylinux2014_aarch64")
 
-# qemu's name of the processor; of phones since 2019.
+# qemu's name of a processor of phones since 2019.
 CPU = "cortex-a76"
 _CORES = 4
 _CORE = """\
@@ -48,7 +48,7 @@ CPU part\t: 0xd0b
 CPU revision\t: 1
 
 """
-# What programs would else read of the x86-64 below; LiteRT 2.3 dies of that.
+# Without these, programs would read of the x86-64 below; LiteRT 2.3 dies of that.
 SYSTEM_FILES = {
     "proc/cpuinfo": "".join(_CORE.format(number=number) for number in range(_CORES)),
     "sys/devices/system/cpu/possible": f"0-{_CORES - 1}\n",
@@ -58,19 +58,23 @@ SYSTEM_FILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """An unpacked machine; `get_machine` gives one.
+    """A machine that `get_machine` unpacked.
 
     Attributes:
-        folder: with `qemu-aarch64-static`; `root`, Debian's files; `site`, the wheels;
-            and `versions.txt`, what was unpacked.
+        folder: The folder of `qemu-aarch64-static`; `root`, with Debian's files;
+            `site`, with the wheels; and `versions.txt`, the list of their versions.
     """
 
     folder: pathlib.Path
 
     def command(self, *arguments: str, cpu: str = CPU) -> list[str]:
-        """The command that runs ARM's Python with these arguments.
+        """Returns the command that runs ARM's Python with these arguments.
 
-        Files that are in the machine's root are taken from there, others from here.
+        The program sees a file of the machine's root before one of this machine.
+
+        Args:
+            *arguments: Arguments of Python.
+            cpu: qemu's name of the processor.
         """
         root = self.folder / "root"
         python = root / f"usr/bin/python{_PYTHON}"
@@ -78,35 +82,36 @@ class Machine:
         return [*emulator, "-L", str(root), str(python), "-S", "-s", *arguments]
 
     def environment(self) -> dict[str, str]:
-        """The variables to run it with: nothing of x86-64's, but the wheels."""
+        """Returns the command's environment, which has only the path of the wheels."""
         return {"PYTHONPATH": str(self.folder / "site")}
 
 
 def default_folder() -> pathlib.Path:
-    """Where machines are kept: the user's cache."""
+    """Returns the folder in the user's cache that keeps machines."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "waveunet_tf" / "arm64"
 
 
 def find_machine(folder: str | os.PathLike) -> Machine:
-    """The machine with wheels of the versions that run here, be it there or not.
+    """Returns the machine with the wheels' versions of this Python, unpacked or not.
 
     Args:
-        folder: of machines.
+        folder: The folder that keeps machines.
     """
     pins = [f"{name}-{importlib.metadata.version(name)}" for name in _WHEELS]
     return Machine(pathlib.Path(folder).absolute() / "-".join([_SUITE, *pins]))
 
 
 def get_machine(folder: str | os.PathLike) -> Machine:
-    """Gives the machine of `find_machine`; loads and unpacks it (105 MB) if missing.
+    """Returns the machine of `find_machine`; loads and unpacks it (105 MB) if missing.
 
     Args:
-        folder: of machines.
+        folder: The folder that keeps machines.
 
     Raises:
-        InputError: this is no x86-64; a tool or a server is missing.
-        OSError: the folder cannot be written.
+        InputError: This machine is not x86-64 with Linux, a tool is missing, or a
+            server does not answer.
+        OSError: The folder cannot be written.
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise InputError(
@@ -134,16 +139,16 @@ def _unpack(machine: Machine) -> None:
         path = machine.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    # Shows that it works, and compiles what is imported.
+    # Checks that the machine works, and compiles the modules that it imports.
     code = "import absl.logging, flatbuffers, ai_edge_litert.interpreter"
     _run("the ARM machine", machine.command("-c", code), machine.environment())
 
 
 def _unpack_packages(part: pathlib.Path) -> list[str]:
-    """Unpacks Debian's packages and qemu; gives their names with the versions.
+    """Unpacks Debian's packages and qemu; returns their names with the versions.
 
-    apt finds what they need, and checks its signed index and every file's SHA-256. It
-    has a configuration and a state of its own, in which nothing is installed.
+    apt finds the packages that these need, and checks its signed index and the SHA-256
+    of every file. It has its own configuration and state, with nothing installed.
     """
     if not _KEYRING.exists():
         raise InputError(
@@ -161,7 +166,7 @@ def _unpack_packages(part: pathlib.Path) -> list[str]:
         **{"Dir::State": apt, "Dir::State::status": apt / "status", "Dir::Cache": apt},
         **{"Dir::Etc::sourcelist": apt / "sources.list", "Dir::Etc::sourceparts": "-"},
         **{"APT::Architecture": "arm64", "APT::Architectures": "arm64,amd64"},
-        # As root, apt would load as a user who may not see this folder.
+        # Otherwise root's apt would load as a user who may not see this folder.
         "APT::Sandbox::User": "root",
         "APT::Update::Error-Mode": "any",
     }
@@ -182,7 +187,7 @@ def _unpack_packages(part: pathlib.Path) -> list[str]:
 
 
 def _unpack_wheels(part: pathlib.Path) -> list[str]:
-    """Unpacks the wheels, whose SHA-256 pip checks; gives names with versions."""
+    """Unpacks the wheels, whose SHA-256 pip checks; returns names with versions."""
     wheels = [f"{name}=={importlib.metadata.version(name)}" for name in _WHEELS]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     command += ["--no-compile", "--only-binary=:all:", "--target", str(part / "site")]
@@ -194,7 +199,7 @@ def _unpack_wheels(part: pathlib.Path) -> list[str]:
 
 
 def _run(what: str, command: list[str], env: dict[str, str] | None = None) -> None:
-    """Runs a tool that must succeed; its first line of an error becomes ours."""
+    """Runs a tool, and raises its first line of an error if it fails."""
     try:
         result = subprocess.run(
             command,
@@ -208,11 +213,11 @@ def _run(what: str, command: list[str], env: dict[str, str] | None = None) -> No
         )
     except FileNotFoundError as error:
         raise InputError(
-            f"{command[0]}: must be installed, for the ARM machine is made of Debian's "
-            "packages"
+            f"{command[0]}: must be installed, because the ARM machine is made of "
+            "Debian's packages"
         ) from error
     if result.returncode:
-        lines = result.stdout.strip().splitlines() or ["no reason told"]
+        lines = result.stdout.strip().splitlines() or ["no reason given"]
         errors = [line for line in lines if line.startswith(("E: ", "ERROR: "))]
         reason = errors[0] if errors else lines[-1]
-        raise InputError(f"{what} left with {result.returncode}: {reason}")
+        raise InputError(f"{what} ended with {result.returncode}: {reason}")

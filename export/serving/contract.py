@@ -1,6 +1,6 @@
-"""What the signatures of an exported model and the client have agreed on."""
+"""The names on which an exported model and its client agree."""
 
-# Of what the signature `describe` tells.
+# The version of the format of what the signature `describe` returns.
 DESCRIPTION_VERSION = 1
-# The array of a stream's state that tells models apart.
+# The array of a stream's state that identifies the model.
 FINGERPRINT = "state_fingerprint"

@@ -1,8 +1,8 @@
-"""TensorFlow Serving's messages, as far as a client and warm-up records need them.
+"""The messages of TensorFlow Serving that a client and warm-up records need.
 
-The official ones, of tensorflow-serving-api, import all of TensorFlow. These are the
-same on the wire (a test compares them) and need nothing but protobuf, so that a client
-starts in a second and runs where there is no TensorFlow.
+The official messages, of tensorflow-serving-api, import all of TensorFlow. These are
+the same on the wire (a test compares them) and need only protobuf. So a client starts
+in a second, and runs where there is no TensorFlow.
 
 Source: tensorflow/core/framework/{tensor,tensor_shape}.proto and
 tensorflow_serving/apis/{model,predict,prediction_log}.proto.
@@ -30,8 +30,8 @@ _MESSAGES = {
         "dtype": (1, "int32"),
         "tensor_shape": (2, "TensorShape"),
         "tensor_content": (4, "bytes"),
-        # Repeated floats, which on the wire are their bytes; a Python object for each
-        # would take longer than a network.
+        # On the wire repeated floats are their bytes. As bytes they are read at once; a
+        # Python object for each float would take longer than a network.
         "float_val": (5, "bytes"),
         "int_val": (7, "int32*"),
         "string_val": (8, "bytes*"),
@@ -72,7 +72,7 @@ def _add_field(message, name: str, number: int, kind: str) -> None:
 
 
 def _classes() -> dict[str, type]:
-    """The messages' classes, by name."""
+    """Makes the messages' classes; returns them by name."""
     file = descriptor_pb2.FileDescriptorProto(
         name="waveunet_tf/serving.proto",
         package=_PACKAGE,
@@ -99,7 +99,7 @@ PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
 PredictionLog = CLASSES["PredictionLog"]
 
-# tensorflow/core/framework/types.proto: number, numpy's type, and the field of values.
+# tensorflow/core/framework/types.proto: number → NumPy's type, and the values' field.
 _TYPES = {
     1: (np.float32, "float_val"),
     3: (np.int32, "int_val"),
@@ -110,12 +110,13 @@ _NUMBERS = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
 
 
 def to_tensor(array: np.ndarray, shape: tuple[int, ...] | None = None):
-    """A Tensor of an array: float32, int32, int64, or objects that are bytes.
+    """Makes a Tensor of an array.
 
     Args:
-        array: the values.
-        shape: of the tensor, to write values, not their bytes, of which the last one
-            stands for all that follow.
+        array: The values, of any shape: float32, int32, int64, or objects that are
+            bytes.
+        shape: The Tensor's shape, to write values in place of their bytes; the last
+            value stands for all that follow. By default the array's.
     """
     number = _NUMBERS[array.dtype]
     tensor = Tensor(dtype=number)
@@ -131,13 +132,16 @@ def to_tensor(array: np.ndarray, shape: tuple[int, ...] | None = None):
 
 
 def to_array(tensor) -> np.ndarray:
-    """The array that a Tensor holds.
+    """Returns the array that a Tensor holds, of the Tensor's shape.
+
+    Args:
+        tensor: The Tensor.
 
     Raises:
-        ValueError: it is of another type, or holds fewer or more values than its shape.
+        ValueError: The Tensor's type is unknown, or its shape does not fit its values.
     """
     if tensor.dtype not in _TYPES:
-        raise ValueError(f"a tensor of the unknown type {tensor.dtype}")
+        raise ValueError(f"a tensor must have a known type. Received: {tensor.dtype}")
     kind, field = _TYPES[tensor.dtype]
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     if tensor.tensor_content:
@@ -148,7 +152,7 @@ def to_array(tensor) -> np.ndarray:
         if isinstance(values, bytes)
         else np.array(values, kind)
     )
-    if 0 < len(values) < np.prod(shape):  # the last value is that of the rest, too
+    if 0 < len(values) < np.prod(shape):  # the last value stands for the rest
         missing = int(np.prod(shape)) - len(values)
         values = np.concatenate([values, np.repeat(values[-1:], missing)])
     return values.reshape(shape)
@@ -163,15 +167,15 @@ def predict_request(
     label: str | None = None,
     outputs: tuple[str, ...] = (),
 ):
-    """A PredictRequest.
+    """Makes a PredictRequest.
 
     Args:
-        model_name: the model's.
-        signature: the signature's name.
-        inputs: its inputs by name.
-        version: of the model; by default the newest that is served.
-        label: of the version, instead.
-        outputs: which outputs to ask for; by default all.
+        model_name: The model's name.
+        signature: The signature's name.
+        inputs: The signature's inputs by name, of any shapes.
+        version: The model's version; by default the newest that is served.
+        label: The label of the version, in place of its number.
+        outputs: The names of the outputs to return; by default all.
     """
     request = PredictRequest(output_filter=outputs)
     request.model_spec.name = model_name

@@ -1,9 +1,9 @@
-r"""Serves exported models where there is no TensorFlow Serving: for tests, first tries.
+r"""Serves exported models without TensorFlow Serving, for tests and first tries.
 
     python -m export.serving.run_stand_in --models_dir ~/models
 
-Takes the models that MODELS_DIR/models.config names; needs requirements-dev.txt. For
-anything that matters use the real server (docs/serving.md).
+Serves the models that MODELS_DIR/models.config names; needs requirements-dev.txt. Use
+the real server for anything that matters (docs/serving.md).
 """
 
 import concurrent.futures
@@ -16,15 +16,22 @@ from absl import flags, logging
 from waveunet_tf.commands import app
 
 _MODELS_DIR = flags.DEFINE_string(
-    "models_dir", None, "What run_export --formats saved_model wrote.", required=True
+    "models_dir",
+    None,
+    "The folder that run_export --formats saved_model wrote.",
+    required=True,
 )
-_PORT = flags.DEFINE_integer("port", 8500, "gRPC's; 0: any.")
-_REST_PORT = flags.DEFINE_integer("rest_port", 8501, "REST's; 0: any.")
-_THREADS = flags.DEFINE_integer("threads", 4, "Requests at a time.", lower_bound=1)
+_PORT = flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 takes a free one.")
+_REST_PORT = flags.DEFINE_integer(
+    "rest_port", 8501, "Port of REST; 0 takes a free one."
+)
+_THREADS = flags.DEFINE_integer(
+    "threads", 4, "The most requests at a time.", lower_bound=1
+)
 
 
 def grpc_server(models) -> tuple[grpc.Server, int]:
-    """A server of the models, and its port."""
+    """Makes a gRPC server of the models; returns it and its port."""
     from tensorflow_serving.apis import (
         model_service_pb2_grpc,
         prediction_service_pb2_grpc,
@@ -50,6 +57,7 @@ def grpc_server(models) -> tuple[grpc.Server, int]:
 
 
 def main(_):
+    """Serves until SIGINT or SIGTERM."""
     from export.serving import stand_in, stand_in_rest
 
     logging.set_verbosity(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What a model server needs beside a SavedModel: warm-up records, configs."""
+"""Writes the files that a model server needs beside a SavedModel."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _WARM_UP_FRAMES = 4096
 
 
 def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
-    """Writes a request for each signature, which the server runs before it serves.
+    """Writes a request for each signature; the server runs them before it serves.
 
     Args:
-        folder: a SavedModel of `saved_model.save`; the records go into it.
-        model_name: as the server will know it.
+        folder: A folder that `saved_model.write_saved_model` wrote, and that gets them.
+        model_name: The model's name on the server.
     """
     import tensorflow as tf
 
@@ -35,8 +35,8 @@ def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
     with tf.io.TFRecordWriter(os.fspath(path)) as writer:
         for name in sorted(signatures):
             inputs = _warm_up_inputs(name, signatures[name], description)
-            # With batching, a server has no use for a request without inputs, but
-            # passes on one for a part of the outputs.
+            # A server that batches refuses a request without inputs, but runs one that
+            # asks for a part of the outputs.
             outputs = () if inputs else ("config",)
             log = messages.PredictionLog()
             request = log.predict_log.request
@@ -49,7 +49,7 @@ def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
 
 
 def _warm_up_inputs(name: str, signature, description: dict) -> dict:
-    """Tensors for a signature, all silence, in few bytes."""
+    """Returns the inputs of a signature by name, all silence, in few bytes."""
     channels, rate_hz = description["channels"], description["sample_rate_hz"]
     silence = np.zeros((1, _WARM_UP_FRAMES, channels), np.float32)
     wav = io.BytesIO()
@@ -79,16 +79,17 @@ def _warm_up_inputs(name: str, signature, description: dict) -> dict:
 
 
 def write_configs(folder: str | os.PathLike, model_name: str, version: int) -> str:
-    """Writes what a server's flags name, and a compose.yaml, where they are not yet.
+    """Writes the files that a server's flags name, and a compose.yaml.
+
+    A file that exists stays as it is.
 
     Args:
-        folder: in which `<model name>/<version>` lies.
-        model_name: the model's.
-        version: its version, which gets the label `stable`.
+        folder: The folder that holds `<model name>/<version>`.
+        model_name: The model's name.
+        version: The version, which gets the label `stable`.
 
     Returns:
-        What is to be done by hand: "" or how models.config, which stays as it is, may
-        be made to name the version.
+        A hint where models.config exists and names other versions, or "".
     """
     folder = pathlib.Path(folder)
     template = (TEMPLATES / MODELS_CONFIG).read_text("utf-8")
@@ -106,5 +107,5 @@ def write_configs(folder: str | os.PathLike, model_name: str, version: int) -> s
         return ""
     return (
         f"{folder / MODELS_CONFIG} stays as it is; a server serves {model_name} "
-        f"{version} only if it says so (docs/serving.md, A new version)"
+        f"{version} only if this file names it (docs/serving.md, A new version)"
     )

@@ -1,9 +1,9 @@
-"""A stand-in for TensorFlow Serving's model server, of its official messages.
+"""A stand-in for TensorFlow Serving's model server, with its official messages.
 
-For machines without the real one: tests, benchmarks, a first try. It reads
+It is for machines without the real server: tests, benchmarks, a first try. It reads
 models.config, runs the warm-up records, and answers Predict, GetModelMetadata and
-GetModelStatus as the real server does, errors included; it neither batches nor looks
-for new versions.
+GetModelStatus as the real server does, errors included. It does not batch, and does not
+look for new versions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RequestError(Exception):
     """A request that is answered with an error.
 
     Attributes:
-        code: gRPC's.
+        code: gRPC's code of the error.
     """
 
     def __init__(self, code: grpc.StatusCode, text: str):
@@ -47,12 +47,16 @@ class Model:
     """One version of a model.
 
     Attributes:
-        version: its number.
-        signature_defs: as its file has them.
+        version: The version's number.
+        signature_defs: The signatures by name, as the SavedModel has them.
     """
 
     def __init__(self, folder: pathlib.Path):
-        """Loads it and runs its warm-up records."""
+        """Loads the model and runs its warm-up records.
+
+        Args:
+            folder: The SavedModel, whose name is the version.
+        """
         self.version = int(folder.name)
         content = (folder / "saved_model.pb").read_bytes()
         (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
@@ -67,10 +71,10 @@ class Model:
             self.run(request.model_spec.signature_name, inputs, request.output_filter)
 
     def signature_def(self, name: str):
-        """The signature of a name, "" for the default one.
+        """Returns the signature of a name; "" names the default one.
 
         Raises:
-            RequestError: there is none.
+            RequestError: The model has no such signature.
         """
         name = name or "serving_default"
         if name not in self.signature_defs:
@@ -83,8 +87,16 @@ class Model:
     def run(self, signature: str, inputs: dict, output_filter=()) -> dict:
         """Runs a signature.
 
+        Args:
+            signature: The signature's name; "" for the default one.
+            inputs: Arrays by name, of the signature's shapes.
+            output_filter: The names of the outputs to return; by default all.
+
+        Returns:
+            Arrays by name, of the signature's shapes.
+
         Raises:
-            RequestError: the inputs are not the signature's, or its graph fails.
+            RequestError: The inputs are not the signature's, or its graph fails.
         """
         wanted = set(self.signature_def(signature).inputs)
         if wanted != set(inputs):
@@ -121,10 +133,10 @@ class Models:
     """The models that a models.config names."""
 
     def __init__(self, folder: str | os.PathLike):
-        """Loads them.
+        """Loads the models.
 
         Args:
-            folder: what the real server has as /models.
+            folder: The folder that the real server sees as /models.
         """
         folder = pathlib.Path(folder)
         text = (folder / server_files.MODELS_CONFIG).read_text("utf-8")
@@ -140,10 +152,13 @@ class Models:
             self._labels[model.name] = dict(model.version_labels)
 
     def versions(self, spec) -> list[Model]:
-        """The versions that a ModelSpec means, the newest first.
+        """Returns the versions that a ModelSpec names, the newest first.
+
+        Args:
+            spec: The ModelSpec.
 
         Raises:
-            RequestError: there are none.
+            RequestError: The server has no such model, version or label.
         """
         versions = self.models.get(spec.name, {})
         wanted = sorted(versions, reverse=True)
@@ -166,7 +181,7 @@ class Models:
 
 
 def _answering(method):
-    """Lets a servicer's method answer a RequestError with its code."""
+    """Makes a servicer's method answer a RequestError with its code."""
 
     def answer(self, request, context):
         try:
@@ -178,7 +193,7 @@ def _answering(method):
 
 
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata."""
+    """Answers Predict and GetModelMetadata."""
 
     def __init__(self, models: Models):
         self._models = models
@@ -206,7 +221,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     @_answering
     def GetModelMetadata(self, request):  # noqa: N802
-        """The signatures."""
+        """Returns the signatures."""
         if list(request.metadata_field) != ["signature_def"]:
             raise RequestError(
                 grpc.StatusCode.INVALID_ARGUMENT,
@@ -223,19 +238,27 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus."""
+    """Answers GetModelStatus."""
 
     def __init__(self, models: Models):
         self._models = models
 
     @_answering
     def GetModelStatus(self, request):  # noqa: N802
-        """That its versions are there."""
+        """Returns the status of a model's versions."""
         return model_status(self._models, request.model_spec)
 
 
 def model_status(models: Models, spec) -> get_model_status_pb2.GetModelStatusResponse:
-    """That the versions that a ModelSpec means are there."""
+    """Returns the status of the versions that a ModelSpec names: all are available.
+
+    Args:
+        models: The models.
+        spec: The ModelSpec.
+
+    Raises:
+        RequestError: The server has no such model, version or label.
+    """
     response = get_model_status_pb2.GetModelStatusResponse()
     for model in models.versions(spec):
         status = response.model_version_status.add(version=model.version)

@@ -1,4 +1,4 @@
-"""The stand-in's REST: predict and the models' status."""
+"""The stand-in's REST interface: predict, and the models' status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _STATUS = {"NOT_FOUND": 404, "UNAVAILABLE": 503, "INTERNAL": 500}
 
 
 def server(models: stand_in.Models, port: int) -> http.server.ThreadingHTTPServer:
-    """A server of the models, which `serve_forever` starts."""
+    """Makes an HTTP server of the models; `serve_forever` starts it.
+
+    Args:
+        models: The models.
+        port: The port on localhost; 0 takes a free one.
+    """
 
     class Handler(_Handler):
         models_ = models
@@ -66,19 +71,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Says nothing."""
+        """Logs no requests."""
 
 
 def _predict(models: stand_in.Models, spec, body: bytes) -> dict:
     """Answers a request in the columnar or the row format.
 
     Args:
-        models: the models.
-        spec: a ModelSpec of the address.
-        body: the request's JSON.
+        models: The models.
+        spec: The ModelSpec of the address.
+        body: The request's JSON.
 
     Raises:
-        RequestError: the JSON is not a request's, or see Model.run.
+        RequestError: The JSON is no request, or the model refuses the request.
     """
     (model, *_) = models.versions(spec)
     try:
@@ -100,7 +105,7 @@ def _predict(models: stand_in.Models, spec, body: bytes) -> dict:
             for name, spec in specs.items()
         }
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        text = f"JSON is not that of a request: {error!r}"
+        text = f"the body must be the JSON of a request: {error!r}"
         raise stand_in.RequestError(grpc.StatusCode.INVALID_ARGUMENT, text) from error
     outputs = {
         name: _encoded(array, name)
@@ -117,7 +122,7 @@ def _predict(models: stand_in.Models, spec, body: bytes) -> dict:
 
 
 def _decoded(value):
-    """A JSON value with its base64 objects decoded."""
+    """Returns a JSON value with its base64 objects decoded."""
     if isinstance(value, list):
         return [_decoded(item) for item in value]
     if isinstance(value, dict):
@@ -126,7 +131,7 @@ def _decoded(value):
 
 
 def _encoded(array, name: str):
-    """An output as JSON; bytes are base64 where the name says that they are bytes."""
+    """Returns an output as JSON; bytes are base64 where its name ends in _bytes."""
     if isinstance(array, np.ndarray) and array.dtype != object:
         return array.tolist()
     if isinstance(array, np.ndarray):

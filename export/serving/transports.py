@@ -1,4 +1,4 @@
-"""How requests reach a model server: gRPC or REST, with deadlines and retries."""
+"""Sends requests to a model server: gRPC or REST, with deadlines and retries."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ _BAD_REQUEST = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
 )
-# What a server says that batches requests of several lengths: a later one may do.
+# A server that batches says this of requests of several lengths; a later try may pass.
 _OTHER_LENGTHS = "different shapes and padding is turned off"
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A model on a server, and the patience with it.
+    """A model on a server, and how long to wait for it.
 
     Attributes:
-        address: HOST:PORT.
-        model_name: the model's name there.
-        version: of the model; by default the newest.
-        label: of the version, instead.
-        ca_file: certificates of who may sign the server's, for TLS; by default none.
-        deadline_seconds: how long a request may take.
-        retries: how often a request is sent again while the server is not available.
-        first_wait_seconds: before the first of these; it doubles from one to the next.
-        longest_wait_seconds: before any of these.
+        address: The server's address, HOST:PORT.
+        model_name: The model's name on the server.
+        version: The model's version; by default the newest.
+        label: The label of the version, in place of its number.
+        ca_file: A PEM file of the certificates that vouch for the server's, for TLS; by
+            default the connection is not encrypted.
+        deadline_seconds: The longest time that a request may take, in seconds.
+        retries: How often a request is sent again while the server is not available.
+        first_wait_seconds: The wait before the first retry, in seconds; it doubles from
+            one retry to the next.
+        longest_wait_seconds: The longest wait before a retry, in seconds.
     """
 
     address: str
@@ -59,10 +61,11 @@ class Server:
     longest_wait_seconds: float = 30.0
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What TLS goes by, if it is wished for.
+        """Returns the context of TLS, or None where `ca_file` is None.
 
         Raises:
-            InputError: the file holds no certificates.
+            InputError: The file holds no certificates.
+            OSError: The file cannot be read.
         """
         if self.ca_file is None:
             return None
@@ -74,13 +77,16 @@ class Server:
             ) from error
 
     def patiently(self, send: Callable[[], object]):
-        """Sends a request, again and again while the server is not available.
+        """Sends a request, and sends it again while the server is not available.
 
         Args:
-            send: raises Unavailable.
+            send: Sends the request; raises Unavailable.
+
+        Returns:
+            What `send` returns.
 
         Raises:
-            ConnectionError: it was not available at the last try either.
+            ConnectionError: The server was not available at the last try either.
         """
         for tried in range(self.retries + 1):
             try:
@@ -92,7 +98,7 @@ class Server:
                     ) from error
                 longest = self.first_wait_seconds * 2**tried
                 longest = min(longest, self.longest_wait_seconds)
-                # Clients that failed together must not come back together.
+                # Clients that failed together must not try again together.
                 seconds = random.uniform(longest / 2, longest)
                 logging.info(
                     "%s: not available (%s), trying again in %.1f s",
@@ -111,18 +117,29 @@ class GrpcTransport:
     """Requests over gRPC, in messages of any size."""
 
     def __init__(self, server: Server):
-        """Opens a channel; connects with the first request."""
+        """Opens a channel, which connects with the first request.
+
+        Args:
+            server: The server.
+
+        Raises:
+            InputError: The server's `ca_file` holds no certificates.
+            OSError: The server's `ca_file` cannot be read.
+        """
         self._server = server
         self._version, self._label = server.version, server.label
         options = [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),  # by default 4 MB
-            ("grpc.max_reconnect_backoff_ms", 2000),  # `patiently` waits longer
+            (
+                "grpc.max_reconnect_backoff_ms",
+                2000,
+            ),  # `patiently` waits longer than that
         ]
         if server.ca_file is None:
             channel = grpc.insecure_channel(server.address, options)
         else:
-            server.tls_context()  # gRPC does not tell of files that hold none
+            server.tls_context()  # gRPC ignores a file without certificates
             certificates = pathlib.Path(server.ca_file).read_bytes()
             credentials = grpc.ssl_channel_credentials(certificates)
             channel = grpc.secure_channel(server.address, credentials, options)
@@ -133,12 +150,30 @@ class GrpcTransport:
         )
 
     def describe(self) -> str:
-        """The model's description; later requests go to the version that gave it."""
+        """Returns the model's description as JSON.
+
+        Later requests go to the version that answered.
+
+        Raises:
+            InputError: The server refuses the request.
+            ConnectionError: The server does not answer, or not in time.
+        """
         outputs = self.predict("describe", {}, outputs=("config",))
         return outputs["config"].item().decode()
 
     def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
-        """Source → `(batch, frames, channels)` of such audio."""
+        """Separates audio.
+
+        Args:
+            audio: `(batch, frames, channels)`, at the network's rate.
+
+        Returns:
+            Source → `(batch, frames, channels)`.
+
+        Raises:
+            InputError: The server refuses the request.
+            ConnectionError: The server does not answer, or not in time.
+        """
         return self.predict("serving_default", {"audio": audio})
 
     def predict(
@@ -150,9 +185,17 @@ class GrpcTransport:
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
+        Args:
+            signature: The signature's name.
+            inputs: Arrays by name, of the signature's shapes.
+            outputs: The names of the outputs to return; by default all.
+
+        Returns:
+            Arrays by name, of the signature's shapes.
+
         Raises:
-            InputError: the server refuses the request.
-            ConnectionError: it does not answer, or not in time.
+            InputError: The server refuses the request.
+            ConnectionError: The server does not answer, or not in time.
         """
         request = messages.predict_request(
             self._server.model_name,
@@ -163,7 +206,7 @@ class GrpcTransport:
             outputs=outputs,
         )
         response = self._server.patiently(lambda: self._send(request))
-        # A song is not to begin with one version and end with the next.
+        # A song must not begin with one version and end with the next.
         if response.model_spec.HasField("version"):
             self._version = response.model_spec.version.value
         return {
@@ -187,6 +230,15 @@ class RestTransport:
     """Requests over REST: tensors as bytes in base64."""
 
     def __init__(self, server: Server):
+        """Connects with the first request.
+
+        Args:
+            server: The server.
+
+        Raises:
+            InputError: The server's `ca_file` holds no certificates.
+            OSError: The server's `ca_file` cannot be read.
+        """
         self._server = server
         self._context = server.tls_context()
         scheme = "https" if self._context else "http"
@@ -197,15 +249,26 @@ class RestTransport:
             self._url += f"/labels/{server.label}"
 
     def describe(self) -> str:
-        """The model's description."""
+        """Returns the model's description as JSON.
+
+        Raises:
+            InputError: The server refuses the request.
+            ConnectionError: The server does not answer, or not in time.
+        """
         return self._predict("rest_describe", "requests", [1])[0]
 
     def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
-        """Source → `(batch, frames, channels)` of such audio.
+        """Separates audio.
+
+        Args:
+            audio: `(batch, frames, channels)`, at the network's rate.
+
+        Returns:
+            Source → `(batch, frames, channels)`.
 
         Raises:
-            InputError: the server refuses the request.
-            ConnectionError: it does not answer, or not in time.
+            InputError: The server refuses the request.
+            ConnectionError: The server does not answer, or not in time.
         """
         content = messages.to_tensor(audio).SerializeToString()
         encoded = {"b64": base64.b64encode(content).decode()}
@@ -218,7 +281,7 @@ class RestTransport:
         }
 
     def _predict(self, signature: str, name: str, value: list):
-        """A signature's output, or of several a dict of them."""
+        """Returns the output of a signature, or a dict of its outputs if several."""
         body = json.dumps({"signature_name": signature, "inputs": {name: value}})
         return self._server.patiently(lambda: self._send(body.encode()))
 
@@ -245,17 +308,18 @@ class RestTransport:
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
             if type(reason) is http.client.BadStatusLine:  # another protocol's
-                text = f"{address}: no answer of a model server"
+                text = f"{address}: the answer is not that of a model server"
                 raise ConnectionError(text) from error
             if isinstance(reason, (ssl.SSLError, socket.timeout)):
                 raise ConnectionError(f"{address}: {reason}") from error
             raise Unavailable(str(reason)) from error
         except (ValueError, LookupError, TypeError) as error:
-            raise ConnectionError(f"{address}: no answer of a model server") from error
+            text = f"{address}: the answer is not that of a model server"
+            raise ConnectionError(text) from error
 
 
 def _error_text(error: urllib.error.HTTPError) -> str:
-    """What a server says went wrong."""
+    """Returns the text of an error that a server answers with."""
     content = error.read().decode(errors="replace")
     try:
         return json.loads(content)["error"]
@@ -264,6 +328,6 @@ def _error_text(error: urllib.error.HTTPError) -> str:
 
 
 def _first_line(text: str | None) -> str:
-    """What TensorFlow says went wrong, without where in the graph or all that came."""
+    """Returns the first line of an error, without the place in the graph."""
     lines = (text or "").strip().splitlines()
     return lines[0][:500] if lines else "no reason given"

@@ -73,9 +73,9 @@ def test_a_difference_beyond_its_bound_is_told_in_a_line(kind, change, is_kept):
 
 
 def test_every_kind_of_file_has_a_bound():
-    from export import quantize
+    from export.kinds import KINDS
 
-    assert sorted(comparison.BOUNDS) == sorted(quantize.KINDS)
+    assert sorted(comparison.BOUNDS) == sorted(KINDS)
 
 
 def test_the_system_files_are_those_of_the_emulated_processor():
@@ -176,7 +176,7 @@ def test_a_missing_tool_or_server_is_told_and_leaves_nothing(tmp_path, monkeypat
         tools / "apt-get",
         "#!/bin/sh\necho Ign:1\necho E: no such server\necho E: more >&2\nexit 100\n",
     )
-    with pytest.raises(InputError, match="apt-get update left with 100: E: no such"):
+    with pytest.raises(InputError, match="apt-get update ended with 100: E: no such"):
         machine.get_machine(root)
     assert list(root.iterdir()) == []
 

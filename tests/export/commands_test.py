@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.commands.app_test import check_refusal, run
+from tests.command_line import check_refusal
+from tests.command_line import run_here as run
 from waveunet_tf.networks import shapes
 
 EXPORT, PARITY, DESCRIBE, SEPARATE = (

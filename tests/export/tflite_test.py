@@ -18,6 +18,7 @@ from export import (
     quantize,
     tflite,
 )
+from export.kinds import CALIBRATED, KINDS
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
@@ -168,9 +169,7 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
     network = waveunet_tf.load_network(tiny_checkpoint)
     expected = one_pass(tiny_config, network, song)
     decibels = {}
-    for kind, content in quantize.convert_plan(
-        plan, list(quantize.KINDS), [music(6000)]
-    ):
+    for kind, content in quantize.convert_plan(plan, list(KINDS), [music(6000)]):
         (tmp_path / f"{kind}.tflite").write_bytes(content)
         actual = run_from_metadata_alone(content, song)
         noise = sum(np.sum((actual[n] - expected[n]) ** 2) for n in expected)
@@ -181,12 +180,12 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
     assert 35 < decibels["int16x8"] < decibels["float16"]
     assert 15 < decibels["int8"] < decibels["mixed"] - 3
 
-    for kind in quantize.KINDS:
+    for kind in KINDS:
         description = file_description.describe_file(tmp_path / f"{kind}.tflite")
         assert description.metadata["quantization"] == kind
         assert not any(name.startswith("Flex") for name in description.operations)
         assert "TILE" not in description.operations
-        assert ("QUANTIZE" in description.operations) == (kind in quantize.CALIBRATED)
+        assert ("QUANTIZE" in description.operations) == (kind in CALIBRATED)
 
 
 def test_a_state_has_one_scale_for_as_long_as_it_waits(tiny_checkpoint):

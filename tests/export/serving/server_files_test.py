@@ -139,7 +139,7 @@ def test_the_command_exports_a_saved_model_once(tiny_checkpoint, tmp_path):
     assert sorted(path.name for path in folder.parent.iterdir()) == ["2"]
     again = export(*flags)
     assert again.returncode == 1
-    assert f"{folder}: must be a new file, or --overwrite be given" in again.stderr
+    assert f"{folder}: must be a new or empty folder, or --overwrite" in again.stderr
 
 
 def test_what_cannot_be_exported_leaves_nothing(tmp_path):

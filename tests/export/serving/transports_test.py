@@ -180,8 +180,8 @@ def test_rest_requests_are_sent_again_until_the_server_is_there():
         ((400, b'{"error": "must be so"}'), InputError, "400: must be so"),
         ((404, b"<html>"), InputError, "404: <html>"),
         ((500, b""), ConnectionError, "500: "),
-        ((200, b"<html>"), ConnectionError, "no answer of a model server"),
-        ((200, b"[]"), ConnectionError, "no answer of a model server"),
+        ((200, b"<html>"), ConnectionError, "the answer is not that of a model server"),
+        ((200, b"[]"), ConnectionError, "the answer is not that of a model server"),
     ],
 )
 def test_what_rest_refuses_is_told(answer, kind, text):
@@ -208,7 +208,9 @@ def test_an_answer_in_another_protocol_is_told():
 
         threading.Thread(target=answer, daemon=True).start()
         address = f"localhost:{listener.getsockname()[1]}"
-        with pytest.raises(ConnectionError, match="no answer of a model server"):
+        with pytest.raises(
+            ConnectionError, match="the answer is not that of a model server"
+        ):
             RestTransport(Server(address, **QUICK)).describe()
 
 

@@ -1,0 +1,46 @@
+"""Flags of the commands that run exported files on songs."""
+
+from __future__ import annotations
+
+import pathlib
+
+from absl import flags
+
+from waveunet_tf.errors import InputError
+
+
+def define_artefact_flags(*, max_seconds: float) -> None:
+    """Defines --artifacts, --data_dir and --max_seconds.
+
+    Args:
+        max_seconds: The default of --max_seconds, in seconds.
+    """
+    flags.DEFINE_string("artifacts", None, "The folder of *.tflite.", required=True)
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Songs with stems, as run_musdb takes them. Default: six seconds that a "
+        "package carries.",
+    )
+    flags.DEFINE_float(
+        "max_seconds",
+        max_seconds,
+        "The longest part of a song, from its middle, in seconds.",
+        lower_bound=0.01,
+    )
+
+
+def find_artefacts(folder: pathlib.Path, *, recursive: bool) -> list[pathlib.Path]:
+    """Returns the TFLite files of a folder, sorted by name.
+
+    Args:
+        folder: The folder.
+        recursive: Whether files in its folders count, too.
+
+    Raises:
+        InputError: The folder has no such file.
+    """
+    artefacts = sorted(folder.glob("**/*.tflite" if recursive else "*.tflite"))
+    if not artefacts:
+        raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
+    return artefacts
