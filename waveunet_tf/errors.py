@@ -30,3 +30,19 @@ def naming(what: str | os.PathLike) -> Iterator[None]:
         if str(error).startswith(str(what)):
             raise
         raise InputError(f"{what}: {error}") from error
+
+
+def one_line(error: InputError | OSError, *, of: str = "") -> str:
+    """Writes bad input as one line.
+
+    Args:
+        error: What went wrong.
+        of: The file or argument in work, which begins the line unless the error does.
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: " if error.filename else ""
+        text += error.strerror
+    if not text.startswith(of):
+        text = f"{of}: {text}"
+    return " ".join(text.splitlines())

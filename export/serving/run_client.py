@@ -67,11 +67,12 @@ def check_usage() -> None:
 
 
 def main(arguments):
+    check_usage()
+    options = song_flags.options_from_flags()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
     from export.serving.client import RemoteSeparator
     from export.serving.transports import GrpcTransport, RestTransport, Server
 
-    check_usage()
     server = Server(
         _SERVER.value,
         _MODEL_NAME.value,
@@ -86,8 +87,8 @@ def main(arguments):
         stream=_STREAM.value,
         request_seconds=_REQUEST_SECONDS.value,
     )
-    return song_flags.separate_all(
-        arguments, separator.config.sources, lambda: separator
+    return song_flags.separate_arguments(
+        arguments, options, separator.config.sources, lambda: separator
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import tqdm
 from absl import app, flags, logging
 
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, one_line
 
 
 class UsageError(Exception):
@@ -76,13 +76,7 @@ def print_error(error: InputError | OSError, *, of: str = "") -> None:
         error: what went wrong.
         of: the file or argument in work, named first where the error does not.
     """
-    text = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        text = f"{error.filename}: " if error.filename else ""
-        text += error.strerror
-    if not text.startswith(of):
-        text = f"{of}: {text}"
-    tqdm.tqdm.write(f"error: {' '.join(text.splitlines())}", file=sys.stderr)
+    tqdm.tqdm.write(f"error: {one_line(error, of=of)}", file=sys.stderr)
 
 
 class _LineFormatter(python_logging.Formatter):

@@ -120,6 +120,7 @@ def main(arguments):
         )
     if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
         raise app.UsageError("--engine litert is for the CPU")
+    options = song_flags.options_from_flags()
     if _TFLITE.value is not None:
         if (
             _ENGINE.value == "tensorflow"
@@ -130,12 +131,12 @@ def main(arguments):
                 "--tflite is for LiteRT on the CPU, as it was exported"
             )
         separator = load_separator()
-        return song_flags.separate_all(
-            arguments, separator.config.sources, lambda: separator
+        return song_flags.separate_arguments(
+            arguments, options, separator.config.sources, lambda: separator
         )
     # The network is loaded when all else is well.
     sources = read_config(network_folder()).sources
-    return song_flags.separate_all(arguments, sources, load_separator)
+    return song_flags.separate_arguments(arguments, options, sources, load_separator)
 
 
 if __name__ == "__main__":

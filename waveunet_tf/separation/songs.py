@@ -1,80 +1,171 @@
-"""Which songs an argument of a command names: files, folders, patterns, pipes."""
+"""Separates many songs into files, and goes on where one of them fails.
+
+failures = separate_songs(["album"], SongOptions(two_stems="vocals"), separator)
+"""
 
 from __future__ import annotations
 
-import glob
-import pathlib
-import shutil
-import sys
-from typing import NamedTuple
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from waveunet_tf.audio.formats import SUFFIXES
+from waveunet_tf.audio import formats
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation import stem_paths
+from waveunet_tf.separation.song_batch import Failure, Progress, SongBatch
+from waveunet_tf.separation.song_file import FileOptions
+
+if TYPE_CHECKING:
+    from waveunet_tf.separation.separator import Separator
 
 
-class Song(NamedTuple):
-    """A song to separate, and the folder it lies in below the one that was named."""
-
-    path: pathlib.Path
-    folder: pathlib.PurePath = pathlib.PurePath()
+class OptionsError(InputError):
+    """Options contradict each other, the network's sources or the number of songs."""
 
 
-def find_songs(text: str, *, recursive: bool, leave_out: pathlib.Path) -> list[Song]:
-    """The file, or those of a folder or a pattern, in order.
+@dataclasses.dataclass(frozen=True)
+class SongOptions:
+    """What is written of songs, where, and how.
 
-    Args:
-        text: the argument.
-        recursive: whether the files of a folder's folders are taken, too.
-        leave_out: a folder whose files are not taken out of others: stems of an
-            earlier run.
+    Attributes:
+        output_dir: The folder for all stems; "-": one stem of one song to stdout.
+        output_template: The stems' paths in that folder; see stem_paths.
+        format: The stems' format, one of `formats.FORMATS`.
+        bit_depth: Of wav and flac, 16, 24 or 32, which is float; None: the song's, or
+            the highest below it that the format has.
+        clip: What happens beyond full scale; see `Separator.separate_file`.
+        start_seconds: Where in the songs to begin.
+        duration_seconds: How much to separate; None: all that follows.
+        stems: Sources, or `no_<source>`, the sum of all others; None: all sources.
+        two_stems: A source: write it and the sum of all others.
+        downmix: Whether more than two channels are folded down to stereo.
+        recursive: Whether the files of folders in folders are separated, too.
+        overwrite: Whether stems that exist are replaced.
 
     Raises:
-        InputError: a folder holds no audio files, or a pattern finds nothing.
+        OptionsError: A value is out of range, or two contradict each other.
     """
-    path = pathlib.Path(text).expanduser()
-    if path.is_dir():
-        inside = path.rglob("*") if recursive else path.iterdir()
-        leave_out = leave_out.resolve()
-        found = [
-            file
-            for file in sorted(inside)
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
-            and not file.name.startswith(".")
-            and leave_out not in file.resolve().parents
-        ]
-        if not found:
-            raise InputError(f"{path}: must hold audio files, but has none")
-        return [Song(file, file.parent.relative_to(path)) for file in found]
-    if not path.exists() and glob.has_magic(text):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{text}: must find files, but finds none")
-        return [
-            song
-            for file in found
-            for song in find_songs(file, recursive=recursive, leave_out=leave_out)
-        ]
-    return [Song(path)]
+
+    output_dir: str | os.PathLike = "stems"
+    output_template: str = stem_paths.DEFAULT_TEMPLATE
+    format: str = "wav"
+    bit_depth: int | None = None
+    clip: str | None = None
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    stems: Iterable[str] | None = None
+    two_stems: str | None = None
+    downmix: bool = False
+    recursive: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self):
+        try:
+            stem_paths.check_template(self.output_template)
+            _ = self.file_options
+        except InputError as error:
+            raise OptionsError(str(error)) from error
+        if self.format not in formats.FORMATS:
+            raise OptionsError(
+                f"`format` must be one of {', '.join(formats.FORMATS)}. "
+                f"Received: {self.format}"
+            )
+        depths = formats.CODECS[f".{self.format}"]
+        if self.bit_depth and self.bit_depth not in depths:
+            rule = " or ".join(str(depth) if depth else "left out" for depth in depths)
+            raise OptionsError(
+                f"`bit_depth` of {self.format} must be {rule}. "
+                f"Received: {self.bit_depth}"
+            )
+        if self.clip == "none" and (self.format != "wav" or self.bit_depth in (16, 24)):
+            raise OptionsError(
+                "`clip` must be rescale or clamp but for float wav. Received: none for "
+                f"{self.format}"
+            )
+        if not os.fspath(self.output_dir):
+            raise OptionsError("`output_dir` must be a folder's name, but is empty")
+        if self.stems is not None and self.two_stems is not None:
+            raise OptionsError("`stems` and `two_stems` exclude each other")
+
+    @property
+    def file_options(self) -> FileOptions:
+        """The options of each song."""
+        return FileOptions(
+            bit_depth=self.bit_depth,
+            clip=self.clip,
+            start_seconds=self.start_seconds,
+            duration_seconds=self.duration_seconds,
+            downmix=self.downmix,
+        )
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the stem goes to standard output."""
+        return os.fspath(self.output_dir) == "-"
+
+    def stem_names(self, sources: tuple[str, ...]) -> list[str]:
+        """Names the stems to write of a network with these sources.
+
+        Raises:
+            OptionsError: A stem is neither a source nor `no_<source>`, or several stems
+                are to go to standard output.
+        """
+        wanted = list(sources) if self.stems is None else list(self.stems)
+        known = [*sources, *(f"no_{name}" for name in sources)]
+        if self.two_stems is not None:
+            wanted, known = [self.two_stems], list(sources)
+        unknown = [name for name in wanted if name not in known]
+        if unknown or not wanted:
+            raise OptionsError(
+                f"`stems` must be of {', '.join(known)}. "
+                f"Received: {', '.join(unknown) or 'none'}"
+            )
+        if self.two_stems is not None:
+            wanted.append(f"no_{self.two_stems}")
+        wanted = list(dict.fromkeys(wanted))
+        if self.to_stdout and len(wanted) != 1:
+            raise OptionsError(
+                "`output_dir=-` takes one stem (see `stems`). "
+                f"Received: {len(wanted)} stems"
+            )
+        return wanted
+
+    def check_count(self, songs: int) -> None:
+        """Checks the number of songs.
+
+        Raises:
+            OptionsError: Several songs are to go to standard output.
+        """
+        if self.to_stdout and songs > 1:
+            raise OptionsError(
+                f"`output_dir=-` takes one song. Received: {songs} songs"
+            )
 
 
-def seekable(songs: list[Song], folder: pathlib.Path) -> list[Song]:
-    """The songs, or copies in a folder of those that are pipes (-: standard input).
+def separate_songs(
+    songs: str | os.PathLike | Iterable[str | os.PathLike],
+    options: SongOptions,
+    separator: Separator,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[Failure]:
+    """Separates songs into files, each song's files at once, and goes on after errors.
 
-    Most formats cannot be read from a pipe.
+    Args:
+        songs: Files, folders, patterns, or "-", standard input.
+        options: What is written of them, where, and how.
+        separator: The separator.
+        on_progress: Called when a song is begun, goes on, and is done.
+
+    Returns:
+        What could not be done, in the songs' order; empty if all is well.
+
+    Raises:
+        OptionsError: The options do not suit the network or the number of songs.
+        InputError: The output is no folder.
+        OSError: A pipe cannot be read.
     """
-    files = []
-    for number, song in enumerate(songs):
-        if str(song.path) == "-":
-            song = _copied(sys.stdin.buffer, folder / "standard input")
-        elif song.path.is_fifo():
-            with song.path.open("rb") as pipe:
-                song = _copied(pipe, folder / f"{number} {song.path.name}")
-        files.append(song)
-    return files
-
-
-def _copied(pipe, place: pathlib.Path) -> Song:
-    with place.open("wb") as file:
-        shutil.copyfileobj(pipe, file)
-    return Song(place)
+    with SongBatch(songs, options, separator.config.sources) as batch:
+        batch.separate(separator, on_progress=on_progress)
+    return batch.failures

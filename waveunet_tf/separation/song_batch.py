@@ -1,0 +1,254 @@
+"""A batch of songs: found, looked into, and separated in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.errors import InputError, one_line
+from waveunet_tf.separation import stem_paths
+from waveunet_tf.separation.song_search import Song, find_songs, seekable
+from waveunet_tf.system.files import require_new
+
+if TYPE_CHECKING:
+    from waveunet_tf.separation.separator import Separator
+    from waveunet_tf.separation.songs import SongOptions
+
+
+class Job(NamedTuple):
+    """What is to be done for one song.
+
+    Attributes:
+        song: The song.
+        targets: Stem → the file to write.
+        seconds: How much audio there is to separate, as far as the song says.
+    """
+
+    song: Song
+    targets: dict[str, pathlib.Path]
+    seconds: float
+
+
+class Failure(NamedTuple):
+    """What could not be done, and why; its text is one line.
+
+    Attributes:
+        what: The song, or the name of songs.
+        error: What went wrong.
+    """
+
+    what: str
+    error: InputError | OSError
+
+    def __str__(self) -> str:
+        return one_line(self.error, of=self.what)
+
+
+class Progress(NamedTuple):
+    """How far the separation of songs is.
+
+    Attributes:
+        song: The song in work.
+        done_seconds: Seconds of audio done, of all songs.
+        total_seconds: Seconds of audio of all songs, as far as they say.
+        written: The song's files once it is done, before that none.
+    """
+
+    song: pathlib.Path
+    done_seconds: float
+    total_seconds: float
+    written: tuple[pathlib.Path, ...] = ()
+
+
+class _Meter:
+    """Counts the seconds of audio that are done, and reports them."""
+
+    def __init__(
+        self, total_seconds: float, on_progress: Callable[[Progress], None] | None
+    ):
+        self._done_seconds, self._total_seconds = 0.0, total_seconds
+        self._on_progress = on_progress
+        self._song = pathlib.Path()
+
+    def begin(self, song: pathlib.Path) -> None:
+        """Reports a song before its separation."""
+        self._song = song
+        self._report()
+
+    def advance(self, seconds: float) -> None:
+        """Reports more seconds of the song."""
+        self._done_seconds += seconds
+        # A song's header may give too short a length.
+        self._total_seconds = max(self._total_seconds, self._done_seconds)
+        self._report()
+
+    def end(self, written: tuple[pathlib.Path, ...]) -> None:
+        """Reports a song's files."""
+        self._report(written)
+
+    def _report(self, written: tuple[pathlib.Path, ...] = ()) -> None:
+        if self._on_progress:
+            self._on_progress(
+                Progress(self._song, self._done_seconds, self._total_seconds, written)
+            )
+
+
+class SongBatch:
+    """Songs on their way to stems: found, looked into, and separated in turn.
+
+    A context manager: songs from pipes lie in temporary files until its end.
+
+    Attributes:
+        jobs: What can be done, once the context is entered.
+        failures: What could not be done so far.
+    """
+
+    def __init__(
+        self,
+        songs: str | os.PathLike | Iterable[str | os.PathLike],
+        options: SongOptions,
+        sources: tuple[str, ...],
+    ):
+        """Finds the songs.
+
+        Args:
+            songs: Files, folders, patterns, or "-", standard input. A song that is
+                named twice is separated once.
+            options: What is written of them.
+            sources: The network's sources.
+
+        Raises:
+            OptionsError: The options do not suit the sources or the number of songs.
+        """
+        self.jobs: list[Job] = []
+        self.failures: list[Failure] = []
+        self._options = options
+        self._stems = options.stem_names(sources)
+        self._stack = contextlib.ExitStack()
+        self._output = pathlib.Path(options.output_dir).expanduser()
+        found: dict[pathlib.Path, Song] = {}
+        for name in [songs] if isinstance(songs, (str, os.PathLike)) else songs:
+            with self._noting(name):
+                for song in find_songs(
+                    name, recursive=options.recursive, leave_out=self._output
+                ):
+                    found[song.path.resolve()] = song
+        options.check_count(len(found))
+        self._songs = list(found.values())
+
+    def __enter__(self) -> SongBatch:
+        with contextlib.ExitStack() as stack:
+            temporary = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            if self._options.to_stdout:  # what a pipe got cannot be taken back
+                self._output = temporary / "stems"
+            self._songs = seekable(self._songs, temporary)
+            self._plan()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stack.close()
+
+    def separate(
+        self,
+        separator: Separator,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        """Separates the songs; what fails is noted in `failures`.
+
+        Args:
+            separator: A separator with the sources that the batch was made for.
+            on_progress: Called when a song is begun, goes on, and is done.
+        """
+        total_seconds = sum(job.seconds for job in self.jobs)
+        meter = _Meter(total_seconds, on_progress)
+        for job in self.jobs:
+            with self._noting(job.song.path):
+                require_new(*job.targets.values(), overwrite=self._options.overwrite)
+                meter.begin(job.song.path)
+                separator.separate_file(
+                    job.song.path,
+                    job.targets,
+                    **dataclasses.asdict(self._options.file_options),
+                    on_progress=meter.advance,
+                )
+                if self._options.to_stdout:
+                    _write_to_stdout(*job.targets.values())
+                    meter.end(())
+                else:
+                    meter.end(tuple(job.targets.values()))
+
+    def _plan(self) -> None:
+        """Looks into the songs; notes those that cannot be read or written apart.
+
+        Raises:
+            InputError: The output is no folder.
+        """
+        if self._output.exists() and not self._output.is_dir():
+            raise InputError(f"{self._output}: must be a folder, but is a file")
+        taken = {song.path.resolve(): f"the song {song.path}" for song in self._songs}
+        for song in self._songs:
+            with self._noting(song.path):
+                job = self._job(song)
+                places = [target.resolve() for target in job.targets.values()]
+                for place in places:
+                    if place in taken or places.count(place) > 1:
+                        what = taken.get(place, "another stem of it")
+                        raise InputError(
+                            f"{song.path}: its stems must have files of their own, but "
+                            f"{place} is {what} (see --output_template)"
+                        )
+                taken.update(dict.fromkeys(places, f"a stem of {song.path}"))
+                self.jobs.append(job)
+
+    def _job(self, song: Song) -> Job:
+        """Looks into a song.
+
+        Raises:
+            InputError: The song is no audio file, or no name for its stems.
+            OSError: The song cannot be read.
+        """
+        options = self._options
+        with AudioReader(song.path, downmix=options.downmix) as reader:
+            seconds = reader.duration_seconds - options.start_seconds
+            tags = reader.tags
+        if options.duration_seconds is not None:
+            seconds = min(seconds, options.duration_seconds)
+        targets = {
+            name: stem_paths.stem_path(
+                self._output,
+                options.output_template,
+                song.path,
+                name,
+                options.format,
+                tags,
+                folder=song.folder,
+            )
+            for name in self._stems
+        }
+        return Job(song, targets, max(seconds, 0.0))
+
+    @contextlib.contextmanager
+    def _noting(self, what: str | os.PathLike) -> Iterator[None]:
+        """Notes bad input, unless it is that the reader of our output went away."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except (InputError, OSError) as error:
+            self.failures.append(Failure(os.fspath(what), error))
+
+
+def _write_to_stdout(path: pathlib.Path) -> None:
+    with path.open("rb") as stem:
+        shutil.copyfileobj(stem, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
