@@ -1,4 +1,4 @@
-"""What several benchmarks need."""
+"""Functions that several benchmarks need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from waveunet_tf.configs.networks import NetworkConfig
 
 
 def matrix_product_rate() -> float:
-    """Floating-point operations a second of a large float32 matrix product."""
+    """Measures float32 matrix products, in floating-point operations a second."""
     import keras
 
     size = 2048
@@ -25,7 +25,7 @@ def matrix_product_rate() -> float:
 
 
 def write_noise(root: pathlib.Path, config: NetworkConfig) -> None:
-    """Writes eight tracks of a minute as `prepare` does."""
+    """Writes eight tracks of noise, of a minute each, as `prepare` does."""
     from waveunet_tf.audio.encode import AudioWriter
 
     generator = np.random.default_rng(0)

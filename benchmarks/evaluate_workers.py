@@ -1,11 +1,11 @@
-r"""How scoring scales with processes, and what memory it needs.
+r"""Measures how scoring scales with processes, and what memory it needs.
 
     python -m benchmarks.evaluate_workers --tracks 6 --seconds 30 --workers 1,2
     python -m benchmarks.evaluate_workers --tracks 2 --seconds 240 --workers 1,2
 
 Scores the mixture of tracks of noise (44.1 kHz stereo, vocals and accompaniment) with
-evaluate.run_musdb, start of the command included. Prints a table and last the ratio of
-the time with the fewest workers to that with the most.
+evaluate.run_musdb; its start counts, too. Prints a table and last the ratio of the time
+with the fewest workers to that with the most.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from absl import flags
 from waveunet_tf.audio import io
 from waveunet_tf.commands import app
 
-_TRACKS = flags.DEFINE_integer("tracks", 6, "How many tracks.", lower_bound=1)
-_SECONDS = flags.DEFINE_float("seconds", 30, "How long each is.", lower_bound=1)
+_TRACKS = flags.DEFINE_integer("tracks", 6, "The number of tracks.", lower_bound=1)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 30, "The length of each, in seconds.", lower_bound=1
+)
 _WORKERS = flags.DEFINE_list("workers", "1,2", "Numbers of workers, comma separated.")
 
 _RATE_HZ = 44100
@@ -43,7 +45,7 @@ def write_noise_tracks(root: pathlib.Path, tracks: int, seconds: float) -> None:
 
 
 def peaks_mib(pid: int) -> dict[int, float]:
-    """The peak memory so far of a process and all that it started, by process."""
+    """Returns process → its peak memory in MiB, for a process and its children."""
     parents, peaks = {}, {}
     for path in pathlib.Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):  # it has ended
@@ -61,7 +63,7 @@ def peaks_mib(pid: int) -> dict[int, float]:
 
 
 def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
-    """Scores the tracks; gives the seconds, and the peak of each process in MiB."""
+    """Scores the tracks; returns the seconds and the peak of each process in MiB."""
     started = time.monotonic()
     child = subprocess.Popen(
         [
@@ -78,11 +80,12 @@ def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
         time.sleep(0.2)
     seconds = time.monotonic() - started
     if child.returncode:
-        raise OSError(f"run_musdb left with {child.returncode}: {child.stderr.read()}")
+        raise OSError(f"run_musdb ended with {child.returncode}: {child.stderr.read()}")
     return seconds, sorted(peaks.values(), reverse=True)
 
 
 def main(_):
+    """Measures each number of workers, and prints the ratio."""
     seconds = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

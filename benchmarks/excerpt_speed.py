@@ -1,13 +1,12 @@
-r"""How fast random excerpts come, beside a memory map and musdb's own reading.
+r"""Measures how fast random excerpts are read, beside a memory map and musdb.
 
     python -m benchmarks.excerpt_speed --data_dir ~/prepared
 
-Without a folder it makes one of noise. Every way reads random excerpts of M4's size
-from the same wav files, in a process of its own, in turn: ours with both readers
-(gains, mixture and batches included), slices of numpy's memory maps, converted to
-float32 and no more, which is the limit, and musdb's chunks (`chunk_start`,
-`chunk_duration`), for which it calls ffmpeg. Prints excerpts a second, peak memory, and
-last the ratios.
+Without a folder, it makes one of noise. Every way reads random excerpts of M4's size
+from the same wav files, in turn, in a process of its own. Ours, with both readers,
+includes gains, mixture and batches. The limit is slices of NumPy's memory maps, only
+converted to float32. musdb reads chunks (`chunk_start`, `chunk_duration`) with ffmpeg.
+Prints excerpts a second, peak memory, and last the ratios.
 """
 
 import json
@@ -28,21 +27,24 @@ from waveunet_tf.networks import shapes
 
 _WAYS = ("tensorflow_io", "soundfile", "memmap", "musdb")
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "What `prepare` wrote at 22050 Hz; by default noise."
+    "data_dir", None, "The folder that `prepare` wrote at 22050 Hz; by default noise."
 )
 _SECONDS = flags.DEFINE_float(
-    "seconds", 8.0, "How long each way is measured, in seconds.", lower_bound=0.1
+    "seconds",
+    8.0,
+    "The time that each way is measured in a round, in seconds.",
+    lower_bound=0.1,
 )
 _ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "How often each way is measured; the best counts.", lower_bound=1
+    "rounds", 3, "Rounds; the best round of each way counts.", lower_bound=1
 )
-_WAY = flags.DEFINE_enum("way", None, _WAYS, "Measure this way only (a round).")
+_WAY = flags.DEFINE_enum("way", None, _WAYS, "Measure only this way, in this process.")
 
 _CONFIG = VARIANTS["M4"]
 
 
 def open_way(way: str):
-    """An endless iterator that reads so many excerpts at each step."""
+    """Returns the excerpts of a step, and an endless iterator of steps."""
     if way == "memmap":
         return 1, memmap_excerpts()
     if way == "musdb":
@@ -57,7 +59,7 @@ def open_way(way: str):
 
 
 def memmap_excerpts():
-    """Slices of 16-bit files, as float32."""
+    """Yields slices of 16-bit files as float32 `(samples,)`, one for each source."""
     maps = []
     for folder in sorted((pathlib.Path(_DATA_DIR.value) / "train").iterdir()):
         paths = [folder / f"{source}.wav" for source in _CONFIG.sources]
@@ -72,7 +74,7 @@ def memmap_excerpts():
 
 
 def musdb_excerpts():
-    """Chunks of the mixture and the vocals."""
+    """Yields chunks `(frames, channels)` of the mixture and of the vocals."""
     from waveunet_tf.data.sigsep import import_sigsep
 
     database = import_sigsep("musdb").DB(
@@ -88,7 +90,7 @@ def musdb_excerpts():
 
 
 def measure_reading(way: str) -> dict[str, float]:
-    """Excerpts a second, and this process' peak memory in MiB."""
+    """Measures excerpts a second, and this process' peak memory in MiB."""
     size, steps = open_way(way)
     next(steps)
     count, started = 0, time.perf_counter()
@@ -101,6 +103,7 @@ def measure_reading(way: str) -> dict[str, float]:
 
 
 def main(_):
+    """Measures every way in turn, and prints the ratios."""
     if _WAY.value:
         print(json.dumps(measure_reading(_WAY.value)))
         return
@@ -125,7 +128,7 @@ def main(_):
                     stdout=subprocess.PIPE,
                     text=True,
                 )
-                if child.returncode:  # such as without ffmpeg
+                if child.returncode:  # for example because ffmpeg is missing
                     continue
                 measured = json.loads(child.stdout)
                 rates[way] = max(measured["rate"], rates.get(way, 0.0))

@@ -1,10 +1,11 @@
-r"""Peak memory of separating songs of several lengths, each in a process of its own.
+r"""Measures the peak memory of separating songs of several lengths.
 
     python -m benchmarks.separate_memory --checkpoint ~/m4/best --minutes 1,10,60
 
-Without a checkpoint it takes an untrained small M4: what grows with the song does not
-depend on the network. A second is separated first, which converts the network. Prints a
-table and last the ratio of the longest song's peak to the shortest's.
+Each song is separated in a process of its own. Without a checkpoint, the network is an
+untrained small M4: memory that grows with the song does not depend on the network. A
+second is separated first, which converts the network. Prints a table and last the ratio
+of the longest song's peak to the shortest's.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ _MINUTES = flags.DEFINE_list(
 )
 
 _RATE_HZ = 44100
-# The command, which in the end prints its own peak. (Not ru_maxrss: a process inherits
-# that of the one that started it.)
+# The command `separate`, which at its end prints its own peak. ru_maxrss is wrong here:
+# a process inherits it from the one that started it.
 _CHILD = r"""
 import atexit, re, sys
 from waveunet_tf.commands import app, separate
@@ -47,7 +48,7 @@ app.run(separate.main, arguments="audio files")
 
 
 def write_song(path: pathlib.Path, minutes: float) -> None:
-    """Writes noise of a song's format, a minute at a time."""
+    """Writes a song of noise, 44.1 kHz stereo, a minute at a time."""
     generator = np.random.default_rng(0)
     minute = generator.normal(0, 0.1, (60 * _RATE_HZ, 2)).astype(np.float32)
     with AudioWriter(path, _RATE_HZ, 2) as writer:
@@ -59,7 +60,7 @@ def write_song(path: pathlib.Path, minutes: float) -> None:
 def measure_song(
     checkpoint: str | pathlib.Path, folder: pathlib.Path, minutes: float
 ) -> tuple[float, float]:
-    """Separates a song in a process of its own; gives its peak in MiB, and seconds."""
+    """Separates a song in its own process; returns its peak in MiB, and seconds."""
     song = folder / f"{minutes:g} minutes.wav"
     write_song(song, minutes)
     started = time.monotonic()
@@ -79,6 +80,7 @@ def measure_song(
 
 
 def main(_):
+    """Measures each length, and prints the ratio."""
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -1,4 +1,4 @@
-r"""Speed and memory of separation beside other separators, on the same machine.
+r"""Measures speed and memory of separation beside other separators.
 
     python3 -m venv ~/peers
     ~/peers/bin/pip install torch==2.13.0 tqdm pyyaml numpy
@@ -7,9 +7,9 @@ r"""Speed and memory of separation beside other separators, on the same machine.
 
 Every system separates noise of 44.1 kHz stereo in a process of its own, in turn, the
 shortest song first. All have untrained weights of their published sizes, on which speed
-does not depend. Ours goes from a wav file to wav files, decoding and encoding included;
-the others from an array to arrays. Prints seconds of work for a second of audio and the
-peak memory, and last how many times as fast as HTDemucs ours is.
+does not depend. Ours goes from a wav file to wav files, with decoding and encoding; the
+others go from an array to arrays. Prints seconds of work for a second of audio and the
+peak memory, and last the ratio of HTDemucs' time to ours.
 """
 
 import dataclasses
@@ -38,13 +38,13 @@ _SYSTEMS = flags.DEFINE_list(
     "waveunet_4,waveunet_2,waveunet_m4,htdemucs,demucs,openunmix,spleeter",
     "The systems to measure, comma separated. waveunet_4, waveunet_2: four or two "
     "sources at 44.1 kHz; waveunet_m4: the paper's M4 at 22.05 kHz, resampled there "
-    "and back; spleeter: its U-Nets for two sources; hdemucs can be had, too.",
+    "and back; spleeter: its U-Nets for two sources; hdemucs is possible, too.",
 )
 _SYSTEM = flags.DEFINE_string(
-    "system", None, "Measure this system in this process (what each line runs)."
+    "system", None, "Measure only this system, in this process."
 )
-_FOLDER = flags.DEFINE_string("folder", None, "Where a line keeps its files.")
-_SAVE = flags.DEFINE_boolean("save", False, "Save the system's network (for a line).")
+_FOLDER = flags.DEFINE_string("folder", None, "The folder of this system's files.")
+_SAVE = flags.DEFINE_boolean("save", False, "Save this system's network.")
 
 _RATE_HZ = 44100
 _OURS = {
@@ -52,7 +52,7 @@ _OURS = {
     "waveunet_2": VARIANTS["M5-HighSR"],
     "waveunet_m4": VARIANTS["M4"],
 }
-# Runs a command and adds the peak memory of it to what it printed.
+# Runs a command, and adds its peak memory to the JSON that it prints.
 _CHILD = r"""
 import json, resource, subprocess, sys
 out = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -62,9 +62,9 @@ print(json.dumps({**json.loads(out.splitlines()[-1]), "peak_mib": peak}))
 
 
 def save_untrained(directory: pathlib.Path, system: str) -> None:
-    """Saves a network of ours, converted and with the faster engine noted.
+    """Saves a network of ours, converts it and notes the faster engine.
 
-    In a process of its own, because only separation's memory is to be measured.
+    This needs a process of its own, because only separation's memory is measured.
     """
     import waveunet_tf
     from waveunet_tf.checkpoints import checkpoint
@@ -76,7 +76,7 @@ def save_untrained(directory: pathlib.Path, system: str) -> None:
 
 
 def measure_ours(folder: pathlib.Path, system: str) -> float:
-    """Seconds of work from file to files."""
+    """Measures the seconds of work from file to files."""
     import waveunet_tf
 
     separator = waveunet_tf.load(folder / system)
@@ -87,10 +87,11 @@ def measure_ours(folder: pathlib.Path, system: str) -> float:
 
 
 def measure_spleeter(seconds: int) -> float:
-    """Seconds of work of Spleeter's two U-Nets, from array to arrays.
+    """Measures the seconds of work of Spleeter's two U-Nets, from array to arrays.
 
-    By its published sizes: an STFT of 4096 frames and a hop of 1024, of which the lower
-    1024 bins go in segments of 512 frames through a U-Net a source; ratio masks.
+    The sizes are the published ones. The STFT has 4096 frames and a hop of 1024. Its
+    lower 1024 bins go in segments of 512 steps through a U-Net for each source; the
+    estimates become ratio masks.
     """
     import tensorflow as tf
 
@@ -99,7 +100,7 @@ def measure_spleeter(seconds: int) -> float:
     @tf.function
     def separate(song):  # (frames, 2)
         spectra = tf.signal.stft(tf.transpose(song), 4096, 1024, pad_end=True)
-        magnitudes = tf.transpose(tf.abs(spectra), (1, 2, 0))  # (stft frames, bins, 2)
+        magnitudes = tf.transpose(tf.abs(spectra), (1, 2, 0))  # (steps, bins, 2)
         count = tf.shape(magnitudes)[0]
         segments = tf.pad(magnitudes[:, :1024], ((0, -count % 512), (0, 0), (0, 0)))
         segments = tf.reshape(segments, (-1, 512, 1024, 2))
@@ -114,7 +115,7 @@ def measure_spleeter(seconds: int) -> float:
         return stems
 
     song = np.random.default_rng(0).normal(0, 0.1, (seconds * _RATE_HZ, 2)).astype("f")
-    # Its command separates 10 minutes in one piece, too.
+    # Spleeter's command separates 10 minutes in one piece, too.
     separate(song[: _RATE_HZ * 2])
     separate.get_concrete_function(tf.TensorSpec(song.shape, tf.float32))
     started = time.perf_counter()
@@ -124,7 +125,7 @@ def measure_spleeter(seconds: int) -> float:
 
 
 def _spleeter_network():
-    """Six convolutions of stride 2 down, six up with skips; a mask at the end."""
+    """Builds six convolutions of stride 2 down, six up with skips, and a mask."""
     import keras
 
     inputs = keras.Input((512, 1024, 2))
@@ -151,7 +152,7 @@ def _spleeter_network():
 def run_system(
     folder: pathlib.Path, system: str, seconds: int
 ) -> dict[str, float] | None:
-    """Measures a system in a process of its own; None if it fails, as for memory."""
+    """Measures a system in its own process; returns None if it fails."""
     ours = [sys.executable, "-m", "benchmarks.separate_peers", f"--system={system}"]
     ours += [f"--seconds={seconds}", f"--folder={folder}"]
     command = ours
@@ -169,7 +170,7 @@ def run_system(
 
 
 def run_all(folder: pathlib.Path) -> dict[tuple[str, int], float]:
-    """Measures all, prints the table; gives (system, seconds) → seconds a second."""
+    """Measures all systems; returns (system, seconds) → seconds of work a second."""
     factors = {}
     print(f"{'':<14}{'seconds':>9}{'seconds a second':>18}{'peak memory (MiB)':>19}")
     for seconds in map(int, _SECONDS.value):
@@ -188,6 +189,7 @@ def run_all(folder: pathlib.Path) -> dict[tuple[str, int], float]:
 
 
 def main(_):
+    """Measures all systems, and prints the ratio."""
     if _SYSTEM.value:
         folder, system = pathlib.Path(_FOLDER.value), _SYSTEM.value
         if _SAVE.value:
@@ -212,7 +214,7 @@ def main(_):
         if system == "waveunet_4" and ("htdemucs", seconds) in factors
     ]
     if ratios:
-        print(f"ours is {min(ratios):.1f} times as fast as HTDemucs, four sources each")
+        print(f"HTDemucs' time over ours, four sources each: {min(ratios):.1f}")
 
 
 if __name__ == "__main__":

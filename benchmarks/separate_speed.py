@@ -1,13 +1,13 @@
-r"""How much faster the exact stream is than the original's windows, with one network.
+r"""Measures how much faster the exact stream is than the original's windows.
 
     python -m benchmarks.separate_speed --variant M4
 
 Separates the same noise with the same untrained weights, each way in a process of its
-own, in turn, several rounds: windows of the training's size one after the other, as the
-original does, and the stream, in TensorFlow and in LiteRT. Prints seconds of work for a
-second of 44.1 kHz audio (which the network takes as it is), what share of the machine's
-float32 matrix-product rate the least multiply-adds a frame make, each layer's frame
-computed once, and last the ratio of the original's way to the fastest.
+own, in turn, several rounds. The original's way is windows of the training's size one
+after the other. The other way is the stream; both run in TensorFlow and in LiteRT.
+Prints seconds of work for a second of 44.1 kHz audio, which is not resampled, and the
+share of the machine's float32 matrix-product rate that the stream's multiply-adds need.
+Prints last the ratio of the original's time to the fastest.
 """
 
 import json
@@ -34,17 +34,15 @@ _SECONDS = flags.DEFINE_integer(
     "seconds", 60, "Length of the song, in seconds of 44.1 kHz audio.", lower_bound=5
 )
 _ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "How often each way is measured; the best counts.", lower_bound=1
+    "rounds", 3, "Rounds; the best round of each way counts.", lower_bound=1
 )
-_WAY = flags.DEFINE_enum(
-    "way", None, _WAYS, "Measure this way only (what a round runs)."
-)
+_WAY = flags.DEFINE_enum("way", None, _WAYS, "Measure only this way, in this process.")
 
 _RATE_HZ = 44100
 
 
 def measure_way(way: str) -> dict[str, float]:
-    """Separates in this process; gives real-time factor and matrix-product rate."""
+    """Separates in this process; returns real-time factor and matrix-product rate."""
     import keras
 
     from waveunet_tf.networks.build import build_network
@@ -86,7 +84,7 @@ def measure_way(way: str) -> dict[str, float]:
 
 
 def stream_engine(config, network, name: str):
-    """The engine that `separate --engine` takes."""
+    """Loads the engine that `separate --engine` would."""
     import tempfile
 
     from waveunet_tf.checkpoints import checkpoint
@@ -98,7 +96,7 @@ def stream_engine(config, network, name: str):
 
 
 def window_engine(network, name: str, shape: tuple[int, int, int]):
-    """One window of training in an engine."""
+    """Makes an engine of one training window."""
     import os
 
     import tensorflow as tf
@@ -117,6 +115,7 @@ def window_engine(network, name: str, shape: tuple[int, int, int]):
 
 
 def main(_):
+    """Measures every way in turn, and prints the ratio."""
     if _WAY.value:
         print(json.dumps(measure_way(_WAY.value)))
         return
@@ -130,7 +129,7 @@ def main(_):
     command = [sys.executable, "-m", "benchmarks.separate_speed"]
     command += [f"--variant={_VARIANT.value}", f"--seconds={_SECONDS.value}"]
     for _ in range(_ROUNDS.value):
-        for way, came in factors.items():
+        for way, measured_factors in factors.items():
             child = subprocess.run(
                 [*command, f"--way={way}"],
                 stdout=subprocess.PIPE,
@@ -138,16 +137,16 @@ def main(_):
                 check=True,
             )
             measured = json.loads(child.stdout)
-            came.append(measured["factor"])
+            measured_factors.append(measured["factor"])
             rates.append(measured["flops"])
     print(f"matrix product: {max(rates) / 1e9:.0f} GFLOP/s in float32")
     print(f"{'':<20}{'seconds a second':>18}{'worst':>10}{'share of the rate':>20}")
-    for way, came in factors.items():
-        share = least / min(came) / max(rates)
-        print(f"{way:<20}{min(came):>18.3f}{max(came):>10.3f}{share:>20.0%}")
+    for way, own in factors.items():
+        share = least / min(own) / max(rates)
+        print(f"{way:<20}{min(own):>18.3f}{max(own):>10.3f}{share:>20.0%}")
     fastest = min(_WAYS[2:], key=lambda way: min(factors[way]))
     ratio = min(factors[_WAYS[0]]) / min(factors[fastest])
-    print(f"the {fastest} is {ratio:.2f} times as fast as the original's windows")
+    print(f"the original's windows over the {fastest}: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-r"""How many requests a second a model server answers, how soon, and in what memory.
+r"""Measures a model server: requests a second, latency and memory.
 
     python -m benchmarks.serving --checkpoint ~/m4/best
 
-The server is the stand-in of the official messages (export/serving/stand_in.py) in a
-process of its own on this machine, the clients are threads here. Without a checkpoint
-the network is an untrained M4, on whose weights speed does not depend; memory over many
-requests is measured with an untrained small one, for what would leak does not depend on
-the network. Prints tables and last the server's memory after the last request over that
-after the first tenth of them.
+The server is the stand-in (export/serving/stand_in.py) in a process of its own on this
+machine; the clients are threads here. Without a checkpoint the network is an untrained
+M4: speed does not depend on weights. Memory over many requests is measured with a small
+network, because a leak would not depend on the network. Prints tables and last the
+server's memory after the last request over that after the first tenth of them.
 """
 
 from __future__ import annotations
@@ -31,9 +30,15 @@ from waveunet_tf.commands import app
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "The checkpoint; by default an untrained M4."
 )
-_CLIENTS = flags.DEFINE_list("clients", "1,4,16", "How many clients, comma separated.")
-_SECONDS = flags.DEFINE_float("seconds", 30.0, "How long each number of clients asks.")
-_REQUESTS = flags.DEFINE_integer("requests", 1000, "Requests while memory is measured.")
+_CLIENTS = flags.DEFINE_list(
+    "clients", "1,4,16", "Numbers of clients, comma separated."
+)
+_SECONDS = flags.DEFINE_float(
+    "seconds", 30.0, "The time that each number of clients is measured."
+)
+_REQUESTS = flags.DEFINE_integer(
+    "requests", 1000, "The requests over which memory is measured."
+)
 _EXCERPT_SECONDS = 10
 
 
@@ -68,13 +73,13 @@ class ServerProcess:
         self._process.wait()
 
     def memory_mib(self, field: str = "VmRSS") -> float:
-        """The memory that it has, or with VmHWM had at most."""
+        """Returns the memory in MiB that the server has, or, with VmHWM, its peak."""
         status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
         return int(re.search(rf"{field}:\s*(\d+) kB", status)[1]) / 1024
 
 
 def separations(address: str, config) -> Iterator[None]:
-    """Separates an excerpt each time."""
+    """Separates an excerpt at each step."""
     from export.serving.transports import GrpcTransport, Server
 
     transport = GrpcTransport(Server(address))
@@ -85,7 +90,7 @@ def separations(address: str, config) -> Iterator[None]:
 
 
 def chunks(address: str, config) -> Iterator[None]:
-    """Takes a step of a stream each time."""
+    """Sends a chunk of a stream at each step."""
     from export.serving.transports import GrpcTransport, Server
 
     transport = GrpcTransport(Server(address))
@@ -99,6 +104,7 @@ def chunks(address: str, config) -> Iterator[None]:
 
 
 def stream_chunk_frames(config) -> int:
+    """Returns the frames of a chunk of the exported stream."""
     from export import saved_model
     from waveunet_tf.networks import shapes
 
@@ -106,14 +112,14 @@ def stream_chunk_frames(config) -> int:
 
 
 def latencies(work: Callable[[], Iterator[None]], clients: int) -> tuple[list, float]:
-    """Lets clients work side by side.
+    """Runs clients side by side.
 
     Args:
-        work: starts a client, of which each step is a request.
-        clients: how many.
+        work: Starts a client; each step of its iterator is a request.
+        clients: The number of clients.
 
     Returns:
-        The seconds of each request, and of all together.
+        The seconds of each request, and the seconds of all together.
     """
 
     def one_client(steps: Iterator[None]) -> list[float]:
@@ -162,7 +168,7 @@ def print_latencies(server: ServerProcess, config) -> None:
 
 
 def memory_growth(server: ServerProcess, config) -> float:
-    """Memory after all requests over that after the first tenth of them."""
+    """Measures memory after all requests over that after the first tenth of them."""
     steps, first = separations(server.address, config), None
     for number in range(1, _REQUESTS.value + 1):
         next(steps)
@@ -177,7 +183,8 @@ def memory_growth(server: ServerProcess, config) -> float:
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)  # TensorFlow tells of each save
+    """Measures latency, then memory, and prints the ratio."""
+    logging.set_verbosity(logging.WARNING)  # TensorFlow logs each save
     from waveunet_tf.checkpoints import checkpoint
     from waveunet_tf.configs.networks import VARIANTS
     from waveunet_tf.networks.build import build_network

@@ -1,11 +1,11 @@
-r"""How much faster the exact stream is than windows in TFLite files on LiteRT.
+r"""Measures how much faster the exact stream is than windows in TFLite files.
 
     python -m benchmarks.tflite_speed --variant M4
 
 Exports one network with untrained weights, on which speed does not depend, as a stream
-and as the paper's window, in several kinds of numbers; runs each on noise in a process
-of its own, in turn, several rounds. Prints the least seconds of work for a second of
-44.1 kHz audio (which the network takes as it is), and last two ratios.
+and as the paper's window, in several kinds of numbers. LiteRT runs each file on noise
+in a process of its own, in turn, several rounds. Prints the least seconds of work for a
+second of 44.1 kHz audio, which is not resampled, and last two ratios.
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ _KINDS = flags.DEFINE_list(
 _CHUNK_FRAMES = flags.DEFINE_integer("chunk_frames", 32768, "Frames of a chunk.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of the CPU.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer(
-    "rounds", 3, "How often each file is measured; the best counts.", lower_bound=1
+    "rounds", 3, "Rounds; the best round of each file counts.", lower_bound=1
 )
 
 _RATE_HZ = 44100
 
 
 def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
-    """Writes the files; (mode, kind) → file."""
+    """Writes the files; returns (mode, kind) → file."""
     import keras
 
     from export import quantize, tflite
@@ -61,6 +61,7 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
 
 
 def main(_):
+    """Measures every file in turn, and prints the ratios."""
     from export import parity
     from export.kinds import KINDS
 
@@ -77,7 +78,7 @@ def main(_):
             for key, path in paths.items():
                 measured = parity.cost_in_a_process(path, _THREADS.value)
                 factors[key].append(measured["factor"])
-    best = {key: min(came) for key, came in factors.items()}
+    best = {key: min(measured) for key, measured in factors.items()}
     print(f"{'':<10}{'window':>10}{'worst':>8}{'stream':>10}{'worst':>8}{'ratio':>8}")
     for kind in _KINDS.value:
         window, stream = ("window", kind), ("streaming", kind)
@@ -88,9 +89,9 @@ def main(_):
         )
     float32 = best["streaming", "float32"]
     ratio = best["window", "float32"] / float32
-    print(f"in float32 the stream is {ratio:.2f} times as fast as windows")
+    print(f"windows over the stream, both in float32: {ratio:.2f}")
     ratio = float32 / best["streaming", "dynamic"]
-    print(f"with dynamic int8 weights it is {ratio:.2f} times as fast as in float32")
+    print(f"the stream in float32 over dynamic int8 weights: {ratio:.2f}")
 
 
 if __name__ == "__main__":

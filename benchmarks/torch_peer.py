@@ -1,8 +1,9 @@
-"""Separates noise with a PyTorch separator; separate_peers.py runs it in their venv.
+"""Separates noise with a PyTorch separator, for separate_peers.py.
 
     PEERS/bin/python benchmarks/torch_peer.py htdemucs 60
 
-Prints the seconds of work as JSON. It needs nothing of this project.
+Prints the seconds of work as JSON. It runs in the peers' venv and imports nothing of
+this project.
 """
 
 import json
@@ -17,21 +18,21 @@ RATE_HZ = 44100
 
 
 def htdemucs():
-    """HTDemucs as published: the class's defaults with 512 channels at the bottom."""
+    """Loads HTDemucs as published: the class's defaults, 512 channels at the bottom."""
     from demucs.htdemucs import HTDemucs
 
     return _demucs(HTDemucs(SOURCES, bottom_channels=512, segment=7.8))
 
 
 def hdemucs():
-    """Hybrid Demucs (version 3) at the class's defaults."""
+    """Loads Hybrid Demucs (version 3) at the class's defaults."""
     from demucs.hdemucs import HDemucs
 
     return _demucs(HDemucs(SOURCES))
 
 
 def demucs():
-    """The waveform Demucs at the class's defaults."""
+    """Loads the waveform Demucs at the class's defaults."""
     from demucs.demucs import Demucs
 
     return _demucs(Demucs(SOURCES))
@@ -40,13 +41,13 @@ def demucs():
 def _demucs(model):
     from demucs.apply import apply_model
 
-    # As its command does: in segments that overlap by a quarter, one random shift.
+    # Its command does this, too: segments overlap by a quarter, one random shift.
     return lambda song: apply_model(model.eval(), song, shifts=1, overlap=0.25)
 
 
 def openunmix():
-    """UMX-L: four LSTMs, hidden size 1024, 16 kHz of bandwidth; one Wiener step."""
-    # It imports torchaudio for nothing that is used here.
+    """Loads UMX-L: four LSTMs, hidden size 1024, 16 kHz bandwidth, one Wiener step."""
+    # It imports torchaudio, which nothing here uses.
     sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
     from openunmix.model import OpenUnmix, Separator
 
@@ -58,6 +59,7 @@ def openunmix():
 
 
 def main() -> None:
+    """Prints the seconds of one separation."""
     name, seconds = sys.argv[1], int(sys.argv[2])
     torch.manual_seed(0)
     separate = globals()[name]()
@@ -68,7 +70,7 @@ def main() -> None:
         stems = separate(song)
         took = time.perf_counter() - started
     if stems.shape != (1, len(SOURCES), *song.shape[1:]):
-        sys.exit(f"{name} gave stems of shape {tuple(stems.shape)}")
+        sys.exit(f"{name} returned stems of shape {tuple(stems.shape)}")
     print(json.dumps({"seconds": took}))
 
 

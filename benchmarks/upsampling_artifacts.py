@@ -1,11 +1,11 @@
-r"""Why the paper interpolates: high-frequency buzz of transposed convolutions.
+r"""Measures the high-frequency buzz of transposed convolutions.
 
     python -m benchmarks.upsampling_artifacts --plot docs/upsampling_artifacts.png
 
-Feeds low-passed noise to untrained networks of M3's kind that differ only in their
-upsampling, several draws of weights each, and looks at what comes out above the input's
-band and its harmonics. Prints, last, how far transposed convolution is above linear
-interpolation there, in dB.
+This is why the paper interpolates. Low-passed noise goes through untrained networks of
+M3's kind that differ only in their upsampling, with several draws of weights each. The
+energy above the input's band and its harmonics is measured. Prints last how far
+transposed convolution is above linear interpolation there, in dB.
 """
 
 import dataclasses
@@ -21,9 +21,9 @@ from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.networks import shapes
 from waveunet_tf.system import files
 
-_PLOT = flags.DEFINE_string("plot", None, "A picture of the spectra to write.")
+_PLOT = flags.DEFINE_string("plot", None, "The picture of the spectra to write.")
 _DRAWS = flags.DEFINE_integer(
-    "draws", 8, "Draws of weights that each spectrum is the mean of.", lower_bound=1
+    "draws", 8, "Draws of weights; each spectrum is their mean.", lower_bound=1
 )
 _BAND_HZ = flags.DEFINE_integer(
     "band_hz", 1000, "Cut-off of the input's low-pass, in Hz.", lower_bound=50
@@ -35,7 +35,7 @@ _HARMONICS = 4
 
 
 def low_passed_noise(frames: int, rate_hz: int) -> np.ndarray:
-    """White noise below the band's edge, `(1, frames, 1)`, of level 0.1."""
+    """Returns white noise below the band's edge, `(1, frames, 1)`, of level 0.1."""
     white = np.random.default_rng(0).normal(0, 1, frames)
     low_pass = signal.ellip(8, 0.1, 120, _BAND_HZ.value, fs=rate_hz, output="sos")
     noise = signal.sosfiltfilt(low_pass, white)
@@ -43,7 +43,15 @@ def low_passed_noise(frames: int, rate_hz: int) -> np.ndarray:
 
 
 def spectrum_of(audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frequencies in Hz and power densities that add up to 1."""
+    """Computes frequencies in Hz and power densities that add up to 1.
+
+    Args:
+        audio: `(1, frames, 1)`.
+        rate_hz: Its sample rate in Hz.
+
+    Returns:
+        Two arrays `(bins,)`.
+    """
     hz, power = signal.welch(
         audio[0, :, 0], rate_hz, "blackmanharris", 2048, detrend="constant"
     )
@@ -51,7 +59,7 @@ def spectrum_of(audio: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray
 
 
 def output_spectra(upsampling: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Spectra of untrained networks' output, one a draw of weights."""
+    """Computes spectra `(bins,)` of untrained networks, one for each draw."""
     import keras
 
     from waveunet_tf.networks.build import build_network
@@ -72,6 +80,7 @@ def output_spectra(upsampling: str) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def main(_):
+    """Measures every kind of upsampling, and prints the difference."""
     above_db, curves = {}, {}
     for upsampling in UPSAMPLINGS:
         hz, spectra = output_spectra(upsampling)
@@ -91,7 +100,7 @@ def main(_):
 
 
 def plot(hz: np.ndarray, curves: dict[str, np.ndarray]) -> None:
-    """Draws the mean spectra."""
+    """Draws the mean spectra `(bins,)`."""
     matplotlib.use("Agg")
     figure, axes = pyplot.subplots(figsize=(9, 4.5))
     for upsampling, curve in curves.items():

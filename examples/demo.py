@@ -1,12 +1,12 @@
-r"""A real song excerpt, separated and scored; then the whole way from training on.
+r"""Separates and scores a real song excerpt, then trains, scores and exports.
 
     make demo                                    (or)
     python -m examples.demo --output_dir demo
 
-First the model that the package carries separates a song that is new to it, six seconds
-of a test song of MUSDB18 that the package stempeg has in it. Then a tiny network is
-trained on these six seconds, scored on them and exported. Each step is one of the
-project's commands, shown as it is run.
+First the model in the package separates a song that is new to it: six seconds of a test
+song of MUSDB18, which the package stempeg carries. Then a tiny network is trained on
+these six seconds, scored on them and exported. Each step is one of the project's
+commands, which is printed before it runs.
 """
 
 import json
@@ -28,7 +28,7 @@ from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
 
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", "demo", "The folder to write; a demo in it is made anew."
+    "output_dir", "demo", "The folder to write; an earlier demo in it is replaced."
 )
 _STEPS_PER_EPOCH = flags.DEFINE_integer(
     "steps_per_epoch",
@@ -38,7 +38,7 @@ _STEPS_PER_EPOCH = flags.DEFINE_integer(
 )
 
 MODEL, TINY = "model-in-the-box", "tiny-network"
-# So much better than the mixture they have to be, the tiny one on what it has seen.
+# The least gain over the mixture; the tiny network is scored on what it was trained on.
 MIN_GAINS_DB = {MODEL: 5, TINY: 8}
 _MARKER = ".made-by-demo"
 _NETWORK = "--num_levels 8 --base_filters 12"
@@ -47,11 +47,14 @@ _TFLITE = pathlib.Path("artefacts", "tflite_float32.tflite")
 
 
 def run_command(command: str, *paths: pathlib.Path) -> float:
-    """Shows and runs `python -m <command>`; gives its seconds.
+    """Prints and runs `python -m <command>`; returns its seconds.
 
     Args:
-        command: the command, with {} for each path.
-        paths: the paths.
+        command: The command, with {} for each path.
+        *paths: The paths.
+
+    Raises:
+        InputError: The command failed.
     """
     shown = command.format(*(shlex.quote(str(path)) for path in paths))
     print(f"\n$ python -m {shown}", flush=True)
@@ -59,12 +62,16 @@ def run_command(command: str, *paths: pathlib.Path) -> float:
     try:
         subprocess.run([sys.executable, "-m", *shlex.split(shown)], check=True)
     except subprocess.CalledProcessError as error:
-        raise InputError(f"the command above left with {error.returncode}") from error
+        raise InputError(f"the command above ended with {error.returncode}") from error
     return time.monotonic() - started
 
 
 def new_demo_folder(path: pathlib.Path) -> pathlib.Path:
-    """Empties the last demo's folder, or makes a new one; touches no other."""
+    """Empties the folder of an earlier demo, or makes a new one.
+
+    Raises:
+        InputError: The folder exists and is not an earlier demo's.
+    """
     if path.exists() and not (path / _MARKER).exists():
         raise InputError(f"{path}: must be a new folder or one of an earlier demo")
     shutil.rmtree(path, ignore_errors=True)
@@ -74,10 +81,10 @@ def new_demo_folder(path: pathlib.Path) -> pathlib.Path:
 
 
 def take_song(output: pathlib.Path) -> pathlib.Path:
-    """Puts the song in MUSDB18's test part, where it belongs, and in a training part.
+    """Copies the song into MUSDB18's test part, where it belongs, and a training part.
 
     Returns:
-        The song in the test part.
+        The path of the song in the test part.
     """
     example = pathlib.Path(import_sigsep("stempeg").example_stem_path())
     for subset in ("train", "test"):
@@ -90,7 +97,7 @@ def take_song(output: pathlib.Path) -> pathlib.Path:
 
 
 def score_system(output: pathlib.Path, system: str, estimates: str, *paths) -> float:
-    """Scores a system on the song; gives the command's seconds."""
+    """Scores a system on the song; returns the command's seconds."""
     return run_command(
         f"evaluate.run_musdb --data_dir {{}} {estimates} --output_dir {{}}",
         output / "musdb18",
@@ -100,7 +107,7 @@ def score_system(output: pathlib.Path, system: str, estimates: str, *paths) -> f
 
 
 def show_model(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
-    """Separates and scores with the model in the box; gives each step's seconds."""
+    """Separates and scores with the model in the box; returns each step's seconds."""
     stems = output / "stems" / MODEL
     return {
         "separate": run_command(
@@ -115,7 +122,7 @@ def show_model(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
 
 
 def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
-    """Trains, scores and exports a tiny network; gives each step's seconds."""
+    """Trains, scores and exports a tiny network; returns each step's seconds."""
     stems = output / "stems" / TINY
     checkpoint = output / "training" / "best"
     return {
@@ -148,7 +155,8 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
 
 
 def main(_):
-    registry.folder_of(registry.DEFAULT)  # else nothing is to be shown
+    """Runs both parts, and prints the figures."""
+    registry.folder_of(registry.DEFAULT)  # without the model there is no demo
     output = new_demo_folder(pathlib.Path(_OUTPUT_DIR.value))
     song = take_song(output)
     print("\n-- 1. The model in the box, on a song that is new to it")
@@ -161,7 +169,7 @@ def main(_):
 
 
 def print_places(output: pathlib.Path) -> None:
-    """Prints where everything lies."""
+    """Prints the path of each result."""
     print("\n-- Where everything lies")
     for label, path in {
         "prepared stems": output / "prepared",
@@ -190,8 +198,8 @@ def print_measures(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> N
 
     print("\n-- What was measured")
     for part, steps in seconds.items():
-        told = ", ".join(f"{step} {duration:.1f} s" for step, duration in steps.items())
-        print(f"{part}: {told}")
+        text = ", ".join(f"{step} {duration:.1f} s" for step, duration in steps.items())
+        print(f"{part}: {text}")
     print(f"{'the song':<20} {len(mixture)} frames, {sample_rate_hz} Hz")
     print(f"{'training loss':<20} {losses[0]:.2e} (first quarter) to {losses[-1]:.2e}")
     print(
@@ -201,10 +209,10 @@ def print_measures(output: pathlib.Path, song: pathlib.Path, seconds: dict) -> N
 
 
 def judge(output: pathlib.Path) -> None:
-    """Prints the scores, and what they say.
+    """Prints the scores and the gains over the mixture.
 
     Raises:
-        InputError: a network separates too little.
+        InputError: A network gains too little.
     """
     systems = {
         name: summary.summarize(scores.read_system(output / "scores" / name))
@@ -213,10 +221,10 @@ def judge(output: pathlib.Path) -> None:
     print()
     print(tables.format_summaries({name: {"SDR": systems[name]} for name in systems}))
     print(
-        f"\nThe song is new to {MODEL}, but six seconds of one song tell little.\n"
-        f"{TINY} has seen nothing but these, on which it is scored: it shows that\n"
-        "the way works, not how well it separates other music. mixture is the song as\n"
-        "every estimate, oracle_irm the ideal ratio mask, which knows the true stems."
+        f"\nThe song is new to {MODEL}, but six seconds of one song say little.\n"
+        f"{TINY} was trained and is scored on these seconds only: it shows that the\n"
+        "steps work, not how well it separates other music. mixture takes the song as\n"
+        "each estimate; oracle_irm is the ideal ratio mask, which knows the true stems."
     )
     medians = {name: own["vocals"].median for name, own in systems.items()}
     gains = {name: medians[name] - medians["mixture"] for name in MIN_GAINS_DB}

@@ -83,5 +83,5 @@ def test_the_demo_touches_no_folder_but_its_own(tmp_path):
 
 
 def test_a_step_that_fails_ends_the_demo_with_one_line(tmp_path):
-    with pytest.raises(InputError, match="the command above left with 1"):
+    with pytest.raises(InputError, match="the command above ended with 1"):
         demo.run_command("waveunet_tf describe --checkpoint {}", tmp_path)
