@@ -92,7 +92,7 @@ def stream_engine(config, network, name: str):
 
     with tempfile.TemporaryDirectory() as directory:
         checkpoint.save_checkpoint(directory, network, config)
-        return engines.load_engine(directory, engine=name)
+        return engines.load_engine(checkpoint.Checkpoint.open(directory), engine=name)
 
 
 def window_engine(network, name: str, shape: tuple[int, int, int]):

@@ -198,10 +198,10 @@ def main(_):
             config = VARIANTS["M4"]
             checkpoint.save_checkpoint(measured, build_network(config), config)
         common.save_small_network(folder / "small")
-        config = checkpoint.read_config(measured)
+        config = checkpoint.Checkpoint.open(measured).config
         with ServerProcess(measured, folder / "models", threads) as server:
             print_latencies(server, config)
-        config = checkpoint.read_config(folder / "small")
+        config = checkpoint.Checkpoint.open(folder / "small").config
         with ServerProcess(folder / "small", folder / "small models", 1) as server:
             growth = memory_growth(server, config)
     print(

@@ -15,7 +15,7 @@ import scipy.signal
 from evaluate.true_stems import TrueStems
 from waveunet_tf.audio import io
 from waveunet_tf.audio.formats import SUFFIXES
-from waveunet_tf.checkpoints import checkpoint, registry
+from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
@@ -85,7 +85,7 @@ class Estimator:
     def _hash(self) -> str:
         paths = [pathlib.Path(self.path)]
         if self.kind == "checkpoint":
-            paths = [paths[0] / checkpoint.CONFIG, paths[0] / checkpoint.WEIGHTS]
+            paths = [paths[0] / CONFIG, paths[0] / WEIGHTS]
         hashed = hashlib.sha256()
         for path in paths:
             hashed.update(path.read_bytes())
@@ -105,8 +105,8 @@ def of_network(kind: str, path: str, **options) -> Estimator:
         OSError: it cannot be read.
     """
     if kind == "checkpoint":
-        path = registry.find(path)
-        sources = checkpoint.read_config(path, **options).sources
+        checkpoint = Checkpoint.open(path, **options)
+        path, sources = checkpoint.directory, checkpoint.config.sources
     else:
         from waveunet_tf.separation.separator import load_tflite_separator
 

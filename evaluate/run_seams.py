@@ -17,7 +17,7 @@ from absl import flags
 
 from evaluate import figures, seams, systems, tables
 from waveunet_tf.audio import io, resample
-from waveunet_tf.checkpoints.checkpoint import read_config
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
@@ -49,7 +49,7 @@ def read_configs(folders: dict[str, pathlib.Path]) -> dict[str, NetworkConfig]:
     Raises:
         InputError: a folder is no checkpoint, or has not the source to draw.
     """
-    configs = {name: read_config(folder) for name, folder in folders.items()}
+    configs = {name: Checkpoint.open(folder).config for name, folder in folders.items()}
     for name, config in configs.items():
         if _SOURCE.value not in config.sources:
             raise InputError(

@@ -22,7 +22,7 @@ from export import (
 )
 from export.kinds import CALIBRATED
 from export.serving import server_files
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
@@ -83,7 +83,7 @@ def write_tflite_files(
         raise InputError(f"`calibration_dir` must be given for {calibrated[0]}")
     tables = [next(iter(paths.values())).parent / name for name in parity_tables.TABLES]
     files.require_new(*tables, overwrite=options.overwrite)
-    config = checkpoint.read_config(checkpoint_dir)
+    config = Checkpoint.open(checkpoint_dir).config
     plan = tflite.plan(checkpoint_dir, options.mode, options.chunk_frames)
     if calibrated:
         excerpts = calibration.read_excerpts(options.calibration_dir, config)

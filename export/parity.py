@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.parity_songs import ParitySong
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -79,8 +79,8 @@ def keras_estimates(
     """
     import tensorflow as tf
 
-    config = checkpoint.read_config(checkpoint_dir)
-    network = tf.function(checkpoint.load_network(checkpoint_dir))
+    checkpoint = Checkpoint.open(checkpoint_dir)
+    config, network = checkpoint.config, tf.function(checkpoint.load_network())
     windows = shapes.song_windows(config, _HOP_FRAMES)
 
     def engine(mixture):
@@ -132,7 +132,7 @@ def measure_files(
         InputError: A file is not one of this project's, or is of another network; or
             all songs are silent.
     """
-    config = checkpoint.read_config(checkpoint_dir)
+    config = Checkpoint.open(checkpoint_dir).config
     references = [
         _Reference(song, estimate, _scores(song, estimate, config))
         for song, estimate in zip(songs, keras_estimates(checkpoint_dir, songs))

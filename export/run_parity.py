@@ -38,11 +38,11 @@ def main(_):
     artefacts = artefact_flags.find_artefacts(folder, recursive=False)
 
     from export import parity, parity_songs, parity_tables
-    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.checkpoints.checkpoint import Checkpoint
 
     songs = parity_songs.find_parity_songs(
         flags.FLAGS.data_dir,
-        checkpoint.read_config(_CHECKPOINT.value),
+        Checkpoint.open(_CHECKPOINT.value).config,
         max_songs=_MAX_SONGS.value,
         max_seconds=flags.FLAGS.max_seconds,
     )

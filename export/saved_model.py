@@ -27,7 +27,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export import graph_checks, song_graph
 from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names, shapes
@@ -59,13 +59,14 @@ def write_saved_model(
             source has the name of a state.
         OSError: The folder cannot be written.
     """
-    config = checkpoint.read_config(checkpoint_dir)
+    checkpoint = Checkpoint.open(checkpoint_dir)
+    config = checkpoint.config
     if clashing := [name for name in config.sources if layer_names.is_state(name)]:
         raise InputError(
             f"{checkpoint_dir}: `sources` must not begin with state_, as the names of "
             f"a stream's states do. Received: {clashing[0]}"
         )
-    network = checkpoint.load_network(checkpoint_dir)
+    network = checkpoint.load_network()
     functions = _Functions(config, network, chunk_frames)
     module = tf.Module()
     module.weights = [weight.value for weight in network.weights]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names, shapes
@@ -104,7 +104,8 @@ def plan(
         InputError: The folder is no checkpoint, its weights cannot be loaded, the
             network has a spectrogram, or it cannot stream in such chunks.
     """
-    config = checkpoint.read_config(checkpoint_dir)
+    checkpoint = Checkpoint.open(checkpoint_dir)
+    config = checkpoint.config
     if config.has_spectrogram:
         raise InputError(
             f"{checkpoint_dir}: must be a network of waveforms, for TFLite has no "
@@ -113,9 +114,9 @@ def plan(
     windows = None
     if mode == "window":
         windows = shapes.windows_of(config, shapes.window_frames(config))
-        program, network, own = _window(checkpoint_dir, windows)
+        program, network, own = _window(checkpoint, windows)
     else:
-        program, network, own = _stream(checkpoint_dir, config, chunk_frames)
+        program, network, own = _stream(checkpoint, chunk_frames)
     metadata = {
         "format_version": tflite_file.FORMAT_VERSION,
         "mode": mode,
@@ -128,11 +129,12 @@ def plan(
     return Plan(config, program, network, windows, metadata)
 
 
-def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
+def _stream(checkpoint: Checkpoint, chunk_frames: int) -> tuple:
+    config = checkpoint.config
     stride = 2**config.num_levels
     if not config.can_stream:
         raise InputError(
-            f"{checkpoint_dir}: a stream needs a network with `context` and "
+            f"{checkpoint.directory}: a stream needs a network with `context` and "
             f"interpolation; --mode window takes this one. Received: "
             f"context={config.context}, upsampling={config.upsampling}"
         )
@@ -141,7 +143,7 @@ def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
             f"`chunk_frames` must be a multiple of 2^num_levels = {stride}. "
             f"Received: {chunk_frames}"
         )
-    network = checkpoint.load_network(checkpoint_dir)
+    network = checkpoint.load_network()
     program = _stream_program(config, network, chunk_frames)
     states = [
         {"name": name, "shape": list(program.input_shapes[name])}
@@ -156,11 +158,9 @@ def _stream(checkpoint_dir, config: WaveUNetConfig, chunk_frames: int) -> tuple:
     return program, network, own
 
 
-def _window(checkpoint_dir, windows: shapes.SongWindows) -> tuple:
+def _window(checkpoint: Checkpoint, windows: shapes.SongWindows) -> tuple:
     window, hop_frames, _ = windows
-    network = checkpoint.load_network(
-        checkpoint_dir, frames=window.input_frames, batch_size=1
-    )
+    network = checkpoint.load_network(window.input_frames, batch_size=1)
     own = {
         "chunk_frames": hop_frames,
         "input_frames": window.input_frames,

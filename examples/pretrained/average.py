@@ -26,7 +26,7 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main(_):
-    from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.checkpoints.checkpoint import Checkpoint, save_checkpoint
 
     first, *others = _CHECKPOINT.value
     if not others:
@@ -36,16 +36,18 @@ def main(_):
     output = pathlib.Path(_OUTPUT.value)
     if output.exists():
         raise InputError(f"{output}: must be new, but is there")
-    config = checkpoint.read_config(first)
-    for other in others:
-        if checkpoint.read_config(other) != config:
-            raise InputError(f"{other}: must be of the same network as {first}")
-    networks = [checkpoint.load_network(path) for path in [first, *others]]
+    checkpoints = [Checkpoint.open(path) for path in [first, *others]]
+    config = checkpoints[0].config
+    for other in checkpoints[1:]:
+        if other.config != config:
+            raise InputError(
+                f"{other.directory}: must be of the same network as {first}"
+            )
+    networks = [checkpoint.load_network() for checkpoint in checkpoints]
     weights = zip(*(network.get_weights() for network in networks))
     networks[0].set_weights([np.mean(same, axis=0) for same in weights])
     # The last one's training is the one told of.
-    training = checkpoint.read_training(others[-1])
-    checkpoint.save_checkpoint(output, networks[0], config, training)
+    save_checkpoint(output, networks[0], config, checkpoints[-1].training)
     print(f"{output}: the average of {len(networks)}")
 
 

@@ -1,21 +1,26 @@
 import json
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 import waveunet_tf
-from waveunet_tf.checkpoints import checkpoint
+from tests.command_line import ROOT
+from waveunet_tf.checkpoints import checkpoint, packing, registry
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
+from waveunet_tf.system import files
 
 
 def test_a_loaded_network_computes_what_the_saved_one_did(tiny_config, tmp_path):
     network = build_network(tiny_config)
     checkpoint.save_checkpoint(tmp_path / "a", network, tiny_config, TrainingConfig())
-    assert checkpoint.read_config(tmp_path / "a") == tiny_config
+    assert checkpoint.Checkpoint.open(tmp_path / "a").config == tiny_config
     loaded = waveunet_tf.load_network(tmp_path / "a")
     frames = shapes.window_frames(tiny_config).input_frames
     noise = np.random.default_rng(0).normal(0, 0.1, (1, frames, 2))
@@ -79,3 +84,42 @@ def test_weights_of_other_layers_of_the_same_shapes_keep_their_place(
     loaded = waveunet_tf.load_network(tmp_path / "a")
     for number, weight in enumerate(loaded.weights):
         assert np.all(np.asarray(weight) == number)
+
+
+@pytest.mark.parametrize("load", [waveunet_tf.load, waveunet_tf.load_network])
+@pytest.mark.parametrize("named", [True, False])
+def test_loading_a_model_hashes_and_parses_each_of_its_files_once(
+    tiny_checkpoint, tmp_path, monkeypatch, load, named
+):
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
+    model = tmp_path / "models" / "tiny"
+    packing.pack(tiny_checkpoint, model, description="A tiny one")
+    hashed, parsed = [], []
+
+    def note_hash(path):
+        hashed.append(path)
+        return file_sha256(path)
+
+    def note_reading(path, **options):
+        parsed.append(path)
+        return read_text(path, **options)
+
+    file_sha256, read_text = files.file_sha256, pathlib.Path.read_text
+    monkeypatch.setattr(files, "file_sha256", note_hash)
+    monkeypatch.setattr(pathlib.Path, "read_text", note_reading)
+    load("tiny" if named else model)
+    assert sorted(hashed) == [model / "config.json", model / "network.weights.h5"]
+    for name in ("config.json", "model.json"):
+        assert parsed.count(model / name) == 1
+
+
+def test_a_config_is_read_without_tensorflow_or_keras(tiny_checkpoint):
+    code = (
+        "import sys; from waveunet_tf.checkpoints.checkpoint import Checkpoint;"
+        f"print(Checkpoint.open({str(tiny_checkpoint)!r}).config.num_levels,"
+        "[name for name in ('tensorflow', 'keras', 'h5py') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.stdout.split() == ["3", "[]"], result.stderr

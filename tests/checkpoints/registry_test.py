@@ -99,7 +99,7 @@ def test_a_packed_model_keeps_how_it_was_trained_but_no_optimizer(
     assert (trained / "optimizer.weights.h5").exists()
     packing.pack(trained, tmp_path / "a", description="one")
     packing.pack(trained, tmp_path / "b", description="one")
-    assert checkpoint.read_training(tmp_path / "a") == training
+    assert checkpoint.Checkpoint.open(tmp_path / "a").training == training
     for name in FILES:  # and nothing depends on when it was packed
         assert (tmp_path / "a" / name).read_bytes() == (
             tmp_path / "b" / name
@@ -174,7 +174,7 @@ def test_a_name_is_a_model_where_there_is_no_such_path(vocals, tmp_path, monkeyp
     assert registry.find(vocals) == vocals
     network, separator = waveunet_tf.load_network("vocals"), waveunet_tf.load("vocals")
     assert network.count_params() == waveunet_tf.load_network(vocals).count_params()
-    assert separator.config == checkpoint.read_config("vocals")
+    assert separator.config == checkpoint.Checkpoint.open("vocals").config
     (tmp_path / "vocals").mkdir()  # a folder of the user's own is meant first
     with pytest.raises(InputError, match="^vocals: must be a checkpoint"):
         waveunet_tf.load("vocals")
@@ -337,7 +337,7 @@ def test_what_summarises_exports_and_scores_takes_a_models_name(vocals):
     summary = run("waveunet_tf describe", "--checkpoint=vocals")
     assert summary.returncode == 0, summary.stderr
     plan = tflite.plan("vocals", "streaming", 256)
-    assert plan.config == checkpoint.read_config(vocals)
+    assert plan.config == checkpoint.Checkpoint.open(vocals).config
     estimator = estimators.of_network("checkpoint", "vocals")
     assert estimator.path == str(vocals)
     assert estimator == estimators.of_network("checkpoint", str(vocals))

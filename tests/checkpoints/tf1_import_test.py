@@ -9,7 +9,7 @@ import tensorflow as tf
 import waveunet_tf
 from tests.original import Original, noise
 from waveunet_tf.checkpoints import tf1, tf1_import
-from waveunet_tf.checkpoints.adam import load_adam
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
@@ -88,7 +88,7 @@ def test_an_imported_checkpoint_computes_what_the_original_does(original, tmp_pa
 
     # Training goes on: the next step of Adam is the original's next step.
     optimizer = keras.optimizers.Adam(1e-2, epsilon=1e-8)
-    assert load_adam(tmp_path / "ours", network, optimizer)
+    assert Checkpoint.open(tmp_path / "ours").load_adam(network, optimizer)
     assert int(optimizer.iterations) == 2
     assert float(optimizer.learning_rate) == pytest.approx(1e-2)
     with tf.GradientTape() as tape:

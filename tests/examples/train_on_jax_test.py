@@ -125,7 +125,7 @@ def test_a_file_of_another_network_or_none_is_refused(data, tiny_config, tmp_pat
 
 def train_on(data, workdir, *flags):
     """Runs the program on JAX; gives its history."""
-    program = ROOT / "benchmarks" / "pretrained" / "train_on_jax.py"
+    program = ROOT / "examples" / "pretrained" / "train_on_jax.py"
     network = "--num_levels=2 --base_filters=3 --sample_rate_hz=8000 --output_frames=64"
     training = (
         "--batch_size=4 --steps_per_epoch=30 --max_epochs=2 --nofine_tuning --loss=sdr "
@@ -148,12 +148,10 @@ def train_on(data, workdir, *flags):
 def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_path):
     first, second = train_on(data, tmp_path / "work")
     assert second["loss"] < first["loss"]
-    network = checkpoint.load_network(tmp_path / "work" / "best")
-    training = checkpoint.read_training(tmp_path / "work" / "best")
-    assert training.learning_rate_schedule == "cosine"
-    config = checkpoint.read_config(tmp_path / "work" / "best")
-    window = shapes.window_frames(config)
-    estimates = network(np.zeros((1, window.input_frames, 2), "f"))
+    best = checkpoint.Checkpoint.open(tmp_path / "work" / "best")
+    assert best.training.learning_rate_schedule == "cosine"
+    window = shapes.window_frames(best.config)
+    estimates = best.load_network()(np.zeros((1, window.input_frames, 2), "f"))
     assert list(estimates) == ["accompaniment", "vocals"]
 
 

@@ -29,7 +29,7 @@ def tiny_separator(tiny_config, tmp_path_factory):
 
 def one_pass(directory, song):
     """The network's own output over the whole song, padded with silence."""
-    config = checkpoint.read_config(directory)
+    config = checkpoint.Checkpoint.open(directory).config
     stride = 2**config.num_levels
     window = shapes.window_frames(config, -(-len(song) // stride) * stride)
     before = window.context_frames

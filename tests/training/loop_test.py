@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests.training.trainings import QUICK, TINY_U7, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.checkpoints.adam import build_adam, load_adam
+from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
@@ -44,7 +44,7 @@ def test_training_writes_its_history_and_the_best_checkpoint(
     losses_ = [record["validation_loss"] for record in records]
     assert progress.best_loss == min(losses_)
     assert progress.best_epoch == 1 + losses_.index(min(losses_))
-    assert checkpoint.read_config(tmp_path / "work" / "best") == tiny_config
+    assert checkpoint.Checkpoint.open(tmp_path / "work" / "best").config == tiny_config
     values = json.loads((tmp_path / "work" / "best" / "config.json").read_text())
     assert TrainingConfig.from_dict(values["training"]) == QUICK
 
@@ -128,7 +128,7 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
     states = sorted((tmp_path / "work" / "state").iterdir())
     network = build_network(tiny_config)
     adam = build_adam(training)
-    assert load_adam(states[-1], network, adam)
+    assert checkpoint.Checkpoint.open(states[-1]).load_adam(network, adam)
     steps = 3 * (progress.best_epoch + len(stages) - stages.index(2))
     assert int(adam.iterations) == steps  # those of the best epoch, and since
 

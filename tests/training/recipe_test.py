@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.training.trainings import QUICK, TINY_U7, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
-from waveunet_tf.checkpoints.adam import build_adam, load_adam
+from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
@@ -121,7 +121,7 @@ def test_gradients_are_scaled_down_to_the_norm_asked_for(
         run(tiny_config, training, stems_dir, workdir)
         network = build_network(tiny_config)
         adam = build_adam(training)
-        assert load_adam(workdir / "best", network, adam)
+        assert checkpoint.Checkpoint.open(workdir / "best").load_adam(network, adam)
         # Adam's first moments are a tenth of its first gradients.
         norms[clip_norm] = 10 * float(tf.linalg.global_norm(adam._momentums))
     assert norms[0.0] > 2e-3

@@ -1,59 +1,72 @@
-"""Adam as the original has it, and its moments in a checkpoint."""
+"""Adam with the epsilon of TensorFlow 1, and its moments in a checkpoint."""
 
 from __future__ import annotations
 
-import os
 import pathlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from waveunet_tf.checkpoints import arrays
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 if TYPE_CHECKING:  # a checkpoint's config is read without Keras
     import keras
 
-
-OPTIMIZER = "optimizer.weights.h5"
+MOMENTS = "optimizer.weights.h5"
+_EPSILON = 1e-8
+"""TensorFlow 1's, which the original trained with; Keras' own is 1e-7."""
 
 
 def build_adam(
     training: TrainingConfig, kind: type | None = None
 ) -> keras.optimizers.Adam:
-    """Adam as the original has it: TF1's epsilon is a tenth of Keras' own.
+    """Builds Adam as the original trains with it.
 
     Args:
-        training: tells the learning rate.
-        kind: a subclass of Keras' Adam, by default itself.
+        training: How to train; gives the learning rate.
+        kind: A subclass of Keras' Adam to build instead of it.
     """
     import keras
 
     kind = kind or keras.optimizers.Adam
-    return kind(training.learning_rate, epsilon=1e-8, name="adam")
+    return kind(training.learning_rate, epsilon=_EPSILON, name="adam")
 
 
-def load_adam(
-    directory: str | os.PathLike,
-    network: keras.Model,
-    optimizer: keras.optimizers.Adam,
-) -> bool:
-    """Sets Adam's moments and step, but not the learning rate, from a checkpoint.
+def save_moments(path: pathlib.Path, optimizer: keras.optimizers.Adam) -> None:
+    """Writes Adam's moments and step.
 
     Args:
-        directory: the checkpoint.
-        network: its network.
+        path: The file.
+        optimizer: Adam, built.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    import h5py
+
+    with files.atomic_file(path) as part, h5py.File(part, "w") as file:
+        optimizer.save_own_variables(file)
+
+
+def load_moments(
+    path: pathlib.Path, network: keras.Model, optimizer: keras.optimizers.Adam
+) -> bool:
+    """Sets Adam's moments and step, but not its learning rate.
+
+    Args:
+        path: The file that save_moments wrote.
+        network: The network that Adam trains.
         optimizer: Adam, built or not.
 
     Returns:
-        False where the checkpoint holds none.
+        Whether there is such a file; Adam is unchanged if there is none.
 
     Raises:
-        InputError: they are broken or of another network.
+        InputError: The file is broken or of another network.
     """
     import h5py
     from keras import ops
 
-    path = pathlib.Path(directory) / OPTIMIZER
     if not path.exists():
         return False
     optimizer.build(network.trainable_variables)
@@ -63,36 +76,6 @@ def load_adam(
         with h5py.File(path) as file:
             optimizer.load_own_variables(file)
 
-    load_checked(path, optimizer.variables, load)
+    arrays.load(path, optimizer.variables, load)
     optimizer.learning_rate = learning_rate
     return True
-
-
-def load_checked(path: pathlib.Path, variables: list, load: Callable[[], None]):
-    """Loads arrays if the file holds those of the variables, and no others.
-
-    Keras' own loading passes over arrays that it does not use.
-    """
-    import h5py
-
-    expected = sorted(tuple(variable.shape) for variable in variables)
-    saved = []
-    try:
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda _, item: (
-                    saved.append(item.shape) if isinstance(item, h5py.Dataset) else None
-                )
-            )
-        if matches := sorted(saved) == expected:
-            load()
-    except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: must be whole, but is broken: {reason}") from error
-    if not matches:
-        other = [shape for shape in saved if shape not in expected]
-        raise InputError(
-            f"{path}: must hold the config's {len(expected)} arrays. Received: "
-            f"{len(saved)} arrays"
-            + (f", one of them of shape {other[0]}" if other else "")
-        )

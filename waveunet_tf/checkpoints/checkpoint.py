@@ -6,10 +6,9 @@ import dataclasses
 import json
 import os
 import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from waveunet_tf.checkpoints import registry
-from waveunet_tf.checkpoints.adam import OPTIMIZER, load_checked
+from waveunet_tf.checkpoints import adam, arrays, registry
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError, naming
@@ -19,10 +18,153 @@ if TYPE_CHECKING:  # a checkpoint's config is read without Keras
     import keras
 
 FORMAT_VERSION = 1
-# The fields of a config that may change and leave the weights as they are.
 REFINEMENTS = ("phase_iterations", "phase_start")
+"""The fields of a config that may change and leave the weights as they are."""
 CONFIG = "config.json"
 WEIGHTS = "network.weights.h5"
+
+
+class Checkpoint:
+    """A checkpoint or a model by name: found, verified and read once.
+
+    Attributes:
+        directory: The folder.
+        config: The config of the network.
+        training: How the network was trained; None if the checkpoint does not say.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        config: NetworkConfig,
+        training: TrainingConfig | None,
+        hashes: dict[str, str],
+    ):
+        """Takes what `open` found.
+
+        Args:
+            directory: The folder.
+            config: The config of the network.
+            training: How the network was trained, if that is known.
+            hashes: File name → the SHA-256 of the file, of the files hashed so far.
+        """
+        self.directory = directory
+        self.config = config
+        self.training = training
+        self._hashes = hashes
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike, **overrides) -> Checkpoint:
+        """Finds a checkpoint, verifies it if it is a model, and reads its config.
+
+        Keras is not imported. The weights are read by `load_network`.
+
+        Args:
+            directory: The folder, or the name of a model (registry.find).
+            **overrides: New values for fields of the config, of REFINEMENTS.
+
+        Raises:
+            InputError: There is no checkpoint, its format version or config is
+                unknown, an override is no field of its config, or a file differs
+                from the model's card.
+            OSError: A file cannot be read.
+        """
+        directory = registry.find(directory)
+        hashes = registry.verify(directory, (CONFIG, WEIGHTS))
+        path = directory / CONFIG
+        values = _read_values(path)
+        with naming(path):
+            config = network_config_from_json(values["network"])
+            training = values.get("training")
+            if training is not None:
+                training = TrainingConfig.from_dict(training)
+        known = set(REFINEMENTS) & set(config.to_dict())
+        if unknown := [name for name in overrides if name not in known]:
+            raise InputError(
+                f"{directory}: its network has no `{unknown[0]}` to change"
+            )
+        config = dataclasses.replace(config, **overrides)
+        return cls(directory, config, training, hashes)
+
+    def sha256(self, name: str) -> str:
+        """Returns the SHA-256 of a file of the checkpoint, computed at most once.
+
+        Args:
+            name: CONFIG or WEIGHTS.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        if name not in self._hashes:
+            self._hashes[name] = files.file_sha256(self.directory / name)
+        return self._hashes[name]
+
+    def load_network(
+        self, frames: int | None = None, batch_size: int | None = None
+    ) -> keras.Model:
+        """Builds the network and loads its weights.
+
+        Args:
+            frames: The frames of an input, if fixed; see build.build_network.
+            batch_size: The windows of a call, if fixed.
+
+        Returns:
+            The Keras network, at inference unless called with `training=True`: a
+            mixture `(batch, frames, channels)` → source → `(batch, frames, channels)`.
+
+        Raises:
+            InputError: The weights are missing, broken, or of other shapes than the
+                config's.
+        """
+        from waveunet_tf.networks.build import build_network
+
+        network = build_network(self.config, frames=frames, batch_size=batch_size)
+        path = self.directory / WEIGHTS
+        if not path.is_file():
+            raise InputError(
+                f"{path}: must be the checkpoint's weights, but is missing"
+            )
+        arrays.load(path, network.weights, lambda: network.load_weights(path))
+        return network
+
+    def load_adam(self, network: keras.Model, optimizer: keras.optimizers.Adam) -> bool:
+        """Sets Adam's moments and step, but not its learning rate.
+
+        Args:
+            network: The checkpoint's network.
+            optimizer: Adam, built or not.
+
+        Returns:
+            Whether the checkpoint holds moments; Adam is unchanged if it holds none.
+
+        Raises:
+            InputError: The moments are broken or of another network.
+        """
+        return adam.load_moments(self.directory / adam.MOMENTS, network, optimizer)
+
+
+def load_network(
+    directory: str | os.PathLike,
+    *,
+    frames: int | None = None,
+    batch_size: int | None = None,
+    **overrides,
+) -> keras.Model:
+    """Loads the network of a checkpoint or of a model by name.
+
+    Args:
+        directory: The folder, or the name of a model.
+        frames: The frames of an input, if fixed.
+        batch_size: The windows of a call, if fixed.
+        **overrides: New values for fields of the config; see Checkpoint.open.
+
+    Returns:
+        The Keras network; see Checkpoint.load_network.
+
+    Raises:
+        InputError: Checkpoint.open or Checkpoint.load_network refuses the checkpoint.
+    """
+    return Checkpoint.open(directory, **overrides).load_network(frames, batch_size)
 
 
 def save_checkpoint(
@@ -36,31 +178,26 @@ def save_checkpoint(
     """Writes a checkpoint; each file appears whole, `config.json` last.
 
     Args:
-        directory: the folder; a checkpoint in it is replaced.
-        network: the network.
-        config: its config.
-        training: how it was trained, if it was.
-        optimizer: Adam with its moments and step, if training is to go on.
+        directory: The folder; a checkpoint in it is replaced.
+        network: The network.
+        config: The config of the network.
+        training: How the network was trained, if it was.
+        optimizer: Adam with its moments and step, if the training may continue.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: The folder cannot be written.
     """
-    import h5py
-
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     # The weights, Adam's two moments, and HDF5's own.
     files.require_space(directory, 3 * 4 * network.count_params() + 2**18)
     with files.atomic_file(directory / WEIGHTS) as part:
         network.save_weights(part)
+    moments = directory / adam.MOMENTS
     if optimizer:
-        with (
-            files.atomic_file(directory / OPTIMIZER) as part,
-            h5py.File(part, "w") as f,
-        ):
-            optimizer.save_own_variables(f)
+        adam.save_moments(moments, optimizer)
     else:
-        (directory / OPTIMIZER).unlink(missing_ok=True)  # an earlier checkpoint's
+        moments.unlink(missing_ok=True)  # an earlier checkpoint's
     values = {
         "format_version": FORMAT_VERSION,
         "network": config.to_json(),
@@ -70,36 +207,13 @@ def save_checkpoint(
         part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
-def read_config(directory: str | os.PathLike, **overrides) -> NetworkConfig:
-    """Reads the network's config of a checkpoint.
-
-    Args:
-        directory: the checkpoint, or a model's name (registry.find).
-        **overrides: fields of the config to change, of REFINEMENTS.
-
-    Raises:
-        InputError: no checkpoint, or one of an unknown format version or config; or
-            the config has no such field.
-    """
-    directory = registry.find(directory)
-    path = directory / CONFIG
-    values = _read_values(directory)
-    with naming(path):
-        config = network_config_from_json(values["network"])
-    known = set(REFINEMENTS) & set(config.to_dict())
-    if unknown := [name for name in overrides if name not in known]:
-        raise InputError(f"{directory}: its network has no `{unknown[0]}` to change")
-    return dataclasses.replace(config, **overrides)
-
-
-def _read_values(directory: pathlib.Path) -> dict:
-    """What is in a checkpoint's config.json."""
-    path = directory / CONFIG
+def _read_values(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a checkpoint's config.json."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{directory}: must be a checkpoint, a folder with {CONFIG}, but has none"
+            f"{path.parent}: must be a checkpoint, a folder with {CONFIG}, but has none"
         ) from None
     except ValueError as error:
         raise InputError(f"{path}: must be JSON, but is not: {error}") from error
@@ -110,50 +224,4 @@ def _read_values(directory: pathlib.Path) -> dict:
             f"{path}: `format_version` must be {FORMAT_VERSION}. "
             f"Received: {values.get('format_version')!r}"
         )
-    return {"training": None, **values}
-
-
-def read_training(directory: str | os.PathLike) -> TrainingConfig | None:
-    """Reads how a checkpoint was trained; None where it was not.
-
-    Raises:
-        InputError: no checkpoint, or one of an unknown format version or config.
-    """
-    values = _read_values(registry.find(directory))["training"]
-    return None if values is None else TrainingConfig.from_dict(values)
-
-
-def load_network(
-    directory: str | os.PathLike,
-    *,
-    frames: int | None = None,
-    batch_size: int | None = None,
-    **overrides,
-) -> keras.Model:
-    """Loads a checkpoint's network.
-
-    Args:
-        directory: the checkpoint, or a model's name (registry.find).
-        frames: input frames, if fixed; see build.build_network.
-        batch_size: windows a call, if fixed.
-        **overrides: see read_config.
-
-    Returns:
-        The Keras network, at inference unless called with `training=True`: a mixture
-        `(batch, frames, channels)` → a dict of sources.
-
-    Raises:
-        InputError: no checkpoint, or weights that are broken or of other shapes than
-            the config's; or a model that was changed (registry.check).
-    """
-    from waveunet_tf.networks.build import build_network
-
-    directory = registry.find(directory)
-    registry.check(directory, (CONFIG, WEIGHTS))
-    config = read_config(directory, **overrides)
-    network = build_network(config, frames=frames, batch_size=batch_size)
-    path = directory / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"{path}: must be the checkpoint's weights, but is missing")
-    load_checked(path, network.weights, lambda: network.load_weights(path))
-    return network
+    return values

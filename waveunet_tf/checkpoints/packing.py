@@ -44,9 +44,9 @@ def pack(
             more than MAX_BYTES; or the target is a checkpoint that is no model.
         OSError: the folder cannot be written.
     """
-    directory, target = registry.find(directory), pathlib.Path(target)
-    checkpoint.load_network(directory)  # checks the weights against the config
-    config = checkpoint.read_config(directory)
+    source, target = checkpoint.Checkpoint.open(directory), pathlib.Path(target)
+    source.load_network()  # checks the weights against the config
+    directory, config = source.directory, source.config
     names = (checkpoint.WEIGHTS, checkpoint.CONFIG)
     manifest_path, config_path = target / registry.CARD, target / names[1]
     if config_path.exists() and not manifest_path.exists():

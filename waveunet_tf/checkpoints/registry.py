@@ -7,13 +7,13 @@ float16, and model.json, which tells what it is, and the size and hash of its fi
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Iterable
 
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 CARD = "model.json"
 FORMAT_VERSION = 1
@@ -44,7 +44,7 @@ class ModelCard:
     files: dict[str, dict]
 
     def __post_init__(self):
-        scores, files = self.median_sdr_db, self.files
+        scores, described = self.median_sdr_db, self.files
         kinds = {
             "description": isinstance(self.description, str),
             "sources": _is_list(self.sources, str),
@@ -52,12 +52,12 @@ class ModelCard:
             "channels": type(self.channels) is int,
             "median_sdr_db": isinstance(scores, dict)
             and _is_list(list(scores.values()), (int, float)),
-            "files": isinstance(files, dict)
+            "files": isinstance(described, dict)
             and all(
                 isinstance(file, dict)
                 and type(file.get("size_bytes")) is int
                 and type(file.get("sha256")) is str
-                for file in files.values()
+                for file in described.values()
             ),
         }
         for name, holds in kinds.items():
@@ -77,7 +77,7 @@ def _is_list(values, of: type | tuple[type, ...]) -> bool:
 def models_dir() -> pathlib.Path:
     """The folder that models are looked for in."""
     own = os.environ.get(FOLDER_VARIABLE)
-    return pathlib.Path(own or pathlib.Path(__file__).with_name("pretrained"))
+    return pathlib.Path(own or pathlib.Path(__file__).parents[1] / "pretrained")
 
 
 def names() -> list[str]:
@@ -148,41 +148,44 @@ def read_card(directory: str | os.PathLike) -> ModelCard:
         raise InputError(f"{path}: {error}") from error
 
 
-def describe_file(path: pathlib.Path) -> dict:
-    """What model.json tells of a file."""
-    content = path.read_bytes()
+def describe_file(path: pathlib.Path) -> dict[str, int | str]:
+    """Returns what a card says of a file: its `size_bytes` and `sha256`."""
     return {
-        "size_bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "size_bytes": path.stat().st_size,
+        "sha256": files.file_sha256(path),
     }
 
 
-def check(directory: str | os.PathLike, file_names: Iterable[str]) -> None:
-    """Compares a model's files with its model.json; a checkpoint without one passes.
+def verify(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str, str]:
+    """Compares a model's files with its card; a checkpoint without a card passes.
 
     Args:
-        directory: the model, or any checkpoint.
-        file_names: of the files to compare.
+        directory: The folder of the model, or of any checkpoint.
+        file_names: The files to compare.
+
+    Returns:
+        File name → its SHA-256; empty if there is no card.
 
     Raises:
-        InputError: a file is missing, cut or changed, or model.json is broken.
-        OSError: a file cannot be read.
+        InputError: A file is missing, cut or changed, or the card is broken.
+        OSError: A file cannot be read.
     """
-    directory = pathlib.Path(directory)
     if not (directory / CARD).exists():
-        return
-    files = read_card(directory).files
+        return {}
+    packed, hashes = read_card(directory).files, {}
     for name in file_names:
         path = directory / name
         if not path.is_file():
             raise InputError(f"{path}: must be a file of the model, but is missing")
-        came, told = describe_file(path), files.get(name, {})
-        for field in ("size_bytes", "sha256"):
-            if came[field] != told.get(field):
+        expected, found = packed.get(name, {}), describe_file(path)
+        for field, value in found.items():
+            if value != expected.get(field):
                 raise InputError(
-                    f"{path}: must be as it was packed, of {field} {told.get(field)}. "
-                    f"Received: {came[field]}"
+                    f"{path}: must be as it was packed, of {field} "
+                    f"{expected.get(field)}. Received: {value}"
                 )
+        hashes[name] = found["sha256"]
+    return hashes
 
 
 def describe(name: str) -> str:

@@ -40,9 +40,9 @@ def main(_):
     ):
         raise app.UsageError("--checkpoint has its own config and excludes its flags")
     else:
-        from waveunet_tf.checkpoints.checkpoint import read_config
+        from waveunet_tf.checkpoints.checkpoint import Checkpoint
 
-        config = read_config(_CHECKPOINT.value)
+        config = Checkpoint.open(_CHECKPOINT.value).config
 
     from waveunet_tf.networks.description import describe_network, format_description
 

@@ -19,6 +19,7 @@ import re
 from absl import flags
 
 from waveunet_tf.checkpoints import registry
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app, config_flags, song_flags
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.engines import ENGINES
@@ -87,29 +88,36 @@ def network_folder() -> pathlib.Path:
         raise InputError(f"{error}{hint}") from None
 
 
-def load_separator():
-    """The checkpoint's or the model's, or the TFLite file's.
+def load_separator(checkpoint: Checkpoint):
+    """Loads the separator of the checkpoint or the model.
 
     Raises:
-        InputError: see separator.load_separator and separator.load_tflite_separator.
+        InputError: A flag is out of range, or the weights are missing or broken.
     """
-    from waveunet_tf.separation.separator import load_separator, load_tflite_separator
+    from waveunet_tf.separation.separator import separator_of
 
-    if _TFLITE.value is not None:
-        path = pathlib.Path(_TFLITE.value).expanduser()
-        return load_tflite_separator(path, threads=_THREADS.value)
-    return load_separator(
-        network_folder(),
+    return separator_of(
+        checkpoint,
         engine=_ENGINE.value,
         device=_DEVICE.value,
         threads=_THREADS.value,
-        **config_flags.refinement_from_flags(),
     )
 
 
-def main(arguments):
-    from waveunet_tf.checkpoints.checkpoint import read_config
+def load_tflite():
+    """Loads the separator of the TFLite file.
 
+    Raises:
+        InputError: The file is broken, or was not written by this project.
+        OSError: The file cannot be read.
+    """
+    from waveunet_tf.separation.separator import load_tflite_separator
+
+    path = pathlib.Path(_TFLITE.value).expanduser()
+    return load_tflite_separator(path, threads=_THREADS.value)
+
+
+def main(arguments):
     if _LIST_MODELS.value:
         return list_models()
     if not arguments:
@@ -130,13 +138,20 @@ def main(arguments):
             raise app.UsageError(
                 "--tflite is for LiteRT on the CPU, as it was exported"
             )
-        separator = load_separator()
+        separator = load_tflite()
         return song_flags.separate_arguments(
             arguments, options, separator.config.sources, lambda: separator
         )
     # The network is loaded when all else is well.
-    sources = read_config(network_folder()).sources
-    return song_flags.separate_arguments(arguments, options, sources, load_separator)
+    checkpoint = Checkpoint.open(
+        network_folder(), **config_flags.refinement_from_flags()
+    )
+    return song_flags.separate_arguments(
+        arguments,
+        options,
+        checkpoint.config.sources,
+        lambda: load_separator(checkpoint),
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -86,18 +86,17 @@ class TensorFlowEngine:
 
 
 def load_engine(
-    directory: str | os.PathLike,
+    checkpoint: Checkpoint,
     *,
     engine: str = "auto",
     device: str | None = None,
     threads: int | None = None,
     chunk_frames: int | None = None,
-    **overrides,
 ) -> Engine:
     """Loads a checkpoint's network into an engine.
 
     Args:
-        directory: The checkpoint.
+        checkpoint: The checkpoint.
         engine: "tensorflow", "litert" or "auto". On a CPU "auto" is the faster of the
             two, which is measured once and noted beside the checkpoint; on a GPU it is
             TensorFlow.
@@ -107,10 +106,9 @@ def load_engine(
             this process may use.
         chunk_frames: The most frames of a step, at the network's rate; by default what
             measured fastest. A live stream lags less with fewer.
-        **overrides: Fields of the config to change; see checkpoint.load_network.
 
     Raises:
-        InputError: The checkpoint is missing or broken, an argument is out of range, or
+        InputError: The weights are missing or broken, an argument is out of range, or
             LiteRT cannot run the network or use the device.
     """
     if engine not in ENGINES:
@@ -120,9 +118,8 @@ def load_engine(
     for name, value in {"threads": threads, "chunk_frames": chunk_frames}.items():
         if value is not None and value < 1:
             raise InputError(f"`{name}` must be at least 1. Received: {value}")
-    config = checkpoint.read_config(directory, **overrides)
-    loader = _EngineLoader(directory, overrides, config, device, threads, chunk_frames)
-    reason = _reason_against_litert(config, device, engine)
+    loader = _EngineLoader(checkpoint, device, threads, chunk_frames)
+    reason = _reason_against_litert(checkpoint.config, device, engine)
     if engine == "litert" and reason:
         raise InputError(f"`engine` must be tensorflow {reason}. Received: litert")
     if engine == "tensorflow" or reason:
@@ -131,7 +128,7 @@ def load_engine(
         return loader.litert() if engine == "litert" else loader.faster()
     except litert_conversion.ConversionError as error:
         if engine == "litert":
-            raise InputError(f"{directory}: {error}") from error
+            raise InputError(f"{checkpoint.directory}: {error}") from error
         logging.warning("%s", error)
         return loader.tensorflow()
 
@@ -141,17 +138,13 @@ class _EngineLoader:
     """Loads one network into either engine.
 
     Attributes:
-        directory: The checkpoint.
-        overrides: Fields of its config to change.
-        config: The network's config, with these changes.
+        checkpoint: The checkpoint.
         device: The device that TensorFlow computes on; None: the first GPU, or the CPU.
         threads: The most threads of the CPU; None: one for each core.
         chunk_frames: The most frames of a step; None: what measured fastest.
     """
 
-    directory: str | os.PathLike
-    overrides: dict[str, Any]
-    config: NetworkConfig
+    checkpoint: Checkpoint
     device: str | None
     threads: int | None
     chunk_frames: int | None
@@ -160,7 +153,7 @@ class _EngineLoader:
     def step_frames(self) -> int:
         """The frames of LiteRT's step."""
         wished = self.chunk_frames or _CHUNK_FRAMES["litert"]
-        return shapes.step_frames(self.config, wished)
+        return shapes.step_frames(self.checkpoint.config, wished)
 
     @property
     def threads_used(self) -> int:
@@ -171,8 +164,8 @@ class _EngineLoader:
         """Loads the network into TensorFlow's engine."""
         _limit_tensorflow(self.threads)
         return TensorFlowEngine(
-            self.config,
-            self._network,
+            self.checkpoint.config,
+            self.checkpoint.load_network,
             chunk_frames=self.chunk_frames,
             device=self.device,
         )
@@ -203,21 +196,19 @@ class _EngineLoader:
         if noted == "tensorflow":
             return self.tensorflow()
         engines = (self.litert(), self.tensorflow())
-        faster = min(engines, key=lambda each: _seconds_per_frame(self.config, each))
+        config = self.checkpoint.config
+        faster = min(engines, key=lambda each: _seconds_per_frame(config, each))
         cache.write_note(machine, faster.name)
         return faster
 
     def _cache(self) -> StepCache:
-        return StepCache(self.directory, self.step_frames)
-
-    def _network(self):
-        return checkpoint.load_network(self.directory, **self.overrides)
+        return StepCache(self.checkpoint, self.step_frames)
 
     def _converted(self) -> bytes:
         _limit_tensorflow(self.threads)
         logging.info("converting the network for LiteRT, once")
-        network = self._network()
-        program = build_program(self.config, network, self.step_frames)
+        network = self.checkpoint.load_network()
+        program = build_program(self.checkpoint.config, network, self.step_frames)
         return litert_conversion.convert_program(program, network.variables)
 
 

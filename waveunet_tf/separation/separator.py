@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from waveunet_tf.checkpoints import checkpoint, registry
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -159,23 +159,53 @@ class Separator:
         )
 
 
-def load_separator(directory: str | os.PathLike, **options) -> Separator:
+def load_separator(
+    directory: str | os.PathLike,
+    *,
+    engine: str = "auto",
+    device: str | None = None,
+    threads: int | None = None,
+    chunk_frames: int | None = None,
+    **overrides,
+) -> Separator:
     """Loads the separator of a checkpoint or of a model.
 
     Args:
         directory: A checkpoint, which is a folder of config.json and weights; or, where
             there is no such path, the name of a model, such as "vocals".
-        **options: The arguments of `engines.load_engine`.
+        engine: "tensorflow", "litert" or "auto"; see `engines.load_engine`.
+        device: "cpu" or "gpu:0" (1, …); by default the first GPU, or the CPU.
+        threads: Threads of the CPU; by default one for each core.
+        chunk_frames: The most frames of a step, at the network's rate; by default what
+            measured fastest.
+        **overrides: New values for fields of the config; see `Checkpoint.open`.
 
     Raises:
         InputError: There is no such checkpoint or model, its files are broken or were
             changed since they were packed, or an option is out of range.
+        OSError: A file cannot be read.
     """
-    directory = registry.find(directory)
-    # Here, too: LiteRT's cache makes do without loading the network.
-    registry.check(directory, (checkpoint.CONFIG, checkpoint.WEIGHTS))
-    engine = engines.load_engine(directory, **options)
-    return Separator(checkpoint.read_config(directory), engine)
+    return separator_of(
+        Checkpoint.open(directory, **overrides),
+        engine=engine,
+        device=device,
+        threads=threads,
+        chunk_frames=chunk_frames,
+    )
+
+
+def separator_of(checkpoint: Checkpoint, **options) -> Separator:
+    """Loads the separator of an opened checkpoint.
+
+    Args:
+        checkpoint: The checkpoint.
+        **options: The arguments of `engines.load_engine`.
+
+    Raises:
+        InputError: The weights are missing or broken, or an option is out of range.
+    """
+    engine = engines.load_engine(checkpoint, **options)
+    return Separator(checkpoint.config, engine)
 
 
 def load_tflite_separator(

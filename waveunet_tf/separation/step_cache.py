@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -13,7 +12,7 @@ from importlib import metadata
 from absl import logging
 
 import waveunet_tf
-from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.system import files
 
 
@@ -25,11 +24,11 @@ class StepCache:
     each other. Where the folder cannot be written, nothing is kept.
     """
 
-    def __init__(self, directory: str | os.PathLike, chunk_frames: int):
-        """Names the files; reads the checkpoint for its hash."""
-        self._folder = pathlib.Path(directory) / "cache"
+    def __init__(self, checkpoint: Checkpoint, chunk_frames: int):
+        """Names the files; hashes the checkpoint, unless it was hashed already."""
+        self._folder = checkpoint.directory / "cache"
         self._told = False
-        self._hash = _hash(pathlib.Path(directory))
+        self._hash = _hash(checkpoint)
         name = f"{self._hash}-{chunk_frames}"
         self._model = self._folder / f"{name}.tflite"
         self._notes = self._folder / f"{name}.json"
@@ -78,13 +77,15 @@ class StepCache:
             self._told = True
 
 
-def _hash(directory: pathlib.Path) -> str:
+def _hash(checkpoint: Checkpoint) -> str:
     """Of all that a converted step depends on, but for the chunk."""
     hashed = hashlib.sha256()
     for package in ("tensorflow", "keras"):
         hashed.update(metadata.version(package).encode())
     code = sorted(pathlib.Path(waveunet_tf.__file__).parent.rglob("*.py"))
-    for path in [*code, directory / checkpoint.CONFIG, directory / checkpoint.WEIGHTS]:
-        if path.exists():  # else loading will tell
-            hashed.update(path.read_bytes())
+    for path in code:
+        hashed.update(path.read_bytes())
+    for name in (CONFIG, WEIGHTS):
+        if (checkpoint.directory / name).exists():  # else loading will tell
+            hashed.update(checkpoint.sha256(name).encode())
     return hashed.hexdigest()[:16]

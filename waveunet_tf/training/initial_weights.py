@@ -46,7 +46,8 @@ def take(
     Raises:
         InputError: no checkpoint, or one of another network.
     """
-    theirs = checkpoint.read_config(directory).to_dict()
+    start = checkpoint.Checkpoint.open(directory)
+    theirs = start.config.to_dict()
     ours = config.to_dict()
     differ = {
         name
@@ -60,13 +61,13 @@ def take(
             f"{directory}: must be of the same network, but has {name}="
             f"{theirs.get(name)} instead of {ours.get(name)}{hint}"
         )
-    source = checkpoint.load_network(directory)
+    source = start.load_network()
     if reinit_output:
         _take_but_output(source, network)
         logging.info("starting from %s, but with new output layers", directory)
         return
     network.set_weights(source.get_weights())
-    with_moments = adam.load_adam(directory, network, adam)
+    with_moments = start.load_adam(network, adam)
     logging.info(
         "starting from %s, Adam at step %d%s",
         directory,

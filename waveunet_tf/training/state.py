@@ -197,19 +197,17 @@ class StateStore:
             progress = Progress(**json.loads(text))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
-        network, adam = self._network, adam_of(self._optimizer)
-        network.set_weights(checkpoint.load_network(path).get_weights())
-        if not adam.load_adam(path, network, adam):
+        network, state = self._network, checkpoint.Checkpoint.open(path)
+        network.set_weights(state.load_network().get_weights())
+        if not state.load_adam(network, adam_of(self._optimizer)):
             raise InputError(f"{path}: must hold Adam's moments, but does not")
         self._average.load(path / _AVERAGES, network)
         progress.give_state_to(network, self._optimizer)
         return progress
 
     def _refuse_another(self, path: pathlib.Path) -> None:
-        theirs = {
-            **checkpoint.read_config(path).to_dict(),
-            **checkpoint.read_training(path).to_dict(),
-        }
+        state = checkpoint.Checkpoint.open(path)
+        theirs = {**state.config.to_dict(), **state.training.to_dict()}
         ours = {**self._config.to_dict(), **self._training.to_dict()}
         free = set(_FREE)
         if self._training.learning_rate_schedule == "cosine":
