@@ -1,8 +1,10 @@
-"""BSSEval v4 of a track's stems, computed by museval itself."""
+"""BSSEval v4 of a track's stems, computed by museval."""
 
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import threadpoolctl
@@ -10,36 +12,51 @@ import threadpoolctl
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
 
+if TYPE_CHECKING:
+    from museval import TrackStore
+
 # musdb's order, in which museval compares sources.
 TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")
+# museval.evaluate returns them in this order.
+_METRICS = ("SDR", "ISR", "SIR", "SAR")
+_WINDOW_SECONDS = 1.0
 
 
-def score_track(
+def score_estimates(
     name: str,
     references: dict[str, np.ndarray],
     estimates: dict[str, np.ndarray],
     sample_rate_hz: int,
     *,
     threads: int | None = None,
-):
-    """Scores the estimates of one track: SDR, ISR, SIR and SAR for every second.
+) -> TrackStore:
+    """Scores the estimates of one track: SDR, ISR, SIR and SAR of every second.
+
+    As in museval, a second in which a source or an estimate is silent has no score
+    (NaN), for any source. museval refuses a track in which one of them is silent
+    throughout; here such a source has no score in any second, and the others have
+    those that museval gives them:
+
+    - A silent true source is left out, for it is no interference to the others. A
+      source that remains alone has no SIR.
+    - The true source of a silent estimate remains, for the other estimates may hold
+      some of it.
 
     Args:
-        name: the track's name, for errors.
-        references: target → the true stem, `(frames, channels)`.
-        estimates: the same targets, `(frames, channels)` each; a mono estimate of a
-            stereo target counts for both channels.
-        sample_rate_hz: the sample rate of both in Hz.
-        threads: of linear algebra; by default one a core. Several workers with as many
-            each would get into each other's way.
+        name: The track's name.
+        references: Target → the true stem, `(frames, channels)`.
+        estimates: Target → the estimate, `(frames, channels)` of the same frames; a
+            mono estimate of a stereo target counts for both channels.
+        sample_rate_hz: The sample rate of all stems in Hz.
+        threads: Threads of linear algebra; None: one a core. Several workers with as
+            many threads each would get into each other's way.
 
     Returns:
-        museval's TrackStore: `.scores` is a dict, `.json` museval's JSON.
+        museval's store: `.scores` is a dict, `.json` the text of museval's file.
 
     Raises:
-        InputError: the targets are none of musdb's or fewer than two; an estimate is
-            of another length or other channels than its target, or no finite number;
-            one of both is silent throughout.
+        InputError: The targets are unknown to musdb or fewer than two; or an estimate
+            does not fit its target.
     """
     unknown = sorted(set(estimates) - set(TARGETS))
     if unknown or len(estimates) < 2:
@@ -47,31 +64,49 @@ def score_track(
             f"{name}: estimates must be two or more of {', '.join(TARGETS)}. "
             f"Received: {', '.join(sorted(estimates))}"
         )
-    targets = {}
-    fitted = {}
+    stems = {}
     for target in TARGETS:
         if target in estimates:
-            # museval reckons in the precision that it gets, and musdb gives doubles.
+            # museval computes in the precision that it gets, and musdb gives doubles.
             reference = np.asarray(references[target], np.float64)
             estimate = np.asarray(estimates[target], np.float64)
-            fitted[target] = fit(f"{name}: {target}", estimate, reference)
-            targets[target] = types.SimpleNamespace(audio=reference)
-    track = types.SimpleNamespace(name=name, rate=sample_rate_hz, targets=targets)
+            estimate = fit_estimate(f"{name}: {target}", estimate, reference)
+            stems[target] = (reference, estimate)
     museval = import_sigsep("museval")
+    store = museval.TrackStore(name, win=_WINDOW_SECONDS, hop=_WINDOW_SECONDS)
     with threadpoolctl.threadpool_limits(threads):
-        return museval.eval_mus_track(track, fitted)
+        for together, kept in _comparisons(tuple(stems)):
+            scores = _evaluate(
+                museval, [stems[target] for target in together], sample_rate_hz
+            )
+            for target, values in zip(together, scores):
+                if target in kept:
+                    store.add_target(target, values)
+    return store
 
 
-def fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Checks an estimate against its target; gives it in the target's shape.
+def is_silent(stem: np.ndarray) -> bool:
+    """Returns whether museval takes a stem for silent: its channels add up to zero.
 
     Args:
-        label: what the estimate is called, for errors.
-        estimate, reference: `(frames, channels)`.
+        stem: `(frames, channels)`.
+    """
+    return not np.any(stem.sum(axis=1))
+
+
+def fit_estimate(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Checks an estimate, and gives it its target's shape.
+
+    Args:
+        label: The estimate's name in errors.
+        estimate: `(frames, channels)` or `(frames, 1)`.
+        reference: The true stem, `(frames, channels)`.
+
+    Returns:
+        `(frames, channels)`.
 
     Raises:
-        InputError: it is of another length or other channels, holds no finite samples,
-            or one of the two is silent throughout.
+        InputError: The frames or channels differ, or a sample is not finite.
     """
     if len(estimate) != len(reference):
         raise InputError(
@@ -80,9 +115,6 @@ def fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
         )
     if not np.isfinite(estimate).all():
         raise InputError(f"{label}: an estimate must hold finite samples")
-    for what, stem in (("a true source", reference), ("an estimate", estimate)):
-        if not np.any(stem.sum(axis=1)):  # as museval asks, which refuses it, too
-            raise InputError(f"{label}: {what} must not be silent throughout")
     try:
         return np.broadcast_to(estimate, reference.shape)
     except ValueError:
@@ -90,3 +122,58 @@ def fit(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
             f"{label}: an estimate must have its target's {reference.shape[1]} "
             f"channels. Received: {estimate.shape[1]}"
         ) from None
+
+
+def _comparisons(targets: tuple[str, ...]) -> list[tuple[tuple[str, ...], set[str]]]:
+    """Returns the targets that are compared, and those whose scores are then kept.
+
+    museval compares the accompaniment with the vocals only, and the other targets with
+    each other; the vocals' scores are then those beside the accompaniment.
+    """
+    halves = ("vocals", "accompaniment")
+    if not set(halves) <= set(targets):
+        return [(targets, set(targets))]
+    parts = tuple(target for target in targets if target != "accompaniment")
+    comparisons = [(parts, set(parts) - {"vocals"})] if len(parts) > 1 else []
+    return [*comparisons, (halves, set(halves))]
+
+
+def _evaluate(
+    museval: types.ModuleType,
+    stems: Sequence[tuple[np.ndarray, np.ndarray]],
+    sample_rate_hz: int,
+) -> list[dict[str, list[float]]]:
+    """Compares sources with each other.
+
+    Args:
+        museval: The package.
+        stems: Reference and estimate of each source, `(frames, channels)` both.
+        sample_rate_hz: The sample rate in Hz.
+
+    Returns:
+        Metric → dB of each second, for each source; NaN: no score.
+    """
+    window = int(_WINDOW_SECONDS * sample_rate_hz)
+    windows = museval.metrics.Framing(window, window, len(stems[0][0])).nwin
+    scores = np.full((len(_METRICS), len(stems), windows), np.nan)
+    heard = [place for place, pair in enumerate(stems) if not is_silent(pair[0])]
+    if heard:
+        references, estimates = zip(*(stems[place] for place in heard))
+        # No score depends on another source's estimate, so anything audible can stand
+        # for a silent one; the stand-in's own scores are dropped.
+        silent = [is_silent(estimate) for estimate in estimates]
+        scores[:, heard] = museval.evaluate(
+            references,
+            [
+                reference if is_dropped else estimate
+                for reference, estimate, is_dropped in zip(
+                    references, estimates, silent
+                )
+            ],
+            win=window,
+            hop=window,
+        )
+        scores[:, np.array(heard)[silent]] = np.nan
+        if len(heard) == 1:
+            scores[_METRICS.index("SIR")] = np.nan
+    return [dict(zip(_METRICS, values.tolist())) for values in scores.swapaxes(0, 1)]

@@ -1,8 +1,8 @@
-"""Energies of true and estimated sources in windows of a second, and what they tell.
+"""Energies of true and estimated sources in windows of a second, and their metrics.
 
-SDR has no value where a source is silent, and runs to extremes where it nearly is. How
-loud a source is in a frame, and what is left of it there, says what SDR cannot. It
-stands in `<track>.energies.csv` beside museval's JSON, which has no place for it.
+SDR has no value where a source is silent, and takes extreme values where it is nearly
+silent. The energies of the source and its estimate describe such frames. They are
+written to `<track>.energies.csv` beside museval's JSON, which has no place for them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
 SUFFIX = ".energies.csv"
-# What they measure, and the series (see TrackEnergies) without which it cannot be.
+# Metric → the series of TrackEnergies that it needs.
 METRICS = {"PES": "estimate", "wSDR": "reference", "nSDR": "error"}
 _SERIES = ("reference", "estimate", "error")
 _COLUMNS = ("source", "start_seconds", "window_seconds", "samples", *_SERIES)
@@ -31,18 +31,18 @@ _COLUMNS = ("source", "start_seconds", "window_seconds", "samples", *_SERIES)
 
 @dataclasses.dataclass(frozen=True)
 class TrackEnergies:
-    """Energies of one track: the sum of squares over a window's frames and channels.
+    """Energies of one track: sums of squares over a window's frames and channels.
 
-    museval's frames are the same windows, but for a last one that is shorter, which it
+    museval's frames are the same windows, except for a shorter last one, which museval
     does not score.
 
     Attributes:
-        name: the track's name.
-        window_seconds: how long a window is.
+        name: The track's name.
+        window_seconds: The length of a window.
         samples: `(windows,)`, frames × channels of each window.
-        reference: source → `(windows,)`, of the true source, full scale 1.
-        estimate: source → `(windows,)`, of its estimate.
-        error: source → `(windows,)`, of estimate − true source.
+        reference: Source → `(windows,)`, energy of the true source (full scale 1).
+        estimate: Source → `(windows,)`, energy of the estimate.
+        error: Source → `(windows,)`, energy of estimate − true source.
     """
 
     name: str
@@ -54,16 +54,16 @@ class TrackEnergies:
 
     @property
     def frames(self) -> int:
-        """How many of the windows museval scores: the whole ones, or else the first."""
+        """The number of windows that museval scores: all whole ones, or one alone."""
         return max(int(np.sum(self.samples == self.samples[0])), 1)
 
     def levels_db(self, source: str) -> np.ndarray:
-        """The true source's level in each of museval's frames, `(frames,)` in dBFS."""
+        """Returns a true source's level in museval's frames, `(frames,)` in dBFS."""
         frames = self.frames
         return level_db(self.reference[source][:frames], self.samples[:frames])
 
 
-def measure(
+def measure_energies(
     name: str,
     references: dict[str, np.ndarray],
     estimates: dict[str, np.ndarray],
@@ -74,13 +74,13 @@ def measure(
     """Measures the energies of a track.
 
     Args:
-        name: the track's name.
-        references: source → the true source, `(frames, channels)`.
-        estimates: source → its estimate, of the same shape or mono.
-        sample_rate_hz: sample rate in Hz.
-        window_seconds: how long a window is.
+        name: The track's name.
+        references: Source → the true source, `(frames, channels)`.
+        estimates: Source → the estimate, `(frames, channels)` or `(frames, 1)`.
+        sample_rate_hz: The sample rate in Hz.
+        window_seconds: The length of a window.
     """
-    window = int(window_seconds * sample_rate_hz)  # as museval has it
+    window = int(window_seconds * sample_rate_hz)  # as museval rounds
     frames, channels = next(iter(references.values())).shape
     starts = np.arange(0, frames, window)
     energies: dict[str, dict[str, np.ndarray]] = {series: {} for series in _SERIES}
@@ -107,14 +107,19 @@ def _window_energies(reference, estimate) -> tuple[float, float, float]:
     )
 
 
-def write_track(path: str | os.PathLike, energies: TrackEnergies) -> None:
-    """Writes a track's energies; `path` ends in SUFFIX."""
+def write_track_energies(path: str | os.PathLike, energies: TrackEnergies) -> None:
+    """Writes a track's energies.
+
+    Args:
+        path: A file whose name ends in SUFFIX.
+        energies: The energies.
+    """
     with files.atomic_file(path) as part:
-        part.write_text(format_track(energies), encoding="utf-8")
+        part.write_text(format_track_energies(energies), encoding="utf-8")
 
 
-def format_track(energies: TrackEnergies) -> str:
-    """The content of a track's file."""
+def format_track_energies(energies: TrackEnergies) -> str:
+    """Returns the content of a track's file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -133,12 +138,15 @@ def format_track(energies: TrackEnergies) -> str:
     return text.getvalue()
 
 
-def read_track(path: str | os.PathLike) -> TrackEnergies:
+def read_track_energies(path: str | os.PathLike) -> TrackEnergies:
     """Reads a track's energies.
 
+    Args:
+        path: A file that `write_track_energies` wrote.
+
     Raises:
-        InputError: the file is not as `write_track` writes it.
-        OSError: it cannot be read.
+        InputError: The file holds something else.
+        OSError: The file cannot be read.
     """
     path = pathlib.Path(path)
     rows: dict[str, list[list[float]]] = {}
@@ -173,26 +181,43 @@ def read_track(path: str | os.PathLike) -> TrackEnergies:
     )
 
 
-def read_system(
+def read_system_energies(
     scores_dir: str | os.PathLike,
     *,
     left_out: Callable[[InputError | OSError], Any] | None = None,
 ) -> dict[str, TrackEnergies]:
-    """Reads all energies of a system; see scores.read_system."""
-    return scores.read_files(
-        scores_dir, SUFFIX, f"files *{SUFFIX} of run_musdb", read_track, left_out
+    """Reads all energies of a system.
+
+    Args:
+        scores_dir: A folder of the files, or of folders with them, such as `test/`.
+        left_out: Called with the error of each file that cannot be read, which is then
+            left out. By default the first error is raised.
+
+    Returns:
+        The track's name → its energies, sorted by name.
+
+    Raises:
+        InputError: The folder has no energies, a file holds something else, or two
+            files have the same name.
+    """
+    return scores.read_track_files(
+        scores_dir,
+        SUFFIX,
+        f"files *{SUFFIX} of run_musdb",
+        read_track_energies,
+        left_out,
     )
 
 
-def level_db(energy, samples) -> np.ndarray:
-    """The level of an energy in dBFS: a square wave of full scale has 0, a sine −3.01.
+def level_db(energy: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Returns levels in dBFS: a square wave of full scale has 0, a sine −3.01.
 
     Args:
-        energy: sums of squares, of any shape.
-        samples: of how many samples each.
+        energy: `(windows,)`, sums of squares.
+        samples: `(windows,)`, the number of samples in each sum.
 
     Returns:
-        The mean square in dB; −inf for silence.
+        `(windows,)`, the mean square in dB; −inf for silence.
     """
     with np.errstate(divide="ignore"):
         return 10 * np.log10(np.asarray(energy, np.float64) / samples)
@@ -201,46 +226,46 @@ def level_db(energy, samples) -> np.ndarray:
 def predicted_energy_at_silence_db(
     track: TrackEnergies, source: str, *, silence_dbfs: float = -math.inf
 ) -> np.ndarray:
-    """PES: the energy of the estimate where the true source is silent.
+    """Returns PES: the energy of the estimate where the true source is silent.
 
-    10 log10(Σ ŝ² + 1e-12) of every window of a second in which the source is silent,
-    for which SDR has no value; the lower the better, -120 dB where the estimate is
-    silent, too. Its mean over all such windows is the number to report.
+    PES is 10 log10(Σ ŝ² + 1e-12) of each window of a second in which the source is
+    silent, where SDR has no value. Lower is better; −120 dB means a silent estimate.
+    The mean over all such windows is the number to report.
 
     Source: K. Schulze-Forster, C. Doire, G. Richard, R. Badeau, "Weakly informed audio
-    source separation", WASPAA 2019, and the code of the authors (schufo/wiass),
-    for one channel; here the sum also runs over channels, as museval's energies do.
+    source separation", WASPAA 2019, and the authors' code (schufo/wiass), for one
+    channel. Here the sum also runs over channels, as museval's energies do.
 
     Args:
-        track: the track's energies.
-        source: which.
-        silence_dbfs: up to which level a source counts as silent; by default, as in
-            the paper, it does where all samples are zero.
+        track: The track's energies.
+        source: The source's name.
+        silence_dbfs: The highest level that counts as silence; by default, as in the
+            paper, only zeros do.
 
     Returns:
-        `(silent windows,)` in dB.
+        `(windows,)` in dB, of the silent windows alone.
     """
     silent = track.levels_db(source) <= silence_dbfs
     return 10 * np.log10(track.estimate[source][: track.frames][silent] + 1e-12)
 
 
 def weighted_sdr_db(sdr_db: np.ndarray, reference: np.ndarray) -> float:
-    """Energy-weighted SDR: the mean of a track's SDR, weighted by the source's energy.
+    """Returns wSDR: the mean of a track's SDR, weighted by the source's energy.
 
-    Σ e_t SDR_t / Σ e_t over the frames t that have a score, e_t being the energy of the
-    true source: a nearly silent frame counts for next to nothing, however extreme its
-    SDR. Source: no publication fixes this weight for museval's frames. It is the
-    weighted mean of the global NSDR (C.-L. Hsu, J.-S. R. Jang, "On the improvement of
-    singing voice separation for monaural recordings using the MIR-1K dataset", IEEE
-    TASLP 18(2), 2010), which weights clips by their length, with energy in
-    the place of length.
+    wSDR is Σ e_t SDR_t / Σ e_t over the frames t that have a score, where e_t is the
+    energy of the true source. A nearly silent frame has nearly no weight, however
+    extreme its SDR. Source: no publication fixes this weight for museval's frames. It
+    is the weighted mean of the global NSDR (C.-L. Hsu, J.-S. R. Jang, "On the
+    improvement of singing voice separation for monaural recordings using the MIR-1K
+    dataset", IEEE TASLP 18(2), 2010), which weights clips by their length, with energy
+    in place of length.
 
     Args:
-        sdr_db: SDR of each of museval's frames, `(frames,)` in dB; NaN: no score.
-        reference: the true source's energy in each of them, `(frames,)`.
+        sdr_db: `(frames,)`, SDR of museval's frames in dB; NaN: no score.
+        reference: `(frames,)`, the true source's energy.
 
     Returns:
-        In dB; NaN if no frame that is scored has energy.
+        The mean in dB; NaN where no frame with a score has energy.
     """
     scored = ~np.isnan(sdr_db)
     weights = reference[scored]
@@ -250,14 +275,18 @@ def weighted_sdr_db(sdr_db: np.ndarray, reference: np.ndarray) -> float:
 
 
 def whole_track_sdr_db(track: TrackEnergies, source: str) -> float:
-    """nSDR: the SDR of the 2021 challenge, one value for the whole track.
+    """Returns nSDR: the SDR of the 2021 challenge, one value for the whole track.
 
-    10 log10((Σ s² + 1e-7) / (Σ (ŝ − s)² + 1e-7)), sums over all frames and channels,
-    without any distortion filter: a wrong gain counts as error. Silence has a value,
-    too: 0 dB for a silent estimate of anything, and for a silent source less the more
-    is left. Source: Y. Mitsufuji et al., "Music Demixing Challenge 2021", Frontiers in
-    Signal Processing 1, 2022 (arXiv 2108.13559); the constant is that of
-    the challenge's evaluation code. The name is Demucs' ("new SDR").
+    nSDR is 10 log10((Σ s² + 1e-7) / (Σ (ŝ − s)² + 1e-7)), with sums over all frames and
+    channels. It has no distortion filter: a wrong gain counts as error. Silence has a
+    value too: a silent estimate has 0 dB, and a silent source the less the louder its
+    estimate. Source: Y. Mitsufuji et al., "Music Demixing Challenge 2021", Frontiers in
+    Signal Processing 1, 2022 (arXiv 2108.13559); the constant is that of the
+    challenge's evaluation code. The name is Demucs' ("new SDR").
+
+    Args:
+        track: The track's energies.
+        source: The source's name.
     """
     signal, error = np.sum(track.reference[source]), np.sum(track.error[source])
     return float(10 * np.log10((signal + 1e-7) / (error + 1e-7)))

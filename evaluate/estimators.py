@@ -1,4 +1,4 @@
-"""What is scored: a network, a folder of stems, or a baseline built in."""
+"""The estimators that are scored: a network, a folder of stems, or a baseline."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _FFT_FRAMES = 2048
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
-    """Gives the estimates of a track; can be sent to another process.
+    """Estimates the sources of a track; can be sent to another process.
 
     Attributes:
-        kind: of KINDS.
-        sources: which it gives.
-        path: of the checkpoint, the file or the folder; None for a baseline.
-        options: (name, value) of what separator.load_separator takes.
+        kind: One of KINDS.
+        sources: The names of the sources that are estimated.
+        path: The checkpoint, the TFLite file or the folder; None for a baseline.
+        options: (name, value) pairs, arguments of separator.load_separator.
     """
 
     kind: str
@@ -46,17 +46,17 @@ class Estimator:
         """Estimates a track's sources.
 
         Args:
-            track: the track.
-            stems: its stems.
-            threads: of the CPU, for a network.
+            track: The track.
+            stems: The track's true stems.
+            threads: The number of CPU threads of a network; None: all.
 
         Returns:
             Source → `(frames, channels)`.
 
         Raises:
-            InputError: an estimate is missing, broken or of another rate, or the
+            InputError: An estimate is missing, broken or of another rate, or the
                 network cannot take the song.
-            OSError: a file cannot be read.
+            OSError: A file cannot be read.
         """
         if self.kind == "mixture":
             return dict.fromkeys(self.sources, stems.mixture)
@@ -72,7 +72,7 @@ class Estimator:
         return separator.separate(stems.mixture, stems.sample_rate_hz)
 
     def identity(self) -> dict[str, Any]:
-        """What tells it from others, as JSON or YAML can hold it."""
+        """Returns what distinguishes it from other estimators, for JSON or YAML."""
         identity = {"estimator": self.kind, "sources": list(self.sources)}
         if self.path is not None:
             identity["path"] = str(pathlib.Path(self.path).resolve())
@@ -93,16 +93,16 @@ class Estimator:
 
 
 def of_network(kind: str, path: str, **options) -> Estimator:
-    """An estimator of a checkpoint or a TFLite file, of the sources that it has.
+    """Returns the estimator of a checkpoint or a TFLite file, with all its sources.
 
     Args:
         kind: "checkpoint" or "tflite".
-        path: of it; or a model's name (registry.find).
-        **options: see separator.load_separator.
+        path: The checkpoint, a model's name, or the TFLite file.
+        **options: Arguments of separator.load_separator.
 
     Raises:
-        InputError: see separator.load_separator and separator.load_tflite_separator.
-        OSError: it cannot be read.
+        InputError: The path holds no such network, or an option does not fit it.
+        OSError: The network cannot be read.
     """
     if kind == "checkpoint":
         checkpoint = Checkpoint.open(path, **options)
@@ -118,8 +118,8 @@ def of_network(kind: str, path: str, **options) -> Estimator:
 
 @functools.lru_cache(maxsize=1)
 def _separator(estimator: Estimator, threads: int | None):
-    """Loads a network once a process."""
-    if threads:  # one of several processes, which have to share a GPU
+    """Loads a network, once a process."""
+    if threads:  # Several processes share the GPU.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     from waveunet_tf.separation.separator import load_separator, load_tflite_separator
 
@@ -129,7 +129,7 @@ def _separator(estimator: Estimator, threads: int | None):
 
 
 def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
-    """`<root>/<subset>/<track>`, or `<root>/<track>` where there are no subsets."""
+    """Returns `<root>/<subset>/<track>`, or `<root>/<track>` without subsets."""
     folder = root / track.subset / track.name
     if not (root / track.subset).is_dir() and (root / track.name).is_dir():
         folder = root / track.name
@@ -147,39 +147,39 @@ def _read_estimate(
         if path.stem == source and path.suffix.lower() in SUFFIXES
     ]
     if len(paths) != 1:
-        came = ", ".join(path.name for path in paths) or "none"
+        names = ", ".join(path.name for path in paths) or "none"
         raise InputError(
             f"{folder}: must have one estimate {source}.<wav|flac|mp3|…>. "
-            f"Received: {came}"
+            f"Received: {names}"
         )
-    estimate, came_hz = io.read(paths[0])
-    if came_hz != sample_rate_hz:
+    estimate, rate_hz = io.read(paths[0])
+    if rate_hz != sample_rate_hz:
         raise InputError(
             f"{paths[0]}: an estimate must have its target's rate, {sample_rate_hz} "
-            f"Hz. Received: {came_hz} Hz"
+            f"Hz. Received: {rate_hz} Hz"
         )
     return estimate
 
 
 def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
-    """The oracle: the best that masks of the mixture's spectrogram can about do.
+    """Estimates sources by an oracle, about the best masks of a spectrogram.
 
-    In each bin of the STFT, and for each channel by itself, a part's estimate is the
-    mixture × |part| / Σ |parts|. Accompaniment is the sum of the estimates of all parts
-    but the vocals, if it is no part itself. This is IRM1 of SiSEC 2018, with its
-    settings: Hann windows of 2048 frames that overlap by half, magnitudes rather than
-    powers (alpha = 1, for which A. Liutkus and R. Badeau, "Generalized Wiener filtering
-    with fractional power spectrograms", ICASSP 2015, give the reason; F.-R. Stöter,
-    A. Liutkus, N. Ito, "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
+    In each bin of the STFT and each channel, a part's estimate is
+    mixture × |part| / Σ |parts|. Where the accompaniment is no part, it is the sum of
+    the estimates of all parts but the vocals. This is IRM1 of SiSEC 2018, with its
+    settings: Hann windows of 2048 frames that overlap by half, and magnitudes, not
+    powers (alpha = 1; reason: A. Liutkus and R. Badeau, "Generalized Wiener filtering
+    with fractional power spectrograms", ICASSP 2015; F.-R. Stöter, A. Liutkus, N. Ito,
+    "The 2018 Signal Separation Evaluation Campaign", LVA/ICA 2018).
 
     Args:
-        stems: the true stems.
+        stems: The true stems.
 
     Returns:
-        Each of the stems' sources → float32 `(frames, channels)`.
+        Source → float32 `(frames, channels)`.
 
     Raises:
-        InputError: a source is neither a part nor the accompaniment.
+        InputError: A source is neither a part nor the accompaniment.
     """
     parts = {
         source: [source]
@@ -208,5 +208,5 @@ def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
 
 
 def _stft(stem: np.ndarray) -> np.ndarray:
-    """`(channels, bins, frames)`."""
+    """Returns the spectrogram `(channels, bins, steps)` of `(frames, channels)`."""
     return scipy.signal.stft(stem.T, nperseg=_FFT_FRAMES)[2]

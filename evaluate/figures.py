@@ -1,4 +1,4 @@
-"""What the figures share: style, colours, panels, ends of axes, and their files."""
+"""What all figures share: style, colours, panels, limits of axes, and files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, but for yellow and
-# black. A seventh system gets the first one's.
+# Okabe and Ito's colours without yellow and black: colour-blind readers can tell them
+# apart. A seventh system has the colour of the first.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 _MARKERS = "os^vPX"
-# Song names are no formulas; identifiers and fonts do not depend on run or machine.
+# Song names are not formulas; identifiers and fonts do not depend on run or machine.
 STYLE = {
     "text.parse_math": False,
     "svg.hashsalt": "waveunet-tf",
@@ -28,39 +27,30 @@ STYLE = {
 }
 
 
-def save(figure: Figure, stem: str | os.PathLike) -> list[pathlib.Path]:
+def save_figure(figure: Figure, stem: str | os.PathLike) -> list[pathlib.Path]:
     """Writes a figure as `<stem>.png` and `<stem>.svg`, both or none.
 
-    The same figure gives the same bytes; the SVG needs no fonts.
+    The same figure gives the same bytes. The SVG needs no fonts.
 
     Args:
-        figure: what to write.
-        stem: the path without a suffix.
+        figure: The figure.
+        stem: The path without a suffix.
 
     Returns:
-        The paths.
+        The paths of both files.
     """
-    paths = paths_of(stem)
+    paths = figure_paths(stem)
     with files.atomic_files(paths) as (png, svg), matplotlib.rc_context(STYLE):
         figure.savefig(png, dpi=120)
         figure.savefig(svg, metadata={"Date": None})
     return paths
 
 
-def paths_of(stem: str | os.PathLike) -> list[pathlib.Path]:
-    """What `save` writes."""
-    return [pathlib.Path(f"{stem}.{suffix}") for suffix in ("png", "svg")]
-
-
-def require_new(stems: Iterable[str | os.PathLike], overwrite: bool) -> None:
-    """Refuses to replace figures.
-
-    Raises:
-        InputError: one exists, and `overwrite` is not given.
-    """
-    for path in (path for stem in stems for path in paths_of(stem)):
-        if path.exists() and not overwrite:
-            raise InputError(f"{path}: must be a new file, or --overwrite be given")
+def figure_paths(*stems: str | os.PathLike) -> list[pathlib.Path]:
+    """Returns the files that `save_figure` writes for these paths without suffix."""
+    return [
+        pathlib.Path(f"{stem}.{suffix}") for stem in stems for suffix in ("png", "svg")
+    ]
 
 
 def make_panels(
@@ -70,16 +60,16 @@ def make_panels(
     size: tuple[float, float],
     heights: tuple[float, ...] = (1,),
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of titled panels of so many axes each, one below the other.
+    """Makes a figure of panels with titles.
 
     Args:
-        titles: of the panels.
-        columns: panels side by side, at most.
-        size: a panel's width and height in inches.
-        heights: of a panel's axes, in proportion.
+        titles: The titles, one a panel.
+        columns: The highest number of panels side by side.
+        size: A panel's width and height in inches.
+        heights: The relative heights of a panel's axes, which lie one below the other.
 
     Returns:
-        The figure, and a list of each panel's axes.
+        The figure, and for each panel the list of its axes.
     """
     columns = min(columns, len(titles))
     rows = -(-len(titles) // columns)
@@ -105,13 +95,13 @@ def make_panels(
 
 
 def axis_limits(groups: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Ends of an axis, multiples of 5 dB, that leave out outliers.
+    """Returns the ends of an axis that leaves out outliers, multiples of 5 dB.
 
-    It holds each group's mean and Tukey's whiskers: what is within 1.5 quartile ranges
-    of the quartiles.
+    The axis holds each group's mean and Tukey's whiskers: the values within 1.5
+    interquartile ranges of the quartiles.
 
     Args:
-        groups: `(frames,)` in dB each, without NaN.
+        groups: Arrays `(frames,)` in dB, without NaN.
     """
     lows, highs = [], []
     for values in groups:
@@ -127,17 +117,17 @@ def axis_limits(groups: Iterable[np.ndarray]) -> tuple[float, float]:
 
 
 def color_of(place: int) -> str:
-    """The colour of the system with this number."""
+    """Returns the colour of the system with this number."""
     return COLORS[place % len(COLORS)]
 
 
 def marker_of(place: int) -> str:
-    """The marker of the system with this number."""
+    """Returns the marker of the system with this number."""
     return _MARKERS[place % len(_MARKERS)]
 
 
 def add_legend(figure: Figure, systems: Iterable[str], *others: Line2D) -> None:
-    """Puts the systems' colours, and other lines, below a figure."""
+    """Adds a legend below a figure: the systems' colours, and other lines."""
     handles = [
         Line2D([], [], color=color_of(place), lw=6, label=name)
         for place, name in enumerate(systems)

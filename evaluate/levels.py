@@ -1,4 +1,4 @@
-"""Scores by the level of the true source, and without the quietest frames."""
+"""Scores by the true source's level, and scores without the quietest frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ BIN_DB = 5.0
 
 
 class LevelBin(NamedTuple):
-    """Statistics of the frames whose true source's level lies in a range.
+    """Statistics of the frames in which the true source's level is in a range.
 
     Attributes:
-        from_dbfs, to_dbfs: the range, without its upper end.
-        frames: with a score.
-        median, quartiles, mean: of these, in dB.
+        from_dbfs: The lower end of the range.
+        to_dbfs: The upper end, which is not in the range.
+        frames: The number of frames with a score.
+        median: The median of their scores in dB.
+        quartiles: The first and third quartile in dB.
+        mean: The mean in dB.
     """
 
     from_dbfs: float
@@ -30,13 +33,15 @@ class LevelBin(NamedTuple):
     mean: float
 
 
-class LeftOut(NamedTuple):
+class LouderFrames(NamedTuple):
     """Mean and median of a metric as the quietest frames are left out.
 
     Attributes:
-        percents: `(points,)`, how many percent of the frames with a score.
-        from_dbfs: `(points,)`, the level of the quietest frame that is left.
-        means, medians: `(points,)`, of those that are left, in dB.
+        percents: `(points,)`, the share left out, in percent of the frames with a
+            score.
+        from_dbfs: `(points,)`, the level of the quietest remaining frame.
+        means: `(points,)`, the mean of the remaining frames in dB.
+        medians: `(points,)`, their median in dB.
     """
 
     percents: np.ndarray
@@ -51,47 +56,47 @@ def levels_and_values(
     source: str,
     metric: str = "SDR",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The true source's level and the metric of each frame that has a score.
+    """Returns the true source's level and the metric of each frame with a score.
 
     Args:
-        tracks: a system's scores.
-        energies: track → energies; tracks without any of the source are left out.
-        source: its name.
-        metric: of scores.METRICS.
+        tracks: Track → a system's scores.
+        energies: Track → energies; tracks without energies of the source are left out.
+        source: The source's name.
+        metric: One of scores.METRICS.
 
     Returns:
-        `(frames,)` in dBFS and `(frames,)` in dB.
+        The levels, `(frames,)` in dBFS, and the values, `(frames,)` in dB.
 
     Raises:
-        InputError: a track's energies are of other frames than its scores.
+        InputError: A track's energies and scores have different frames.
     """
     levels, values = [np.zeros(0)], [np.zeros(0)]
     for name, track in tracks.items():
         measured = energies.get(name)
         if not measured or source not in {*track.sources} & {*measured.reference}:
             continue
-        came = track.sources[source][metric]
-        if measured.frames != len(came):
+        own = track.sources[source][metric]
+        if measured.frames != len(own):
             raise InputError(
-                f"{name}: energies must be of the {len(came)} frames of its scores. "
+                f"{name}: energies must be of the {len(own)} frames of its scores. "
                 f"Received: {measured.frames}"
             )
         level = measured.levels_db(source)
-        scored = ~np.isnan(came) & np.isfinite(level)
+        scored = ~np.isnan(own) & np.isfinite(level)
         levels.append(level[scored])
-        values.append(came[scored])
+        values.append(own[scored])
     return np.concatenate(levels), np.concatenate(values)
 
 
 def bin_by_level(
     levels: np.ndarray, values: np.ndarray, bin_db: float = BIN_DB
 ) -> list[LevelBin]:
-    """Statistics of values in ranges of level, from the quietest to the loudest.
+    """Returns statistics in ranges of level, from the quietest to the loudest.
 
     Args:
         levels: `(frames,)` in dBFS.
         values: `(frames,)` in dB.
-        bin_db: how wide a range is; ranges begin at multiples of it.
+        bin_db: The width of a range, which begins at a multiple of it.
     """
     numbers = np.floor(levels / bin_db).astype(int)
     bins = []
@@ -113,17 +118,17 @@ def bin_by_level(
 
 def leave_out_quietest(
     levels: np.ndarray, values: np.ndarray, percents: np.ndarray
-) -> LeftOut:
-    """How mean and median move as the quietest frames are left out.
+) -> LouderFrames:
+    """Computes mean and median without the quietest frames.
 
     Args:
         levels: `(frames,)` in dBFS, one frame or more.
         values: `(frames,)` in dB.
-        percents: `(points,)`, how many percent of the frames, below 100.
+        percents: `(points,)`, the shares to leave out in percent, below 100.
     """
     order = np.argsort(levels, kind="stable")
     firsts = (np.asarray(percents) / 100 * len(order)).astype(int)
-    return LeftOut(
+    return LouderFrames(
         np.asarray(percents),
         levels[order[firsts]],
         np.array([values[order[first:]].mean() for first in firsts]),
@@ -131,29 +136,32 @@ def leave_out_quietest(
     )
 
 
-COLUMNS = (
+LEVEL_COLUMNS = (
     *("system", "source", "metric", "from_dbfs", "to_dbfs", "frames"),
     *("median", "low_quartile", "high_quartile", "mean"),
 )
 
 
-def rows(
+def level_rows(
     systems: dict[str, dict[str, TrackScores]],
     energies: dict[str, dict[str, TrackEnergies]],
     metrics: list[str],
     *,
     bin_db: float = BIN_DB,
 ) -> list[dict]:
-    """A table's rows, by COLUMNS: one a metric, system, source and range of level.
+    """Returns a table's rows: one a metric, system, source and range of level.
 
     Args:
-        systems: system → track → scores.
-        energies: system → track → energies; tracks without any are left out.
-        metrics: of scores.METRICS.
-        bin_db: see `bin_by_level`.
+        systems: System → track → scores.
+        energies: System → track → energies; tracks without energies are left out.
+        metrics: Some of scores.METRICS.
+        bin_db: The width of a range.
+
+    Returns:
+        Rows with the keys LEVEL_COLUMNS.
 
     Raises:
-        InputError: see `levels_and_values`.
+        InputError: A track's energies and scores have different frames.
     """
     rows = []
     for metric in metrics:

@@ -1,9 +1,8 @@
 """Figures of museval's scores: distributions, over time, and by the sources' level.
 
-Systems are dicts, system → track → scores; each keeps its colour in all figures. SDR
-has outliers of −60 dB, which would leave no room for the rest: where single frames are
-drawn, axes end as figures.axis_limits has it, and what lies beyond is shown at their
-edges. Artists have a gid that says what they show.
+A system has the same colour in all figures. SDR has outliers of −60 dB, which would
+leave no room for the rest. So axes of single frames end at `figures.axis_limits`, and
+marks at their edges show the frames beyond. The `gid` of an artist says what it shows.
 """
 
 from __future__ import annotations
@@ -15,21 +14,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from evaluate import figures, levels
-from evaluate.energies import TrackEnergies
-from evaluate.figures import save as save  # for whoever draws these
 from evaluate.scores import TrackScores
+from evaluate.systems import Energies, Systems
 from waveunet_tf.errors import InputError
 
-Systems = dict[str, dict[str, TrackScores]]
-Energies = dict[str, dict[str, TrackEnergies]]
-
-# Of the quietest frames so many percent are left out, at most.
-_MOST_LEFT_OUT = 90
+_MOST_LEFT_OUT_PERCENT = 90
 _MEAN = {"ls": "", "marker": "D", "mfc": "white", "mec": "black", "ms": 6}
 
 
 def sources_of(systems: Systems) -> list[str]:
-    """All sources that any system has scores of, sorted."""
+    """Returns the names of all sources that have scores in any system, sorted."""
     tracks = [track for system in systems.values() for track in system.values()]
     return sorted({source for track in tracks for source in track.sources})
 
@@ -37,7 +31,16 @@ def sources_of(systems: Systems) -> list[str]:
 def frame_values(
     tracks: dict[str, TrackScores], source: str, metric: str
 ) -> np.ndarray:
-    """All frames of a system's source, `(frames,)` in dB, NaN included."""
+    """Returns all frames of a system's source, NaN included.
+
+    Args:
+        tracks: Track → the system's scores.
+        source: The source's name.
+        metric: One of scores.METRICS.
+
+    Returns:
+        `(frames,)` in dB.
+    """
     values = [
         track.sources[source][metric]
         for track in tracks.values()
@@ -48,11 +51,13 @@ def frame_values(
 
 @matplotlib.rc_context(figures.STYLE)
 def sdr_distributions(systems: Systems, metric: str = "SDR") -> Figure:
-    """A violin of all frames a source and system, with its median, quartiles and mean.
+    """Draws a violin of all frames for each source and system.
+
+    Each violin shows its median, quartiles and mean.
 
     Args:
-        systems: system → track → scores.
-        metric: of scores.METRICS.
+        systems: System → track → scores.
+        metric: One of scores.METRICS.
     """
     sources = sources_of(systems)
     values = {
@@ -60,16 +65,16 @@ def sdr_distributions(systems: Systems, metric: str = "SDR") -> Figure:
         for source in sources
         for system, tracks in systems.items()
     }
-    scored = {key: came[~np.isnan(came)] for key, came in values.items()}
+    scored = {key: own[~np.isnan(own)] for key, own in values.items()}
     low, high = figures.axis_limits(scored.values())
     rows = len(sources) * (0.6 * len(systems) + 0.5)
     figure = Figure(figsize=(9, 1.2 + rows), layout="constrained")
     panels = figure.subplots(len(sources), 1, sharex=True, squeeze=False)[:, 0]
     for axes, source in zip(panels, sources):
         for place, system in enumerate(systems):
-            came = scored[source, system]
-            _violin(axes, place, came, (low, high), figures.color_of(place))
-            unscored = len(values[source, system]) - len(came)
+            own = scored[source, system]
+            _draw_violin(axes, place, own, (low, high), figures.color_of(place))
+            unscored = len(values[source, system]) - len(own)
             text = f"{len(values[source, system])} frames,\n{unscored} without score"
             _note(axes, 1.01, place, text)
         axes.set_yticks(range(len(systems)), list(systems))
@@ -91,8 +96,8 @@ def sdr_distributions(systems: Systems, metric: str = "SDR") -> Figure:
     return figure
 
 
-def _violin(axes, place: int, values: np.ndarray, limits, color: str) -> None:
-    """One violin along the x axis; its parts are named by their gid."""
+def _draw_violin(axes, place: int, values: np.ndarray, limits, color: str) -> None:
+    """Draws one violin along the x axis, from values `(frames,)` in dB."""
     if not len(values):
         _note(axes, 0.5, place, "no frame has a score", ha="center")
         return
@@ -118,7 +123,7 @@ def _violin(axes, place: int, values: np.ndarray, limits, color: str) -> None:
 
 
 def _note(axes, share: float, y: float, text: str, **style) -> None:
-    """Small text at a share of the axes' width, and at a height of the data."""
+    """Writes small text at a share of the axes' width and a height of the data."""
     axes.annotate(
         text,
         (share, y),
@@ -130,11 +135,13 @@ def _note(axes, share: float, y: float, text: str, **style) -> None:
 
 
 def _density(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """A Gaussian kernel density with Silverman's robust bandwidth, but 0.2 dB at least.
+    """Computes a Gaussian kernel density with Silverman's robust bandwidth.
+
+    The bandwidth is 0.2 dB or more.
 
     Args:
-        values: `(frames,)`.
-        at: `(points,)`, where.
+        values: `(frames,)` in dB.
+        at: `(points,)` in dB, where the density is computed.
     """
     first, third = np.percentile(values, [25, 75])
     spread = min(values.std(), (third - first) / 1.34)
@@ -145,17 +152,17 @@ def _density(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 @matplotlib.rc_context(figures.STYLE)
 def sdr_over_time(systems: Systems, track: str, metric: str = "SDR") -> Figure:
-    """A line a system over a track's seconds, one panel a source.
+    """Draws a line for each system over a track's seconds, one panel a source.
 
-    Frames without a score are gaps; those beyond the axis are triangles at its edge.
+    Frames without a score are gaps. Triangles at an axis' edge are frames beyond it.
 
     Args:
-        systems: system → track → scores; those without the track are left out.
-        track: its name.
-        metric: of scores.METRICS.
+        systems: System → track → scores; systems without the track are left out.
+        track: The track's name.
+        metric: One of scores.METRICS.
 
     Raises:
-        InputError: no system has the track.
+        InputError: No system has the track.
     """
     having = {
         name: {track: own[track]} for name, own in systems.items() if track in own
@@ -199,23 +206,24 @@ def sdr_over_time(systems: Systems, track: str, metric: str = "SDR") -> Figure:
 
 @matplotlib.rc_context(figures.STYLE)
 def sdr_by_energy(systems: Systems, energies: Energies, metric: str = "SDR") -> Figure:
-    """Median, quartiles and mean by the level of the true source, one panel a source.
+    """Draws median, quartiles and mean by the true source's level, one panel a source.
 
-    Below each panel stands how many frames are in a range of level.
+    Bars below each panel count the frames in each range of level.
 
     Args:
-        systems: system → track → scores.
-        energies: system → track → energies, of which the true sources' count.
-        metric: of scores.METRICS.
+        systems: System → track → scores.
+        energies: System → track → energies, of which only the true sources' are used.
+        metric: One of scores.METRICS.
 
     Raises:
-        InputError: see `_by_source`.
+        InputError: Energies and scores have different frames, or no track and source
+            in common.
     """
     sources = _by_source(systems, energies, metric)
     figure, panels = figures.make_panels(
         list(sources), columns=2, size=(7, 4.5), heights=(3, 1)
     )
-    width = levels.BIN_DB / (len(systems) + 1)  # of a system in a range
+    width = levels.BIN_DB / (len(systems) + 1)  # of a system's bar in a range
     for (axes, counts), pairs in zip(panels, sources.values()):
         for place, pair in enumerate(pairs):
             bins = levels.bin_by_level(*pair)
@@ -253,19 +261,20 @@ def sdr_by_energy(systems: Systems, energies: Energies, metric: str = "SDR") -> 
 def quietest_left_out(
     systems: Systems, energies: Energies, metric: str = "SDR"
 ) -> Figure:
-    """How mean and median move as the quietest x % of frames are left out.
+    """Draws mean and median as the quietest x % of frames are left out.
 
     Args:
-        systems: system → track → scores.
-        energies: system → track → energies, of which the true sources' count.
-        metric: of scores.METRICS.
+        systems: System → track → scores.
+        energies: System → track → energies, of which only the true sources' are used.
+        metric: One of scores.METRICS.
 
     Raises:
-        InputError: see `_by_source`.
+        InputError: Energies and scores have different frames, or no track and source
+            in common.
     """
     sources = _by_source(systems, energies, metric)
     figure, panels = figures.make_panels(list(sources), columns=2, size=(7, 3.5))
-    percents = np.linspace(0, _MOST_LEFT_OUT, 2 * _MOST_LEFT_OUT + 1)
+    percents = np.linspace(0, _MOST_LEFT_OUT_PERCENT, 2 * _MOST_LEFT_OUT_PERCENT + 1)
     for (axes,), pairs in zip(panels, sources.values()):
         for place, pair in enumerate(pairs):
             if len(pair[0]):
@@ -273,7 +282,7 @@ def quietest_left_out(
                 style = {"color": figures.color_of(place)}
                 axes.plot(percents, curve.medians, lw=2, gid="median", **style)
                 axes.plot(percents, curve.means, "--", lw=1.5, gid="mean", **style)
-        axes.set_xlim(0, _MOST_LEFT_OUT)
+        axes.set_xlim(0, _MOST_LEFT_OUT_PERCENT)
         axes.set_xlabel("quietest frames left out (% of those with a score)")
         axes.set_ylabel(f"{metric} of the others (dB)")
     figures.add_legend(
@@ -288,11 +297,13 @@ def quietest_left_out(
 def _by_source(
     systems: Systems, energies: Energies, metric: str
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Source → of each system the levels and values; sources without any left out.
+    """Returns each source's levels and values in each system.
+
+    Sources without any are left out.
 
     Raises:
-        InputError: energies are of other frames than scores, or of none of their
-            tracks and sources.
+        InputError: Energies and scores have different frames, or no track and source
+            in common.
     """
     sources = {
         source: [

@@ -4,13 +4,16 @@ r"""Scores a separator on a data set with museval (BSSEval v4, windows of 1 s).
         --output_dir ~/scores/m4
     python -m evaluate.run_musdb … --runner DirectRunner -- --direct_num_workers=4
 
-Scores one of: a checkpoint or an exported TFLite file, which separates the mixtures; a
-folder of estimates, <estimates_dir>/[<subset>/]<track>/<source>.wav or another format;
-or a baseline, the mixture as the estimate of every source (the floor) or the ideal
-ratio mask (the ceiling). Writes OUTPUT_DIR/<subset>/<track>.json, museval's own format,
-and beside it the energies <track>.energies.csv. Called again after a stop, it goes on.
+Scores one of these:
 
-In the end it prints the paper's statistics, as evaluate.run_summary does.
+- a checkpoint or an exported TFLite file, which separates the mixtures;
+- a folder of estimates, <estimates_dir>/[<subset>/]<track>/<source>.wav (or flac, …);
+- a baseline: the mixture as the estimate of every source (the floor), or the ideal
+  ratio mask (the ceiling).
+
+Writes OUTPUT_DIR/<subset>/<track>.json in museval's format, and the energies beside it
+as <track>.energies.csv. After a stop, the same command goes on. At the end it prints
+the paper's statistics, as evaluate.run_summary does.
 """
 
 import os
@@ -34,10 +37,10 @@ _DATA_DIR = flags.DEFINE_string(
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
-    "The folder to write the scores in: new, or of an earlier run, which then goes on.",
+    "The folder to write the scores in: a new one, or an earlier run's, which goes on.",
     required=True,
 )
-_SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "Which tracks to score.")
+_SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "The subset to score.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
     None,
@@ -59,25 +62,26 @@ _ESTIMATES = flags.DEFINE_enum(
 _SOURCES = flags.DEFINE_list(
     "sources",
     None,
-    "Sources to score if there is no network to tell them, comma separated. "
+    "Sources to score, comma separated; a network has its own. "
     "Default: accompaniment,vocals.",
 )
 _WORKERS = flags.DEFINE_integer(
     "workers",
     1,
-    "Tracks scored at a time, each in a process of its own, of which each needs some "
-    "4.5 GiB for a song of four minutes.",
+    "Processes that score one track each at a time. Each needs some 4.5 GiB for a song "
+    "of four minutes.",
     lower_bound=1,
 )
 _RUNNER = flags.DEFINE_string(
     "runner",
     None,
-    "Score on this runner of Apache Beam (DirectRunner, DataflowRunner, FlinkRunner, "
-    "SparkRunner), whose own options follow after --. Needs requirements-beam.txt, and "
-    "folders that all its workers see. Default: processes here (--workers).",
+    "Score on this pipeline runner of Apache Beam (DirectRunner, DataflowRunner, "
+    "FlinkRunner, SparkRunner), whose own options follow after --. Needs "
+    "requirements-beam.txt, and folders that all its workers see. Default: processes "
+    "on this machine (--workers).",
 )
 _OVERWRITE = flags.DEFINE_boolean(
-    "overwrite", False, "Throw away scores that are in OUTPUT_DIR."
+    "overwrite", False, "Throw away the scores in OUTPUT_DIR."
 )
 config_flags.define_refinement_flags()
 flags.adopt_module_key_flags(config_flags)
@@ -87,11 +91,12 @@ flags.mark_flags_as_mutual_exclusive(
 
 
 def estimator_from_flags() -> estimators.Estimator:
-    """What is scored.
+    """Returns the estimator to score.
 
     Raises:
-        UsageError: the flags contradict each other.
-        InputError, OSError: it cannot be read.
+        UsageError: The flags contradict each other.
+        InputError: The checkpoint, file or folder does not exist, or is none.
+        OSError: A file cannot be read.
     """
     refinement = config_flags.refinement_from_flags()
     if refinement and not _CHECKPOINT.value:
@@ -111,25 +116,27 @@ def estimator_from_flags() -> estimators.Estimator:
 
 
 def main(beam_options):
+    """Scores the tracks and prints their statistics."""
     from evaluate import scores, scoring, summary, tables
 
     if beam_options and not _RUNNER.value:
         raise app.UsageError(
-            f"takes no arguments but a --runner's. Received: {' '.join(beam_options)}"
+            "takes no arguments but options of a --runner. "
+            f"Received: {' '.join(beam_options)}"
         )
     estimator = estimator_from_flags()
     # Beam's workers may run in other folders.
     data_dir = os.path.abspath(_DATA_DIR.value)
     tracks = find_tracks(data_dir, subsets=(_SUBSET.value,))
-    failures = scoring.score(
+    failures = scoring.score_tracks(
         tracks,
         estimator,
         _OUTPUT_DIR.value,
         workers=_WORKERS.value,
         overwrite=_OVERWRITE.value,
         about={"data_dir": os.path.realpath(data_dir)},
-        runner=_RUNNER.value,
-        options=beam_options,
+        pipeline_runner=_RUNNER.value,
+        pipeline_options=beam_options,
     )
     output = pathlib.Path(_OUTPUT_DIR.value)
     if len(failures) < len(tracks):

@@ -1,12 +1,13 @@
-r"""Draws museval's scores of systems, as PNG and SVG, and prints the numbers drawn.
+r"""Draws museval's scores of systems, as PNG and SVG, and prints the drawn numbers.
 
     python -m evaluate.run_plots ours=~/scores/m4 mixture=~/scores/mixture \
         --output_dir ~/figures --tracks "Al James - Schoolboy Facination"
 
-Arguments are NAME=DIR: what to call a system, and the folder of its scores. Writes
-OUTPUT_DIR/sdr_distributions, sdr_by_energy and sdr_quietest_left_out, and of each of
---tracks sdr_over_time/<track>. The two by level need the true sources' energies, which
-run_musdb writes beside the scores, for one system at least, or --data_dir.
+An argument NAME=DIR is a system's name and the folder of its scores. Writes
+OUTPUT_DIR/sdr_distributions, sdr_by_energy and sdr_quietest_left_out, and
+sdr_over_time/<track> for each of --tracks. The two figures by level need the true
+sources' energies: run_musdb writes them beside the scores of a system, or --data_dir
+measures them.
 """
 
 import difflib
@@ -14,12 +15,14 @@ import pathlib
 
 import numpy as np
 import tqdm
-from absl import flags, logging
+from absl import flags
 
 from evaluate import figures, levels, plots, scores, systems, tables
+from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The folder to write the figures in.", required=True
@@ -34,12 +37,12 @@ _TRACKS = flags.DEFINE_list(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "The true stems, to measure levels where no system has energies beside its scores: "
-    "MUSDB18, MUSDB18-HQ or a folder of stems.",
+    "The true stems (MUSDB18, MUSDB18-HQ or a folder of stems), to measure levels "
+    "where no system has energies beside its scores.",
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace figures that exist.")
 
-# The table of what is left without the quietest frames has these percentages.
+# The table without the quietest frames has a row for each of these percentages.
 _PERCENTS = np.array([0, 5, 10, 25, 50, 75])
 _FRAMES = (
     *("system", "source", "frames", "nan_frames"),
@@ -49,10 +52,10 @@ _LEFT_OUT = ("system", "source", "left_out_percent", "from_dbfs", "mean", "media
 
 
 def tracks_to_draw(known: list[str]) -> list[str]:
-    """The tracks that --tracks names.
+    """Returns the tracks that --tracks names.
 
     Raises:
-        InputError: one is not known.
+        InputError: A track is unknown.
     """
     if _TRACKS.value == ["all"]:
         return known
@@ -66,8 +69,8 @@ def tracks_to_draw(known: list[str]) -> list[str]:
     return _TRACKS.value
 
 
-def frame_rows(compared: plots.Systems, metric: str) -> list[dict]:
-    """The numbers of the distributions, a row a source and system."""
+def frame_rows(compared: systems.Systems, metric: str) -> list[dict]:
+    """Returns the numbers of the distributions, one row a source and system."""
     rows = []
     for source in plots.sources_of(compared):
         for system, tracks in compared.items():
@@ -84,9 +87,9 @@ def frame_rows(compared: plots.Systems, metric: str) -> list[dict]:
 
 
 def left_out_rows(
-    compared: plots.Systems, energies: plots.Energies, metric: str
+    compared: systems.Systems, energies: systems.Energies, metric: str
 ) -> list[dict]:
-    """The numbers without the quietest frames."""
+    """Returns the numbers without the quietest frames."""
     rows = []
     for source in plots.sources_of(compared):
         for system, tracks in compared.items():
@@ -100,38 +103,33 @@ def left_out_rows(
     return rows
 
 
-def read_energies(folders, compared: plots.Systems, left_out) -> plots.Energies:
-    """The systems' energies, or none where none has any and --data_dir is not given."""
-    if _DATA_DIR.value:
-        stems = {track.name: track for track in find_tracks(_DATA_DIR.value)}
-        return systems.energies_by_system(folders, compared, left_out, stems=stems)
-    if systems.read_energies(folders, lambda _: None):
-        return systems.energies_by_system(folders, compared, left_out)
-    logging.warning("no energies beside the scores, and no --data_dir: none by level")
-    return {}
-
-
 def main(arguments):
+    """Draws the figures and prints their numbers."""
     errors = []
-    folders = systems.named_folders(arguments)
+    folders = named_folders(arguments)
     compared = systems.read_scores(folders, errors.append)
     tracks = tracks_to_draw(list(next(iter(compared.values()))))
-    energies = read_energies(folders, compared, errors.append)
+    stems = None
+    if _DATA_DIR.value:
+        stems = {track.name: track for track in find_tracks(_DATA_DIR.value)}
+    energies = systems.energies_if_any(folders, compared, errors.append, stems=stems)
     metric, output = _METRIC.value, pathlib.Path(_OUTPUT_DIR.value).expanduser()
     numbers = [(_FRAMES, frame_rows(compared, metric))]
     drawings = {"distributions": (plots.sdr_distributions, compared)}
-    if ranges := levels.rows(compared, energies, [metric]) if energies else []:
+    if ranges := levels.level_rows(compared, energies, [metric]):
         left = left_out_rows(compared, energies, metric)
-        numbers += [(levels.COLUMNS, ranges), (_LEFT_OUT, left)]
+        numbers += [(levels.LEVEL_COLUMNS, ranges), (_LEFT_OUT, left)]
         drawings["by_energy"] = plots.sdr_by_energy, compared, energies
         drawings["quietest_left_out"] = plots.quietest_left_out, compared, energies
     for track in tracks:
         drawings[f"over_time/{track}"] = plots.sdr_over_time, compared, track
-    stems = {name: output / f"{metric.lower()}_{name}" for name in drawings}
-    figures.require_new(stems.values(), _OVERWRITE.value)
+    paths = {name: output / f"{metric.lower()}_{name}" for name in drawings}
+    files.require_new(
+        *figures.figure_paths(*paths.values()), overwrite=_OVERWRITE.value
+    )
 
     for name, (draw, *data) in tqdm.tqdm(drawings.items(), "draw", disable=None):
-        figures.save(draw(*data, metric), stems[name])
+        figures.save_figure(draw(*data, metric), paths[name])
     print(f"{metric} of frames, dB")
     for columns, rows in numbers:
         print(tables.format_rows(columns, rows, "text"), end="\n\n")

@@ -3,23 +3,25 @@ r"""Makes a folder with a page that compares systems: scores, figures, and a pla
     python -m evaluate.run_report M4=~/scores/m4 mixture=~/scores/mixture \
         --data_dir ~/musdb18 --estimates M4=~/stems/m4 --output_dir ~/report
 
-Arguments are NAME=DIR: what to call a system, and the folder of its scores, as
-run_musdb writes them. OUTPUT_DIR/index.html then opens in a browser, from the file
-system and without a network. With --data_dir it has a player for excerpts of some
-tracks: mixture, true sources and the estimates of each system that --estimates names,
-in a folder as run_musdb's --estimates_dir has it, all on one clock, to mute and solo,
-with waveforms, spectrograms and the SDR under the cursor.
+An argument NAME=DIR is a system's name and the folder of its scores, as run_musdb
+writes them. OUTPUT_DIR/index.html opens in a browser from the file system, without a
+network. With --data_dir the page has a player for excerpts of some tracks: mixture,
+true sources, and the estimates of each system that --estimates names. All play
+together, each with mute and solo, waveform, spectrogram, and the SDR under the cursor.
 """
 
 import pathlib
+from collections.abc import Callable
 
 from absl import flags
 
-from evaluate import estimators, systems, tables
-from evaluate.report import contents, html_tables, page, selection, track_files
+from evaluate import systems
+from evaluate.report import contents, page, selection, track_files
+from evaluate.scores import TrackScores
+from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.tracks import SUBSETS
+from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
 
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -31,18 +33,19 @@ _DATA_DIR = flags.DEFINE_string(
     "The true sources: MUSDB18 (*.stem.mp4), MUSDB18-HQ, or another folder of stems. "
     "Without it the page has no player.",
 )
-_SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "Which of its tracks.")
+_SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "The subset of the tracks.")
 _ESTIMATES = flags.DEFINE_multi_string(
     "estimates",
     [],
-    "NAME=DIR: a system's estimates, to listen to; once for each system that has some. "
-    "NAME=oracle_irm or NAME=mixture: those of a baseline of run_musdb.",
+    "NAME=DIR: a system and the folder of its estimates, as run_musdb's "
+    "--estimates_dir reads it. Once for each system to listen to. NAME=oracle_irm or "
+    "NAME=mixture: a baseline of run_musdb.",
 )
 _TRACKS = flags.DEFINE_list(
     "tracks",
     None,
     "Tracks to listen to, comma separated (a name with a comma in double quotes). "
-    "Default: the first system's worst, median and best, by the median SDR.",
+    "Default: the first system's worst, median and best track, by the median SDR.",
 )
 _START_SECONDS = flags.DEFINE_float(
     "start_seconds",
@@ -53,7 +56,7 @@ _START_SECONDS = flags.DEFINE_float(
 _DURATION_SECONDS = flags.DEFINE_float(
     "duration_seconds",
     selection.DURATION_SECONDS,
-    "How long excerpts are, at most.",
+    "The highest length of an excerpt.",
     lower_bound=1,
     upper_bound=600,
 )
@@ -61,19 +64,23 @@ _AUDIO_FORMAT = flags.DEFINE_enum(
     "audio_format",
     "opus",
     track_files.AUDIO_FORMATS,
-    "How the page holds audio: opus (lossy, 256 kbit/s, 48 kHz) or flac (16 bits, "
+    "The page's audio format: opus (lossy, 256 kbit/s, 48 kHz) or flac (16 bits, "
     "three times the size).",
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace a report that exists.")
 
 
-def chosen_tracks(scores: dict, data: dict, left_out) -> list[str]:
-    """The tracks to listen to: those of --tracks that are known, or typical ones.
+def chosen_tracks(
+    scores: dict[str, TrackScores],
+    data: dict[str, Track],
+    left_out: Callable[[InputError], None],
+) -> list[str]:
+    """Returns the tracks to listen to: those of --tracks, or typical ones.
 
     Args:
-        scores: track → scores of the first system.
-        data: track → true sources.
-        left_out: is told of unknown tracks.
+        scores: Track → scores of the first system.
+        data: Track → its true sources.
+        left_out: Called with an error for each unknown track.
     """
     if _TRACKS.value is None:
         return selection.typical_tracks(scores, set(data))
@@ -87,16 +94,42 @@ def chosen_tracks(scores: dict, data: dict, left_out) -> list[str]:
     return [name for name in dict.fromkeys(_TRACKS.value) if name in known]
 
 
-def estimator_of(source: str) -> estimators.Estimator:
-    """What --estimates names: a baseline or a folder; its sources are told later."""
-    if source in estimators.BASELINES:
-        return estimators.Estimator(source, ())
-    return estimators.Estimator("estimates_dir", (), source)
+def listening_from_flags(
+    estimate_folders: dict[str, pathlib.Path],
+    compared: systems.Systems,
+    left_out: Callable[[InputError], None],
+) -> contents.Listening:
+    """Returns what the player plays, which is nothing without --data_dir.
+
+    Args:
+        estimate_folders: System → the folder or baseline that --estimates names.
+        compared: System → track → scores.
+        left_out: Called with an error for each unknown track.
+
+    Raises:
+        InputError: The data set has no such tracks.
+    """
+    if not _DATA_DIR.value:
+        return contents.Listening()
+    found = find_tracks(_DATA_DIR.value, subsets=(_SUBSET.value,))
+    data = {track.name: track for track in found}
+    return contents.Listening(
+        chosen_tracks(next(iter(compared.values())), data, left_out),
+        data,
+        {
+            system: contents.estimator_named(str(folder))
+            for system, folder in estimate_folders.items()
+        },
+        _START_SECONDS.value,
+        _DURATION_SECONDS.value,
+        _AUDIO_FORMAT.value,
+    )
 
 
 def main(arguments):
-    folders = systems.named_folders(arguments)
-    estimate_folders = systems.named_folders(_ESTIMATES.value)
+    """Makes the report and prints the path of its page."""
+    folders = named_folders(arguments)
+    estimate_folders = named_folders(_ESTIMATES.value)
     if unknown := sorted(set(estimate_folders) - set(folders)):
         raise app.UsageError(
             f"--estimates must name one of {', '.join(folders)}. Received: {unknown[0]}"
@@ -104,47 +137,14 @@ def main(arguments):
     if not _DATA_DIR.value and (estimate_folders or _TRACKS.value):
         raise app.UsageError("--estimates and --tracks need --data_dir")
     output = pathlib.Path(_OUTPUT_DIR.value).expanduser()
-    page.check_output(output, overwrite=_OVERWRITE.value)
+    page.require_place(output, overwrite=_OVERWRITE.value)
     errors = []
     compared = systems.read_scores(folders, errors.append)
-    data, names = {}, []
-    if _DATA_DIR.value:
-        found = find_tracks(_DATA_DIR.value, subsets=(_SUBSET.value,))
-        data = {track.name: track for track in found}
-        first = next(iter(compared.values()))
-        names = chosen_tracks(first, data, errors.append)
-    energies = contents.read_energies(folders, compared, data, errors.append)
-    summaries = contents.summarize(compared, energies)
-    comparisons = contents.compare(compared)
-    with page.new_folder(output) as folder:
-        page.write_assets(folder)
-        for form in ("csv", "json"):
-            text = tables.format_summaries(summaries, form, comparisons=comparisons)
-            (folder / f"summary.{form}").write_text(f"{text}\n", encoding="utf-8")
-        pictures = contents.draw_figures(folder / "figures", compared, energies)
-        names = contents.write_tracks(
-            folder / "tracks",
-            names,
-            compared,
-            data,
-            {
-                system: estimator_of(str(source))
-                for system, source in estimate_folders.items()
-                if system in compared
-            },
-            start_seconds=_START_SECONDS.value,
-            duration_seconds=_DURATION_SECONDS.value,
-            audio_format=_AUDIO_FORMAT.value,
-            left_out=errors.append,
-        )
-        page.write_index(
-            folder,
-            systems=list(compared),
-            tracks_scored=len(next(iter(compared.values()))),
-            tables=html_tables.format_summaries(summaries, comparisons),
-            pictures=pictures,
-            tracks=names,
-        )
+    listening = listening_from_flags(estimate_folders, compared, errors.append)
+    stems = listening.data if _DATA_DIR.value else None
+    energies = systems.energies_if_any(folders, compared, errors.append, stems=stems)
+    with page.report_folder(output) as folder:
+        contents.write_report(folder, compared, energies, listening, errors.append)
     for error in errors:
         app.print_error(error)
     print(output / "index.html")

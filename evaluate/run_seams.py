@@ -3,10 +3,10 @@ r"""Measures and draws what happens where windows of a network without context m
     python -m evaluate.run_seams --checkpoint M2=~/m2/best --checkpoint M3=~/m3/best \
         --output_dir ~/figures song.wav
 
-Writes OUTPUT_DIR/seams.png and .svg, spectrograms and waveforms around one seam, and
-prints how much the steps at all seams stand out from those near them, in dB (see
-evaluate/seams.py), and the same between seams, which tells what chance gives. Networks
-with context have no seams: they are measured where those of another network are.
+Writes spectrograms and waveforms around one seam as OUTPUT_DIR/seams.png and .svg.
+Prints how much the steps at all seams stand out from the steps near them, in dB
+(evaluate.seams.measure_seams), and the same between seams, where only chance acts.
+A network with context has no seams: it is measured at those of another network.
 """
 
 import dataclasses
@@ -15,18 +15,19 @@ import pathlib
 import tqdm
 from absl import flags
 
-from evaluate import figures, seams, systems, tables
+from evaluate import figures, seams, tables
+from evaluate.system_arguments import named_folders
 from waveunet_tf.audio import io, resample
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_multi_string(
     "checkpoint",
     None,
-    "NAME=DIR: what to call a network, and its checkpoint or a model's name. Once or "
-    "more.",
+    "NAME=DIR: a network's name, and its checkpoint or a model's name. Once or more.",
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -36,7 +37,7 @@ _SOURCE = flags.DEFINE_string("source", "vocals", "The source to draw.")
 _AT = flags.DEFINE_float(
     "at_seconds",
     None,
-    "Draw the seam nearest to this time. Default: the one whose step stands out most "
+    "Draw the seam nearest to this time. Default: the seam whose step stands out most "
     "in the first network that has seams.",
     lower_bound=0,
 )
@@ -44,10 +45,10 @@ _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace a figure that exi
 
 
 def read_configs(folders: dict[str, pathlib.Path]) -> dict[str, NetworkConfig]:
-    """The networks' configs.
+    """Reads the networks' configs.
 
     Raises:
-        InputError: a folder is no checkpoint, or has not the source to draw.
+        InputError: A folder is no checkpoint, or lacks the source to draw.
     """
     configs = {name: Checkpoint.open(folder).config for name, folder in folders.items()}
     for name, config in configs.items():
@@ -60,11 +61,12 @@ def read_configs(folders: dict[str, pathlib.Path]) -> dict[str, NetworkConfig]:
 
 
 def main(arguments):
+    """Separates the song with each network, draws one seam and prints the measures."""
     if len(arguments) > 1:
         raise app.UsageError(f"takes one song. Received: {' '.join(arguments)}")
-    folders = systems.named_folders(_CHECKPOINT.value)
+    folders = named_folders(_CHECKPOINT.value)
     stem = pathlib.Path(_OUTPUT_DIR.value).expanduser() / "seams"
-    figures.require_new([stem], _OVERWRITE.value)
+    files.require_new(*figures.figure_paths(stem), overwrite=_OVERWRITE.value)
     configs = read_configs(folders)
     song, rate_hz = io.read(pathlib.Path(arguments[0]).expanduser())
     places = seams.find_seams(configs, len(song) / rate_hz)
@@ -86,7 +88,7 @@ def main(arguments):
     seconds = _AT.value
     if seconds is None:
         seconds = seams.outstanding_seam((own or drawn)[0])
-    figures.save(seams.plot_seam(drawn, seconds, _SOURCE.value), stem)
+    figures.save_figure(seams.plot_seam(drawn, seconds, _SOURCE.value), stem)
     rows = [
         {
             "network": estimate.name,
@@ -94,8 +96,8 @@ def main(arguments):
             "has_seams": str(estimate.has_seams),
             **dataclasses.asdict(estimate.measure()),
         }
-        for source, all_of_it in estimates.items()
-        for estimate in all_of_it
+        for source, of_source in estimates.items()
+        for estimate in of_source
     ]
     print(tables.format_rows(list(rows[0]), rows, "text"))
 

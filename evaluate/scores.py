@@ -1,7 +1,7 @@
 """museval's JSON files, one a track, as arrays.
 
-Files of all versions of museval and of the submissions to SiSEC 2018 are read: a score
-that is NaN, null, infinite or not there is no score, and so NaN.
+Files of all versions of museval and of the submissions to SiSEC 2018 are read. A score
+that is missing, null, NaN or infinite is no score, and becomes NaN.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from waveunet_tf.errors import InputError
 
 METRICS = ("SDR", "ISR", "SIR", "SAR")
+_Track = TypeVar("_Track")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +27,9 @@ class TrackScores:
     """museval's scores of one track.
 
     Attributes:
-        name: the track's name, which is its file's.
+        name: The track's name, which is its file's.
         times: `(frames,)`, the start of each frame in seconds.
-        sources: source → metric (of METRICS) → `(frames,)` in dB; NaN: no score.
+        sources: Source → metric (of METRICS) → `(frames,)` in dB; NaN: no score.
     """
 
     name: str
@@ -36,27 +37,30 @@ class TrackScores:
     sources: dict[str, dict[str, np.ndarray]]
 
 
-def read_track(path: str | os.PathLike) -> TrackScores:
+def read_track_scores(path: str | os.PathLike) -> TrackScores:
     """Reads a track's scores.
 
+    Args:
+        path: museval's file.
+
     Raises:
-        InputError: the file is half-written or not museval's, or its sources differ in
+        InputError: The file is half-written or not museval's, or its sources differ in
             their frames.
-        OSError: it cannot be read.
+        OSError: The file cannot be read.
     """
     path = pathlib.Path(path)
     try:
         targets = json.loads(path.read_text(encoding="utf-8"))["targets"]
         frames = {target["name"]: target["frames"] for target in targets}
         if not frames or len(frames) < len(targets):
-            raise ValueError("`targets` must have a name each, and be one or more")
+            raise ValueError("`targets` must be one or more, and their names differ")
         times = {name: _times(frames[name]) for name in frames}
         sources = {
             str(name): {
-                metric: np.array([_score(frame["metrics"], metric) for frame in came])
+                metric: np.array([_score(frame["metrics"], metric) for frame in own])
                 for metric in METRICS
             }
-            for name, came in frames.items()
+            for name, own in frames.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
@@ -64,7 +68,7 @@ def read_track(path: str | os.PathLike) -> TrackScores:
         raise InputError(message) from error
     first = next(iter(times.values()))
     if any(not np.array_equal(other, first) for other in times.values()):
-        listing = ", ".join(f"{name}: {len(came)}" for name, came in times.items())
+        listing = ", ".join(f"{name}: {len(own)}" for name, own in times.items())
         raise InputError(
             f"{path}: all targets must have the same frames. Received: {listing}"
         )
@@ -79,29 +83,48 @@ def read_system(
     """Reads all scores of a system.
 
     Args:
-        scores_dir: a folder that has them in it or further below, such as in `test/`.
-        left_out: is told of a file that cannot be read, and the others are; by default
-            such a file is an error.
+        scores_dir: A folder of the files, or of folders with them, such as `test/`.
+        left_out: Called with the error of each file that cannot be read, which is then
+            left out. By default the first error is raised.
 
     Returns:
-        Track's name → scores, sorted by name.
+        The track's name → its scores, sorted by name.
 
     Raises:
-        InputError: there are none, a file is not museval's, or two have the same name.
+        InputError: The folder has no scores, a file is not museval's, or two files have
+            the same name.
     """
-    return read_files(scores_dir, ".json", "museval's JSON files", read_track, left_out)
+    return read_track_files(
+        scores_dir, ".json", "museval's JSON files", read_track_scores, left_out
+    )
 
 
-def read_files(scores_dir, suffix: str, what: str, read: Callable, left_out) -> dict:
-    """Reads one file a track below a folder; see `read_system`.
+def read_track_files(
+    folder: str | os.PathLike,
+    suffix: str,
+    what: str,
+    read: Callable[[pathlib.Path], _Track],
+    left_out: Callable[[InputError | OSError], Any] | None,
+) -> dict[str, _Track]:
+    """Reads one file a track, from a folder and the folders in it.
 
     Args:
-        scores_dir, left_out: see `read_system`.
-        suffix: of the files; before it stands the track's name.
-        what: what they are called, for errors.
-        read: path → what it holds, which has a `name`.
+        folder: The folder.
+        suffix: The end of the files' names, after the track's name.
+        what: The files' name in errors.
+        read: Reads a file; the result has a `name`.
+        left_out: Called with the error of each file that cannot be read; None: the
+            first error is raised.
+
+    Returns:
+        The track's name → what its file holds, sorted by name.
+
+    Raises:
+        InputError: The folder has no such files, one is wrong, or two have the same
+            name.
+        OSError: A file cannot be read.
     """
-    root = pathlib.Path(scores_dir)
+    root = pathlib.Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: must be a folder of {what}, but is none")
     paths = [path for path in root.rglob(f"*{suffix}") if path.name[0] != "."]

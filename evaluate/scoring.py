@@ -1,11 +1,12 @@
-"""Scores an estimator on tracks: in processes, or on Beam; goes on where it stopped."""
+"""Scores an estimator on tracks, in processes or on Beam; a stopped run goes on."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tqdm
@@ -18,11 +19,14 @@ from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import beam, cpus, files, processes
 
-# Beside the scores: what was scored.
+if TYPE_CHECKING:
+    from museval import TrackStore
+
+# The file beside the scores that says what was scored.
 NOTE = "scored.yaml"
 
 
-def score(
+def score_tracks(
     tracks: list[Track],
     estimator: Estimator,
     output: str | os.PathLike,
@@ -30,35 +34,36 @@ def score(
     workers: int = 1,
     overwrite: bool = False,
     about: dict[str, Any] | None = None,
-    runner: str | None = None,
-    options: list[str] | None = None,
+    pipeline_runner: str | None = None,
+    pipeline_options: Sequence[str] = (),
 ) -> list[str]:
     """Writes `<output>/<subset>/<track>.json`, as museval does, and energies beside it.
 
-    A track that has both is not scored again, so that a stopped run goes on.
+    A track that has scores is not scored again, so that a stopped run goes on.
 
     Args:
-        tracks: the tracks.
-        estimator: what is scored.
-        output: a folder that is new, or holds scores of the same estimator.
-        workers: processes that score a track each.
-        overwrite: whether scores that are there are thrown away.
-        about: what else the scores depend on, such as the data set's folder.
-        runner: one of Beam's runners, to score on instead of in processes here.
-        options: Beam's own.
+        tracks: The tracks to score.
+        estimator: The estimator to score.
+        output: A folder that is new, or holds scores of the same estimator.
+        workers: The number of processes, each of which scores one track at a time.
+        overwrite: Whether existing scores are thrown away.
+        about: What else the scores depend on, such as the data set's folder.
+        pipeline_runner: The pipeline runner of Beam to score on, in place of processes
+            on this machine.
+        pipeline_options: Beam's own options.
 
     Returns:
-        One line for each track that could not be scored; the others are done.
+        One line for each track that could not be scored. All others are scored.
 
     Raises:
-        InputError: the folder holds other scores, another run is at work in it, or
-            Beam is not installed.
-        OSError: the folder cannot be written, or a process died.
+        InputError: The folder holds other scores, another run works in it, or Beam is
+            not installed.
+        OSError: The folder cannot be written, or a process died.
     """
     output = pathlib.Path(output).absolute()
     note = {**estimator.identity(), **(about or {})}
     note["museval"] = metadata.version("museval")
-    if runner:
+    if pipeline_runner:
         beam.import_beam()  # before anything is written
     with files.locked_folder(output):
         files.remove_parts(output)
@@ -69,42 +74,53 @@ def score(
             logging.info("%d tracks are scored already in %s", done, output)
         logging.info("scoring %d tracks", len(wanted))
         threads = None
-        if runner or workers > 1:
+        if pipeline_runner or workers > 1:
             threads = max(cpus.cores() // workers, 1)
         jobs = [(track, estimator, output, threads) for track in wanted]
-        if runner:
+        if pipeline_runner:
             results = beam.run_on_beam(
                 try_to_score,
                 jobs,
                 output,
-                pipeline_runner=runner,
-                options=options or (),
+                pipeline_runner=pipeline_runner,
+                options=pipeline_options,
             )
         else:
             results = processes.run_in_processes(try_to_score, jobs, workers)
-        failures = {}
-        for label, failure, warnings in tqdm.tqdm(
-            results, "score", len(jobs), unit="track", disable=None
-        ):
-            for warning in warnings:
-                logging.warning("%s", warning)
-            if failure:
-                failures[label] = failure
+        failures = _collect_failures(results, len(jobs))
     return [failures[track.label] for track in wanted if track.label in failures]
 
 
+def _collect_failures(results: Iterable, count: int) -> dict[str, str]:
+    """Waits for the results of `try_to_score`; logs warnings, returns the failures."""
+    failures = {}
+    for label, failure, warnings in tqdm.tqdm(
+        results, "score", count, unit="track", disable=None
+    ):
+        for warning in warnings:
+            logging.warning("%s", warning)
+        if failure:
+            failures[label] = failure
+    return failures
+
+
 def scores_path(output: pathlib.Path, track: Track) -> pathlib.Path:
-    """Where museval writes a track's scores: `<output>/<subset>/<track>.json`."""
+    """Returns where museval writes a track's scores: `<output>/<subset>/<track>.json`.
+
+    Args:
+        output: The folder of the scores.
+        track: The track.
+    """
     return output / track.subset / f"{track.name}.json"
 
 
 def _begin(
     output: pathlib.Path, note: dict, tracks: list[Track], overwrite: bool
 ) -> None:
-    """Notes what is scored; keeps scores of anything else out of it."""
+    """Writes what is scored into the folder; refuses a folder of other scores."""
     path = output / NOTE
     earlier = _read_note(path)
-    same = earlier is not None and _compared(earlier) == _compared(note)
+    same = earlier is not None and _without_place(earlier) == _without_place(note)
     subsets = {track.subset for track in tracks} if same else set(SUBSETS)
     old = [
         old
@@ -113,16 +129,16 @@ def _begin(
         for old in sorted((output / subset).glob(f"*{suffix}"))
     ]
     if old and not overwrite and not same:
-        what = "without a note of what they are of" if earlier is None else "of another"
-        differ = sorted(
+        what = "without a note of their estimator" if earlier is None else "of another"
+        differing = sorted(
             key
             for key in {*(earlier or {}), *note}
             if earlier and earlier.get(key) != note.get(key)
         )
-        came = f" ({', '.join(differ)})" if differ else ""
+        listing = f" ({', '.join(differing)})" if differing else ""
         raise InputError(
             f"{output}: must be a new folder, or one with scores of the same estimator "
-            f"and data, or --overwrite be given, but has scores {what}{came}"
+            f"and data, or --overwrite be given, but has scores {what}{listing}"
         )
     if overwrite:
         for scores in old:
@@ -134,6 +150,7 @@ def _begin(
 
 
 def _read_note(path: pathlib.Path) -> dict | None:
+    """Reads a note; None where there is none, {} where the file is not a note."""
     try:
         note = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -143,16 +160,23 @@ def _read_note(path: pathlib.Path) -> dict | None:
     return note if isinstance(note, dict) else {}
 
 
-def _compared(note: dict) -> dict:
-    """A network is the same wherever it lies."""
+def _without_place(note: dict) -> dict:
+    """Removes the path of a network, which is the same wherever it lies."""
     return {k: v for k, v in note.items() if k != "path" or "sha256" not in note}
 
 
 def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
-    """Scores a track; gives its label, why it could not be scored, and warnings.
+    """Scores a track and writes its files.
+
+    Args:
+        job: The track, the estimator, the folder of the scores, and the number of
+            threads (None: all).
+
+    Returns:
+        The track's label, the reason why it could not be scored or None, and warnings.
 
     Raises:
-        OSError: the output cannot be written, which is not the track's fault.
+        OSError: The output cannot be written, which is no fault of the track.
     """
     track, estimator, output, threads = job
     try:
@@ -169,46 +193,57 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
     path = scores_path(output, track)
     beside = path.with_name(track.name + energies.SUFFIX)
     scores.validate()
-    # The scores last: they tell that a track is done.
+    # The scores are written last: they mark the track as done.
     with files.atomic_files([beside, path]) as (energies_part, scores_part):
-        energies_part.write_text(energies.format_track(measured), encoding="utf-8")
+        text = energies.format_track_energies(measured)
+        energies_part.write_text(text, encoding="utf-8")
         scores_part.write_text(scores.json, encoding="utf-8")
     return track.label, None, silence_warnings(track.label, measured)
 
 
-def score_track(track: Track, estimator: Estimator, threads: int | None = None):
-    """Reads, estimates and scores a track.
+def score_track(
+    track: Track, estimator: Estimator, threads: int | None = None
+) -> tuple[TrackStore, energies.TrackEnergies]:
+    """Reads a track, estimates its sources, and scores the estimates.
 
     Args:
-        track: the track.
-        estimator: what is scored.
-        threads: of the CPU, if other processes are at work, too.
+        track: The track.
+        estimator: The estimator.
+        threads: The number of CPU threads, where other processes work too; None: all.
 
     Returns:
-        museval's TrackStore, and TrackEnergies.
+        museval's store of the scores, and the energies.
 
     Raises:
-        InputError: the track or an estimate is not as it must be.
-        OSError: a file cannot be read.
+        InputError: The track or an estimate cannot be used.
+        OSError: A file cannot be read.
     """
-    stems = true_stems.read(track, estimator.sources)
+    stems = true_stems.read_true_stems(track, estimator.sources)
     estimates = estimator.estimate(track, stems, threads)
     references, rate_hz = stems.sources, stems.sample_rate_hz
-    del stems  # the parts are no longer needed, and museval needs much memory
-    scores = bss.score_track(
+    del stems  # frees the parts, for museval needs much memory
+    scores = bss.score_estimates(
         track.label, references, estimates, rate_hz, threads=1 if threads else None
     )
-    return scores, energies.measure(track.name, references, estimates, rate_hz)
+    measured = energies.measure_energies(track.name, references, estimates, rate_hz)
+    return scores, measured
 
 
 def silence_warnings(label: str, measured: energies.TrackEnergies) -> list[str]:
-    """A line for each source whose estimate's silence leaves frames without a score.
+    """Returns a line for each source or estimate whose silence costs scores.
 
-    museval gives none to any source of a frame in which one source or one estimate is
-    silent. The true source's silence is nobody's fault.
+    museval gives no score to any source in a frame in which one source or one estimate
+    is silent. Silent frames of a true source that sounds elsewhere need no warning.
+
+    Args:
+        label: The track's name in the warnings.
+        measured: The track's energies.
     """
     lines = []
     for source, reference in measured.reference.items():
+        if not reference.any():
+            lines.append(f"{label}: {source} is silent throughout: it has no score")
+            continue
         heard = reference[: measured.frames] > 0
         lost = heard & (measured.estimate[source][: measured.frames] == 0)
         if lost.any():

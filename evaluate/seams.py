@@ -1,8 +1,8 @@
 """Steps in the output where windows of a network without context meet.
 
-Such a network knows nothing of what is beyond its window, so its estimates do not fit
+Such a network does not know the song beyond its window. So its estimates do not fit
 together at the windows' borders, which clicks (paper, section 3.2.2, and its figure of
-a spectrogram of vocals with these borders marked). With context there are none.
+a spectrogram of vocals with these borders). A network with context has no such steps.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 
-# Steps at a seam are compared with those that are no further away.
+# A step at a seam is compared with the steps up to this distance from it.
 NEAR_SECONDS = 0.01
-# Where between two seams steps are measured, too: from an eighth to seven eighths.
+# Steps between two seams are measured here: from an eighth to seven eighths.
 _BETWEEN_64THS = range(8, 57)
-# The figure shows so much on each side of a seam.
+# The figure shows this much on each side of a seam.
 _SPECTROGRAM_SECONDS = 0.15
 _WAVEFORM_SECONDS = 0.004
 _FFT_FRAMES, _FFT_HOP = 256, 16
@@ -33,14 +33,14 @@ _RANGE_DB = 80
 
 @dataclasses.dataclass(frozen=True)
 class SeamEnergy:
-    """How much the steps at seams stand out, see `measure_seams`.
+    """How much the steps at seams stand out (`measure_seams`).
 
     Attributes:
-        seams: how many.
-        seam_db: energy of the steps at seams over that of the steps near them.
-        between_db: the same at 49 places between each two seams, all together.
-        highest_between_db: the highest of the 49 when each is taken by itself, as many
-            steps as there are seams: so much chance gives.
+        seams: The number of seams.
+        seam_db: The energy of the steps at seams over that of the steps near them.
+        between_db: The same for 49 places between each two seams, all together.
+        highest_between_db: The highest of the 49 values that each place has alone, from
+            as many steps as there are seams. Chance gives as much.
     """
 
     seams: int
@@ -51,14 +51,15 @@ class SeamEnergy:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A stem as a network gave it.
+    """A network's estimate of a stem.
 
     Attributes:
-        name: what to call the network.
+        name: The network's name.
         audio: `(frames, channels)`, at the network's rate.
-        sample_rate_hz: the network's rate in Hz.
-        seams: frames at which windows meet; or, without windows, where another's do.
-        has_seams: whether they are its own.
+        sample_rate_hz: The network's rate in Hz.
+        seams: The frames at which windows meet; for a network without windows, those
+            of another network.
+        has_seams: Whether the seams are the network's own.
     """
 
     name: str
@@ -68,27 +69,28 @@ class Estimate:
     has_seams: bool
 
     def measure(self) -> SeamEnergy:
-        """See `measure_seams`."""
+        """Measures how much the steps at the seams stand out."""
         return measure_seams(self.audio, self.seams, self.sample_rate_hz)
 
 
 def find_seams(
     configs: dict[str, NetworkConfig], song_seconds: float
 ) -> dict[str, tuple[list[int], bool]]:
-    """Where to look in the networks' estimates of a song.
+    """Finds the places to measure in the networks' estimates of a song.
 
-    A network without seams is looked at where those of the first network with some are;
-    if none has any, where windows of the first network's training would meet.
+    A network without seams is measured at the seams of the first network that has some.
+    If none has any, all are measured where windows of the first network's training
+    would meet.
 
     Args:
-        configs: name → config.
-        song_seconds: the song's length.
+        configs: Name → the network's config.
+        song_seconds: The song's length.
 
     Returns:
-        Name → frames at the network's rate, and whether they are seams of its own.
+        Name → frames at the network's rate, and whether they are its own seams.
 
     Raises:
-        InputError: the song is no longer than a window.
+        InputError: The song is not longer than a window.
     """
     own = {
         name: shapes.seam_frames(config, int(song_seconds * config.sample_rate_hz))
@@ -119,18 +121,19 @@ def find_seams(
 def step_excess(
     audio: np.ndarray, places: Sequence[int], sample_rate_hz: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Energy of the steps at some frames, and of those near them.
+    """Returns the energies of the steps at some frames, and of the steps near them.
 
-    The step at frame n is x[n] − x[n − 1], its energy the sum of squares over channels.
+    The step at frame n is x[n] − x[n − 1], and its energy the sum of squares over
+    channels.
 
     Args:
         audio: `(frames, channels)`.
-        places: frames from 1 on.
-        sample_rate_hz: sample rate in Hz.
+        places: `(places,)`, frames from 1 on.
+        sample_rate_hz: The sample rate in Hz.
 
     Returns:
-        `(places,)`, the energy of the step into each, and `(places,)`, the mean energy
-        of the other steps within NEAR_SECONDS.
+        `(places,)`, the energy of each step, and `(places,)`, the mean energy of the
+        other steps within NEAR_SECONDS.
     """
     steps = np.diff(np.asarray(audio, np.float64), axis=0, prepend=audio[:1])
     energies = np.square(steps).sum(axis=1)
@@ -151,18 +154,17 @@ def measure_seams(
     """Measures how much steps at seams stand out.
 
     The measure is 10 log10(Σ e(s) / Σ ē(s)) dB over all seams s, where e(s) is the
-    energy of the step from the frame before into s, and ē(s) the mean energy of the
-    other steps within 10 ms around. It does not depend on the level; a place that is
-    like its surroundings has 0 dB, a jump of height h in white noise of variance σ²
-    10 log10(1 + h² / 2σ²).
+    energy of the step at s, and ē(s) the mean energy of the other steps within 10 ms.
+    It does not depend on the level. A place like its surroundings has 0 dB; a jump of
+    height h in white noise of variance σ² has 10 log10(1 + h² / 2σ²).
 
     Args:
         audio: `(frames, channels)`.
-        seams: frames, one or more, as shapes.seam_frames gives them.
-        sample_rate_hz: sample rate in Hz.
+        seams: `(seams,)`, one or more frames, as shapes.seam_frames returns them.
+        sample_rate_hz: The sample rate in Hz.
 
     Returns:
-        NaN where the audio around is silent.
+        The measures; NaN where the audio around the seams is silent.
     """
     shifts = seams[0] * np.array(_BETWEEN_64THS) // 64
     places = np.maximum(np.array(seams) - np.array([0, *shifts])[:, None], 1)
@@ -182,21 +184,21 @@ def measure_seams(
 
 
 def outstanding_seam(estimate: Estimate) -> float:
-    """The time in seconds of the seam whose step stands out most from those near it."""
+    """Returns the time in seconds of the seam whose step stands out most."""
     at, near = step_excess(estimate.audio, estimate.seams, estimate.sample_rate_hz)
-    # Not in what is nearly silent, and none where all is.
+    # The floor keeps out nearly silent places, and zeros from the division.
     ratios = at / np.maximum(near, max(near.max() * 1e-3, 1e-20))
     return estimate.seams[int(np.argmax(ratios))] / estimate.sample_rate_hz
 
 
 @matplotlib.rc_context(figures.STYLE)
 def plot_seam(estimates: Sequence[Estimate], seconds: float, source: str) -> Figure:
-    """A spectrogram and a waveform around a seam, one row a network.
+    """Draws a spectrogram and a waveform around a seam, one row a network.
 
     Args:
-        estimates: of the same song.
-        seconds: each row shows the seam that is nearest to this time.
-        source: its name, for the title.
+        estimates: The networks' estimates of the same source of a song.
+        seconds: A time in the song; each row shows its seam nearest to it.
+        source: The source's name, for the title.
     """
     figure = Figure(figsize=(11, 2.9 * len(estimates) + 0.5), layout="constrained")
     grid = figure.subplots(len(estimates), 2, squeeze=False, width_ratios=(3, 2))
@@ -245,7 +247,7 @@ def _nearest(estimate: Estimate, seconds: float) -> int:
 
 
 def _spectrogram(estimate: Estimate, seconds: float) -> tuple[np.ndarray, list[float]]:
-    """Power in dB `(bins, frames)` around a seam, and its ends in ms and kHz."""
+    """Returns power in dB `(bins, steps)` around a seam, and its ends in ms and kHz."""
     place, rate = _nearest(estimate, seconds), estimate.sample_rate_hz
     reach = round(_SPECTROGRAM_SECONDS * rate)
     around = _around(estimate.audio, place, reach + _FFT_FRAMES // 2)
@@ -266,6 +268,12 @@ def _draw_waveform(axes, estimate: Estimate, place: int) -> None:
 
 
 def _around(audio: np.ndarray, place: int, reach: int) -> np.ndarray:
-    """`(2 · reach,)`, the channels' mean around a frame; silence beyond the ends."""
+    """Returns the channels' mean around a frame, `(2 · reach,)`, zeros beyond the ends.
+
+    Args:
+        audio: `(frames, channels)`.
+        place: The frame.
+        reach: The number of frames on each side.
+    """
     padded = np.pad(audio.mean(axis=1), reach)
     return padded[place : place + 2 * reach]

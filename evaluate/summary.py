@@ -1,7 +1,7 @@
 """The paper's rank-based statistics of scores (paper, section 5.2), and comparisons.
 
-Nearly silent seconds give extreme outliers of SDR, which dominate a mean; so the paper
-reports the median and the median absolute deviation (MAD) beside mean and deviation.
+Nearly silent seconds have extreme SDRs, which dominate a mean. So the paper reports the
+median and the median absolute deviation (MAD) beside mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -27,21 +28,22 @@ _SEED = 0
 class Summary:
     """Statistics of one metric of one source over all tracks, in dB.
 
-    Values are museval's frames; of PES the silent windows, of wSDR and nSDR one value
-    a track.
+    The values of museval's metrics are its frames, those of PES the silent windows;
+    wSDR and nSDR have one value a track.
 
     Attributes:
-        median: median over all values that are not NaN.
-        mad: median absolute deviation from the median.
-        mean: mean of the same values.
-        sd: their standard deviation.
-        track_median: median of the tracks' medians.
-        frames: values, NaN included.
-        nan_frames: those without a score (a silent source or estimate).
-        tracks: tracks that have the source.
-        track_median_low, track_median_high: the 95 % interval of `track_median`, by a
+        median: The median of all values that are not NaN.
+        mad: Their median absolute deviation from the median.
+        mean: Their mean.
+        sd: Their standard deviation.
+        track_median: The median of the tracks' medians.
+        frames: The number of values, NaN included.
+        nan_frames: The number of frames without a score (a silent source or estimate).
+        tracks: The number of tracks that have the source.
+        track_median_low: The lower end of the 95 % interval of `track_median`, by a
             bootstrap over tracks (percentiles of 9999 resamples, with a fixed seed);
-            NaN of fewer than two tracks with a score.
+            NaN for fewer than two tracks with a score.
+        track_median_high: The upper end of the interval.
     """
 
     median: float
@@ -61,11 +63,13 @@ class Comparison:
     """A paired test of two systems on the medians of the tracks that both have.
 
     Attributes:
-        first, second: the systems.
-        source, metric: what is compared.
-        tracks: in which both have a score.
-        difference: the median over tracks of first − second, in dB.
-        p_value: of the two-sided Wilcoxon signed-rank test, not corrected for the
+        first: The first system.
+        second: The second system.
+        source: The source that is compared.
+        metric: The metric that is compared.
+        tracks: The number of tracks in which both have a score.
+        difference: The median over tracks of first − second, in dB.
+        p_value: p of the two-sided Wilcoxon signed-rank test, not corrected for the
             number of tests; 1 if no track differs, NaN without tracks.
     """
 
@@ -85,19 +89,19 @@ def track_values(
     energies: Mapping[str, TrackEnergies] | None = None,
     silence_dbfs: float = -math.inf,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """A metric's values, by source and track.
+    """Returns a metric's values, by source and track.
 
     Args:
-        tracks: a system's scores by track.
-        metric: of scores.METRICS or energies.METRICS.
-        energies: by track, for energies.METRICS.
-        silence_dbfs: see energies.predicted_energy_at_silence_db.
+        tracks: Track → a system's scores.
+        metric: One of scores.METRICS or energies.METRICS.
+        energies: Track → energies, for energies.METRICS.
+        silence_dbfs: The highest level that counts as silence for PES, in dBFS.
 
     Returns:
         Source → track → `(values,)` in dB.
 
     Raises:
-        InputError: there is no such metric, or energies are missing or of another song.
+        InputError: The metric is unknown, or energies are missing or of another song.
     """
     known = (*METRICS, *energy_metrics.METRICS)
     if metric not in known:
@@ -110,17 +114,17 @@ def track_values(
             energy = matching_energies(track, energies, energy_metrics.METRICS[metric])
         for source, metrics in track.sources.items():
             if metric in METRICS:
-                came = metrics[metric]
+                own = metrics[metric]
             elif metric == "PES":
-                came = energy_metrics.predicted_energy_at_silence_db(
+                own = energy_metrics.predicted_energy_at_silence_db(
                     energy, source, silence_dbfs=silence_dbfs
                 )
             elif metric == "wSDR":
                 reference = energy.reference[source][: energy.frames]
-                came = [energy_metrics.weighted_sdr_db(metrics["SDR"], reference)]
+                own = [energy_metrics.weighted_sdr_db(metrics["SDR"], reference)]
             else:
-                came = [energy_metrics.whole_track_sdr_db(energy, source)]
-            values.setdefault(source, {})[name] = np.asarray(came, np.float64)
+                own = [energy_metrics.whole_track_sdr_db(energy, source)]
+            values.setdefault(source, {})[name] = np.asarray(own, np.float64)
     return values
 
 
@@ -129,15 +133,15 @@ def matching_energies(
     energies: Mapping[str, TrackEnergies] | None,
     series: str = "reference",
 ) -> TrackEnergies:
-    """The energies of the track that the scores are of.
+    """Returns the energies that belong to a track's scores.
 
     Args:
-        track: its scores.
-        energies: by track.
-        series: which is needed, reference or estimate.
+        track: The track's scores.
+        energies: Track → energies.
+        series: The series of TrackEnergies that is needed.
 
     Raises:
-        InputError: they are missing, or have other frames or sources.
+        InputError: The energies are missing, or have other frames or sources.
     """
     energy = (energies or {}).get(track.name)
     if energy is None or (missing := set(track.sources) - set(getattr(energy, series))):
@@ -159,14 +163,15 @@ def summarize(
     """Summarises a system's scores.
 
     Args:
-        tracks: by track.
-        metric, **options: see `track_values`.
+        tracks: Track → a system's scores.
+        metric: One of scores.METRICS or energies.METRICS.
+        **options: Further arguments of `track_values`.
 
     Returns:
         Source → summary.
 
     Raises:
-        InputError: see `track_values`.
+        InputError: The metric is unknown, or energies are missing or of another song.
     """
     return summarize_values(track_values(tracks, metric, **options))
 
@@ -174,12 +179,59 @@ def summarize(
 def summarize_values(
     values: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Summary]:
-    """Summarises what `track_values` gave, by source."""
+    """Summarises values.
+
+    Args:
+        values: Source → track → `(values,)` in dB, as `track_values` returns them.
+
+    Returns:
+        Source → summary.
+    """
     return {source: _summary(list(values[source].values())) for source in values}
 
 
+def summarize_systems(
+    systems: Mapping[str, Mapping[str, TrackScores]],
+    energies: Mapping[str, Mapping[str, TrackEnergies]],
+    metrics: Iterable[str],
+    *,
+    left_out: Callable[[InputError], Any],
+    silence_dbfs: float = -math.inf,
+) -> tuple[dict[str, dict[str, dict[str, Summary]]], list[Comparison]]:
+    """Summarises several metrics of several systems, and compares every two systems.
+
+    Args:
+        systems: System → track → scores.
+        energies: System → track → energies, for energies.METRICS.
+        metrics: Some of scores.METRICS and energies.METRICS.
+        left_out: Called with an error for each metric that a system cannot have.
+        silence_dbfs: The highest level that counts as silence for PES, in dBFS.
+
+    Returns:
+        System → metric → source → summary, and the comparisons.
+    """
+    summaries: dict[str, dict] = {name: {} for name in systems}
+    comparisons = []
+    for metric in metrics:
+        values = {}
+        for name, tracks in systems.items():
+            try:
+                values[name] = track_values(
+                    tracks,
+                    metric,
+                    energies=energies.get(name),
+                    silence_dbfs=silence_dbfs,
+                )
+            except InputError as error:
+                left_out(InputError(f"{name}: {metric} is left out: {error}"))
+            else:
+                summaries[name][metric] = summarize_values(values[name])
+        comparisons += compare_systems(values, metric)
+    return summaries, comparisons
+
+
 def statistics(values: np.ndarray) -> dict[str, float]:
-    """Median, MAD, mean and SD of those that are not NaN, and how many are and are not.
+    """Returns median, MAD, mean and SD of all values but NaN, and counts of values.
 
     Args:
         values: `(frames,)`.
@@ -230,14 +282,14 @@ def _median_interval(medians: np.ndarray) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def compare(
+def compare_systems(
     systems: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]], metric: str
 ) -> list[Comparison]:
     """Tests every two systems against each other, for every source that both have.
 
     Args:
-        systems: system → what `track_values` gave.
-        metric: its name.
+        systems: System → source → track → `(values,)`, as `track_values` returns them.
+        metric: The metric's name.
     """
     comparisons = []
     for first, second in itertools.combinations(systems, 2):

@@ -1,52 +1,38 @@
-"""Systems that a command line names, NAME=DIR: their scores, to be compared."""
+"""Scores and energies of several systems, to be compared."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from absl import logging
 
 from evaluate import energies, scores, true_stems
 from evaluate.energies import TrackEnergies
 from evaluate.scores import TrackScores
-from waveunet_tf.commands import app
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
-
-def named_folders(arguments: list[str]) -> dict[str, pathlib.Path]:
-    """Folders by name, from arguments NAME=DIR.
-
-    Raises:
-        UsageError: an argument has no name or folder, or a name comes twice.
-    """
-    folders: dict[str, pathlib.Path] = {}
-    for argument in arguments:
-        name, _, folder = argument.partition("=")
-        if not name or not folder:
-            raise app.UsageError(f"must be NAME=DIR. Received: {argument}")
-        if name in folders:
-            raise app.UsageError(f"names must differ. Received twice: {name}")
-        folders[name] = pathlib.Path(folder).expanduser()
-    return folders
+Systems = dict[str, dict[str, TrackScores]]
+Energies = dict[str, dict[str, TrackEnergies]]
+LeftOut = Callable[[Exception], Any]
 
 
-def read_scores(
-    folders: dict[str, pathlib.Path], left_out: Callable[[InputError | OSError], Any]
-) -> dict[str, dict[str, TrackScores]]:
-    """The systems' scores of the tracks that all have.
+def read_scores(folders: Mapping[str, pathlib.Path], left_out: LeftOut) -> Systems:
+    """Reads the systems' scores of the tracks that all systems have.
 
     Args:
-        folders: system → folder.
-        left_out: is told of files that cannot be read, of systems without scores, and
-            of tracks that not all have.
+        folders: System → folder.
+        left_out: Called with an error for each file that cannot be read, each system
+            without scores, and each system with tracks that others lack.
 
     Returns:
         System → track → scores.
 
     Raises:
-        InputError: no system has scores, or no track is in all that have.
+        InputError: No system has scores, or the systems have no track in common.
     """
     systems = {}
     for name, folder in folders.items():
@@ -77,46 +63,62 @@ def read_scores(
     }
 
 
-def read_energies(
-    folders: dict[str, pathlib.Path], left_out: Callable[[InputError | OSError], Any]
-) -> dict[str, TrackEnergies]:
-    """The energies of the true sources, of each track from the first that has them.
-
-    Args:
-        folders: system → folder, which may hold none.
-        left_out: is told of files that cannot be read.
-
-    Returns:
-        Track → energies.
-    """
-    tracks: dict[str, TrackEnergies] = {}
-    for own in _own_energies(folders, left_out).values():
-        tracks = {**own, **tracks}
-    return tracks
-
-
-def energies_by_system(
-    folders: dict[str, pathlib.Path],
-    systems: dict[str, dict[str, TrackScores]],
-    left_out: Callable[[InputError | OSError], Any],
+def energies_if_any(
+    folders: Mapping[str, pathlib.Path],
+    systems: Systems,
+    left_out: LeftOut,
     *,
-    stems: dict[str, Track] | None = None,
-) -> dict[str, dict[str, TrackEnergies]]:
-    """Each system's energies: its own, or else those of the true sources alone.
+    stems: Mapping[str, Track] | None = None,
+) -> Energies:
+    """Does what `energies_by_system` does, where there is anything to measure.
 
-    These come from another system of the same tracks, or from the stems.
+    Where no folder has energies and there are no stems, all systems go without, and a
+    warning is logged in place of an error for each system.
 
     Args:
-        folders: system → folder.
-        systems: what `read_scores` gave.
-        left_out: is told of files that cannot be read, and of tracks without energies.
-        stems: track's name → the track, to be measured where nothing else tells.
+        folders: System → folder.
+        systems: System → track → scores.
+        left_out: Called with an error for each file that cannot be read, and each
+            system with tracks without energies.
+        stems: Track → its true stems, measured where no system has energies.
 
     Returns:
         System → track → energies.
     """
-    own = _own_energies(folders, left_out)
-    energies_of: dict[str, dict[str, TrackEnergies]] = {}
+    if stems is None and not any(map(_has_energies, folders.values())):
+        logging.warning("no energies beside the scores, and no --data_dir: no levels")
+        return {system: {} for system in systems}
+    return energies_by_system(folders, systems, left_out, stems=stems)
+
+
+def energies_by_system(
+    folders: Mapping[str, pathlib.Path],
+    systems: Systems,
+    left_out: LeftOut,
+    *,
+    stems: Mapping[str, Track] | None = None,
+) -> Energies:
+    """Returns each system's energies, or else those of the true sources alone.
+
+    The latter are another system's of the same tracks, or measured from the stems.
+
+    Args:
+        folders: System → folder.
+        systems: System → track → scores.
+        left_out: Called with an error for each file that cannot be read, and each
+            system with tracks without energies.
+        stems: Track → its true stems, measured where no system has energies.
+
+    Returns:
+        System → track → energies.
+    """
+    own = {
+        name: energies.read_system_energies(folder, left_out=left_out)
+        if _has_energies(folder)
+        else {}
+        for name, folder in folders.items()
+    }
+    energies_of: Energies = {}
     true: dict[tuple, TrackEnergies | None] = {}
     for system, tracks in systems.items():
         energies_of[system] = {}
@@ -141,17 +143,12 @@ def energies_by_system(
     return energies_of
 
 
-def _own_energies(folders, left_out) -> dict[str, dict[str, TrackEnergies]]:
-    return {
-        name: energies.read_system(folder, left_out=left_out)
-        if any(folder.rglob(f"*{energies.SUFFIX}"))
-        else {}
-        for name, folder in folders.items()
-    }
+def _has_energies(folder: pathlib.Path) -> bool:
+    return any(folder.rglob(f"*{energies.SUFFIX}"))
 
 
 def _fits(track: TrackEnergies | None, sources: tuple[str, ...], frames: int) -> bool:
-    """Whether energies are of these sources and of as many frames."""
+    """Returns whether energies are of these sources and of as many frames."""
     return (
         track is not None
         and set(sources) <= set(track.reference)
@@ -159,14 +156,22 @@ def _fits(track: TrackEnergies | None, sources: tuple[str, ...], frames: int) ->
     )
 
 
-def _true_energies(name, sources, frames, own, stems, left_out) -> TrackEnergies | None:
+def _true_energies(
+    name: str,
+    sources: tuple[str, ...],
+    frames: int,
+    own: Energies,
+    stems: Mapping[str, Track],
+    left_out: LeftOut,
+) -> TrackEnergies | None:
+    """Takes the true sources' energies from any system, or measures the stems."""
     for tracks in own.values():
         if _fits(tracks.get(name), sources, frames):
             return dataclasses.replace(tracks[name], estimate={}, error={})
     if name not in stems:
         return None
     try:
-        measured = true_stems.measure(stems[name], sources)
+        measured = true_stems.measure_true_stems(stems[name], sources)
     except (InputError, OSError) as error:
         left_out(error)
         return None

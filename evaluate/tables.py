@@ -26,13 +26,13 @@ def format_summaries(
     *,
     comparisons: Sequence[Comparison] = (),
 ) -> str:
-    """A table with a row a metric, system and source.
+    """Returns a table with one row a metric, system and source.
 
     Args:
-        systems: system → metric → source → summary.
-        form: of FORMATS. CSV has COLUMNS; the others also the intervals and the
-            comparisons.
-        comparisons: of the systems.
+        systems: System → metric → source → summary.
+        form: One of FORMATS. CSV has COLUMNS; the others also have the intervals and
+            the comparisons.
+        comparisons: Tests of the systems against each other.
     """
     metrics = list(dict.fromkeys(metric for own in systems.values() for metric in own))
     rows = [
@@ -58,12 +58,12 @@ def format_summaries(
 
 
 def format_rows(columns: Sequence[str], rows: Sequence[Mapping], form: str) -> str:
-    """A table of rows.
+    """Returns a table of rows.
 
     Args:
-        columns: the keys of the rows to show, in order.
-        rows: values by column.
-        form: of FORMATS.
+        columns: The keys of the rows that are shown, in order.
+        rows: The rows: column → value.
+        form: One of FORMATS.
     """
     if form == "json":
         return to_json(rows)
@@ -71,12 +71,12 @@ def format_rows(columns: Sequence[str], rows: Sequence[Mapping], form: str) -> s
 
 
 def to_json(value: Any) -> str:
-    """JSON, in which NaN is null and so is infinity."""
+    """Returns JSON, in which NaN and infinity are null."""
     return json.dumps(_jsonable(value), indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def to_csv(columns: Sequence[str], rows: Sequence[Mapping]) -> str:
-    """CSV with a line of headings; numbers to museval's five digits, NaN as `nan`."""
+    """Returns CSV with a line of headings; numbers have museval's five digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -87,7 +87,13 @@ def to_csv(columns: Sequence[str], rows: Sequence[Mapping]) -> str:
 
 
 def to_lines(columns: Sequence[str], rows: Sequence[Mapping], form: str) -> str:
-    """Aligned columns, or with form "markdown" a table of it; numbers to 0.01."""
+    """Returns aligned columns or a table of markdown; numbers have two digits.
+
+    Args:
+        columns: The keys of the rows that are shown, in order.
+        rows: The rows: column → value.
+        form: "text" or "markdown".
+    """
     texts = [[_shown(column, row[column]) for column in columns] for row in rows]
     widths = [max(len(text) for text in column) for column in zip(columns, *texts)]
     left = [

@@ -19,10 +19,10 @@ class TrueStems:
     """A track's stems, float32 `(frames, channels)` each.
 
     Attributes:
-        mixture: the song.
-        sources: those asked for, by name.
-        parts: what adds up to the mixture, by name.
-        sample_rate_hz: sample rate in Hz.
+        mixture: The song.
+        sources: Name → stem, of the sources that were asked for.
+        parts: Name → stem, of the stems that add up to the mixture.
+        sample_rate_hz: The sample rate in Hz.
     """
 
     mixture: np.ndarray
@@ -31,23 +31,23 @@ class TrueStems:
     sample_rate_hz: int
 
 
-def read(track: Track, sources: Iterable[str]) -> TrueStems:
-    """Reads a track.
+def read_true_stems(track: Track, sources: Iterable[str]) -> TrueStems:
+    """Reads a track's stems.
 
     musdb, from which museval takes MUSDB18, rounds every stream to 16 bits before it
-    sums them; so does this with those of lossy codecs. What a codec leaves of silence
-    becomes silence thereby, and the second gets no score, as in the published ones. And
-    above the codec's cut-off, where nothing at all would be left for museval's filters
-    to hold on to, there is a floor of noise.
+    sums them. So does this function with streams of lossy codecs. It turns the faint
+    rest that a codec leaves of silence into silence, and such a second has no score, as
+    in the published ones. It also leaves a floor of noise above the codec's cut-off
+    frequency, which museval's filters need.
 
     Args:
-        track: the track.
-        sources: those wished for; accompaniment is the sum of all but the vocals where
-            no stem has that name.
+        track: The track.
+        sources: Names of the sources. Where no stem is called accompaniment, it is the
+            sum of all parts but the vocals.
 
     Raises:
-        InputError: see tracks.Track.read.
-        OSError: a file cannot be read.
+        InputError: The track lacks a source, or its stems do not fit together.
+        OSError: A file cannot be read.
     """
     sources = tuple(sources)
     own = {name: None for name in (*track.part_names, *sources)}
@@ -77,10 +77,19 @@ def _as_16_bit(stem: np.ndarray) -> np.ndarray:
     return np.rint(stem * steps).clip(-steps, steps - 1) / steps
 
 
-def measure(track: Track, sources: Iterable[str]) -> TrackEnergies:
-    """The energies of a track's true stems, without those of any estimate."""
-    stems = read(track, sources)
-    measured = energies.measure(
+def measure_true_stems(track: Track, sources: Iterable[str]) -> TrackEnergies:
+    """Measures the energies of a track's true stems, without those of any estimate.
+
+    Args:
+        track: The track.
+        sources: Names of the sources.
+
+    Raises:
+        InputError: The track lacks a source, or its stems do not fit together.
+        OSError: A file cannot be read.
+    """
+    stems = read_true_stems(track, sources)
+    measured = energies.measure_energies(
         track.name, stems.sources, stems.sources, stems.sample_rate_hz
     )
     return dataclasses.replace(measured, estimate={}, error={})

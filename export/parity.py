@@ -205,7 +205,7 @@ def _scores(
     ]
     if len(heard) < 2 or len(song.mixture) < config.sample_rate_hz:
         return {}
-    scores = bss.score_track(
+    scores = bss.score_estimates(
         song.name,
         {name: song.stems[name] for name in heard},
         {name: stems[name] for name in heard},

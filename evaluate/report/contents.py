@@ -1,158 +1,178 @@
-"""What a report holds: summaries of the scores, figures, tracks to listen to."""
+"""The contents of a report: summaries of the scores, figures, tracks to listen to."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import tqdm
 from absl import logging
 
 from evaluate import energies as energy_metrics
-from evaluate import figures, levels, plots, summary, systems
-from evaluate.energies import SUFFIX, TrackEnergies
+from evaluate import estimators, figures, levels, plots, summary, tables
 from evaluate.estimators import Estimator
-from evaluate.report import selection, track_files
+from evaluate.report import html_tables, page, selection, track_files
 from evaluate.report.html_tables import Summaries
 from evaluate.report.page import Picture
 from evaluate.scores import METRICS
+from evaluate.summary import Comparison
+from evaluate.systems import Energies, LeftOut, Systems
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
-LeftOut = Callable[[Exception], Any]
+
+class Listening(NamedTuple):
+    """What the page's player plays.
+
+    Attributes:
+        tracks: The names of the tracks, in order.
+        data: Track → its true stems.
+        estimators: System → the estimator to listen to; systems without one are left
+            out. Their `sources` are those of the scores.
+        start_seconds: Where excerpts begin; None: where the quietest source is loudest.
+        duration_seconds: The highest length of an excerpt.
+        audio_format: One of track_files.AUDIO_FORMATS.
+    """
+
+    tracks: list[str] = []
+    data: Mapping[str, Track] = {}
+    estimators: Mapping[str, Estimator] = {}
+    start_seconds: float | None = None
+    duration_seconds: float = selection.DURATION_SECONDS
+    audio_format: str = "opus"
 
 
-def read_energies(
-    folders: dict[str, pathlib.Path],
-    compared: plots.Systems,
-    data: dict[str, Track],
+def write_report(
+    folder: pathlib.Path,
+    systems: Systems,
+    energies: Energies,
+    listening: Listening,
     left_out: LeftOut,
-) -> dict[str, dict[str, TrackEnergies]]:
-    """Each system's energies by track; those of the true sources where it has none.
+) -> None:
+    """Writes a report into an empty folder.
 
     Args:
-        folders: system → folder of its scores.
-        compared: system → track → scores.
-        data: track → its true sources, to be measured where no system has energies; if
-            there are neither, no system gets any.
-        left_out: is told of files that cannot be read, and of tracks without energies.
+        folder: The folder.
+        systems: System → track → scores.
+        energies: System → track → energies, which may be none.
+        listening: What the player plays.
+        left_out: Called with an error for each track or estimate that cannot be heard.
     """
-    if not any(any(folder.rglob(f"*{SUFFIX}")) for folder in folders.values()):
-        if not data:
-            logging.warning(
-                "no energies beside the scores, and no --data_dir: none by level"
-            )
-            return {system: {} for system in compared}
-        logging.info("no energies beside the scores: measuring the true sources")
-    return systems.energies_by_system(folders, compared, left_out, stems=data)
+    page.write_assets(folder)
+    summaries, comparisons = summarize_all(systems, energies)
+    for form in ("csv", "json"):
+        text = tables.format_summaries(summaries, form, comparisons=comparisons)
+        (folder / f"summary.{form}").write_text(f"{text}\n", encoding="utf-8")
+    pictures = draw_figures(folder / "figures", systems, energies)
+    names = write_listening(folder / "tracks", systems, listening, left_out)
+    page.write_index(
+        folder,
+        systems=list(systems),
+        tracks_scored=len(next(iter(systems.values()))),
+        tables=html_tables.summary_tables(summaries, comparisons),
+        pictures=pictures,
+        tracks=names,
+    )
 
 
-def summarize(
-    compared: plots.Systems, energies: Mapping[str, Mapping[str, TrackEnergies]]
-) -> Summaries:
-    """All metrics of all systems: museval's, and those of the energies where these are.
+def estimator_named(name: str) -> Estimator:
+    """Returns a baseline or the estimator of a folder, with sources yet unknown.
 
     Args:
-        compared: system → track → scores.
-        energies: system → track → energies.
+        name: One of estimators.BASELINES, or a folder's path.
     """
-    summaries: dict[str, dict] = {}
-    for system, tracks in compared.items():
-        metrics = [*METRICS, *(energy_metrics.METRICS if energies[system] else ())]
-        summaries[system] = {}
-        for metric in metrics:
-            try:
-                summaries[system][metric] = summary.summarize(
-                    tracks, metric, energies=energies[system]
-                )
-            except InputError as error:
-                logging.warning("%s: %s is left out: %s", system, metric, error)
-    return summaries
+    if name in estimators.BASELINES:
+        return Estimator(name, ())
+    return Estimator("estimates_dir", (), name)
 
 
-def compare(compared: plots.Systems) -> list[summary.Comparison]:
-    """Tests the SDR of every two systems against each other."""
-    values = {name: summary.track_values(own) for name, own in compared.items()}
-    return summary.compare(values, "SDR")
+def summarize_all(
+    systems: Systems, energies: Energies
+) -> tuple[Summaries, list[Comparison]]:
+    """Summarises all metrics of all systems, and compares the systems' SDR.
+
+    The metrics of energies are there if there are energies.
+
+    Args:
+        systems: System → track → scores.
+        energies: System → track → energies.
+    """
+    metrics = [*METRICS, *(energy_metrics.METRICS if any(energies.values()) else ())]
+    summaries, comparisons = summary.summarize_systems(
+        systems, energies, metrics, left_out=lambda error: logging.warning("%s", error)
+    )
+    return summaries, [test for test in comparisons if test.metric == "SDR"]
 
 
 def draw_figures(
-    folder: pathlib.Path,
-    compared: plots.Systems,
-    energies: dict[str, dict[str, TrackEnergies]],
+    folder: pathlib.Path, systems: Systems, energies: Energies
 ) -> list[Picture]:
-    """Draws the figures of the SDR; those by level only where there are energies.
+    """Draws the figures of the SDR; those by level need energies.
 
     Args:
-        folder: where to.
-        compared: system → track → scores.
-        energies: system → track → energies.
+        folder: The folder to write in.
+        systems: System → track → scores.
+        energies: System → track → energies.
     """
     drawings = {
         Picture("distributions", "SDR of all frames, by source and system."): (
             plots.sdr_distributions,
-            compared,
+            systems,
         )
     }
-    if levels.rows(compared, energies, ["SDR"]):
+    if levels.level_rows(systems, energies, ["SDR"]):
         by_level = "SDR by the level of the true source."
         left = "Mean and median SDR as the quietest frames are left out."
         drawings |= {
-            Picture("by_energy", by_level): (plots.sdr_by_energy, compared, energies),
+            Picture("by_energy", by_level): (plots.sdr_by_energy, systems, energies),
             Picture("quietest_left_out", left): (
                 plots.quietest_left_out,
-                compared,
+                systems,
                 energies,
             ),
         }
     for picture, (draw, *data) in tqdm.tqdm(drawings.items(), "draw", disable=None):
-        figures.save(draw(*data), folder / picture.stem)
+        figures.save_figure(draw(*data), folder / picture.stem)
     return list(drawings)
 
 
-def write_tracks(
-    folder: pathlib.Path,
-    names: Iterable[str],
-    compared: plots.Systems,
-    data: Mapping[str, Track],
-    estimators: dict[str, Estimator],
-    *,
-    audio_format: str,
-    left_out: LeftOut,
-    **options,
+def write_listening(
+    folder: pathlib.Path, systems: Systems, listening: Listening, left_out: LeftOut
 ) -> list[str]:
-    """Writes excerpts of tracks for the player; gives the names of those written.
+    """Writes excerpts of tracks for the player, and returns the tracks' names.
 
     Args:
-        folder: where to.
-        names: of the tracks.
-        compared: system → track → scores.
-        data: track → its true sources.
-        estimators: system → what gives its estimates; without those that have none.
-        audio_format: see track_files.write_track.
-        left_out: is told of tracks and estimates that cannot be read.
-        **options: see excerpts.read_excerpt.
+        folder: The folder to write in.
+        systems: System → track → scores.
+        listening: What the player plays.
+        left_out: Called with an error for each track or estimate that cannot be heard.
     """
     written: list[str] = []
-    for name in tqdm.tqdm(list(names), "listen", unit="track", disable=None):
-        scores = {system: tracks[name] for system, tracks in compared.items()}
+    for name in tqdm.tqdm(listening.tracks, "listen", unit="track", disable=None):
+        scores = {system: tracks[name] for system, tracks in systems.items()}
         sources = sorted({source for own in scores.values() for source in own.sources})
         own = {
             system: dataclasses.replace(estimator, sources=tuple(sources))
-            for system, estimator in estimators.items()
+            for system, estimator in listening.estimators.items()
+            if system in systems
         }
         try:
             excerpt = selection.read_excerpt(
-                data[name], tuple(sources), own, left_out=left_out, **options
+                listening.data[name],
+                tuple(sources),
+                own,
+                start_seconds=listening.start_seconds,
+                duration_seconds=listening.duration_seconds,
+                left_out=left_out,
             )
         except (InputError, OSError) as error:
             left_out(error)
             continue
         number = len(written) + 1
-        track_files.write_track(
-            folder, number, excerpt, scores, audio_format=audio_format
+        track_files.write_track_files(
+            folder, number, excerpt, scores, audio_format=listening.audio_format
         )
         written.append(name)
     return written

@@ -1,4 +1,4 @@
-"""Tables of the page, as HTML."""
+"""The page's tables of scores, as HTML."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _COLUMNS = {
 }
 
 
-def format_summaries(systems: Summaries, comparisons: Sequence[Comparison]) -> str:
-    """A table a metric, the first one open, then the comparisons.
+def summary_tables(systems: Summaries, comparisons: Sequence[Comparison]) -> str:
+    """Returns one table a metric, the first one open, and one of the comparisons.
 
     Args:
-        systems: system → metric → source → summary.
-        comparisons: of the systems.
+        systems: System → metric → source → summary.
+        comparisons: Tests of the systems against each other.
     """
     metrics = dict.fromkeys(metric for own in systems.values() for metric in own)
     parts = []

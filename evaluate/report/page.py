@@ -1,4 +1,4 @@
-"""The page itself: tables, figures, and the player's place, as one HTML file."""
+"""The page of a report: tables, figures and the player, as one HTML file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from waveunet_tf.system import files
 
 _ROOM = pathlib.Path(__file__).parent
 _OWN_SCRIPTS = ("media.js", "lane.js", "chart.js", "player.js")
-# In this order.
+# The page loads them in this order.
 _SCRIPTS = (
     "Tone.js",
     "wavesurfer.min.js",
@@ -31,34 +31,35 @@ _DOWNLOADS = (
     '<p class="note">The same numbers: <a href="summary.csv">summary.csv</a>, '
     '<a href="summary.json">summary.json</a>.</p>'
 )
-# All that a report's folder has.
+# Everything in a report's folder.
 NAMES = frozenset(
     ["index.html", "assets", "figures", "tracks", "summary.csv", "summary.json"]
 )
 
 
 class Picture(NamedTuple):
-    """A figure of the page: figures/<stem>.png and .svg, and what it shows."""
+    """A figure of the page: figures/<stem>.png and .svg, and its caption."""
 
     stem: str
     caption: str
 
 
-def check_output(output: pathlib.Path, *, overwrite: bool) -> None:
-    """Checks that a report may be written there.
+def require_place(output: pathlib.Path, *, overwrite: bool) -> None:
+    """Checks that a report may be written to a folder.
+
+    Args:
+        output: The folder.
+        overwrite: Whether a report in it may be replaced.
 
     Raises:
-        InputError: there is something: a report without leave to replace it, or
+        InputError: The folder holds a report and `overwrite` is False, or it holds
             anything else.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+    files.require_new(output, overwrite=overwrite)
+    if not output.exists():
         return
-    if not overwrite:
-        raise InputError(f"{output}: must be a new folder, or --overwrite be given")
-    names = (
-        {path.name for path in output.iterdir()} if output.is_dir() else {output.name}
-    )
-    if others := sorted(names - NAMES):
+    names = [path.name for path in output.iterdir()] if output.is_dir() else ["a file"]
+    if others := sorted(set(names) - NAMES):
         raise InputError(
             f"{output}: --overwrite replaces reports only, but this holds other files, "
             f"such as {others[0]}"
@@ -66,17 +67,17 @@ def check_output(output: pathlib.Path, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a temporary folder, which takes the place of `output` if all goes well."""
+def report_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder, which replaces `output` unless the body fails."""
     with files.atomic_folder(output) as part:
         yield part
-        if output.exists():  # a folder takes the place of an empty one only
+        if output.exists():  # A folder can replace only an empty one.
             for path in output.iterdir():
                 path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
 def write_assets(folder: pathlib.Path) -> None:
-    """Copies the page's own and the bundled scripts and styles, and the licences."""
+    """Copies scripts and styles, the page's own and the bundled, and the licences."""
     assets = folder / "assets"
     shutil.copytree(_ROOM / "vendor", assets, copy_function=shutil.copyfile)
     for name in (*_OWN_SCRIPTS, "report.css"):
@@ -92,15 +93,15 @@ def write_index(
     pictures: Sequence[Picture],
     tracks: Sequence[str],
 ) -> None:
-    """Writes index.html, for files that are in the folder already.
+    """Writes index.html, for the files that the folder holds already.
 
     Args:
-        folder: the report's.
-        systems: their names.
-        tracks_scored: how many tracks the scores are of.
-        tables: HTML; see html_tables.py.
-        pictures: what to show.
-        tracks: names of the tracks tracks/1.js, tracks/2.js, …
+        folder: The report's folder.
+        systems: The systems' names.
+        tracks_scored: The number of tracks with scores of all systems.
+        tables: The tables as HTML.
+        pictures: The figures to show.
+        tracks: The names of the tracks tracks/1.js, tracks/2.js, …
     """
     plural = "" if tracks_scored == 1 else "s"
     sections = {"scores": ("Scores", f"{tables}\n{_DOWNLOADS}")}
@@ -142,7 +143,7 @@ def _player(systems: Sequence[str], tracks: Sequence[str]) -> str:
         f'<option value="{number}">{html.escape(name)}</option>'
         for number, name in enumerate(tracks, 1)
     ]
-    # In a script nothing is an entity, but </script> ends it and <!-- may hide its end.
+    # A script has no entities, but </script> ends it, and <!-- may hide its end.
     return _fill(
         "player.html",
         options="".join(options),

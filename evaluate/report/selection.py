@@ -1,4 +1,4 @@
-"""Which tracks a report lets one listen to, and which part of them."""
+"""Chooses the tracks of a report's player, and the part of each that is heard."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DURATION_SECONDS = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class Excerpt:
-    """A part of a track: what was mixed, and what systems made of it.
+    """An excerpt of a track: mixture, true sources and the systems' estimates.
 
     Attributes:
-        name: the track's name.
-        sample_rate_hz: of all audio, in Hz.
-        start_seconds: where in the track it begins.
+        name: The track's name.
+        sample_rate_hz: The rate of all audio in Hz.
+        start_seconds: The time in the track at which the excerpt begins.
         mixture: `(frames, channels)`.
-        references: source → the true source, of the mixture's shape.
-        estimates: system → source → its estimate, as long as the mixture.
+        references: Source → the true source, `(frames, channels)`.
+        estimates: System → source → the estimate, `(frames, channels)`.
     """
 
     name: str
@@ -39,18 +39,21 @@ class Excerpt:
 
     @property
     def duration_seconds(self) -> float:
+        """The length in seconds."""
         return len(self.mixture) / self.sample_rate_hz
 
 
 def typical_tracks(tracks: dict[str, TrackScores], names: set[str]) -> list[str]:
-    """A system's worst, median and best track, by the mean of its sources' median SDR.
+    """Returns a system's worst, median and best track.
+
+    Tracks are ordered by the mean of their sources' median SDRs.
 
     Args:
-        tracks: a system's scores by the track's name.
-        names: the tracks to choose from.
+        tracks: Track → the system's scores.
+        names: The tracks to choose from.
 
     Returns:
-        Up to three names, worst first.
+        Up to three names, the worst first.
     """
     means = {
         name: np.nanmean(medians)
@@ -76,23 +79,23 @@ def read_excerpt(
     duration_seconds: float = DURATION_SECONDS,
     left_out: Callable[[InputError | OSError], Any],
 ) -> Excerpt:
-    """Reads an excerpt of a track, and of estimates of its sources.
+    """Reads an excerpt of a track, and of the estimates of its sources.
 
     Args:
-        track: the true sources.
-        sources: those wished for.
-        estimators: system → what gives its estimates.
-        start_seconds: where to begin; by default where most is to be heard: in the part
-            whose quietest source is loudest.
-        duration_seconds: how long, at most.
-        left_out: is told of a system whose estimates cannot be used, and the excerpt is
-            without them.
+        track: The track.
+        sources: The names of the sources.
+        estimators: System → its estimator.
+        start_seconds: Where the excerpt begins; by default in the part whose quietest
+            source is loudest.
+        duration_seconds: The highest length of the excerpt.
+        left_out: Called with an error for each system whose estimates cannot be used;
+            the excerpt is without them.
 
     Raises:
-        InputError: the track cannot be read, or ends before the excerpt.
-        OSError: a file of it cannot be read.
+        InputError: The track cannot be read, or ends before the excerpt begins.
+        OSError: A file of the track cannot be read.
     """
-    stems = true_stems.read(track, sources)
+    stems = true_stems.read_true_stems(track, sources)
     rate_hz, frames = stems.sample_rate_hz, len(stems.mixture)
     if start_seconds is None:
         start = _fullest_second(stems.sources, rate_hz, duration_seconds) * rate_hz
@@ -108,7 +111,7 @@ def read_excerpt(
     for system, estimator in estimators.items():
         try:
             estimates[system] = {
-                source: bss.fit(
+                source: bss.fit_estimate(
                     f"{track.label}: {source} of {system}",
                     estimate,
                     stems.sources[source],
@@ -130,10 +133,15 @@ def read_excerpt(
 def _fullest_second(
     references: dict[str, np.ndarray], rate_hz: int, duration_seconds: float
 ) -> int:
-    """The whole second at which the excerpt begins whose quietest source is loudest."""
+    """Returns the second at which the part begins whose quietest source is loudest.
+
+    Sources that are silent throughout have no say.
+    """
     seconds = max(round(duration_seconds), 1)
     quietest = None
     for reference in references.values():
+        if not reference.any():
+            continue
         count = len(reference) // rate_hz
         squares = np.square(reference[: count * rate_hz], dtype=np.float64)
         energies = squares.reshape(max(count, 1), -1).sum(1) if count else np.zeros(1)

@@ -1,4 +1,4 @@
-"""Spectrograms of audio as small pictures, on a mel scale of frequencies."""
+"""Draws spectrograms of audio as small pictures, on a mel scale of frequencies."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def _mel(hz):
 
 
 def _edges_hz(rate_hz: int) -> np.ndarray:
-    """The frequencies between rows, `(rows + 1,)`, evenly in mel, lowest first."""
+    """Returns the edges of the bands, `(rows + 1,)` in Hz, evenly in mel."""
     edges = np.linspace(_mel(_MIN_HZ), _mel(rate_hz / 2), _ROWS + 1)
     return 700 * (10 ** (edges / 2595) - 1)
 
 
 def power_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Mean power of the bands, over time; a sine of full scale has about 0 dB.
+    """Returns the mean power of bands over time; a sine of full scale has about 0 dB.
 
     Args:
-        samples: `(frames, channels)`, of which the mean over channels is taken.
-        rate_hz: the sample rate in Hz.
+        samples: `(frames, channels)`; the mean over channels is taken.
+        rate_hz: The sample rate in Hz.
 
     Returns:
-        `(rows, COLUMNS)` in dB, the lowest band first.
+        `(bins, steps)` in dB, the lowest band first; there are COLUMNS steps.
     """
     mono = samples.mean(axis=1)
     window = np.hanning(max(round(_WINDOW_SECONDS * rate_hz), 16))
     padded = np.pad(mono, len(window) // 2)
-    padded = np.pad(padded, (0, 1))  # for windows of odd length
+    padded = np.pad(padded, (0, 1))  # A window of odd length needs one frame more.
     centres = np.linspace(0, len(mono), COLUMNS, endpoint=False).astype(int)
     pieces = np.lib.stride_tricks.sliding_window_view(padded, len(window))[centres]
     power = np.abs(np.fft.rfft(pieces * window, axis=1) * (2 / window.sum())) ** 2
-    # Bin k spans k ± ½; a row is the mean over what it spans, be it less than a bin.
+    # Bin k spans k ± ½. A row is the mean over its span, which may be less than a bin.
     below = np.pad(np.cumsum(power, axis=1), ((0, 0), (1, 1)), mode="constant")
     below[:, -1] = below[:, -2]
     bins = _edges_hz(rate_hz) * len(window) / rate_hz + 0.5
@@ -52,12 +52,12 @@ def power_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     return 10 * np.log10(np.maximum(rows.T, 1e-20))
 
 
-def write(path: str | os.PathLike, levels_db: np.ndarray) -> None:
-    """Writes a picture: 0 dB and above is bright, and dark what is far below.
+def write_picture(path: str | os.PathLike, levels_db: np.ndarray) -> None:
+    """Writes a picture: 0 dB and more is bright, far less is dark.
 
     Args:
-        path: a png file.
-        levels_db: `(rows, columns)` in dB, the lowest band first.
+        path: A png file.
+        levels_db: `(bins, steps)` in dB, the lowest band first.
     """
     import matplotlib
     import PIL.Image
@@ -70,7 +70,14 @@ def write(path: str | os.PathLike, levels_db: np.ndarray) -> None:
 
 
 def frequency_marks(rate_hz: int) -> list[tuple[str, float]]:
-    """Labels of some frequencies in Hz, and how high each stands: 0 to 1."""
+    """Returns labels of frequencies in Hz, and the height of each in the picture.
+
+    Args:
+        rate_hz: The audio's sample rate in Hz.
+
+    Returns:
+        Pairs of label and height, from 0 (bottom) to 1 (top).
+    """
     low, high = _mel(_MIN_HZ), _mel(rate_hz / 2)
     return [
         (label, round(float((_mel(hz) - low) / (high - low)), 4))

@@ -1,8 +1,8 @@
-"""What the page needs of a track, as files: audio, waveforms, spectrograms, scores.
+"""Writes the files of a track that the page loads: audio, pictures, scores.
 
-A page that is opened from the file system may load scripts and pictures, but may not
-fetch anything; so audio and numbers come as a script that hands them over, which the
-page loads when its track is chosen.
+A page from the file system may load scripts and pictures, but may not fetch other
+files. So audio and numbers are in a script, which the page loads when one chooses its
+track.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from evaluate.scores import TrackScores
 from waveunet_tf.audio import encode, formats, resample
 
 AUDIO_FORMATS = ("opus", "flac")
-# SDR beyond these is not drawn, for it would flatten the rest; it is still told.
+# The chart ends here, for extreme SDRs would flatten the rest. Their numbers are shown.
 _MIN_CHART_DB, _MAX_CHART_DB = -25.0, 40.0
 
 
-def write_track(
+def write_track_files(
     folder: pathlib.Path,
     number: int,
     excerpt: Excerpt,
@@ -38,11 +38,11 @@ def write_track(
     """Writes `<number>.js`, and a spectrogram of each lane as `<number>-<lane>.png`.
 
     Args:
-        folder: where to.
-        number: the track's place in the page.
-        excerpt: what is to be heard.
-        scores: every system of the page → its scores of the track.
-        audio_format: of AUDIO_FORMATS: opus (lossy, 256 kbit/s) or flac.
+        folder: The folder to write in.
+        number: The track's place in the page.
+        excerpt: The excerpt to be heard.
+        scores: System → its scores of the track, for every system of the page.
+        audio_format: One of AUDIO_FORMATS: opus (lossy, 256 kbit/s) or flac.
     """
     folder.mkdir(exist_ok=True)
     groups = [{"title": "mixture", "lanes": [("mixture", None, excerpt.mixture)]}]
@@ -62,7 +62,7 @@ def write_track(
         for place, (title, system, samples) in enumerate(group["lanes"]):
             picture = folder / f"{number}-{count}.png"
             levels_db = spectrogram_picture.power_db(samples, excerpt.sample_rate_hz)
-            spectrogram_picture.write(picture, levels_db - full_db)
+            spectrogram_picture.write_picture(picture, levels_db - full_db)
             group["lanes"][place] = {
                 "title": title,
                 "system": system,
@@ -89,7 +89,11 @@ def write_track(
 
 
 def _peaks(samples: np.ndarray) -> list[list[float]]:
-    """The highest and the lowest sample of each piece, a column of the spectrogram."""
+    """Returns the highest and lowest samples of pieces, one a spectrogram's column.
+
+    Args:
+        samples: `(frames, channels)`.
+    """
     columns = min(spectrogram_picture.COLUMNS, len(samples))
     starts = np.linspace(0, len(samples), columns, endpoint=False).astype(int)
     return [
@@ -99,7 +103,7 @@ def _peaks(samples: np.ndarray) -> list[list[float]]:
 
 
 def _encode(samples: np.ndarray, rate_hz: int, audio_format: str, *, label: str) -> str:
-    """Audio as a file's bytes in base64; mono and stereo only, as files have it."""
+    """Returns the bytes in base64 of a file of `(frames, channels)`, mono or stereo."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / f"audio.{audio_format}"
         file_rate_hz = formats.nearest_rate_hz(path, rate_hz)
@@ -109,7 +113,7 @@ def _encode(samples: np.ndarray, rate_hz: int, audio_format: str, *, label: str)
             writer.write(samples)
         if writer.clipped_samples:
             logging.warning(
-                "%s: %d samples are beyond full scale, and clipped in the page",
+                "%s: %d samples are beyond full scale; the page clips them",
                 label,
                 writer.clipped_samples,
             )
@@ -119,7 +123,7 @@ def _encode(samples: np.ndarray, rate_hz: int, audio_format: str, *, label: str)
 def _chart(
     source: str, excerpt: Excerpt, scores: dict[str, TrackScores]
 ) -> dict[str, Any] | None:
-    """SDR by frame of each system, null where there is none, in the track's time."""
+    """Returns each system's SDR by frame, in the track's time; None without any."""
     begin, end = excerpt.start_seconds, excerpt.start_seconds + excerpt.duration_seconds
     series, values = [], []
     for place, track in enumerate(scores.values()):

@@ -10,7 +10,7 @@ RATE_HZ = 1000
 def test_energies_of_constants_are_their_closed_form():
     true = {"vocals": np.full((2500, 2), 0.5), "drums": np.zeros((2500, 2))}
     estimates = {"vocals": np.full((2500, 1), 0.25), "drums": np.full((2500, 2), 0.1)}
-    came = energies.measure("song", true, estimates, RATE_HZ)
+    came = energies.measure_energies("song", true, estimates, RATE_HZ)
     assert came.samples.tolist() == [2000, 2000, 1000]  # the last second is half
     np.testing.assert_allclose(came.reference["vocals"], [500, 500, 250])
     np.testing.assert_allclose(came.estimate["vocals"], [125, 125, 62.5])
@@ -31,14 +31,14 @@ def test_a_track_comes_back_as_it_was_written(tmp_path):
     names = ("vocals", "accompaniment, live")
     true = {name: generator.normal(size=(2300, 2)) for name in names}
     estimates = {name: generator.normal(size=(2300, 2)) for name in names}
-    written = energies.measure("a.b song", true, estimates, RATE_HZ)
+    written = energies.measure_energies("a.b song", true, estimates, RATE_HZ)
     path = tmp_path / "test" / "a.b song.energies.csv"
-    energies.write_track(path, written)
+    energies.write_track_energies(path, written)
     assert path.read_text().startswith(
         "source,start_seconds,window_seconds,samples,reference,estimate,error\n"
         "vocals,0,1,2000,"
     )
-    (read,) = energies.read_system(tmp_path).values()
+    (read,) = energies.read_system_energies(tmp_path).values()
     assert (read.name, read.window_seconds) == ("a.b song", 1)
     np.testing.assert_array_equal(read.samples, written.samples)
     for series in ("reference", "estimate", "error"):
@@ -66,11 +66,13 @@ HEADING = "source,start_seconds,window_seconds,samples,reference,estimate,error\
 def test_what_is_no_file_of_energies_is_refused_by_name(tmp_path, text):
     (tmp_path / "x.energies.csv").write_text(text)
     with pytest.raises(InputError, match=r"x\.energies\.csv: must be energies"):
-        energies.read_track(tmp_path / "x.energies.csv")
+        energies.read_track_energies(tmp_path / "x.energies.csv")
 
 
 def measure(true, estimate):
-    return energies.measure("x", {"vocals": true}, {"vocals": estimate}, RATE_HZ)
+    return energies.measure_energies(
+        "x", {"vocals": true}, {"vocals": estimate}, RATE_HZ
+    )
 
 
 def noise(frames=3 * RATE_HZ, scale=0.1):

@@ -1,16 +1,14 @@
 import json
 import math
-import pathlib
 import re
 
 import matplotlib
 import numpy as np
 import pytest
 
-from evaluate import energies, figures, levels, plots, systems
+from evaluate import energies, figures, levels, plots
 from evaluate.scores import METRICS, TrackScores
 from tests.commands.app_test import check_refusal, run
-from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 
 PLOTS = "evaluate.run_plots"
@@ -256,7 +254,7 @@ def test_figures_are_saved_as_png_and_as_svg_of_paths_always_the_same(
 ):
     for folder in ("first", "second"):
         figure = plots.sdr_distributions(two_systems)
-        saved = plots.save(figure, tmp_path / folder / "figure 1.2")
+        saved = figures.save_figure(figure, tmp_path / folder / "figure 1.2")
         assert saved == [
             tmp_path / folder / "figure 1.2.png",
             tmp_path / folder / "figure 1.2.svg",
@@ -276,7 +274,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fail)
     with pytest.raises(OSError, match="disk full"):
-        plots.save(matplotlib.figure.Figure(), tmp_path / "new" / "figure")
+        figures.save_figure(matplotlib.figure.Figure(), tmp_path / "new" / "figure")
     assert not list(tmp_path.iterdir())
 
 
@@ -296,7 +294,7 @@ def test_the_command_draws_the_common_tracks_and_says_what_it_left_out(tmp_path)
     write_scores(x, "a, b", [1, 2, math.nan, 6])
     write_scores(y, "a, b", [1, 2, 3, 4])
     write_scores(y, "c", [9])
-    energies.write_track(
+    energies.write_track_energies(
         y / f"a, b{energies.SUFFIX}", track_energies("a, b", [-30, -20, -10, -5])
     )
     command = [PLOTS, f"x={tmp_path / 'x'}", f"y={y}", f"--output_dir={out}"]
@@ -310,16 +308,6 @@ def test_the_command_draws_the_common_tracks_and_says_what_it_left_out(tmp_path)
     assert ["y", "vocals", "4", "0", "2.50", "1.75", "3.25", "2.50"] in table
     assert ["y", "vocals", "50", "-10.00", "3.50", "3.50"] in table
     check_refusal(run(*command, "--metric=SIR"), 1, "must be a new file")
-
-
-def test_systems_need_names_of_their_own():
-    assert systems.named_folders(["x=a=b", "y=c"]) == {
-        "x": pathlib.Path("a=b"),
-        "y": pathlib.Path("c"),
-    }
-    for arguments in (["x"], ["=a"], ["x="], ["x=a", "x=b"]):
-        with pytest.raises(app.UsageError, match=f"Received.*: {arguments[-1][0]}"):
-            systems.named_folders(arguments)
 
 
 def test_the_command_refuses_bad_input_in_one_line(tmp_path):

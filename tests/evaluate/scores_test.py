@@ -22,7 +22,7 @@ def write(path, targets, **more):
 def test_a_track_is_read_with_all_metrics_and_times(tmp_path):
     frames = [frame(n, SDR=1 + n, ISR=2 + n, SIR=3 + n, SAR=4 + n) for n in (0, 1)]
     path = write(tmp_path / "a song.json", {"vocals": frames, "drums": frames[::1]})
-    track = scores.read_track(path)
+    track = scores.read_track_scores(path)
     assert track.name == "a song"
     assert track.times.tolist() == [0, 1]
     assert list(track.sources) == ["vocals", "drums"]
@@ -41,7 +41,7 @@ def test_every_way_to_write_no_score_is_nan(tmp_path, nothing):
     path.write_text(
         f'{{"targets": [{{"name": "bass", "frames": [{{"metrics": {metrics}}}]}}]}}'
     )
-    bass = scores.read_track(path).sources["bass"]
+    bass = scores.read_track_scores(path).sources["bass"]
     assert math.isnan(bass["SDR"][0])
     assert math.isnan(bass["ISR"][0])
     assert (bass["SIR"][0], bass["SAR"][0]) == (1, 2)
@@ -53,7 +53,7 @@ def test_files_without_times_or_with_versions_are_read(tmp_path):
         {"vocals": [{"metrics": {"SDR": 1}}, {"metrics": {"SDR": 2}}]},
         museval_version="0.4.1",
     )
-    assert scores.read_track(path).times.tolist() == [0, 1]
+    assert scores.read_track_scores(path).times.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -75,13 +75,13 @@ def test_files_without_times_or_with_versions_are_read(tmp_path):
 def test_what_is_not_musevals_json_is_refused_by_name(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(InputError, match=r"x\.json: must be museval's JSON"):
-        scores.read_track(tmp_path / "x.json")
+        scores.read_track_scores(tmp_path / "x.json")
 
 
 def test_sources_of_different_length_are_refused(tmp_path):
     path = write(tmp_path / "x.json", {"a": [frame()], "b": [frame(), frame(1)]})
     with pytest.raises(InputError, match=r"x\.json: all targets .* a: 1, b: 2"):
-        scores.read_track(path)
+        scores.read_track_scores(path)
 
 
 def test_a_system_is_read_by_name_from_any_depth(tmp_path):

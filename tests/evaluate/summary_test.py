@@ -92,7 +92,9 @@ def test_two_systems_are_tested_on_the_tracks_that_both_have():
     second = {name: values - 0.5 - generator.random() for name, values in first.items()}
     second["only here"] = np.ones(3)
     second["b"] = np.full(7, math.nan)
-    (came,) = summary.compare({"x": {"bass": first}, "y": {"bass": second}}, "SDR")
+    (came,) = summary.compare_systems(
+        {"x": {"bass": first}, "y": {"bass": second}}, "SDR"
+    )
     names = "acdefghij"
     medians = [[np.median(own[name]) for name in names] for own in (first, second)]
     expected = scipy.stats.wilcoxon(*medians)
@@ -104,18 +106,24 @@ def test_two_systems_are_tested_on_the_tracks_that_both_have():
 
 def test_systems_that_do_not_differ_or_share_nothing_are_no_error():
     values = {"a": np.ones(3), "b": np.zeros(2)}
-    (same,) = summary.compare({"x": {"bass": values}, "y": {"bass": values}}, "SDR")
+    (same,) = summary.compare_systems(
+        {"x": {"bass": values}, "y": {"bass": values}}, "SDR"
+    )
     assert (same.p_value, same.tracks, same.difference) == (1, 2, 0)
     apart = {"x": {"bass": values}, "y": {"bass": {"c": np.ones(1)}}}
-    (none,) = summary.compare(apart, "SDR")
+    (none,) = summary.compare_systems(apart, "SDR")
     assert none.tracks == 0 and math.isnan(none.p_value)
-    assert not summary.compare({"x": {"bass": values}, "y": {"drums": values}}, "SDR")
+    assert not summary.compare_systems(
+        {"x": {"bass": values}, "y": {"drums": values}}, "SDR"
+    )
 
 
 def test_metrics_of_energies_take_their_tracks_energies():
     true = np.zeros((3000, 2))
     true[1000:] = 0.5
-    measured = energies.measure("a", {"vocals": true}, {"vocals": 0.5 * true}, 1000)
+    measured = energies.measure_energies(
+        "a", {"vocals": true}, {"vocals": 0.5 * true}, 1000
+    )
     tracks = system([math.nan, 2, 6])
     options = {"energies": {"a": measured}}
     weighted = summary.summarize(tracks, "wSDR", **options)["vocals"]
@@ -124,14 +132,18 @@ def test_metrics_of_energies_take_their_tracks_energies():
     assert whole.median == pytest.approx(20 * np.log10(2), abs=1e-4)
     silence = summary.summarize(tracks, "PES", **options)["vocals"]
     assert (silence.mean, silence.frames) == (-120, 1)
-    loud = {"a": energies.measure("a", {"vocals": true + 1}, {"vocals": true}, 1000)}
+    loud = {
+        "a": energies.measure_energies(
+            "a", {"vocals": true + 1}, {"vocals": true}, 1000
+        )
+    }
     nowhere = summary.summarize(tracks, "PES", energies=loud)["vocals"]
     assert math.isnan(nowhere.mean) and nowhere.frames == 0
 
 
 def test_energies_that_are_missing_or_of_another_song_are_refused():
     true = np.ones((3000, 2))
-    measured = energies.measure("a", {"vocals": true}, {"vocals": true}, 1000)
+    measured = energies.measure_energies("a", {"vocals": true}, {"vocals": true}, 1000)
     with pytest.raises(InputError, match="b: has no energies, as run_musdb"):
         summary.summarize(
             system([1, 2, 3], [1, 2, 3]), "nSDR", energies={"a": measured}

@@ -1,12 +1,10 @@
 import dataclasses
 
 import numpy as np
-import pytest
 import soundfile
 
 from evaluate import energies, levels, systems
 from evaluate.scores import METRICS, TrackScores
-from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
 
 
@@ -17,8 +15,8 @@ def scores_of(name, frames, source="vocals"):
 
 def write_energies(folder, name, seconds, source="vocals"):
     stem = {source: np.full((1000 * seconds, 1), 0.1)}
-    measured = energies.measure(name, stem, stem, 1000)
-    energies.write_track(folder / f"{name}{energies.SUFFIX}", measured)
+    measured = energies.measure_energies(name, stem, stem, 1000)
+    energies.write_track_energies(folder / f"{name}{energies.SUFFIX}", measured)
 
 
 def test_energies_are_a_systems_own_or_anothers_or_the_stems(tmp_path):
@@ -67,24 +65,20 @@ def test_stems_of_another_song_or_none_at_all_are_told(tmp_path):
     assert len(told) == 2 and "vocals.wav" in str(told[0])
 
 
-@pytest.mark.parametrize("arguments", [["x"], ["=x"], ["x="], ["x=a", "x=b"]])
-def test_systems_are_named_once_each(arguments):
-    with pytest.raises(app.UsageError):
-        systems.named_folders(arguments)
-
-
 def test_rows_by_level_are_of_each_system_metric_and_source():
     stem = {"vocals": np.repeat([[0.1], [0.1], [0.001]], 1000, axis=0)}
-    measured = energies.measure("a", stem, stem, 1000)
+    measured = energies.measure_energies("a", stem, stem, 1000)
     tracks = {"a": scores_of("a", 3)}
     nothing = dataclasses.replace(tracks["a"], name="b")
-    rows = levels.rows(
+    rows = levels.level_rows(
         {"x": {**tracks, "b": nothing}},
         {"x": {"a": measured}},
         ["SDR", "SAR"],
         bin_db=15,
     )
-    assert [tuple(row[column] for column in levels.COLUMNS[:7]) for row in rows] == [
+    assert [
+        tuple(row[column] for column in levels.LEVEL_COLUMNS[:7]) for row in rows
+    ] == [
         ("x", "vocals", "SDR", -60, -45, 1, 2),
         ("x", "vocals", "SDR", -30, -15, 2, 0.5),
         ("x", "vocals", "SAR", -60, -45, 1, 2),

@@ -19,7 +19,7 @@ import soundfile
 from evaluate import energies, scores
 from evaluate.estimators import Estimator
 from evaluate.report import contents, html_tables, page, selection
-from evaluate.report.track_files import write_track
+from evaluate.report.track_files import write_track_files
 from tests.evaluate.report.report_songs import (
     RATE_HZ,
     noise,
@@ -292,10 +292,12 @@ def test_energies_beside_the_scores_give_their_metrics_and_figures(songs, tmp_pa
     tracks = scores.read_system(songs / "ours")
     stems = {"vocals": noise(4.5, seed=1), "accompaniment": noise(4.5, seed=2)}
     halves = {source: 0.5 * samples for source, samples in stems.items()}
-    own = {name: energies.measure(name, stems, halves, RATE_HZ) for name in tracks}
-    summaries = contents.summarize({"a": tracks}, {"a": own})
+    own = {
+        name: energies.measure_energies(name, stems, halves, RATE_HZ) for name in tracks
+    }
+    summaries, _ = contents.summarize_all({"a": tracks}, {"a": own})
     # An error of half the source: 20 log10 2, for every track.
-    text = html_tables.format_summaries(summaries, [])
+    text = html_tables.summary_tables(summaries, [])
     rows = [row for row in Page(text).rows if "vocals" in row]
     assert rows[-1][2:7] == ["6.02", "0.00", "6.02", "0.00", "6.02"]
     pictures = contents.draw_figures(tmp_path, {"a": tracks}, {"a": own})
@@ -406,28 +408,30 @@ def test_wrong_usage_exits_with_2(arguments, text, tmp_path):
 def test_only_reports_are_overwritten_and_only_when_asked(tmp_path):
     report = tmp_path / "report"
     report.mkdir()
-    page.check_output(report, overwrite=False)  # an empty folder is as good as none
+    page.require_place(report, overwrite=False)  # an empty folder is as good as none
     (report / "index.html").write_text("old", encoding="utf-8")
-    with pytest.raises(InputError, match="must be a new folder, or --overwrite"):
-        page.check_output(report, overwrite=False)
-    page.check_output(report, overwrite=True)
-    with page.new_folder(report) as folder:
+    with pytest.raises(
+        InputError, match="must be a new or empty folder, or --overwrite"
+    ):
+        page.require_place(report, overwrite=False)
+    page.require_place(report, overwrite=True)
+    with page.report_folder(report) as folder:
         (folder / "index.html").write_text("new", encoding="utf-8")
         assert (report / "index.html").read_text(encoding="utf-8") == "old"
     assert (report / "index.html").read_text(encoding="utf-8") == "new"
-    with pytest.raises(ZeroDivisionError), page.new_folder(report):
+    with pytest.raises(ZeroDivisionError), page.report_folder(report):
         1 / 0  # noqa: B018
     assert (report / "index.html").read_text(encoding="utf-8") == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     (report / "thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(InputError, match="holds other files, such as thesis.tex"):
-        page.check_output(report, overwrite=True)
+        page.require_place(report, overwrite=True)
 
 
 def test_silence_makes_a_track_too(tmp_path):
     silence = np.zeros((RATE_HZ, 1), np.float32)
     excerpt = selection.Excerpt("s", RATE_HZ, 0.0, silence, {"vocals": silence}, {})
-    write_track(tmp_path / "tracks", 1, excerpt, {})
+    write_track_files(tmp_path / "tracks", 1, excerpt, {})
     track = read_track_script(tmp_path / "tracks/1.js")
     assert np.abs(read_peaks(track)).max() == 0
     assert track["groups"][1]["chart"] is None

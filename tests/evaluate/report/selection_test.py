@@ -20,7 +20,9 @@ def test_a_tone_is_where_the_spectrogram_marks_its_frequency(
     seconds = np.arange(2 * rate_hz) / rate_hz
     tone = np.sin(2 * np.pi * tone_hz * seconds)[:, None].repeat(2, axis=1)
     levels_db = spectrogram_picture.power_db(tone, rate_hz)
-    spectrogram_picture.write(tmp_path / "tone.png", levels_db - levels_db.max())
+    spectrogram_picture.write_picture(
+        tmp_path / "tone.png", levels_db - levels_db.max()
+    )
     picture = matplotlib.image.imread(tmp_path / "tone.png")[..., :3].sum(axis=2)
     rows, columns = picture.shape
     height = dict(
