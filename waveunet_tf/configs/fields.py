@@ -17,7 +17,21 @@ def setting(
     maximum=None,
     above=None,
     below=None,
-):
+) -> Any:
+    """Declares a field of a config: its default, its flag's help and its range.
+
+    Args:
+        default: the default, whose type the field has; None for an optional integer.
+        help_text: what the flag of the same name says in `--help`.
+        choices: the values that are allowed, if only some are.
+        minimum: the least value allowed.
+        maximum: the greatest value allowed.
+        above: a number that the value must exceed.
+        below: a number that the value must not reach.
+
+    Returns:
+        The field of a dataclass.
+    """
     return dataclasses.field(
         default=default,
         metadata={
@@ -32,7 +46,13 @@ def setting(
 
 
 class Config:
-    """Checks every field against its declaration; subclasses add what spans fields."""
+    """Checks every field against its declaration; subclasses check what spans fields.
+
+    A subclass is a frozen dataclass whose fields are all made by `setting`.
+
+    Raises:
+        InputError: A value has another type than its field, or is out of its range.
+    """
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -69,19 +89,22 @@ class Config:
     def from_dict(cls, values: dict[str, Any]):
         """Builds a config from JSON values.
 
+        Args:
+            values: the value of every field, as `to_dict` gave them.
+
         Raises:
-            InputError: a field is missing, unknown or out of its range.
+            InputError: A field is missing, unknown or out of its range.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, dict) or set(values) != known:
-            came = sorted(values) if isinstance(values, dict) else values
+            received = sorted(values) if isinstance(values, dict) else values
             raise InputError(
-                f"{cls.__name__} has the fields {sorted(known)}. Received: {came}"
+                f"{cls.__name__} has the fields {sorted(known)}. Received: {received}"
             )
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
+        """Returns the fields as JSON values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()

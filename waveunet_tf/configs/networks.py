@@ -1,4 +1,4 @@
-"""The frozen configurations of networks, and the paper's.
+"""The frozen configs of networks, and the paper's models by name.
 
 A field's help text is also the help of the flag of the same name.
 """
@@ -14,20 +14,20 @@ from waveunet_tf.errors import InputError
 
 
 class NetworkConfig(Config):
-    """What every network has, and what callers ask of it.
+    """Describes a network: what every config has, and what its network can do.
 
     Attributes:
         architecture: the kind of network, a key of ARCHITECTURES.
-        has_spectrogram: whether the network masks spectrograms, rather than makes
-            waveforms. Its window then has one length only, its loss may be of
-            magnitudes, and LiteRT, which lacks the inverse Fourier transform, cannot
-            run it.
-        num_levels: levels of decimation.
+        has_spectrogram: whether the network masks a spectrogram instead of computing
+            waveforms. Its windows then have one length only, its loss may compare
+            magnitudes, and LiteRT cannot run it for want of an inverse Fourier
+            transform.
+        num_levels: the levels of decimation.
         context: whether the input has real audio around the output.
-        channels: audio channels of the mixture and of every source.
-        sources: names of the sources, in the order of the outputs.
-        sample_rate_hz: sample rate of the audio.
-        output_frames: output frames wished for in training.
+        channels: the audio channels of the mixture and of every source.
+        sources: the names of the sources, in the order of the outputs.
+        sample_rate_hz: the sample rate of the audio.
+        output_frames: the output frames wished for in training.
     """
 
     architecture: ClassVar[str]
@@ -49,7 +49,10 @@ class NetworkConfig(Config):
                     f"files and layers). Received: {name!r}"
                 )
             if name == "mixture":
-                raise InputError("`sources` cannot contain the mixture itself")
+                raise InputError(
+                    "`sources` must not contain the mixture itself. "
+                    f"Received: {', '.join(map(str, self.sources))}"
+                )
         if len(self.sources) < 2 or len(set(self.sources)) < len(self.sources):
             raise InputError(
                 "`sources` must be at least two different names. "
@@ -58,31 +61,31 @@ class NetworkConfig(Config):
 
     @property
     def can_stream(self) -> bool:
-        """Whether the network runs as an exact stream (shapes.stream_plan)."""
+        """Whether the network can run as an exact stream (shapes.stream_plan)."""
         return False
 
     @property
     def has_difference_output(self) -> bool:
-        """Whether the last source is the mixture less the others."""
+        """Whether the last source is the mixture minus the other sources."""
         return False
 
     @property
     def estimated_sources(self) -> tuple[str, ...]:
-        """The sources that have an output layer: all, or all but the last."""
+        """The sources that have an output layer; the last of a difference has none."""
         return self.sources[:-1] if self.has_difference_output else self.sources
 
     @property
     def has_random_phase(self) -> bool:
-        """Whether the network draws phases, by the shape of its batch."""
+        """Whether the output depends on random phases, drawn by the batch's shape."""
         return False
 
     @property
     def fade_frames(self) -> int:
-        """Frames over which a window's output fades into the next one's."""
+        """The frames over which one window's output fades into the next one's."""
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `network_config_from_json` reads."""
+        """Returns the architecture and the fields, for network_config_from_json."""
         return {"architecture": self.architecture, **self.to_dict()}
 
 
@@ -97,62 +100,65 @@ def _sample_rate(hz: int):
 def _output_frames(frames: int):
     return setting(
         frames,
-        "Output frames wished for in training. With context the network gives the "
-        "nearest possible number that is not smaller. U7 takes only fft_frames + "
-        "hop_frames * (n * 2^num_levels - 1).",
+        "Output frames of a training excerpt. A network with context rounds them up to "
+        "the next number that it can give. U7 takes only fft_frames + hop_frames * "
+        "(n * 2^num_levels - 1).",
         minimum=1,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class WaveUNetConfig(NetworkConfig):
-    """A Wave-U-Net (paper, section 3; the original's Config.py).
+    """Describes a Wave-U-Net (paper, section 3; the original's Config.py).
 
     Raises:
-        InputError: a field is out of its range, or fields contradict each other.
+        InputError: A field is out of its range, or two fields contradict each other.
     """
 
     architecture: ClassVar[str] = "wave_u_net"
     has_spectrogram: ClassVar[bool] = False
 
-    num_levels: int = setting(12, "Levels of decimation, and of upsampling.", minimum=1)
+    num_levels: int = setting(
+        12, "Number of levels, each of which halves the frame rate.", minimum=1
+    )
     base_filters: int = setting(
         24,
-        "Filters of the first level; level i has (i + 1) times as many (U7: 2^i "
-        "times).",
+        "Number of filters of level 0. Level i has (i + 1) times as many, in U7 2^i "
+        "times as many.",
         minimum=1,
     )
     down_kernel_size: int = setting(
-        15, "Width of the convolutions of the downward path, in taps.", minimum=1
+        15, "Kernel size of the convolutions on the way down, in taps.", minimum=1
     )
     up_kernel_size: int = setting(
-        5, "Width of the convolutions of the upward path, in taps.", minimum=1
+        5, "Kernel size of the convolutions on the way up, in taps.", minimum=1
     )
     output_kernel_size: int = setting(
-        1, "Width of the output convolutions, in taps.", minimum=1
+        1, "Kernel size of the output convolutions, in taps.", minimum=1
     )
     upsampling: str = setting(
         "linear",
-        "How the upward path doubles its rate: linear interpolation; one learned "
-        "weight a feature; or a strided transposed convolution, which the paper "
-        "rejects.",
+        "How the way up doubles the frame rate: by linear interpolation, by learned "
+        "interpolation (one weight for each feature), or by a transposed convolution "
+        "of stride 2, which the paper advises against.",
         choices=("linear", "learned", "transposed"),
     )
     output_type: str = setting(
         "difference",
-        "direct: every source has an output layer; difference: the last source is the "
-        "mixture less the others.",
+        "direct: every source has an output layer. difference: the last source is the "
+        "mixture minus the other sources.",
         choices=("direct", "difference"),
     )
     output_activation: str = setting(
         "tanh",
-        "Activation of the output layers; linear is clipped to [-1, 1] at inference.",
+        "Activation of the output layers. A linear output is clipped to [-1, 1] at "
+        "inference.",
         choices=("tanh", "linear"),
     )
     context: bool = setting(
         True,
-        "Whether the input has real audio around the output (convolutions without "
-        "padding), instead of zero padding.",
+        "Whether the input has real audio on both sides of the output. If not, every "
+        "convolution pads its input with zeros.",
     )
     channels: int = setting(
         2, "Audio channels: 1 (mono) or 2 (stereo).", choices=(1, 2)
@@ -168,7 +174,7 @@ class WaveUNetConfig(NetworkConfig):
                 if getattr(self, name) % 2 == 0:
                     raise InputError(
                         f"`{name}` must be odd with `context`, so that skips have a "
-                        f"centre to crop. Received: {getattr(self, name)}"
+                        f"centre. Received: {getattr(self, name)}"
                     )
         elif self.output_frames % 2**self.num_levels:
             raise InputError(
@@ -179,49 +185,49 @@ class WaveUNetConfig(NetworkConfig):
 
     @property
     def can_stream(self) -> bool:
-        """Whether the network has context, and interpolates."""
+        """Whether the network has context and upsamples by interpolation."""
         return self.context and self.upsampling != "transposed"
 
     @property
     def has_difference_output(self) -> bool:
-        """Whether the last source is the mixture less the others."""
+        """Whether the last source is the mixture minus the other sources."""
         return self.output_type == "difference"
 
 
 @dataclasses.dataclass(frozen=True)
 class SpectrogramUNetConfig(NetworkConfig):
-    """The U-Net on magnitude spectrograms (Jansson et al. 2017; paper, section 5.1).
+    """Describes the U-Net on spectrograms (Jansson et al. 2017; paper, section 5.1).
 
     Raises:
-        InputError: a field is out of its range, or fields contradict each other.
+        InputError: A field is out of its range, or two fields contradict each other.
     """
 
     architecture: ClassVar[str] = "spectrogram_u_net"
     has_spectrogram: ClassVar[bool] = True
     context: ClassVar[bool] = False
 
-    num_levels: int = setting(6, "Levels of strided convolutions.", minimum=1)
+    num_levels: int = setting(6, "Number of strided convolutions.", minimum=1)
     base_filters: int = setting(
-        16, "Filters of the first level; level i has 2^i times as many.", minimum=1
+        16, "Number of filters of level 0. Level i has 2^i times as many.", minimum=1
     )
     fft_frames: int = setting(
-        1024, "U7: audio frames of a window of the STFT.", minimum=2
+        1024, "U7: length of the STFT's windows, in audio frames.", minimum=2
     )
     hop_frames: int = setting(
-        768, "U7: audio frames from one window of the STFT to the next.", minimum=1
+        768, "U7: distance of the STFT's windows, in audio frames.", minimum=1
     )
     phase_iterations: int = setting(
         0,
-        "U7: iterations of Griffin and Lim's phase refinement at inference; 0: the "
-        "mixture's phase.",
+        "U7: iterations of Griffin and Lim's algorithm at inference, which refine the "
+        "phase. 0 keeps the mixture's phase.",
         minimum=0,
     )
     phase_start: str = setting(
         "mixture",
-        "U7: the phase from which the refinement starts.",
+        "U7: phase at the first iteration of Griffin and Lim's algorithm.",
         choices=("mixture", "random"),
     )
-    channels: int = setting(1, "Audio channels: mono.", choices=(1,))
+    channels: int = setting(1, "Audio channels: 1 (mono).", choices=(1,))
     sources: tuple[str, ...] = _sources("accompaniment", "vocals")
     sample_rate_hz: int = _sample_rate(8192)
     output_frames: int = _output_frames(98560)
@@ -249,12 +255,12 @@ class SpectrogramUNetConfig(NetworkConfig):
 
     @property
     def has_random_phase(self) -> bool:
-        """Whether Griffin and Lim's refinement starts from random phases."""
+        """Whether Griffin and Lim's iterations start from random phases."""
         return self.phase_start == "random"
 
     @property
     def fade_frames(self) -> int:
-        """A quarter of a window: the STFT has no neighbours at a window's ends."""
+        """A quarter of a window, at whose ends the STFT has no neighbours."""
         return self.output_frames // 4
 
 
@@ -264,10 +270,10 @@ ARCHITECTURES: dict[str, type[NetworkConfig]] = {
 
 
 def network_config_from_json(values: Any) -> NetworkConfig:
-    """Builds a network's config from what its `to_json` gave.
+    """Builds a network's config from JSON values.
 
     Args:
-        values: the fields, and the `architecture`.
+        values: the `architecture` and the fields, as NetworkConfig.to_json gives them.
 
     Raises:
         InputError: The architecture or a field is unknown, missing or out of its range.
@@ -305,4 +311,4 @@ VARIANTS: dict[str, NetworkConfig] = {
     "U7": _U7,
     "U7a": _U7,
 }
-"""The paper's models (paper, table 1, and the original's Config.py), by name."""
+"""The paper's models by name (paper, table 1, and the original's Config.py)."""

@@ -1,4 +1,4 @@
-"""The frozen configurations of training and of what computes it, and the paper's.
+"""The frozen configs of training and of its devices, and how the paper trains.
 
 A field's help text is also the help of the flag of the same name.
 """
@@ -15,105 +15,117 @@ from waveunet_tf.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Config):
-    """How a network is trained (paper, section 4.2)."""
+    """Describes how a network is trained (paper, section 4.2).
 
-    batch_size: int = setting(16, "Excerpts a step.", minimum=1)
-    learning_rate: float = setting(1e-4, "Adam's learning rate.", above=0)
+    Raises:
+        InputError: A field is out of its range, or two fields contradict each other.
+    """
+
+    batch_size: int = setting(16, "Number of excerpts in a step.", minimum=1)
+    learning_rate: float = setting(1e-4, "Learning rate of Adam.", above=0)
     steps_per_epoch: int = setting(
-        2000, "Optimiser steps between two validations.", minimum=1
+        2000, "Number of training steps between two validations.", minimum=1
     )
     max_epochs: int | None = setting(
-        None, "Epochs at most; by default only `patience` ends the stages.", minimum=1
+        None,
+        "Largest number of epochs of all stages together. By default only `patience` "
+        "ends a stage.",
+        minimum=1,
     )
     patience: int = setting(
-        20, "Epochs without a better validation loss that end a stage.", minimum=1
+        20,
+        "Number of epochs without a better validation result that end a stage.",
+        minimum=1,
     )
     learning_rate_schedule: str = setting(
         "constant",
-        "constant: within a stage; cosine: down to nothing at the end of `max_epochs`, "
-        "in one stage.",
+        "constant: the learning rate stays the same within a stage. cosine: it falls "
+        "to 0 at the end of `max_epochs`, which needs --nofine_tuning.",
         choices=("constant", "cosine"),
     )
     first_weights: str = setting(
         "glorot",
-        "glorot: drawn as the original draws them; unit_variance: and scaled, layer by "
-        "layer, until each gives features of variance 1 for excerpts of the data, "
-        "which shortens a training. For networks of waveforms.",
+        "glorot: the first weights are drawn as in the original. unit_variance: they "
+        "are then scaled, layer by layer, until every layer's features have variance 1 "
+        "on excerpts of the data. This shortens a training; U7 and U7a cannot use it.",
         choices=("glorot", "unit_variance"),
     )
     clip_norm: float = setting(
         0.0,
-        "Gradients are scaled down to this Euclidean norm over all weights, if theirs "
-        "is greater; 0: never.",
+        "Largest Euclidean norm of the gradient over all weights; a larger gradient is "
+        "scaled down to it. 0 means no limit.",
         minimum=0,
     )
     average_momentum: float = setting(
         0.0,
-        "What is validated and kept as best are moving averages of the weights, of "
-        "which a step replaces one minus this share; 0: the weights themselves.",
+        "Share of a moving average of the weights that a step keeps, such as 0.999. "
+        "Validation and the best checkpoint then use the average. 0 means no average.",
         minimum=0,
         below=1,
     )
     best_by: str = setting(
         "loss",
-        "What makes an epoch the best: the lowest validation loss, or the highest sdr, "
-        "the mean over sources of the validation tracks' median SDR.",
+        "What makes an epoch the best. loss: the lowest validation loss. sdr: the "
+        "highest SDR (each source's median over the validation tracks, then the mean "
+        "over sources).",
         choices=("loss", "sdr"),
     )
     fine_tuning: bool = setting(
         True,
-        "Whether a second stage follows, from the best weights, with a batch and a "
-        "learning rate of its own.",
+        "Whether a second stage follows. It starts from the best weights of the first "
+        "and has its own batch size and learning rate.",
     )
     fine_tuning_batch_size: int = setting(
-        32, "Excerpts a step of the second stage.", minimum=1
+        32, "Number of excerpts in a step of the second stage.", minimum=1
     )
     fine_tuning_learning_rate: float = setting(
-        1e-5, "Adam's learning rate in the second stage.", above=0
+        1e-5, "Learning rate of Adam in the second stage.", above=0
     )
     min_gain: float = setting(
         0.7,
-        "Each stem of an excerpt is multiplied by a random gain between this and 1.",
+        "Smallest gain: every stem of an excerpt is multiplied by a random factor "
+        "between this and 1.",
         minimum=0,
         maximum=1,
     )
     remix_probability: float = setting(
         0.0,
-        "Probability of an excerpt whose stems are each from a track of its own.",
+        "Probability that each stem of an excerpt is from a different track.",
         minimum=0,
         maximum=1,
     )
     swap_probability: float = setting(
-        0.0, "Probability of a stem whose channels are swapped.", minimum=0, maximum=1
+        0.0, "Probability that a stem's channels are swapped.", minimum=0, maximum=1
     )
     polarity_probability: float = setting(
-        0.0, "Probability of a stem that is multiplied by -1.", minimum=0, maximum=1
+        0.0, "Probability that a stem is multiplied by -1.", minimum=0, maximum=1
     )
     dropout_probability: float = setting(
-        0.0, "Probability of a stem that is made silent.", minimum=0, maximum=1
+        0.0, "Probability that a stem is made silent.", minimum=0, maximum=1
     )
     track_sampling: str = setting(
         "even",
-        "How tracks are drawn: even, as in the original, or by their length.",
+        "How the track of an excerpt is drawn. even: every track is as likely, as in "
+        "the original. length: a track is as likely as it is long.",
         choices=("even", "length"),
     )
     loss: str = setting(
         "mse",
-        "mse: mean squared error of the waveform; l1: its mean absolute error; sdr: "
-        "the error's level below the mixture in dB, excerpt by excerpt; magnitude_l1: "
-        "mean absolute error of the magnitudes, for U7 and U7a.",
+        "mse: the mean squared error of the waveforms. l1: their mean absolute error. "
+        "sdr: the error's level in dB relative to the mixture, as a mean over "
+        "excerpts. magnitude_l1: the mean absolute error of the magnitudes (U7, U7a).",
         choices=("mse", "l1", "sdr", "magnitude_l1"),
     )
     sdr_floor_db: float = setting(
         -30.0,
-        "Loss sdr: an excerpt whose error is below this level, in dB of the mixture, "
-        "counts less the lower it is; the higher the floor, the less those count in "
-        "which a source is silent.",
+        "Level of the error, in dB relative to the mixture, below which the loss sdr "
+        "rewards a smaller error less and less. A higher floor gives less weight to "
+        "excerpts in which a source is silent.",
         below=0,
     )
     seed: int = setting(
         1337,
-        "Seed of the first weights and of the excerpts, below 2^32.",
+        "Seed of the first weights and of the excerpts, less than 2^32.",
         minimum=0,
         below=2**32,
     )
@@ -130,10 +142,13 @@ class TrainingConfig(Config):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]):
-        """Builds a config from JSON values; those of an earlier version lack fields.
+        """Builds a config from JSON values, with defaults for fields that they lack.
+
+        Args:
+            values: fields as `to_dict` gave them, perhaps of an earlier version.
 
         Raises:
-            InputError: a field is unknown or out of its range.
+            InputError: A field is unknown or out of its range.
         """
         if isinstance(values, dict):
             values = {**cls().to_dict(), **values}
@@ -142,38 +157,42 @@ class TrainingConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig(Config):
-    """On what a training computes, and how; what it learns depends on it by rounding.
+    """Describes the devices and the precision that a training computes with.
+
+    The result depends on them by rounding only.
 
     Raises:
-        InputError: a field is out of its range.
+        InputError: A field is out of its range.
     """
 
     strategy: str = setting(
         "none",
-        "none: one device; mirrored: all GPUs of this machine; multiworker: all GPUs "
-        "(or the CPU) of each of the machines that the variable TF_CONFIG names.",
+        "none: train on one device. mirrored: on all GPUs of this machine. "
+        "multiworker: on all GPUs (or the CPU) of every machine that the environment "
+        "variable TF_CONFIG names.",
         choices=("none", "mirrored", "multiworker"),
     )
     device: str = setting(
         "auto",
-        "auto: GPUs if there are any; cpu: none; gpu: refuse to go on without one.",
+        "auto: use a GPU if there is one. cpu: use no GPU. gpu: end with an error if "
+        "there is no GPU.",
         choices=("auto", "cpu", "gpu"),
     )
     precision: str = setting(
         "float32",
-        "Numbers that layers compute with; weights and the output layers stay float32.",
+        "Number format that layers compute in. Weights and output layers stay float32.",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
     )
     jit_compile: bool = setting(
-        False, "Whether XLA compiles the forward and the backward pass."
+        False, "Whether to compile training and validation steps with XLA."
     )
     num_threads: int | None = setting(
-        None, "Threads of the CPU; by default one a core.", minimum=1
+        None, "Number of CPU threads. By default one for each core.", minimum=1
     )
     accumulate_steps: int = setting(
         1,
-        "Parts that a device's batch is computed in, one after the other, to take less "
-        "memory; their gradients are summed for one step of the optimiser.",
+        "Number of parts in which a device computes its batch, one after the other, to "
+        "save memory. Their gradients are summed for one step of Adam.",
         minimum=1,
     )
 
@@ -187,4 +206,4 @@ VARIANT_TRAINING: dict[str, TrainingConfig] = {
     "U7": _SMALL_BATCHES,
     "U7a": dataclasses.replace(_SMALL_BATCHES, loss="magnitude_l1"),
 }
-"""How the paper trains its models, by name."""
+"""How the paper trains its models, by their names in VARIANTS."""

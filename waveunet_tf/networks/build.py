@@ -1,4 +1,4 @@
-"""The Keras network of any config."""
+"""Builds the Keras network of any config."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ def build_network(
     frames: int | None = None,
     batch_size: int | None = None,
 ) -> keras.Model:
-    """Builds a network, its weights drawn as the original draws them (Glorot).
+    """Builds a network with random weights, drawn as in the original (Glorot).
 
     Args:
-        config: the network.
-        frames: input frames, if fixed; by default any number of frames that
-            `shapes.window_frames` gives.
-        batch_size: windows a call, if fixed.
+        config: the network's config.
+        frames: the input frames of every window. By default a window may have any
+            number of frames that `shapes.window_frames` gives.
+        batch_size: the number of windows in a call. By default any number.
 
     Returns:
-        A model from a mixture `(batch, frames, channels)` to a dict of sources, each
-        `(batch, output frames, channels)`, in the order of `config.sources`.
+        A model from a mixture `(batch, frames, channels)` to a dict that maps every
+        source, in the order of `config.sources`, to `(batch, frames, channels)`. Its
+        frames are the mixture's centre if the network has context.
     """
     build = _BUILDERS[config.architecture]
     return build(config, frames=frames, batch_size=batch_size)

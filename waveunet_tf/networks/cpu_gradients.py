@@ -1,22 +1,22 @@
-"""TensorFlow operations whose own gradients are slow on a CPU, with faster ones.
+"""TensorFlow operations with gradients that are faster on a CPU than its own.
 
-The values and the gradients are the same, to rounding.
+Values and gradients differ from TensorFlow's by rounding only.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-# So many frames a piece: the filter's gradient takes two thirds of the time of that of
-# one long row, in which oneDNN finds no good blocks.
+# Frames of a piece. One long row has no good blocks in oneDNN: in such pieces the
+# kernel's gradient takes two thirds of its time.
 _PIECE_FRAMES = 256
-# For fewer taps, or frames, to cut takes longer than it saves.
+# With fewer taps or frames, cutting takes longer than it saves.
 _MIN_TAPS = 7
 _MIN_FRAMES = 768
 
 
 def on_gpu() -> bool:
-    """Whether TensorFlow has a GPU."""
+    """Tells whether TensorFlow has a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
 
 
@@ -25,11 +25,11 @@ def convolve(inputs, kernel):
     """Convolves along frames, without padding.
 
     Args:
-        inputs: `(batch, frames, features)`.
-        kernel: `(taps, features, filters)`.
+        inputs: features `(batch, frames, features)`.
+        kernel: weights `(taps, features, filters)`.
 
     Returns:
-        `(batch, frames - taps + 1, filters)`.
+        Sums `(batch, frames - taps + 1, filters)`.
     """
     outputs = tf.nn.conv1d(inputs, kernel, 1, "VALID")
 
@@ -58,14 +58,25 @@ def convolve(inputs, kernel):
 
 
 def _cut(inputs, upstream, taps: int):
-    """Inputs and gradients in pieces, `(batch * pieces, 1, frames, features)` each."""
+    """Cuts inputs and gradients into pieces, each of which is a row of its own.
+
+    Args:
+        inputs: `(batch, frames + taps - 1, features)`.
+        upstream: gradients of the sums, `(batch, frames, filters)`.
+        taps: the kernel's taps.
+
+    Returns:
+        Inputs `(batch * pieces, 1, frames + taps - 1, features)` and gradients
+        `(batch * pieces, 1, frames, filters)`, with _PIECE_FRAMES frames. Zeros fill
+        the last piece up.
+    """
     _, frames, features = inputs.shape
     filters = upstream.shape[-1]
     pieces = -(-upstream.shape[1] // _PIECE_FRAMES)
     beyond = (pieces + 1) * _PIECE_FRAMES - frames
     inputs = tf.pad(inputs, ((0, 0), (0, beyond), (0, 0)))
     inputs = tf.reshape(inputs, (-1, pieces + 1, _PIECE_FRAMES, features))
-    after = inputs[:, 1:, : taps - 1]  # what the next piece begins with
+    after = inputs[:, 1:, : taps - 1]  # the begin of the next piece
     inputs = tf.concat([inputs[:, :-1], after], axis=2)
     beyond = pieces * _PIECE_FRAMES - upstream.shape[1]
     upstream = tf.pad(upstream, ((0, 0), (0, beyond), (0, 0)))
@@ -76,7 +87,14 @@ def _cut(inputs, upstream, taps: int):
 
 
 def leaky_relu(inputs, slope: float):
-    """max(x, slope * x); TensorFlow's own gradient of bfloat16 is not vectorised."""
+    """Returns max(x, slope * x), of any shape.
+
+    For bfloat16 its gradient is vectorised, which TensorFlow's own is not.
+
+    Args:
+        inputs: features `(batch, frames, features)`.
+        slope: the factor of negative values, from 0 to 1.
+    """
     if inputs.dtype != tf.bfloat16:
         return tf.nn.leaky_relu(inputs, slope)
 

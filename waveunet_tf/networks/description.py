@@ -1,4 +1,4 @@
-"""What a network is made of, layer by layer."""
+"""Counts a network's weights, work and memory, layer by layer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ class LayerRow:
 
     Attributes:
         name: the layer's name.
-        frames: frames that come out (of a spectrogram: steps × bins).
-        channels: features that come out.
-        parameters: its weights, those of a normalization included.
-        multiply_adds: multiply-adds of a window.
-        bytes: of its output in float32.
+        frames: the frames of its output; of a spectrogram, steps × bins.
+        channels: the features of its output.
+        parameters: the number of its weights, with those of a normalization after it.
+        multiply_adds: the number of multiply-adds of a window.
     """
 
     name: str
@@ -39,17 +38,19 @@ class LayerRow:
 
     @property
     def bytes(self) -> int:
+        """The size of its output in float32."""
         return 4 * self.frames * self.channels
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkDescription:
-    """A network's layers and sums.
+    """A network's layers, and their sums.
 
     Attributes:
         config: the network's config.
         window: the frames of a window of training.
-        rows: its layers with weights, in order.
+        rows: the layers with weights, in the order of computation, source by source if
+            every source has a network of its own.
     """
 
     config: NetworkConfig
@@ -58,17 +59,18 @@ class NetworkDescription:
 
     @property
     def parameters(self) -> int:
+        """The number of weights."""
         return sum(row.parameters for row in self.rows)
 
     @property
     def multiply_adds_per_second(self) -> float:
-        """Multiply-adds for a second of output, in windows of training."""
+        """The multiply-adds for a second of output, in windows of training."""
         window = sum(row.multiply_adds for row in self.rows)
         return window * self.config.sample_rate_hz / self.window.output_frames
 
     @property
     def streaming_multiply_adds_per_second(self) -> float | None:
-        """The least for a second of output: each frame of each level computed once.
+        """The multiply-adds for a second of a stream, which computes each frame once.
 
         None for a network that cannot stream.
         """
@@ -85,7 +87,11 @@ class NetworkDescription:
 
 
 def describe_network(config: NetworkConfig) -> NetworkDescription:
-    """Counts a network's layers in one window of training."""
+    """Counts the weights, work and memory of a network in one window of training.
+
+    Args:
+        config: the network's config.
+    """
     window = shapes.window_frames(config)
     network = build_network(config, frames=window.input_frames, batch_size=1)
     rows = {}
@@ -102,21 +108,30 @@ def describe_network(config: NetworkConfig) -> NetworkDescription:
                     multiply_adds=convolution.multiply_adds + row.multiply_adds,
                 )
             rows[row.name] = row
-    # A U-Net a source: one after the other.
-    ordered = sorted(rows.values(), key=lambda row: _source_number(config, row.name))
+    if config.has_spectrogram:  # Keras lists the sources' networks level by level
+        ordered = [rows[name] for name in _mask_layers(config)]
+    else:
+        ordered = rows.values()
     return NetworkDescription(config, window, tuple(ordered))
 
 
-def _source_number(config: NetworkConfig, name: str) -> int:
-    prefixes = [name.startswith(f"{source}_") for source in config.sources]
-    return prefixes.index(True) if True in prefixes else 0
+def _mask_layers(config: NetworkConfig) -> list[str]:
+    """Lists the convolutions to the masks, one source after the other."""
+    names = []
+    for source in config.sources:
+        for level in range(config.num_levels):
+            names.append(layer_names.source_down(source, level))
+        for level in reversed(range(config.num_levels - 1)):
+            names.append(layer_names.source_up(source, level))
+        names.append(layer_names.mask(source))
+    return names
 
 
 def _convolution_row(layer: keras.layers.Layer) -> LayerRow:
     *places, channels = layer.output.shape[1:]
     frames = _product(places)
-    # Each place of a convolution's output sees the whole kernel; in a transposed one,
-    # each place of its input does.
+    # The whole kernel is used at each place of the output or, in a transposed
+    # convolution, at each place of the input.
     transposed = "Transpose" in type(layer).__name__
     kernel_places = _product(layer.input.shape[1:-1]) if transposed else frames
     return LayerRow(
@@ -129,7 +144,7 @@ def _convolution_row(layer: keras.layers.Layer) -> LayerRow:
 
 
 def _elementwise_row(layer: keras.layers.Layer) -> LayerRow:
-    """Normalization, or learned interpolation: one or two products an output value."""
+    """Counts a normalization or a learned interpolation: one product for each value."""
     *places, channels = layer.output.shape[1:]
     frames = _product(places)
     return LayerRow(
@@ -144,37 +159,38 @@ def _product(numbers) -> int:
     return product
 
 
-def format_description(summary: NetworkDescription) -> str:
-    """The table, and below it the sums, as text."""
-    config, window = summary.config, summary.window
+def format_description(description: NetworkDescription) -> str:
+    """Formats a description as text: a table of the layers, and the sums below it."""
+    config, window = description.config, description.window
     seconds = config.sample_rate_hz
     rate = config.sample_rate_hz / window.output_frames / 1e6
     lines = [
         f"{'layer':<24}{'frames':>10}{'channels':>10}{'parameters':>12}"
         f"{'M mult-adds/s':>15}{'MiB':>8}"
     ]
-    for row in summary.rows:
+    for row in description.rows:
         lines.append(
             f"{row.name:<24}{row.frames:>10}{row.channels:>10}{row.parameters:>12}"
             f"{row.multiply_adds * rate:>15.1f}{row.bytes / 2**20:>8.2f}"
         )
-    activations = sum(row.bytes for row in summary.rows)
+    work = description.multiply_adds_per_second
+    activations = sum(row.bytes for row in description.rows)
     lines += [
         "",
-        f"{'parameters':<28}{summary.parameters} "
-        f"({4 * summary.parameters / 2**20:.1f} MiB in float32)",
+        f"{'parameters':<28}{description.parameters} "
+        f"({4 * description.parameters / 2**20:.1f} MiB in float32)",
         f"{'window in':<28}{window.input_frames} frames, "
         f"{window.input_frames / seconds:.3f} s at {seconds} Hz",
         f"{'window out':<28}{window.output_frames} frames, "
         f"{window.output_frames / seconds:.3f} s",
         f"{'context on each side':<28}{window.context_frames} frames, "
         f"{window.context_frames / seconds:.3f} s",
-        f"{'multiply-adds':<28}{summary.multiply_adds_per_second / 1e9:.2f} G for a "
-        "second of output, in windows of training",
+        f"{'multiply-adds':<28}{work / 1e9:.2f} G for a second of output, in windows "
+        "of training",
         f"{'outputs of these layers':<28}{activations / 2**20:.1f} MiB a window, in "
         "float32",
     ]
-    streaming = summary.streaming_multiply_adds_per_second
+    streaming = description.streaming_multiply_adds_per_second
     if streaming:
         lines.append(f"{'':<28}{streaming / 1e9:.2f} G as a stream")
     return "\n".join(lines)

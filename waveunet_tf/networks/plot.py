@@ -1,4 +1,4 @@
-"""A picture of a network, as the paper's figure 1: levels, skips, sizes."""
+"""Draws a network as in the paper's figure 1: levels, skips and sizes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ _DOWN_X, _MIDDLE_X, _UP_X = 0.0, 0.8, 1.6
 _COLORS = {"audio": "#f0f0f0", "down": "#cfe2f3", "up": "#d9ead3", "output": "#fce5cd"}
 
 
-def plot_network(summary: NetworkDescription, path: str | os.PathLike) -> None:
-    """Draws a network: down on the left, up on the right, skips across.
+def plot_network(description: NetworkDescription, path: str | os.PathLike) -> None:
+    """Draws a network: the way down on the left, the way up on the right, skips across.
 
     Args:
-        summary: what description.describe_network gave.
-        path: the picture; its suffix (.png, .svg, .pdf) is its format.
+        description: the network, from description.describe_network.
+        path: the picture to write; its suffix (.png, .svg or .pdf) tells the format.
+
+    Raises:
+        OSError: The picture cannot be written.
     """
     matplotlib.use("Agg")
-    levels = summary.config.num_levels
+    levels = description.config.num_levels
     figure, axes = pyplot.subplots(figsize=(10, 2.5 + 0.72 * levels))
-    _DRAWINGS[summary.config.architecture](axes, summary)
+    _DRAWINGS[description.config.architecture](axes, description)
     axes.set_xlim(-0.6, 2.2)
     axes.set_axis_off()
     figure.tight_layout()
@@ -36,9 +39,9 @@ def plot_network(summary: NetworkDescription, path: str | os.PathLike) -> None:
     pyplot.close(figure)
 
 
-def _draw_wave_u_net(axes, summary: NetworkDescription) -> None:
-    config, window = summary.config, summary.window
-    rows = {row.name: row for row in summary.rows}
+def _draw_wave_u_net(axes, description: NetworkDescription) -> None:
+    config, window = description.config, description.window
+    rows = {row.name: row for row in description.rows}
     channels = "stereo" if config.channels == 2 else "mono"
     _box(
         axes,
@@ -77,9 +80,9 @@ def _draw_wave_u_net(axes, summary: NetworkDescription) -> None:
     axes.set_ylim(-config.num_levels - 0.6, 1.6)
 
 
-def _draw_spectrogram_u_net(axes, summary: NetworkDescription) -> None:
-    config, window = summary.config, summary.window
-    rows = {row.name: row for row in summary.rows}
+def _draw_spectrogram_u_net(axes, description: NetworkDescription) -> None:
+    config, window = description.config, description.window
+    rows = {row.name: row for row in description.rows}
     source = config.sources[0]
     _box(
         axes,
@@ -145,7 +148,7 @@ def _box(axes, x: float, y: float, kind: str, text: str) -> None:
 
 
 def _arrow(axes, start: tuple, end: tuple, label: str) -> None:
-    """From box to box, one above the other, with a label beside it."""
+    """Draws an arrow between boxes, one above the other, with a label beside it."""
     edge = _HEIGHT / 2 if end[1] > start[1] else -_HEIGHT / 2
     _arrow_between(axes, (start[0], start[1] + edge), (end[0], end[1] - edge))
     middle = (start[1] + end[1]) / 2

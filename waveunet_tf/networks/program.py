@@ -1,4 +1,7 @@
-"""A network's step as a pure function of named arrays, for engines and exports."""
+"""Builds a network's step as a pure function of named arrays.
+
+Engines run it, and export converts it.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from waveunet_tf.networks import layer_names, shapes
 
 
 class Program(NamedTuple):
-    """A network's step as a function of arrays by name.
+    """A network's step, and the arrays that it takes.
 
     Attributes:
-        function: takes and gives arrays by name, as an engine does.
-        input_shapes: of each array that it takes.
-        silence: what each array of the state holds in silence, `(1, 1, features)`.
+        function: takes arrays by keyword and returns arrays by name. It takes the
+            `mixture` and the state; it returns every source and the next state.
+        input_shapes: the shape of each array that `function` takes: the mixture
+            `(1, frames, channels)`, and the state's `(1, frames, features)`.
+        silence: the value of each array of the state in silence, `(1, 1, features)`.
     """
 
     function: Callable[..., dict]
@@ -33,18 +38,22 @@ def build_program(
     whole_delays: bool = False,
     layers: Callable | None = None,
 ) -> Program:
-    """The stream's step of a network or, if it cannot stream, one window of it.
+    """Builds the step of a network's stream or, if it cannot stream, of a window.
 
-    The arrays of a stream's state have `state_` before their names, lest a source be
-    called the same.
+    The names of the state's arrays begin with `state_` (layer_names.state), which keeps
+    them apart from the sources.
 
     Args:
         config: the network's config.
-        network: what `build.build_network` gave.
-        chunk_frames: the most frames of a chunk, or of a window's hop.
-        whole_delays: whether the state holds all frames of its delays, or only those
-            that are due; see streaming.StreamingNetwork.step.
-        layers: what computes the stream's layers, if not fused.FusedLayers.
+        network: the Keras network, from build.build_network.
+        chunk_frames: the largest number of frames in a chunk, or in a window's hop.
+        whole_delays: whether the state holds all frames of its delays, instead of only
+            those that a step uses (streaming.StreamingNetwork.step).
+        layers: the class that computes the stream's layers; by default
+            fused.FusedLayers.
+
+    Returns:
+        The program. That of a window has no state.
     """
     if not config.can_stream:
         window, _, _ = shapes.song_windows(config, chunk_frames)

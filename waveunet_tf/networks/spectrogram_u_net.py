@@ -1,10 +1,11 @@
 """The U-Net on magnitude spectrograms, the paper's baseline U7 (paper, section 5.1).
 
-After Jansson et al., "Singing voice separation with deep U-Net convolutional networks"
-(ISMIR 2017), as the original's UnetSpectrogramSeparator has it.
+It is the original's UnetSpectrogramSeparator, after Jansson et al., "Singing voice
+separation with deep U-Net convolutional networks" (ISMIR 2017).
 
-Spectrograms are `(batch, steps, bins)`: a step is a window of the STFT, a bin one of
-its fft_frames / 2 + 1 frequencies. A complex one is a pair, real and imaginary part.
+Spectrograms are `(batch, steps, bins)`: a step is a window of the STFT, a bin is one of
+its fft_frames / 2 + 1 frequencies. A complex spectrogram is a pair of arrays: the real
+and the imaginary part.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _register = keras.saving.register_keras_serializable(package="waveunet_tf")
 
 
 class _Transform(keras.layers.Layer):
-    """A layer that knows the STFT: periodic Hann windows, no padding at the ends.
+    """A layer with the STFT: periodic Hann windows, no padding at the ends.
 
     Args:
-        fft_frames: audio frames of a window.
-        hop_frames: audio frames from one window to the next.
+        fft_frames: the length of a window, in audio frames.
+        hop_frames: the distance from one window to the next, in audio frames.
     """
 
     def __init__(self, *, fft_frames: int, hop_frames: int, **kwargs):
-        # A spectrum needs the range and the precision of float32.
+        # Spectrograms need the range and the precision of float32.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.fft_frames = fft_frames
         self.hop_frames = hop_frames
@@ -43,15 +44,26 @@ class _Transform(keras.layers.Layer):
         }
 
     def stft(self, audio):
-        """`(batch, frames)` → real and imaginary part, `(batch, steps, bins)` each."""
+        """Transforms audio `(batch, frames)` into a complex spectrogram.
+
+        Returns:
+            The real and the imaginary part, `(batch, steps, bins)` each.
+        """
         return ops.stft(
             audio, self.fft_frames, self.hop_frames, self.fft_frames, center=False
         )
 
     def istft(self, spectrum):
-        """Real and imaginary part → `(batch, frames)`, by the matched window.
+        """Transforms a complex spectrogram back into audio.
 
-        As tf.signal.inverse_stft; Keras' own has other ends on other backends.
+        It computes what tf.signal.inverse_stft does with the matched window. Keras' own
+        transform gives other frames at the ends, which depend on the backend.
+
+        Args:
+            spectrum: the real and the imaginary part, `(batch, steps, bins)` each.
+
+        Returns:
+            Audio `(batch, frames)`.
         """
         blocks = ops.irfft(spectrum, self.fft_frames) * self._synthesis_window()
         batch, steps, _ = ops.shape(blocks)
@@ -67,7 +79,7 @@ class _Transform(keras.layers.Layer):
         return audio[:, : (steps - 1) * hop + self.fft_frames]
 
     def _synthesis_window(self) -> np.ndarray:
-        """The Hann window over the sum of its squares at all hops."""
+        """Returns the Hann window over its squares' sum at all hops, `(frames,)`."""
         places = np.arange(self.fft_frames)
         window = 0.5 - 0.5 * np.cos(2 * np.pi * places / self.fft_frames)
         squares = [
@@ -77,17 +89,17 @@ class _Transform(keras.layers.Layer):
         return (window / squares).astype(np.float32)
 
     def steps(self, frames: int | None) -> int | None:
-        """Windows that fit into so many frames."""
+        """Returns the number of steps for a number of frames; None for any number."""
         return frames and 1 + (frames - self.fft_frames) // self.hop_frames
 
     def frames(self, steps: int | None) -> int | None:
-        """Frames that so many windows span."""
+        """Returns the number of frames for a number of steps; None for any number."""
         return steps and (steps - 1) * self.hop_frames + self.fft_frames
 
 
 @_register
 class STFT(_Transform):
-    """The short-time Fourier transform of mono audio.
+    """Transforms mono audio into a complex spectrogram.
 
     Input shape: `(batch, frames, 1)`
     Output shape: the real and the imaginary part, `(batch, steps, bins)` each
@@ -110,19 +122,19 @@ class STFT(_Transform):
 
 @_register
 class Magnitude(keras.layers.Layer):
-    """The magnitude of a complex spectrogram.
+    """Computes the magnitude of a complex spectrogram.
 
     Input shape: the real and the imaginary part, `(batch, steps, bins)` each
     Output shape: `(batch, steps, bins)`
     """
 
     def __init__(self, **kwargs):
-        super().__init__(**{"dtype": "float32", **kwargs})  # see _Transform
+        # As in _Transform.
+        super().__init__(**{"dtype": "float32", **kwargs})
 
     def call(self, inputs):
         real, imaginary = inputs
-        # The square root has no gradient at 0, where digital silence is.
-        return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-24)
+        return _length(real, imaginary)
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
@@ -130,7 +142,9 @@ class Magnitude(keras.layers.Layer):
 
 @_register
 class NetworkInput(keras.layers.Layer):
-    """log(1 + magnitude) without the Nyquist bin, to have a power of 2 of bins.
+    """Computes log(1 + magnitude), without the Nyquist bin.
+
+    The strided convolutions can then halve the number of bins on every level.
 
     Input shape: `(batch, steps, bins)`
     Output shape: `(batch, steps, bins - 1, 1)`
@@ -146,7 +160,7 @@ class NetworkInput(keras.layers.Layer):
 
 @_register
 class NyquistMask(keras.layers.Layer):
-    """Puts 0.5 where the mask lacks the Nyquist bin.
+    """Adds the Nyquist bin, which NetworkInput left out, to a mask: 0.5.
 
     Input shape: `(batch, steps, bins - 1, 1)`
     Output shape: `(batch, steps, bins)`
@@ -162,17 +176,20 @@ class NyquistMask(keras.layers.Layer):
 
 @_register
 class MaskedAudio(_Transform):
-    """The audio of a masked mixture: the mask's magnitude with the mixture's phase.
+    """Computes a source's audio: the masked magnitude with the mixture's phase.
 
     With `phase_iterations`, Griffin and Lim's algorithm ("Signal estimation from
-    modified short-time Fourier transform", 1984) refines the phase at inference: it
-    goes to audio and back, keeps the phase that comes and puts the magnitude in again.
+    modified short-time Fourier transform", 1984) refines the phase at inference. An
+    iteration transforms the spectrogram to audio and back, keeps the phase of the
+    result, and restores the magnitude.
 
     Args:
-        phase_iterations: how often.
-        phase_start: `mixture`, or `random`: uniform phases, the same at each call.
+        phase_iterations: the number of iterations.
+        phase_start: the first phase: `mixture`, or `random` for uniform phases, which
+            are the same at each call.
 
-    Input shape: mask, real and imaginary part of the mixture, `(batch, steps, bins)`
+    Input shape: the mask, and the real and the imaginary part of the mixture,
+        `(batch, steps, bins)` each
     Output shape: `(batch, frames, 1)`
     """
 
@@ -204,12 +221,20 @@ class MaskedAudio(_Transform):
         return self.istft(estimate)[..., None]
 
     def refine_phase(self, magnitude, real, imaginary):
-        """Griffin and Lim's iterations; all `(batch, steps, bins)`."""
+        """Refines the phase of a spectrogram by Griffin and Lim's iterations.
+
+        Args:
+            magnitude: the magnitude to keep, `(batch, steps, bins)`.
+            real: the first real part, `(batch, steps, bins)`.
+            imaginary: the first imaginary part, `(batch, steps, bins)`.
+
+        Returns:
+            The real and the imaginary part, `(batch, steps, bins)` each.
+        """
 
         def iterate(_, spectrum):
             real, imaginary = self.stft(self.istft(spectrum))
-            length = ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-24)
-            scale = magnitude / length
+            scale = magnitude / _length(real, imaginary)
             return scale * real, scale * imaginary
 
         return ops.fori_loop(0, self.phase_iterations, iterate, (real, imaginary))
@@ -225,7 +250,17 @@ def build_spectrogram_u_net(
     frames: int | None = None,
     batch_size: int | None = None,
 ) -> keras.Model:
-    """Builds the network; see build.build_network."""
+    """Builds the network: for each source a U-Net that masks the mixture.
+
+    Args:
+        config: the network's config.
+        frames: the input frames of every window, or None for any number.
+        batch_size: the number of windows in a call, or None for any number.
+
+    Returns:
+        A model from a mixture `(batch, frames, 1)` to a dict of sources, each
+        `(batch, frames, 1)`, in the order of `config.sources`.
+    """
     transform = {"fft_frames": config.fft_frames, "hop_frames": config.hop_frames}
     mixture = keras.Input(
         (frames, config.channels), batch_size=batch_size, name=layer_names.MIXTURE
@@ -248,14 +283,15 @@ def build_spectrogram_u_net(
 def magnitude_network(
     config: SpectrogramUNetConfig, network: keras.Model
 ) -> keras.Model:
-    """The same network, sharing its weights, from a mixture to magnitudes.
+    """Builds a network with the same weights that returns magnitudes.
 
     Args:
         config: the network's config.
-        network: what build_spectrogram_u_net gave.
+        network: the network, from build_spectrogram_u_net.
 
     Returns:
-        A model from `(batch, frames, 1)` to source → `(batch, steps, bins)`.
+        A model from a mixture `(batch, frames, 1)` to a dict of sources, each
+        `(batch, steps, bins)`.
     """
     mixture = network.get_layer(layer_names.MAGNITUDE).output
     return keras.Model(
@@ -268,7 +304,16 @@ def magnitude_network(
 
 
 def _mask(config: SpectrogramUNetConfig, features, source: str):
-    """A U-Net of its own for the source: `(batch, steps, bins)` from 0 to 1."""
+    """Builds a source's U-Net.
+
+    Args:
+        config: the network's config.
+        features: the network's input, `(batch, steps, bins - 1, 1)`.
+        source: the source's name.
+
+    Returns:
+        The mask, `(batch, steps, bins)`, from 0 to 1.
+    """
     convolution = {"kernel_size": 5, "strides": 2, "padding": "same"}
     skips = []
     for level in range(config.num_levels):
@@ -281,7 +326,7 @@ def _mask(config: SpectrogramUNetConfig, features, source: str):
             negative_slope=0.2, name=layer_names.activation(name)
         )(features)
         skips.append(features)
-    skips.pop()  # the deepest features go up as they are
+    skips.pop()  # the deepest features have no skip
     for level in reversed(range(config.num_levels - 1)):
         name = layer_names.source_up(source, level)
         features = keras.layers.Conv2DTranspose(
@@ -307,7 +352,13 @@ def _mask(config: SpectrogramUNetConfig, features, source: str):
 
 
 def _normalization(name: str):
-    # TF1's tf.contrib.layers.batch_norm: no scale, this momentum and epsilon.
+    # The defaults of TF1's tf.contrib.layers.batch_norm.
     return keras.layers.BatchNormalization(
         scale=False, momentum=0.999, epsilon=0.001, name=name
     )
+
+
+def _length(real, imaginary):
+    """Returns the magnitude, `(batch, steps, bins)`."""
+    # The square root has no gradient at 0, where digital silence is.
+    return ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-24)
