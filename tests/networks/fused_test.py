@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.networks.streaming_test import BASE, MATRIX, random_network
 from waveunet_tf.configs.networks import WaveUNetConfig
-from waveunet_tf.networks import cpu_gradients, fused, shapes
+from waveunet_tf.networks import fused, shapes
 
 
 def estimates_and_gradients(function, mixture, weights):
@@ -59,42 +59,6 @@ def test_what_frames_precede_the_first_is_of_no_account():
         num_levels=2, base_filters=3, down_kernel_size=1, up_kernel_size=3
     )
     check_equality(config, random_network(config), 16)
-
-
-@pytest.mark.parametrize("taps", [1, 4, 15])
-@pytest.mark.parametrize("frames", [20, 767, 768, 1025, 1280])
-def test_the_fast_gradient_of_a_convolution_is_its_gradient(taps, frames):
-    draw = np.random.default_rng(1).normal
-    inputs = tf.constant(draw(size=(2, frames + taps - 1, 3)), tf.float32)
-    kernel = tf.constant(draw(size=(taps, 3, 5)), tf.float32)
-    upstream = tf.constant(draw(size=(2, frames, 5)), tf.float32)
-    came = {}
-    for function in (
-        cpu_gradients.convolve,
-        lambda inputs, kernel: tf.nn.conv1d(inputs, kernel, 1, "VALID"),
-    ):
-        with tf.GradientTape() as tape:
-            tape.watch([inputs, kernel])
-            outputs = function(inputs, kernel)
-        gradients = tape.gradient(outputs, [inputs, kernel], upstream)
-        came[function] = [outputs, *gradients]
-    for one, other in zip(*came.values()):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_fast_gradient_of_leaky_relu_is_its_gradient(dtype):
-    inputs = tf.cast([-3.0, -1.0, 0.5, 2.0], dtype)
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = cpu_gradients.leaky_relu(inputs, 0.2)
-    gradient = tape.gradient(outputs, inputs, tf.cast([1.0, -2.0, 3.0, -4.0], dtype))
-    np.testing.assert_allclose(
-        tf.cast(outputs, tf.float32), [-0.6, -0.2, 0.5, 2.0], rtol=1e-2
-    )
-    np.testing.assert_allclose(
-        tf.cast(gradient, tf.float32), [0.2, -0.4, 3.0, -4.0], rtol=1e-2
-    )
 
 
 def test_a_training_pass_in_bfloat16_is_near_that_in_float32():
