@@ -36,7 +36,8 @@ def test_noise_is_written_as_prepared_tracks(tmp_path, tiny_config):
     assert sorted(parts) == ["accompaniment", "mixture", "vocals"]
     assert parts["mixture"].shape == (60 * 8000, 2)
     total = parts["accompaniment"] + parts["vocals"]
-    np.testing.assert_allclose(parts["mixture"], total, atol=2 / 2**15)
+    # Each of the three files is dithered and rounded: at most 1.5 steps of 16 bits.
+    np.testing.assert_allclose(parts["mixture"], total, atol=4.5 / 2**15)
 
 
 @pytest.mark.slow
