@@ -1,4 +1,4 @@
-"""Blocks of audio `(frames, channels)`: channels, and frames that wait."""
+"""Blocks of audio `(frames, channels)`: their channels, and a queue of frames."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from waveunet_tf.errors import InputError
 
 
 def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
-    """Turns mono into stereo by repetition, stereo into mono by the mean.
+    """Makes mono stereo by repetition, and stereo mono by the mean.
 
     Args:
-        audio: `(frames, 1 or 2)`.
-        channels: 1 or 2.
+        audio: `(frames, channels)`, with 1 or 2 channels.
+        channels: The wished number of channels: 1 or 2.
 
     Returns:
-        `(frames, channels)`.
+        `(frames, channels)`, with the wished number of channels.
 
     Raises:
-        InputError: the audio has more than two channels.
+        InputError: The audio has more than two channels.
     """
     if audio.shape[1] > 2:
         raise InputError(
@@ -34,7 +34,7 @@ def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
 
 
 class Queue:
-    """Frames that wait, `(frames, channels)`: first in, first out."""
+    """A queue of frames: `len` is the number of frames that wait."""
 
     def __init__(self, channels: int):
         self._blocks = collections.deque()
@@ -45,11 +45,21 @@ class Queue:
         return self._frames
 
     def put(self, block: np.ndarray) -> None:
+        """Adds a block `(frames, channels)` at the end."""
         self._blocks.append(block)
         self._frames += len(block)
 
     def take(self, frames: int, seen: int | None = None) -> np.ndarray:
-        """Takes so many frames away, and gives these or the first `seen`, if it can."""
+        """Removes frames from the front, and returns the first of the queue.
+
+        Args:
+            frames: The number of frames to remove; fewer where fewer wait.
+            seen: The number of frames to return, which may be more or fewer than are
+                removed; by default the same.
+
+        Returns:
+            `(frames, channels)`; shorter where fewer frames wait.
+        """
         seen = frames if seen is None else seen
         parts, missing = [self._none], seen
         for block in self._blocks:

@@ -1,4 +1,4 @@
-"""Audio files written block by block, in the format that their suffix says."""
+"""Writes audio files block by block, in the format of their suffix."""
 
 from __future__ import annotations
 
@@ -9,32 +9,28 @@ import pathlib
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 import soundfile
 
-from waveunet_tf.audio.formats import (
-    CODECS,
-    TAGS,
-    check_format,
-    is_float,
-)
+from waveunet_tf.audio import formats
 
-# For about 256 kbit/s of stereo.
-_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5}
-_BITS_PER_SECOND = 128_000  # of each channel
-_WRITE_FRAMES = 16384
-_WAV_BYTES = 2**32 - 2**20  # a wav file's size is told in 32 bits
+# Lossy files get about 256 kbit/s of stereo: by libsndfile's levels, or FFmpeg's rate.
+_COMPRESSION_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5}
+_BITS_PER_SECOND_AND_CHANNEL = 128_000
+_MAX_BLOCK_FRAMES = 16384  # libsndfile crashes on longer blocks of Vorbis.
+_MAX_WAV_BYTES = 2**32 - 2**20  # The sizes in a wav file's header have 32 bits.
 
 
 class AudioWriter:
     """Writes an audio file block by block; a context manager.
 
-    Attributes:
-        clipped_samples: how many samples were beyond full scale, and clipped.
+    It writes in place: give it a temporary name (files.atomic_file) if nobody may see
+    a half-written file.
 
-    It writes in place: give it a temporary name (files.atomic_file) if a half-written
-    file must not be seen.
+    Attributes:
+        clipped_samples: The number of samples that were beyond full scale, and clipped.
     """
 
     def __init__(
@@ -51,38 +47,35 @@ class AudioWriter:
         """Opens a file.
 
         Args:
-            path: the file, of a suffix in `FORMATS`; one of that name is replaced.
-            sample_rate_hz: sample rate in Hz, which the format must know; see
-                nearest_rate_hz.
-            channels: its channels.
-            bit_depth: 16 (with dither), 24, or 32, which is float; lossy formats (ogg,
+            path: A file of a suffix in formats.FORMATS, which is replaced if it exists.
+            sample_rate_hz: A sample rate of the format in Hz; see
+                formats.nearest_rate_hz.
+            channels: The number of channels.
+            bit_depth: 16 (with dither), 24, or 32, which is float. Lossy formats (ogg,
                 opus, mp3, m4a) have none.
-            clip: whether float files, too, are clipped to full scale; all others are.
-            tags: of the names in `TAGS`.
-            expected_seconds: the audio's length as far as it is known, or infinity:
-                wav files of 4 GiB and more need another header (RF64).
+            clip: Whether float files are clipped to full scale; all others always are.
+            tags: Name → text, of the names in formats.TAGS.
+            expected_seconds: The audio's length as far as it is known, or infinity: a
+                wav file of 4 GiB and more needs another header (RF64).
 
         Raises:
-            InputError: see check_format.
-            OSError: the file cannot be written.
+            InputError: The format is unknown, or cannot hold this bit depth or rate.
+            OSError: The file cannot be written.
         """
-        check_format(path, bit_depth, sample_rate_hz)
-        suffix = pathlib.Path(path).suffix.lower()
-        depths = CODECS[suffix]
-        self._bit_depth = 0 if 0 in depths else bit_depth
-        self._clip = clip or not is_float(path, bit_depth)
-        self._generator = None
+        formats.check_format(path, bit_depth, sample_rate_hz)
+        written = formats.written_format(path)
+        self._bit_depth = 0 if written.is_lossy else bit_depth
+        self._clip = clip or not formats.is_float(path, bit_depth)
+        self._dither = None
         self.clipped_samples = 0
-        tags = {name: tags[name] for name in TAGS if tags and name in tags}
-        kind = depths[self._bit_depth]
-        if suffix in (".mp3", ".m4a"):
-            self._sink = _FFmpegSink(path, sample_rate_hz, channels, kind, tags)
-            return
+        container, codec = written.codecs[self._bit_depth]
         expected_bytes = expected_seconds * sample_rate_hz * channels
         expected_bytes *= self._bit_depth / 8
-        if suffix == ".wav" and expected_bytes > _WAV_BYTES:
-            kind = ("RF64", kind[1])
-        self._sink = _LibsndfileSink(path, sample_rate_hz, channels, kind, tags)
+        if container == "WAV" and expected_bytes > _MAX_WAV_BYTES:
+            container = "RF64"
+        tags = {name: tags[name] for name in formats.TAGS if tags and name in tags}
+        sink = _FFmpegSink if written.is_written_by_ffmpeg else _LibsndfileSink
+        self._sink: _Sink = sink(path, sample_rate_hz, channels, container, codec, tags)
 
     def __enter__(self) -> AudioWriter:
         return self
@@ -91,10 +84,10 @@ class AudioWriter:
         self._sink.close(whole=kind is None)
 
     def write(self, block: np.ndarray) -> None:
-        """Writes `(frames, channels)`, clipped to [-1, 1] but for float files.
+        """Writes `(frames, channels)`, clipped to [-1, 1] unless the file is float.
 
         Raises:
-            OSError: it cannot be written, such as for want of space.
+            OSError: The file cannot be written, for example because the disk is full.
         """
         block = np.ascontiguousarray(block, np.float32)
         if not len(block):
@@ -104,55 +97,65 @@ class AudioWriter:
             block = block.clip(-1, 1)
         if self._bit_depth in (16, 24):
             block = self._to_integers(block)
-        for start in range(0, len(block), _WRITE_FRAMES):  # a long one crashes ogg
-            self._sink.write(block[start : start + _WRITE_FRAMES])
+        for start in range(0, len(block), _MAX_BLOCK_FRAMES):
+            self._sink.write(block[start : start + _MAX_BLOCK_FRAMES])
 
     def _to_integers(self, block: np.ndarray) -> np.ndarray:
-        """Rounds to the upper bits of an int32, where libsndfile rounds down.
+        """Rounds to the upper bits of an int32; libsndfile would round down.
 
-        16 bits get triangular dither of two steps, the same for the same audio, but not
-        where there is silence, which must stay silent for the scores to leave it out.
+        16 bits get triangular dither of two steps, the same for the same audio. Silence
+        gets none: it must stay silent, for scores to leave it out.
         """
         limit = 2 ** (self._bit_depth - 1)
         scaled = block * np.float32(limit)
         if self._bit_depth == 16:
-            if self._generator is None:
-                self._generator = np.random.default_rng(zlib.crc32(block))
-            dither = self._generator.random(block.shape, np.float32)
-            dither -= self._generator.random(block.shape, np.float32)
+            if self._dither is None:
+                self._dither = np.random.default_rng(zlib.crc32(block))
+            dither = self._dither.random(block.shape, np.float32)
+            dither -= self._dither.random(block.shape, np.float32)
             scaled += np.where(np.abs(scaled) > 0.01, dither, 0)
         integers = np.rint(scaled).clip(-limit, limit - 1).astype(np.int32)
         return integers << (32 - self._bit_depth)
 
 
-class _LibsndfileSink:
-    """Blocks of float32, or of int32 for integer files, into libsndfile."""
+class _Sink(Protocol):
+    """An open file of a library that encodes blocks."""
 
-    def __init__(self, path, rate_hz, channels, kind, tags):
+    def write(self, block: np.ndarray) -> None:
+        """Writes float32, or int32 for integer files, `(frames, channels)`."""
+
+    def close(self, *, whole: bool) -> None:
+        """Closes the file; one that is not whole need not be playable."""
+
+
+class _LibsndfileSink:
+    """A file that libsndfile writes."""
+
+    def __init__(self, path, rate_hz, channels, container, codec, tags):
         self._path = path
-        format_name, subtype = kind
-        # What a wav file still has room for; others have no bounds.
-        bytes_a_sample = {"PCM_16": 2, "PCM_24": 3}.get(subtype, 4)
-        self._room = _WAV_BYTES // bytes_a_sample if format_name == "WAV" else np.inf
-        with self._errors():
+        bytes_a_sample = {"PCM_16": 2, "PCM_24": 3}.get(codec, 4)
+        self._room_samples = np.inf
+        if container == "WAV":
+            self._room_samples = _MAX_WAV_BYTES // bytes_a_sample
+        with self._naming_errors():
             self._file = soundfile.SoundFile(
                 os.fsencode(path),
                 "w",
                 rate_hz,
                 channels,
-                subtype,
-                format=format_name,
-                compression_level=_LEVELS.get(subtype),
+                codec,
+                format=container,
+                compression_level=_COMPRESSION_LEVELS.get(codec),
             )
             for name, value in tags.items():
                 setattr(self._file, name, value)
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _naming_errors(self) -> Iterator[None]:
         try:
             yield
         except soundfile.LibsndfileError as error:
-            # libsndfile does not tell, but of all reasons this is the most frequent.
+            # libsndfile gives no reason, but a full disk is the most frequent.
             folder = pathlib.Path(self._path).absolute().parent
             if folder.is_dir() and shutil.disk_usage(folder).free < 2**20:
                 code = errno.ENOSPC
@@ -160,10 +163,10 @@ class _LibsndfileSink:
             raise OSError(f"{self._path}: cannot be written: {error}") from error
 
     def write(self, block: np.ndarray) -> None:
-        self._room -= block.size
-        if self._room < 0:
+        self._room_samples -= block.size
+        if self._room_samples < 0:
             raise OSError(f"{self._path}: a wav file cannot be longer than 4 GiB")
-        with self._errors():
+        with self._naming_errors():
             self._file.write(block)
 
     def close(self, *, whole: bool) -> None:
@@ -171,31 +174,30 @@ class _LibsndfileSink:
 
 
 class _FFmpegSink:
-    """Blocks of float32 into a lossy codec of FFmpeg's."""
+    """A file that FFmpeg writes, of a lossy codec."""
 
-    def __init__(self, path, rate_hz, channels, kind, tags):
+    def __init__(self, path, rate_hz, channels, container, codec, tags):
         import av
 
         self._path, self._rate_hz, self._frames = path, rate_hz, 0
         self._layout = "mono" if channels == 1 else "stereo"
-        container, codec = kind
-        with self._errors():
+        with self._naming_errors():
             self._container = av.open(
-                f"file:{path}",  # in a bare name FFmpeg may see a protocol
+                f"file:{path}",  # FFmpeg might read a protocol in a bare name.
                 "w",
                 format=container,
-                # The unit in which an m4a tells its length without the padding.
+                # The unit of the length in an m4a, which leaves the padding out.
                 options={"movie_timescale": str(rate_hz)} if codec == "aac" else {},
             )
             for name, value in tags.items():
-                self._container.metadata[TAGS[name]] = value
+                self._container.metadata[formats.TAGS[name]] = value
             self._stream = self._container.add_stream(
                 codec, rate=rate_hz, layout=self._layout
             )
-            self._stream.bit_rate = _BITS_PER_SECOND * channels
+            self._stream.bit_rate = _BITS_PER_SECOND_AND_CHANNEL * channels
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _naming_errors(self) -> Iterator[None]:
         import av
 
         try:
@@ -211,19 +213,19 @@ class _FFmpegSink:
         )
         frame.sample_rate, frame.pts = self._rate_hz, self._frames
         self._frames += len(block)
-        with self._errors():
+        with self._naming_errors():
             self._container.mux(self._stream.encode(frame))
 
     def close(self, *, whole: bool) -> None:
-        if not whole:  # and what cannot be written must not be flushed: it crashes
-            with contextlib.suppress(OSError), self._errors():
+        if not whole:  # FFmpeg crashes when it flushes a file that cannot be written.
+            with contextlib.suppress(OSError), self._naming_errors():
                 self._container.close()
             return
         try:
-            with self._errors():
+            with self._naming_errors():
                 self._container.mux(self._stream.encode(None))
         except OSError:
             self.close(whole=False)
             raise
-        with self._errors():
+        with self._naming_errors():
             self._container.close()

@@ -1,70 +1,22 @@
-"""Audio formats: suffixes, bit depths, sample rates, codecs and tags."""
+"""Audio formats: their suffixes, bit depths, sample rates, codecs and tags."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 
 from waveunet_tf.errors import InputError
-
-
-def song_name(path: str | os.PathLike) -> str:
-    """A song's name: its file's name without `.stem.mp4` or another suffix.
-
-    Raises:
-        InputError: nothing is left that could name a folder.
-    """
-    whole = pathlib.Path(path).name
-    name = pathlib.Path(whole).stem
-    if whole.lower().endswith(".stem.mp4"):
-        name = whole[: -len(".stem.mp4")]
-    if name in ("", ".", ".."):
-        raise InputError(f"{path}: must have a name before its suffix")
-    return name
-
 
 # The suffixes by which audio files are found in a folder.
 SUFFIXES = frozenset(
     ".aac .aif .aiff .au .caf .flac .m4a .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .w64 "
     ".wav .webm .wma".split()
 )
-# libsndfile's subtypes that 16 bits would not hold.
+
+# libsndfile's subtypes of more than 16 bits → their bit depths.
 BIT_DEPTHS = {"PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 32}
-
-
-# Suffix → bit depth → libsndfile's format and subtype, or FFmpeg's container and codec.
-# The bit depth 0: a lossy format has none.
-CODECS = {
-    ".wav": {
-        16: ("WAV", "PCM_16"),
-        24: ("WAV", "PCM_24"),
-        32: ("WAV", "FLOAT"),
-    },
-    ".flac": {16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")},
-    ".ogg": {0: ("OGG", "VORBIS")},
-    ".opus": {0: ("OGG", "OPUS")},
-    ".mp3": {0: ("mp3", "libmp3lame")},  # FFmpeg's, as the next: libsndfile
-    ".m4a": {0: ("ipod", "aac")},  # writes tags of mp3 that others cannot read
-}
-
-
-FORMATS = tuple(suffix[1:] for suffix in CODECS)
-
-
-# Codecs that know few sample rates, in Hz. Opus knows lower ones, too, but players
-# give 48 kHz all the same.
-_RATES_HZ = {
-    ".opus": (48000,),
-    ".mp3": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-    ".m4a": (
-        *(8000, 11025, 12000, 16000, 22050, 24000, 32000),
-        *(44100, 48000, 64000, 88200, 96000),
-    ),
-}
-
-
-_MAX_OGG_HZ = 192_000  # libsndfile crashes above
-
 
 # The tags that are carried over: libsndfile's name → FFmpeg's.
 TAGS = {
@@ -78,59 +30,145 @@ TAGS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """An audio format that this project writes.
+
+    Attributes:
+        codecs: Bit depth → libsndfile's format and subtype, or FFmpeg's container and
+            codec. A lossy format has the bit depth 0 only.
+        is_written_by_ffmpeg: Whether FFmpeg writes the format, not libsndfile.
+        rates_hz: The sample rates of the format in Hz, ascending; empty: any.
+        max_rate_hz: The highest sample rate in Hz, where `rates_hz` is empty.
+    """
+
+    codecs: Mapping[int, tuple[str, str]]
+    is_written_by_ffmpeg: bool = False
+    rates_hz: tuple[int, ...] = ()
+    max_rate_hz: int | None = None
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the codec loses something, and has no bit depth."""
+        return 0 in self.codecs
+
+
+_LOW_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+_WRITTEN = {
+    ".wav": Format(
+        {16: ("WAV", "PCM_16"), 24: ("WAV", "PCM_24"), 32: ("WAV", "FLOAT")}
+    ),
+    ".flac": Format({16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")}),
+    # libsndfile crashes at higher rates.
+    ".ogg": Format({0: ("OGG", "VORBIS")}, max_rate_hz=192_000),
+    # Opus has lower rates, too, but players play 48 kHz all the same.
+    ".opus": Format({0: ("OGG", "OPUS")}, rates_hz=(48000,)),
+    # Other programs cannot read the tags that libsndfile writes into an mp3.
+    ".mp3": Format(
+        {0: ("mp3", "libmp3lame")}, is_written_by_ffmpeg=True, rates_hz=_LOW_RATES_HZ
+    ),
+    ".m4a": Format(
+        {0: ("ipod", "aac")},
+        is_written_by_ffmpeg=True,
+        rates_hz=(*_LOW_RATES_HZ, 64000, 88200, 96000),
+    ),
+}
+
+FORMATS = tuple(suffix[1:] for suffix in _WRITTEN)
+
+
+def written_format(path: str | os.PathLike) -> Format:
+    """Returns the format that the suffix of a file to be written stands for.
+
+    Raises:
+        InputError: The suffix is not in `FORMATS`.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in _WRITTEN:
+        raise InputError(f"{path}: its format must be one of {', '.join(FORMATS)}")
+    return _WRITTEN[suffix]
+
+
 def check_format(
     path: str | os.PathLike,
     bit_depth: int | None = None,
     sample_rate_hz: int | None = None,
 ) -> None:
-    """Checks that a file of this suffix can hold audio, of this kind if given.
+    """Checks that a file of this suffix can be written.
+
+    Args:
+        path: The file.
+        bit_depth: The wished bit depth, which lossy formats ignore.
+        sample_rate_hz: The wished sample rate in Hz.
 
     Raises:
-        InputError: it cannot, or the suffix is none of `FORMATS`.
+        InputError: The format is unknown, or cannot hold this bit depth or rate.
     """
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in CODECS:
-        raise InputError(f"{path}: its format must be one of {', '.join(FORMATS)}")
-    depths = CODECS[suffix]
-    if bit_depth and 0 not in depths and bit_depth not in depths:
+    known = written_format(path)
+    name = pathlib.Path(path).suffix.lower()[1:]
+    if bit_depth and not known.is_lossy and bit_depth not in known.codecs:
         raise InputError(
-            f"{path}: {suffix[1:]} must have a bit depth of "
-            f"{' or '.join(map(str, depths))}. Received: {bit_depth}"
+            f"{path}: {name} must have a bit depth of "
+            f"{' or '.join(map(str, known.codecs))}. Received: {bit_depth}"
         )
-    if sample_rate_hz and nearest_rate_hz(path, sample_rate_hz) != sample_rate_hz:
-        raise InputError(
-            f"{path}: {suffix[1:]} must have a sample rate that it knows, such as "
-            f"{nearest_rate_hz(path, sample_rate_hz)} Hz. Received: {sample_rate_hz} Hz"
-        )
+    if sample_rate_hz:
+        nearest_hz = nearest_rate_hz(path, sample_rate_hz)
+        if nearest_hz != sample_rate_hz:
+            raise InputError(
+                f"{path}: {name} must have a sample rate of the format, such as "
+                f"{nearest_hz} Hz. Received: {sample_rate_hz} Hz"
+            )
 
 
 def nearest_bit_depth(path: str | os.PathLike, bit_depth: int) -> int:
-    """The bit depth, or the highest below it that a file of this suffix has.
+    """Returns the bit depth nearest to a wished one that a file of this suffix has.
 
     Args:
-        path: the file, of a suffix in `FORMATS`.
-        bit_depth: 16, 24, or 32, which is float.
+        path: A file of a suffix in `FORMATS`.
+        bit_depth: The wished bit depth: 16, 24, or 32, which is float.
+
+    Returns:
+        The highest bit depth of the format that is not above the wished one; 0 where
+        the format is lossy.
     """
-    depths = CODECS[pathlib.Path(path).suffix.lower()]
-    return max(depth for depth in depths if depth <= bit_depth)
+    return max(d for d in written_format(path).codecs if d <= bit_depth)
 
 
 def is_float(path: str | os.PathLike, bit_depth: int) -> bool:
     """Whether a file of this suffix and bit depth holds samples beyond full scale."""
-    return bit_depth == 32 and 0 not in CODECS[pathlib.Path(path).suffix.lower()]
+    return bit_depth == 32 and not written_format(path).is_lossy
 
 
 def nearest_rate_hz(path: str | os.PathLike, sample_rate_hz: int) -> int:
-    """The sample rate that a file of this suffix gets: the lowest that loses nothing.
+    """Returns the sample rate that a file of this suffix gets, in Hz.
 
     Args:
-        path: the file.
-        sample_rate_hz: of the audio, in Hz.
+        path: A file of a suffix in `FORMATS`.
+        sample_rate_hz: The sample rate of the audio, in Hz.
+
+    Returns:
+        The lowest sample rate of the format that loses nothing, or its highest.
     """
-    suffix = pathlib.Path(path).suffix.lower()
-    rates_hz = _RATES_HZ.get(suffix, (sample_rate_hz,))
-    if suffix == ".ogg" and sample_rate_hz > _MAX_OGG_HZ:
-        rates_hz = (_MAX_OGG_HZ,)
-    return min(
-        (rate for rate in rates_hz if rate >= sample_rate_hz), default=max(rates_hz)
-    )
+    known = written_format(path)
+    if not known.rates_hz:
+        return min(sample_rate_hz, known.max_rate_hz or sample_rate_hz)
+    for rate_hz in known.rates_hz:
+        if rate_hz >= sample_rate_hz:
+            return rate_hz
+    return known.rates_hz[-1]
+
+
+def song_name(path: str | os.PathLike) -> str:
+    """Returns a song's name: its file's name without `.stem.mp4` or another suffix.
+
+    Raises:
+        InputError: The name is empty, and could not name a folder.
+    """
+    whole = pathlib.Path(path).name
+    name = pathlib.Path(whole).stem
+    if whole.lower().endswith(".stem.mp4"):
+        name = whole[: -len(".stem.mp4")]
+    if name in ("", ".", ".."):
+        raise InputError(f"{path}: must have a name before its suffix")
+    return name

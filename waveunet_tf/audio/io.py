@@ -15,16 +15,17 @@ def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
     """Reads a whole audio file.
 
     Args:
-        path: a file that libsndfile or FFmpeg knows.
-        stream: which audio stream of a file with several (a stem.mp4 has five).
+        path: A file of any format that libsndfile or FFmpeg decodes.
+        stream: The number of the audio stream, where there are several: a stem.mp4 has
+            five.
 
     Returns:
         The audio, float32 `(frames, channels)`, and the sample rate in Hz.
 
     Raises:
-        InputError: the file is empty, broken, truncated, or holds no audio or no such
+        InputError: The file is empty, broken or truncated, or holds no audio or no such
             stream.
-        OSError: there is no such file, or it cannot be read.
+        OSError: The file does not exist, or cannot be read.
     """
     with AudioReader(path, stream=stream) as reader:
         return np.concatenate(list(reader.blocks())), reader.sample_rate_hz
@@ -40,13 +41,13 @@ def write_wav(
     """Writes a wav file, under a temporary name until it is whole.
 
     Args:
-        path: the file; one of that name is replaced.
+        path: The file, which is replaced if it exists.
         audio: `(frames, channels)`.
-        sample_rate_hz: sample rate in Hz.
-        bit_depth: see encode.AudioWriter.
+        sample_rate_hz: The sample rate in Hz.
+        bit_depth: 16 (with dither), 24, or 32, which is float and never clipped.
 
     Raises:
-        OSError: the file cannot be written, such as for want of space.
+        OSError: The file cannot be written, for example because the disk is full.
     """
     with files.atomic_file(path) as part:
         with AudioWriter(

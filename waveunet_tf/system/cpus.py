@@ -9,7 +9,7 @@ import platform
 
 
 def processor() -> str:
-    """The CPU's name, as far as the system tells it."""
+    """Returns the CPU's name, or its architecture where the name is unknown."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -18,7 +18,7 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Files and folders: atomic writes, locks, space, and leave to overwrite."""
+"""Files and folders: atomic writes, locks, hashes, free space, leave to overwrite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_NAME_BYTES = 255
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary name beside `path`, which replaces `path` if all goes well.
+    """Yields a temporary name beside `path`; the file replaces `path` if all goes well.
 
     The temporary name keeps the suffix, from which writers take the format.
     """
@@ -33,7 +33,7 @@ def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Path]]:
-    """Gives temporary names for several files, which appear together or not at all."""
+    """Yields temporary names for several files, which appear together or not at all."""
     paths = [pathlib.Path(path) for path in paths]
     parts = [_part(path) for path in paths]
     made = []
@@ -45,7 +45,7 @@ def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Pa
         yield parts
         for part, path in zip(parts, paths):
             os.replace(part, path)
-    except OSError as error:  # the user knows the final names only
+    except OSError as error:  # The user knows the final names only.
         for part, path in zip(parts, paths):
             if error.filename == str(part):
                 raise OSError(error.errno, error.strerror, str(path)) from error
@@ -55,21 +55,19 @@ def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Pa
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):  # it has a file, or was never made
-                folder.rmdir()
+        _remove_empty(made)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a temporary folder beside `path`, which becomes `path` if all goes well.
+    """Yields a temporary folder beside `path`, which becomes `path` if all goes well.
 
     Raises:
-        OSError: `path` exists already and is not empty.
+        OSError: `path` exists and is not empty.
     """
     path = pathlib.Path(path)
     part = _part(path)
-    missing = [folder for folder in path.parents if not folder.exists()]
+    made = [folder for folder in path.parents if not folder.exists()][::-1]
     path.parent.mkdir(parents=True, exist_ok=True)
     part.mkdir()
     try:
@@ -77,13 +75,27 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        for folder in missing:
-            with contextlib.suppress(OSError):  # it holds what was made
-                folder.rmdir()
+        _remove_empty(made)
+
+
+def _part(path: pathlib.Path) -> pathlib.Path:
+    """Returns the temporary name of a file or folder, short enough for any system."""
+    prefix = f".part-{os.getpid()}-"
+    name = path.name
+    if len(os.fsencode(prefix + name)) > _MAX_NAME_BYTES:
+        name = f"{zlib.crc32(os.fsencode(name)):08x}{path.suffix[-20:]}"
+    return path.with_name(prefix + name)
+
+
+def _remove_empty(folders: list[pathlib.Path]) -> None:
+    """Removes the folders that are still empty, the innermost (last) first."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def remove_parts(folder: str | os.PathLike) -> None:
-    """Removes what killed runs left half-written in a folder and those in it."""
+    """Removes the half-written files and folders of killed runs, two levels deep."""
     folder = pathlib.Path(folder)
     for path in [*folder.glob(".part-*"), *folder.glob("*/.part-*")]:
         path.unlink() if path.is_file() else shutil.rmtree(path)
@@ -91,10 +103,10 @@ def remove_parts(folder: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Keeps other runs out of a folder; a killed process gives it free.
+    """Keeps other runs out of a folder, until the body or the process ends.
 
     Raises:
-        InputError: another run is at work in it.
+        InputError: Another run is at work in the folder.
     """
     os.makedirs(folder, exist_ok=True)
     if fcntl is None:
@@ -112,29 +124,21 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
 
 
 def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:
-    """For writers, such as HDF5, that crash where the disk is full.
+    """Checks the free space, for writers such as HDF5 that crash on a full disk.
 
     Raises:
-        OSError: the folder's disk has less space.
+        OSError: The folder's disk has less space than is needed.
     """
     if shutil.disk_usage(folder).free < needed_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def _part(path: pathlib.Path) -> pathlib.Path:
-    prefix = f".part-{os.getpid()}-"
-    name = path.name
-    if len(os.fsencode(prefix + name)) > _MAX_NAME_BYTES:
-        name = f"{zlib.crc32(os.fsencode(name)):08x}{path.suffix[-20:]}"
-    return path.with_name(prefix + name)
-
-
 def require_new(*paths: str | os.PathLike, overwrite: bool = False) -> None:
-    """Refuses to replace what a user made.
+    """Refuses to replace a user's files.
 
     Args:
-        paths: files, or folders, of which an empty one counts as new.
-        overwrite: whether they may be replaced.
+        paths: Files, or folders, of which an empty one counts as new.
+        overwrite: Whether they may be replaced.
 
     Raises:
         InputError: A path exists and `overwrite` is False.

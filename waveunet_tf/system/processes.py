@@ -13,22 +13,26 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+# The exit code after SIGTERM, as a shell gives it.
+_TERMINATED = 128 + signal.SIGTERM
+
 
 def run_in_processes(
     function: Callable[[Any], Any], jobs: list, workers: int
 ) -> Iterator[Any]:
-    """Calls a function with each job, some at a time; gives what it gives.
+    """Calls a function with each job, several at a time.
 
     Args:
-        function: of a module, so that a process can import it.
-        jobs: its arguments.
-        workers: processes; with 1, or a single job, it is called in this one.
+        function: A function of a module, so that a process can import it.
+        jobs: The arguments of the calls, one each.
+        workers: The number of processes. With 1 worker or 1 job, the calls happen in
+            this process.
 
     Yields:
-        The results, as they come.
+        The results, each as soon as it is there.
 
     Raises:
-        OSError: a process died, or the function raised it.
+        OSError: A process died, or the function raised the error.
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
@@ -37,12 +41,12 @@ def run_in_processes(
         return
     # "spawn", because a fork of a process with threads may hang.
     executor = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _end_by_sigterm
+        workers, multiprocessing.get_context("spawn"), _prepare_worker
     )
     waiting, running = iter(jobs), set()
     try:
         while True:
-            # No more than can run_in_processes, lest much is still to do after Ctrl-C.
+            # No more jobs than workers: after Ctrl-C, none waits in the pool's queue.
             with _interrupts_ignored():
                 for job in itertools.islice(waiting, workers - len(running)):
                     running.add(executor.submit(_call, function, job))
@@ -55,11 +59,11 @@ def run_in_processes(
                 yield future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OSError(
-            "a process at work on a track died, such as for want of memory; fewer "
+            "a process at work on a track died, perhaps because memory is full; fewer "
             "--workers need less"
         ) from error
     finally:
-        if running:  # Ctrl-C, or no space
+        if running:  # An error or Ctrl-C has stopped the work.
             for process in executor._processes.values():
                 process.terminate()
         executor.shutdown(cancel_futures=True)
@@ -67,7 +71,7 @@ def run_in_processes(
 
 @contextlib.contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """For processes started meanwhile, from their first moment: Ctrl-C is ours."""
+    """Makes processes that start in the body ignore Ctrl-C, which is for this one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -78,42 +82,41 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-_busy = False
-
-
-def _call(function: Callable[[Any], Any], job: Any) -> Any:
-    """Does a job in a worker, which may be told to end meanwhile."""
-    global _busy
-    _busy = True
-    try:
-        return function(job)
-    except (
-        SystemExit
-    ):  # _end's, after all is cleared up; the pool takes it for a result
-        os._exit(143)
-    finally:
-        _busy = False
-
-
-def _end(*_) -> None:
-    """For SIGTERM: lets a job clear up, and keeps a second one from interrupting that.
-
-    Between jobs there is nothing to clear up, and half a message that is read from the
-    pool's queue would confuse the next worker.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if not _busy:
-        os._exit(143)
-    sys.exit(143)
-
-
-def _end_by_sigterm() -> None:
-    """For a worker: ends when it is told to, and with its parent."""
+def _prepare_worker() -> None:
+    """Makes a worker end on SIGTERM, and when its parent ends."""
     signal.signal(signal.SIGTERM, _end)
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:
         multiprocessing.connection.wait([parent.sentinel])
-        os._exit(143)
+        os._exit(_TERMINATED)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+# Whether this worker is at work on a job.
+_busy = False
+
+
+def _call(function: Callable[[Any], Any], job: Any) -> Any:
+    """Does a job in a worker; ends the worker if SIGTERM arrives meanwhile."""
+    global _busy
+    _busy = True
+    try:
+        return function(job)
+    except SystemExit:  # `_end` raised it; the pool would take it for a result.
+        os._exit(_TERMINATED)
+    finally:
+        _busy = False
+
+
+def _end(*_) -> None:
+    """Handles SIGTERM: lets a job clear up, and ignores a second signal meanwhile.
+
+    Between jobs there is nothing to clear up. Then the worker ends at once: unwinding
+    could leave half a message in the pool's queue, which would confuse the others.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if not _busy:
+        os._exit(_TERMINATED)
+    sys.exit(_TERMINATED)

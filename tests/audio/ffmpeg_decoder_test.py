@@ -1,0 +1,119 @@
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from tests.audio.signals import RATE_HZ, noise, tone, write_with_ffmpeg
+from waveunet_tf.audio import ffmpeg_decoder, io
+from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
+from waveunet_tf.errors import InputError
+
+
+def decode(path, *, stream=0, downmix=False):
+    """The decoder, after its blocks, and their frames."""
+    with path.open("rb") as file:
+        decoder = FFmpegDecoder(path, file, stream=stream, downmix=downmix)
+        blocks = list(decoder.blocks())
+        decoder.close()
+    return decoder, np.concatenate(blocks)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [b"", b"ID3\x04\x00\x00\x00\x00\x02\x01" + bytes(257)],
+    ids=["untagged", "tagged"],
+)
+@pytest.mark.parametrize("quiet_first", [True, False])
+def test_an_mp3_of_unknown_length_is_read_to_its_end(tmp_path, tags, quiet_first):
+    samples = noise(441_000)
+    samples[: len(samples) // 2] *= 1e-3 if quiet_first else 1
+    samples[len(samples) // 2 :] *= 1 if quiet_first else 1e-3
+    with soundfile.SoundFile(
+        tmp_path / "x.mp3", "w", RATE_HZ, 2, bitrate_mode="VARIABLE", format="MP3"
+    ) as file:
+        file.write(samples)
+    content = (tmp_path / "x.mp3").read_bytes()
+    header_frame = content.index(b"Xing")
+    (tmp_path / "x.mp3").write_bytes(tags + content)
+    assert len(io.read(tmp_path / "x.mp3")[0]) == 441_000
+    frames_after = content[content.index(b"\xff\xfb", header_frame) :]
+    (tmp_path / "x.mp3").write_bytes(tags + frames_after)
+    assert 441_000 <= len(io.read(tmp_path / "x.mp3")[0]) < 441_000 + 3 * 1152
+
+
+def test_a_file_whose_rate_changes_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", noise(44100), 44100)
+    soundfile.write(tmp_path / "b.mp3", noise(32000), 32000)
+    both = (tmp_path / "a.mp3").read_bytes() + (tmp_path / "b.mp3").read_bytes()
+    (tmp_path / "both.mp3").write_bytes(both)
+    with pytest.raises(InputError, match="changes at .* from .* Hz, 2 channels to"):
+        io.read(tmp_path / "both.mp3")
+
+
+def test_lossless_samples_are_those_that_libsndfile_reads(tmp_path):
+    path = tmp_path / "x.flac"
+    soundfile.write(path, noise(30_000), RATE_HZ)
+    decoder, samples = decode(path)
+    assert (decoder.sample_rate_hz, decoder.channels) == (RATE_HZ, 2)
+    assert decoder.duration_seconds == pytest.approx(30_000 / RATE_HZ, abs=1e-3)
+    np.testing.assert_array_equal(samples, soundfile.read(path, dtype="float32")[0])
+
+
+def test_mono_aac_has_one_channel_and_its_tone(tmp_path):
+    write_with_ffmpeg(tmp_path / "x.m4a", "aac", tone(channels=1), "mono")
+    decoder, samples = decode(tmp_path / "x.m4a")
+    assert decoder.channels == samples.shape[1] == 1
+    levels = np.abs(np.fft.rfft(samples[:RATE_HZ, 0]))
+    assert np.argmax(levels) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("container", ["m4a", "mka"])
+def test_a_stream_shorter_than_its_header_promises_is_cut(tmp_path, container):
+    path = tmp_path / f"x.{container}"
+    write_with_ffmpeg(path, "aac", tone(2 * RATE_HZ))
+    decoder, samples = decode(path)
+    assert not decoder.is_cut(len(samples))
+    assert decoder.is_cut(len(samples) // 2)
+
+
+def test_a_length_that_ffmpeg_guesses_promises_nothing(tmp_path):
+    write_with_ffmpeg(tmp_path / "x.aac", "aac", tone())
+    decoder, _ = decode(tmp_path / "x.aac")
+    assert not decoder.is_cut(1)
+
+
+def test_a_file_without_audio_is_refused(tmp_path):
+    with av.open(str(tmp_path / "x.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1)
+        stream.width = stream.height = 64
+        frame = av.VideoFrame(64, 64, "yuv420p")
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    with pytest.raises(InputError, match=r"x\.mp4: must be an audio file, but has no"):
+        io.read(tmp_path / "x.mp4")
+
+
+def test_tags_have_one_name_in_every_container(tmp_path):
+    expected = {"title": "Ä b", "artist": "C", "tracknumber": "7"}
+    tags = {"title": "Ä b", "artist": "C", "track": "7", "encoded_by": "nobody"}
+    for name, codec in {"x.m4a": "aac", "x.mp3": "libmp3lame", "x.mka": "aac"}.items():
+        write_with_ffmpeg(tmp_path / name, codec, tone(), tags=tags)
+        assert decode(tmp_path / name)[0].tags == expected
+        assert ffmpeg_decoder.read_tags(tmp_path / name) == expected
+
+
+def test_what_has_no_tags_has_none(tmp_path):
+    (tmp_path / "text").write_bytes(b"this is not music\n" * 99)
+    assert ffmpeg_decoder.read_tags(tmp_path / "text") == {}
+
+
+@pytest.mark.parametrize(
+    ("head", "is_mp3"),
+    [
+        *[(b"ID3\x04", True), (b"\xff\xfb\x90", True), (b"\xff\xe2", True)],
+        *[(b"RIFF", False), (b"\xff\xd8\xff", False), (b"\xff", False), (b"", False)],
+    ],
+)
+def test_an_mp3_is_known_by_its_first_bytes(tmp_path, head, is_mp3):
+    (tmp_path / "x").write_bytes(head)
+    assert ffmpeg_decoder.may_be_mp3(tmp_path / "x") is is_mp3

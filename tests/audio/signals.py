@@ -1,0 +1,29 @@
+"""Signals and files that the tests of audio share."""
+
+import av
+import numpy as np
+
+RATE_HZ = 44100
+
+
+def tone(frames=RATE_HZ, channels=2):
+    """Sines of 440 and 660 Hz, (frames, channels)."""
+    seconds = np.arange(frames)[:, None] / RATE_HZ
+    return 0.5 * np.sin(2 * np.pi * seconds * [440.0, 660.0][:channels])
+
+
+def noise(frames):
+    return np.random.default_rng(0).normal(0, 0.1, (frames, 2))
+
+
+def write_with_ffmpeg(path, codec, samples, layout="stereo", tags=()):
+    """Writes (frames, channels) by PyAV alone."""
+    with av.open(str(path), "w") as container:
+        container.metadata.update(dict(tags))
+        stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(samples.T, np.float32), "fltp", layout
+        )
+        frame.sample_rate = RATE_HZ
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
