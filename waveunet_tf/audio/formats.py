@@ -55,27 +55,24 @@ class Format:
 
 _LOW_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
-_WRITTEN = {
-    ".wav": Format(
-        {16: ("WAV", "PCM_16"), 24: ("WAV", "PCM_24"), 32: ("WAV", "FLOAT")}
-    ),
-    ".flac": Format({16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")}),
+# The formats that are written, by their suffix without its dot.
+FORMATS = {
+    "wav": Format({16: ("WAV", "PCM_16"), 24: ("WAV", "PCM_24"), 32: ("WAV", "FLOAT")}),
+    "flac": Format({16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")}),
     # libsndfile crashes at higher rates.
-    ".ogg": Format({0: ("OGG", "VORBIS")}, max_rate_hz=192_000),
+    "ogg": Format({0: ("OGG", "VORBIS")}, max_rate_hz=192_000),
     # Opus has lower rates, too, but players play 48 kHz all the same.
-    ".opus": Format({0: ("OGG", "OPUS")}, rates_hz=(48000,)),
+    "opus": Format({0: ("OGG", "OPUS")}, rates_hz=(48000,)),
     # Other programs cannot read the tags that libsndfile writes into an mp3.
-    ".mp3": Format(
+    "mp3": Format(
         {0: ("mp3", "libmp3lame")}, is_written_by_ffmpeg=True, rates_hz=_LOW_RATES_HZ
     ),
-    ".m4a": Format(
+    "m4a": Format(
         {0: ("ipod", "aac")},
         is_written_by_ffmpeg=True,
         rates_hz=(*_LOW_RATES_HZ, 64000, 88200, 96000),
     ),
 }
-
-FORMATS = tuple(suffix[1:] for suffix in _WRITTEN)
 
 
 def written_format(path: str | os.PathLike) -> Format:
@@ -84,10 +81,10 @@ def written_format(path: str | os.PathLike) -> Format:
     Raises:
         InputError: The suffix is not in `FORMATS`.
     """
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in _WRITTEN:
+    name = pathlib.Path(path).suffix.lower()[1:]
+    if name not in FORMATS:
         raise InputError(f"{path}: its format must be one of {', '.join(FORMATS)}")
-    return _WRITTEN[suffix]
+    return FORMATS[name]
 
 
 def check_format(

@@ -71,7 +71,7 @@ class SongOptions:
                 f"`format` must be one of {', '.join(formats.FORMATS)}. "
                 f"Received: {self.format}"
             )
-        depths = formats.CODECS[f".{self.format}"]
+        depths = formats.FORMATS[self.format].codecs
         if self.bit_depth and self.bit_depth not in depths:
             rule = " or ".join(str(depth) if depth else "left out" for depth in depths)
             raise OptionsError(
