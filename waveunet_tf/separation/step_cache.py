@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
