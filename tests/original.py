@@ -1,26 +1,31 @@
 """The original Wave-U-Net written anew in TF1 operations: an independent reference.
 
 It follows the paper and the original's graph with TF1's own resize, gather and
-`nn.conv1d`, takes sizes where our network takes a config, names its variables as the
-original does, and saves them with TF1's Saver.
+`nn.conv1d`, takes sizes where our network takes a config, computes its own lengths and
+crops as the original does, names its variables as the original does, and saves them
+with TF1's Saver.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
+
+from waveunet_tf.configs.networks import WaveUNetConfig
 
 v1 = tf.compat.v1
 
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """What the original's model_config says."""
+    """The original's model_config, and its network."""
 
     num_layers: int = 3
     num_initial_filters: int = 4
     filter_size: int = 15
     merge_filter_size: int = 5
+    input_filter_size: int = 15
     output_filter_size: int = 1
     upsampling: str = "linear"
     output_type: str = "difference"
@@ -28,6 +33,45 @@ class Original:
     context: bool = True
     num_channels: int = 2
     source_names: tuple = ("accompaniment", "vocals")
+
+    def padding(self, wished_frames):
+        """Returns input and output frames, step by step as `get_padding` does."""
+        if not self.context:
+            return wished_frames, wished_frames
+        rem = float(wished_frames) - self.output_filter_size + 1
+        for _ in range(self.num_layers):
+            rem = rem + self.merge_filter_size - 1
+            rem = (rem + 1.0) / 2.0
+        bottleneck = math.ceil(rem)
+        assert bottleneck >= 2
+        output = bottleneck
+        inputs = bottleneck + self.filter_size - 1
+        for level in range(self.num_layers):
+            output = 2 * output - 1 - self.merge_filter_size + 1
+            inputs = 2 * inputs - 1
+            if level < self.num_layers - 1:
+                inputs += self.filter_size - 1
+            else:
+                inputs += self.input_filter_size - 1
+        return inputs, output - self.output_filter_size + 1
+
+    def config(self, wished_frames=64):
+        """Returns our config of the same network."""
+        return WaveUNetConfig(
+            num_levels=self.num_layers,
+            base_filters=self.num_initial_filters,
+            down_kernel_size=self.filter_size,
+            input_kernel_size=self.input_filter_size if self.context else 0,
+            up_kernel_size=self.merge_filter_size,
+            output_kernel_size=self.output_filter_size,
+            upsampling=self.upsampling,
+            output_type=self.output_type,
+            output_activation=self.output_activation,
+            context=self.context,
+            channels=self.num_channels,
+            sources=self.source_names,
+            output_frames=wished_frames,
+        )
 
     def estimates(self, mixture, training):
         """The graph: mixture `(batch, frames, channels)` → list of sources."""
@@ -102,6 +146,23 @@ class Original:
             outputs.append(clip(_crop(mixture, outputs[0]) - sum(outputs)))
         return outputs
 
+    def compute(self, mixture):
+        """Computes the sources of a mixture with random weights.
+
+        Args:
+            mixture: `(batch, frames, channels)`.
+
+        Returns:
+            The variables by name, and the sources' estimates at inference.
+        """
+        with tf.Graph().as_default(), v1.Session() as session:
+            v1.set_random_seed(1)
+            outputs = self.estimates(tf.constant(mixture, tf.float32), training=False)
+            session.run(v1.global_variables_initializer())
+            names = [variable.op.name for variable in v1.global_variables()]
+            values, estimates = session.run([v1.global_variables(), outputs])
+            return dict(zip(names, values)), dict(zip(self.source_names, estimates))
+
     def run(self, prefix, mixture, targets, steps):
         """Trains some steps with Adam, saves, estimates, and trains one step more.
 
@@ -145,10 +206,25 @@ class Original:
             return path, dict(zip(self.source_names, estimates)), trained
 
 
+# Networks for which the original counts more taps than the first convolution has.
+# The letters say of each level whether a skip's surplus is odd (o) or even (e).
+LONGER_INPUTS = {
+    "4 levels, eoeo": Original(4, 2, 5, 1, 15, num_channels=1),
+    "5 levels, eeooe": Original(5, 1, 3, 3, 15, 3, "learned", "direct"),
+    "6 levels, eeeoee": Original(6, 1, 7, 5, 15, output_activation="linear"),
+    "7 levels, eoeoeee": Original(7, 1, 5, 1, 15, num_channels=1),
+    "8 levels, eoooeeee": Original(8, 1, 3, 3, 17, output_type="direct"),
+    "9 levels, eeoooeeee": Original(9, 1, 3, 1, 31, upsampling="learned"),
+}
+
+
 def _crop(inputs, like):
-    surplus = inputs.shape[1] - like.shape[1]
-    assert surplus % 2 == 0
-    return inputs[:, surplus // 2 : surplus // 2 + like.shape[1]]
+    """Crops as `Utils.crop`: an odd number of frames loses one more at the end."""
+    surplus = int(inputs.shape[1] - like.shape[1])
+    assert surplus >= 0
+    start = surplus // 2
+    end = surplus - start
+    return inputs[:, start:-end] if surplus else inputs
 
 
 def noise(*shape, seed=0):

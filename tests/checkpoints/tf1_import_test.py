@@ -10,18 +10,18 @@ import waveunet_tf
 from tests.original import Original, noise
 from waveunet_tf.checkpoints import tf1, tf1_import
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
-from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import shapes
 
 THREE = ("bass", "drums", "vocals")
 
 # What the original could be set to; no preset has these sizes.
 MATRIX = [
     Original(),
-    Original(num_layers=1, num_initial_filters=3, filter_size=5, merge_filter_size=3),
+    Original(1, 3, 5, merge_filter_size=3, input_filter_size=5),
     Original(num_layers=5, num_initial_filters=2, filter_size=5, merge_filter_size=1),
+    Original(5, 2, 7, 3, input_filter_size=37, upsampling="learned"),
     Original(upsampling="learned", output_filter_size=5),
     Original(upsampling="learned", output_activation="linear", source_names=THREE),
     Original(output_type="direct", output_activation="linear", num_channels=1),
@@ -35,7 +35,10 @@ MATRIX = [
 
 def settings(original):
     """The flags that tell what a checkpoint's shapes cannot."""
+    known = original.input_filter_size in (15, original.filter_size)
+    own_input = {} if known else {"input_kernel_size": original.input_filter_size}
     return {
+        **own_input,
         "context": original.context,
         "output_type": original.output_type,
         "output_activation": original.output_activation,
@@ -46,20 +49,12 @@ def settings(original):
 
 def run_original(original, prefix, steps=2):
     """The original's checkpoint, and what it makes of some noise."""
-    config = WaveUNetConfig(
-        num_levels=original.num_layers,
-        down_kernel_size=original.filter_size,
-        up_kernel_size=original.merge_filter_size,
-        output_kernel_size=original.output_filter_size,
-        context=original.context,
-        output_frames=64,
-    )
-    frames = shapes.window_frames(config)
+    input_frames, output_frames = original.padding(64)
     channels = original.num_channels
-    mixture = noise(2, frames.input_frames, channels)
+    mixture = noise(2, input_frames, channels)
     mixture[1] *= 5  # loud enough to be clipped
     targets = [
-        noise(2, frames.output_frames, channels, seed=1 + number)
+        noise(2, output_frames, channels, seed=1 + number)
         for number in range(len(original.source_names))
     ]
     path, estimates, trained = original.run(prefix, mixture, targets, steps)
@@ -104,6 +99,45 @@ def test_an_imported_checkpoint_computes_what_the_original_does(original, tmp_pa
         np.testing.assert_allclose(
             np.asarray(weight), trained[names[weight.path]], atol=2e-5
         )
+
+
+def inferred(**sizes):
+    """What the shapes of a mono checkpoint with these sizes tell."""
+    kernels = {"down_kernel_size": 5, "up_kernel_size": 1, "output_kernel_size": 1}
+    kinds = {"channels": 1, "upsampling": "linear", "base_filters": 24, "outputs": 1}
+    return {"architecture": "wave_u_net", **kinds, **kernels, "num_levels": 12, **sizes}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flags", "taps"),
+    [
+        ({}, {}, 15),
+        ({"num_levels": 4}, {}, 15),
+        ({}, {"input_kernel_size": 5}, 0),
+        ({}, {"input_kernel_size": 0}, 0),
+        ({}, {"input_kernel_size": 9}, 9),
+        ({}, {"context": False, "output_frames": 4096}, 0),
+        ({"down_kernel_size": 15}, {}, 0),
+        ({"down_kernel_size": 21}, {}, 0),
+        ({"num_levels": 3}, {}, 0),  # 8 of the 10 frames would be left over
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("variant", ["M3", "M3-SmallFilter"])
+def test_the_input_is_the_originals_unless_told_or_impossible(
+    variant, sizes, flags, taps
+):
+    config = tf1_import.resolve_config(inferred(**sizes), variant, flags)
+    assert config.input_kernel_size == taps
+
+
+def test_an_imported_small_filter_network_is_the_variant():
+    small = VARIANTS["M3-SmallFilter"]
+    shapes_ = inferred(num_levels=small.num_levels)
+    assert tf1_import.likely_variants(shapes_)[0] == "M3-SmallFilter"
+    assert tf1_import.resolve_config(shapes_, "M3-SmallFilter", {}) == small
+    m3 = inferred(down_kernel_size=15, up_kernel_size=5)
+    assert tf1_import.resolve_config(m3, "M3", {}) == VARIANTS["M3"]
 
 
 @pytest.mark.parametrize("variant", ["M1", "M2", "M3", "M4", "M5", "M6", "U7"])

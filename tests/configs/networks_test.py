@@ -28,6 +28,13 @@ from waveunet_tf.errors import InputError
         ({"sources": ("vocals", "../etc")}, "letters, digits"),
         ({"sources": ("vocals", "mixture")}, "mixture"),
         ({"context": False, "output_frames": 5000}, "multiple of 2^num_levels = 4096"),
+        ({"input_kernel_size": 13}, "`input_kernel_size` must be 0, or odd and from"),
+        ({"input_kernel_size": 16}, "down_kernel_size = 15 to down_kernel_size"),
+        ({"input_kernel_size": 4111}, "= 4109. Received: 4111"),
+        (
+            {"input_kernel_size": 3, "down_kernel_size": 1, "up_kernel_size": 1},
+            "`input_kernel_size` must be 0 where",
+        ),
     ],
 )
 def test_network_config_refuses_what_makes_no_network(values, message):
@@ -39,6 +46,29 @@ def test_network_config_refuses_what_makes_no_network(values, message):
 def test_even_kernels_are_allowed_without_context():
     config = WaveUNetConfig(context=False, down_kernel_size=4)
     assert config.down_kernel_size == 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"input_kernel_size": 15},
+        {"input_kernel_size": 5, "down_kernel_size": 5},
+        {"input_kernel_size": 15, "down_kernel_size": 5, "context": False},
+    ],
+)
+def test_an_input_kernel_that_changes_nothing_is_none(values):
+    config = WaveUNetConfig(**values)
+    assert config.input_kernel_size == config.surplus_frames == 0
+    assert config == WaveUNetConfig(**{**values, "input_kernel_size": 0})
+
+
+def test_a_network_of_an_earlier_version_has_no_longer_input():
+    values = VARIANTS["M3-SmallFilter"].to_json()
+    del values["input_kernel_size"]
+    config = network_config_from_json(values)
+    assert config == dataclasses.replace(
+        VARIANTS["M3-SmallFilter"], input_kernel_size=0
+    )
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -86,6 +116,7 @@ def test_variants_differ_as_the_papers_table_says():
         assert config.output_frames == 16384
     deep = VARIANTS["M3-SmallFilter"]
     assert (deep.num_levels, deep.down_kernel_size, deep.up_kernel_size) == (14, 5, 1)
+    assert deep.input_kernel_size == 15
     assert (VARIANTS["M7"].base_filters, VARIANTS["M7"].output_frames) == (34, 98560)
 
 

@@ -56,6 +56,19 @@ def test_crop_and_concat_takes_the_centre_and_puts_the_skip_first():
     np.testing.assert_array_equal(joined[..., 1:], SIGNAL)
 
 
+@pytest.mark.parametrize(("frames", "first"), [(4, 0), (6, 1), (8, 2)])
+def test_an_uneven_crop_takes_one_frame_more_off_the_end(frames, first):
+    skip = np.arange(frames, dtype=np.float32).reshape(1, frames, 1)
+    joined = values(layers.CropAndConcat(uneven=True)([skip, SIGNAL]))
+    np.testing.assert_array_equal(joined[0, :, 0], [first, first + 1, first + 2])
+
+
+@pytest.mark.parametrize("frames", [2, 3, 5])
+def test_a_skip_that_leaves_no_odd_number_is_refused(frames):
+    with pytest.raises(InputError, match="frames must fit the network"):
+        layers.CropAndConcat(uneven=True)([np.zeros((1, frames, 1), "f"), SIGNAL])
+
+
 @pytest.mark.parametrize("frames", [2, 6])
 def test_a_skip_without_a_centre_is_refused(frames):
     with pytest.raises(InputError, match="frames must fit the network"):
@@ -90,6 +103,7 @@ def test_difference_output_is_the_cropped_mixture_less_the_others():
         (layers.LearnedInterpolation(context=True), [(2, 9, 3)]),
         (layers.LearnedInterpolation(context=False), [(2, 9, 3)]),
         (layers.CropAndConcat(), [(2, 9, 3), (2, 5, 4)]),
+        (layers.CropAndConcat(uneven=True), [(2, 9, 3), (2, 6, 4)]),
         (layers.AudioClip(), [(2, 9, 3)]),
         (layers.DifferenceOutput(), [(2, 9, 3), (2, 5, 3), (2, 5, 3)]),
     ],

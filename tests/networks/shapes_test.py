@@ -1,7 +1,9 @@
 import dataclasses
+import itertools
 
 import pytest
 
+from tests.original import Original
 from waveunet_tf.configs.networks import VARIANTS, WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -56,6 +58,46 @@ def test_the_window_is_the_smallest_that_gives_the_wish(num_levels, kernels, wis
     window = shapes.window_frames(config)
     assert window == walk(bottleneck)
     assert (window.input_frames - window.output_frames) % 2 == 0
+
+
+@pytest.mark.parametrize("wish", [130, 700, 3072, 3073, 3074])
+@pytest.mark.parametrize("kernels", [(5, 1, 15), (3, 5, 15), (7, 3, 7), (3, 1, 129)])
+def test_a_counted_input_kernel_gives_the_originals_frames(kernels, wish):
+    config = WaveUNetConfig(
+        num_levels=7,
+        down_kernel_size=kernels[0],
+        up_kernel_size=kernels[1],
+        input_kernel_size=kernels[2],
+    )
+    original = Original(7, 1, *kernels)
+    assert shapes.window_frames(config, wish) == original.padding(wish)
+
+
+def test_seven_levels_of_small_filters_have_the_originals_frames():
+    config = dataclasses.replace(VARIANTS["M3-SmallFilter"], num_levels=7)
+    assert shapes.window_frames(config, 3072) == (4103, 3073)
+
+
+def test_a_skips_surplus_is_halved_by_every_decimation():
+    config = dataclasses.replace(VARIANTS["M3-SmallFilter"], num_levels=7)
+    surplus = [shapes.skip_surplus_frames(config, level) for level in range(7)]
+    assert surplus == [10, 5, 2, 1, 0, 0, 0]
+
+
+def test_no_delay_of_a_stream_is_negative_with_any_surplus():
+    for num_levels, down, up, surplus in itertools.product(
+        (1, 2, 5, 8), (1, 3, 5), (1, 3, 5), (0, 2, 4, 10, 14, 30, 128, 254)
+    ):
+        if surplus >= 2**num_levels or (surplus and down == up == 1):
+            continue
+        config = WaveUNetConfig(
+            num_levels=num_levels,
+            down_kernel_size=down,
+            up_kernel_size=up,
+            input_kernel_size=down + surplus,
+        )
+        plan = shapes.stream_plan(config)
+        assert min(*plan.skip_delays, plan.mixture_delay) >= 0, config
 
 
 def test_a_wish_below_one_is_refused():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.original import LONGER_INPUTS
 from waveunet_tf.configs.networks import VARIANTS, WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes, streaming
@@ -78,6 +79,20 @@ def test_streaming_equals_one_pass_at_any_chunk(change):
         assert list(stems) == list(config.sources)
         for name, stem in stems.items():
             np.testing.assert_allclose(stem, expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LONGER_INPUTS)
+def test_streaming_follows_the_crops_of_a_longer_input(name):
+    config = LONGER_INPUTS[name].config()
+    network = random_network(config)
+    streaming_network = streaming.StreamingNetwork(config, network)
+    song = np.random.default_rng(0).normal(0, 0.5, (1203, config.channels))
+    expected = one_pass(config, network, song)
+    multiple = streaming_network.chunk_multiple
+    for turns in ([1], [2, 1, 3]):
+        stems = stream(streaming_network, song, [multiple * turn for turn in turns])
+        for source, stem in stems.items():
+            np.testing.assert_allclose(stem, expected[source], atol=1e-5)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 8, 9])

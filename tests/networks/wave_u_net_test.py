@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.original import LONGER_INPUTS, noise
+from waveunet_tf.checkpoints import tf1
 from waveunet_tf.configs.networks import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layers, shapes
@@ -80,6 +82,35 @@ def test_frames_that_do_not_fit_are_refused(tiny_config):
     frames = shapes.window_frames(tiny_config).input_frames
     with pytest.raises(InputError, match="frames must fit the network"):
         build_network(tiny_config)(np.zeros((1, frames + 2, 2), np.float32))
+
+
+@pytest.mark.parametrize("name", LONGER_INPUTS)
+def test_a_longer_input_is_cropped_as_the_original_crops_it(name):
+    original = LONGER_INPUTS[name]
+    config = original.config()
+    frames = original.padding(64)
+    assert shapes.window_frames(config, 64) == frames
+    odd = "".join("eo"[shapes.skip_surplus_frames(config, n) % 2] for n in range(9))
+    assert odd.startswith(name.split()[-1])
+    mixture = noise(2, frames[0], config.channels)
+    variables, expected = original.compute(mixture)
+    network = build_network(config)
+    tf1.set_weights(config, network, variables)
+    for source, estimate in network(mixture).items():
+        assert expected[source].shape == (2, frames[1], config.channels)
+        np.testing.assert_allclose(estimate, expected[source], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["4 levels, eoeo", "6 levels, eeeoee"])
+def test_a_longer_input_of_another_length_is_refused(name):
+    config = LONGER_INPUTS[name].config()
+    frames = shapes.window_frames(config).input_frames
+    network = build_network(config)
+    network(np.zeros((1, frames + 2**config.num_levels, config.channels), np.float32))
+    for more in range(1 - 2**config.num_levels, 2**config.num_levels):
+        if more:
+            with pytest.raises(InputError, match="frames must fit the network"):
+                network(np.zeros((1, frames + more, config.channels), np.float32))
 
 
 def test_the_network_is_saved_and_loaded_as_keras(tiny_config, tmp_path):

@@ -21,11 +21,18 @@ from waveunet_tf.configs.training import VARIANT_TRAINING
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 
+# The original's input_filter_size, in all of its configurations.
+_INPUT_KERNEL_SIZE = 15
 # What decides between variants; a checkpoint may differ from its variant in its sizes.
 _KINDS = ("architecture", "channels", "upsampling")
 # Fields that shapes do not tell, further to the sample rate and the sources.
 _ASSUMED = {
-    WaveUNetConfig.architecture: ("context", "output_type", "output_activation"),
+    WaveUNetConfig.architecture: (
+        "context",
+        "output_type",
+        "output_activation",
+        "input_kernel_size",
+    ),
     SpectrogramUNetConfig.architecture: ("fft_frames", "hop_frames"),
 }
 
@@ -146,7 +153,12 @@ def resolve_config(
     if unknown := sorted(set(overrides) - known):
         raise InputError(f"`{unknown[0]}` is no field of {variant}'s network")
     values = {**base.to_dict(), **overrides, **told}
+    assume_input = "input_kernel_size" in values.keys() - overrides.keys()
+    if assume_input:
+        values["input_kernel_size"] = 0
     config = ARCHITECTURES[shapes["architecture"]](**values)
+    if assume_input:
+        config = _with_originals_input(config)
     outputs = _described(config)["outputs"]
     if outputs != shapes["outputs"]:
         kind = "difference" if config.has_difference_output else "direct"
@@ -155,6 +167,18 @@ def resolve_config(
             f"sources {', '.join(config.sources)} needs {outputs}"
         )
     return config
+
+
+def _with_originals_input(config: WaveUNetConfig) -> WaveUNetConfig:
+    """Returns the config with the input's length that the original's settings give.
+
+    Where no network can have the original's 15 taps there, other settings were made,
+    and the config stays as it is.
+    """
+    try:
+        return dataclasses.replace(config, input_kernel_size=_INPUT_KERNEL_SIZE)
+    except InputError:
+        return config
 
 
 def assumed_fields(config: NetworkConfig) -> dict[str, Any]:

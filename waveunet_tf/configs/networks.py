@@ -130,6 +130,14 @@ class WaveUNetConfig(NetworkConfig):
     down_kernel_size: int = setting(
         15, "Kernel size of the convolutions on the way down, in taps.", minimum=1
     )
+    input_kernel_size: int = setting(
+        0,
+        "Taps that the original counts for the first convolution when it computes the "
+        "input's length (its input_filter_size). More than down_kernel_size, which the "
+        "convolution has, lengthen the input, and skips are cropped as the original "
+        "crops them. 0: down_kernel_size.",
+        minimum=0,
+    )
     up_kernel_size: int = setting(
         5, "Kernel size of the convolutions on the way up, in taps.", minimum=1
     )
@@ -182,6 +190,50 @@ class WaveUNetConfig(NetworkConfig):
                 f"{2**self.num_levels} without `context`. "
                 f"Received: {self.output_frames}"
             )
+        if not self.context or self.input_kernel_size == self.down_kernel_size:
+            object.__setattr__(self, "input_kernel_size", 0)  # one value, one meaning
+        if self.input_kernel_size:
+            self._check_input_kernel_size()
+
+    def _check_input_kernel_size(self) -> None:
+        """Checks that the network can use up the input's surplus.
+
+        Raises:
+            InputError: The surplus is negative, odd, or left over at the bottleneck; or
+                no kernel has neighbours.
+        """
+        if self.down_kernel_size == self.up_kernel_size == 1:
+            raise InputError(
+                "`input_kernel_size` must be 0 where down_kernel_size and "
+                f"up_kernel_size are 1. Received: {self.input_kernel_size}"
+            )
+        # Every decimation halves the surplus.
+        surplus = self.input_kernel_size - self.down_kernel_size
+        if surplus % 2 or not 0 <= surplus < 2**self.num_levels:
+            raise InputError(
+                "`input_kernel_size` must be 0, or odd and from down_kernel_size = "
+                f"{self.down_kernel_size} to down_kernel_size + 2^num_levels - 2 = "
+                f"{self.down_kernel_size + 2**self.num_levels - 2}. "
+                f"Received: {self.input_kernel_size}"
+            )
+
+    @property
+    def surplus_frames(self) -> int:
+        """Input frames beyond those that the convolutions need; an even number."""
+        return max(self.input_kernel_size - self.down_kernel_size, 0)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> WaveUNetConfig:
+        """Builds a config from JSON values.
+
+        Those of an earlier version lack `input_kernel_size`, which is then 0.
+
+        Raises:
+            InputError: A field is missing, unknown or out of its range.
+        """
+        if isinstance(values, dict):
+            values = {"input_kernel_size": 0, **values}
+        return super().from_dict(values)
 
     @property
     def can_stream(self) -> bool:
@@ -299,7 +351,11 @@ VARIANTS: dict[str, NetworkConfig] = {
     "M2": dataclasses.replace(_M3, context=False),
     "M3": _M3,
     "M3-SmallFilter": dataclasses.replace(
-        _M3, num_levels=14, down_kernel_size=5, up_kernel_size=1
+        _M3,
+        num_levels=14,
+        down_kernel_size=5,
+        up_kernel_size=1,
+        input_kernel_size=15,
     ),
     "M4": _M4,
     "M5": dataclasses.replace(_M4, upsampling="learned"),

@@ -130,21 +130,34 @@ class LearnedInterpolation(_Interpolation):
 class CropAndConcat(keras.layers.Layer):
     """Crops a skip connection around its centre and puts it before other features.
 
+    Args:
+        uneven: Whether the skip is longer by an odd number of frames, as it is at some
+            levels where the original counts more taps than the first convolution has.
+            Then one frame more is cut off its end than off its begin.
+
     Input shape: `(batch, skip_frames, skip_channels)`, `(batch, frames, channels)`
     Output shape: `(batch, frames, skip_channels + channels)`
 
     Raises:
-        InputError: the skip is shorter, or longer by an odd number of frames, which
-            has no centre: the input's frames do not fit the network.
+        InputError: The skip is shorter, or its surplus is odd where it must be even, or
+            even where it must be odd: the input's frames do not fit the network.
     """
+
+    def __init__(self, *, uneven: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.uneven = uneven
 
     def call(self, inputs):
         skip, features = inputs
-        return ops.concatenate([crop(skip, ops.shape(features)[1]), features], axis=-1)
+        skip = crop(skip, ops.shape(features)[1], uneven=self.uneven)
+        return ops.concatenate([skip, features], axis=-1)
 
     def compute_output_shape(self, input_shape):
         skip, features = input_shape
         return *features[:2], skip[-1] + features[-1]
+
+    def get_config(self):
+        return {**super().get_config(), "uneven": self.uneven}
 
 
 @_register
@@ -184,18 +197,28 @@ class DifferenceOutput(AudioClip):
         return input_shape[1]
 
 
-def crop(inputs, frames):
-    """Takes `frames` frames from the centre of `(batch, more_frames, channels)`.
+def crop(inputs, frames, *, uneven=False):
+    """Takes frames from the centre, as the original does: one more is cut at the end.
+
+    Args:
+        inputs: `(batch, more frames, channels)`.
+        frames: The number of frames to take.
+        uneven: Whether an odd number of frames is to be cut off.
+
+    Returns:
+        `(batch, frames, channels)`.
 
     Raises:
-        InputError: there are fewer, or more by an odd number.
+        InputError: The inputs have fewer frames, or the number of frames to cut off is
+            odd and must not be, or is even and must not be.
     """
     surplus = ops.shape(inputs)[1] - frames
-    if isinstance(surplus, int) and (surplus < 0 or surplus % 2):
+    if isinstance(surplus, int) and (surplus < 0 or surplus % 2 != uneven):
+        rule = "leaves no odd number" if uneven else "has no centre"
         raise InputError(
             "The input's frames must fit the network (see shapes.window_frames): at "
             f"one level {frames} frames were to be cropped out of "
-            f"{surplus + frames}, which has no centre"
+            f"{surplus + frames}, which {rule}"
         )
     return window(inputs, surplus // 2, frames)
 

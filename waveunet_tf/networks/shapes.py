@@ -39,7 +39,8 @@ def window_frames(
     """The smallest window with at least the wished output.
 
     Source: the original's `UnetAudioSeparator.get_padding`, which subtracts the output
-    kernel's frames where they have to be added; equal for its kernel of 1.
+    kernel's frames where they have to be added; equal for its kernel of 1. It counts
+    the first convolution with a number of taps of its own, `input_kernel_size`.
 
     Args:
         config: the network.
@@ -79,7 +80,22 @@ def window_frames(
     for _ in range(config.num_levels):
         input_frames = 2 * input_frames - 1 + down_lost
         output_frames = 2 * output_frames - 1 - up_lost
+    input_frames += skip_surplus_frames(config)
     return WindowFrames(input_frames, output_frames - output_lost)
+
+
+def skip_surplus_frames(config: WaveUNetConfig, level: int = 0) -> int:
+    """Returns the frames that a skip has beyond those that the network needs.
+
+    The original's input may be longer than the network needs. The surplus lies at the
+    end of what each convolution gives, and each decimation halves it. Skips are cropped
+    around their centre, and so begin half their surplus later than without it.
+
+    Args:
+        config: The network.
+        level: The skip's level; at level 0 it is also the surplus of the mixture.
+    """
+    return config.surplus_frames >> level
 
 
 class SongWindows(NamedTuple):
@@ -172,12 +188,16 @@ class StreamPlan(NamedTuple):
         mixture_delay: frames by which the mixture waits to be concatenated.
         latency_frames: an output frame of the network is that of the mixture so many
             frames before.
+        context_frames: frames, a multiple of 2^levels, on each side of a part of a song
+            on which its sources depend, if the part begins and ends at multiples of
+            2^levels.
     """
 
     phases: tuple[int, ...]
     skip_delays: tuple[int, ...]
     mixture_delay: int
     latency_frames: int
+    context_frames: int
 
 
 def stream_plan(config: WaveUNetConfig) -> StreamPlan:
@@ -185,7 +205,8 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
 
     The times below are of a level's first frame in the stream, in frames of the
     mixture: a_i on the way down, b_i on the way up. In one pass they are A_i, where
-    A_0 = -context; the phases put a_i on the same grid of 2^i frames.
+    A_0 = -context; the phases put a_i on the same grid of 2^i frames. Where skips have
+    a surplus, they begin half of it after the features from below, and wait less.
 
     Raises:
         InputError: the network has no context, whose windows stand alone, or upsamples
@@ -200,7 +221,8 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
     up_lag = (config.up_kernel_size - 1) // 2
     output_lag = (config.output_kernel_size - 1) // 2
 
-    one_pass = -window_frames(config).context_frames  # A_i
+    context = window_frames(config).context_frames
+    one_pass = -context  # A_i
     first = [0]  # a_i
     phases = []
     for level in range(config.num_levels):
@@ -215,12 +237,17 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
     for level in reversed(range(config.num_levels)):
         step = 2**level
         skip_delays[level] = (first[level] - rising) // step + 1 - down_lag
+        skip_delays[level] -= skip_surplus_frames(config, level) // 2
         rising -= (1 + up_lag) * step  # b_i
+    mixture_delay = -rising - skip_surplus_frames(config) // 2
+    latency = mixture_delay + output_lag
+    stride = 2**config.num_levels
     return StreamPlan(
         phases=tuple(phases),
         skip_delays=tuple(skip_delays),
-        mixture_delay=-rising,
-        latency_frames=-rising + output_lag,
+        mixture_delay=mixture_delay,
+        latency_frames=latency,
+        context_frames=-(-max(context, latency) // stride) * stride,
     )
 
 

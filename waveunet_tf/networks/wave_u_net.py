@@ -7,7 +7,7 @@ import keras
 from waveunet_tf.configs.networks import (
     WaveUNetConfig,
 )
-from waveunet_tf.networks import layers
+from waveunet_tf.networks import layers, shapes
 
 
 def build_wave_u_net(
@@ -33,7 +33,10 @@ def build_wave_u_net(
     )
     for level in reversed(range(config.num_levels)):
         features = _upsampled(config, level, features)
-        features = layers.CropAndConcat(name=f"skip_{level}")([skips[level], features])
+        uneven = shapes.skip_surplus_frames(config, level) % 2 == 1
+        features = layers.CropAndConcat(uneven=uneven, name=f"skip_{level}")(
+            [skips[level], features]
+        )
         features = _conv(config, level, config.up_kernel_size, f"up_{level}")(features)
     features = layers.CropAndConcat(name="skip_mixture")([mixture, features])
     return keras.Model(mixture, _outputs(config, mixture, features), name="wave_u_net")
