@@ -134,9 +134,7 @@ class _Functions:
             "channels": config.channels,
             "sources": list(config.sources),
             "chunk_frames": self._chunk_frames,
-            "latency_frames": (
-                self._song.context_frames if self._chunk_frames else None
-            ),
+            "latency_frames": self._song.lag_frames if self._chunk_frames else None,
             "context_frames": self._song.context_frames,
             "stride_frames": self._song.stride_frames,
             "max_batch": MAX_BATCH,

@@ -27,11 +27,12 @@ class SongGraph:
     """A network over audio of any length, in the memory of one step.
 
     Attributes:
+        lag_frames: Frames by which the sources of a step lag behind its audio.
         hop_frames: The frames of each source that a step of the loop computes.
-        context_frames: The most frames on each side of a frame on which its sources
-            depend.
         stride_frames: Audio that begins a multiple of this many frames later has the
             same sources, except near its begin.
+        context_frames: The most frames on each side of a part of the audio on which its
+            sources depend. The part begins and ends at multiples of `stride_frames`.
     """
 
     def __init__(self, config: NetworkConfig, lag_frames: int):
@@ -41,7 +42,7 @@ class SongGraph:
             config: The network's config.
             lag_frames: The frames that the loop computes before the audio's first one.
         """
-        self._config, self._lag = config, lag_frames
+        self._config, self.lag_frames = config, lag_frames
         self._difference = config.has_difference_output
 
     def separate(self, audio: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,7 +76,7 @@ class SongGraph:
     def _loop(self, audio: tf.Tensor, names: tuple[str, ...]) -> dict[str, tf.Tensor]:
         """Computes sources by name, `(batch, frames, the network's channels)`."""
         batch, frames = tf.shape(audio)[0], tf.shape(audio)[1]
-        hops = -(-(frames + self._lag) // self.hop_frames)
+        hops = -(-(frames + self.lag_frames) // self.hop_frames)
         hop_shape = (None, self.hop_frames, self._config.channels)
 
         def step(number, state, hop_arrays):
@@ -101,7 +102,7 @@ class SongGraph:
                 filled[name].stack(), (1, 0, 2, 3)
             )  # (b, hops, hop, c)
             stem = tf.reshape(steps, (batch, -1, self._config.channels))
-            stems[name] = stem[:, self._lag : self._lag + frames]
+            stems[name] = stem[:, self.lag_frames : self.lag_frames + frames]
         return stems
 
     def _initial_state(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -136,9 +137,10 @@ class ChunkGraph(SongGraph):
     """
 
     def __init__(self, config: WaveUNetConfig, network: keras.Model):
-        super().__init__(config, shapes.stream_plan(config).latency_frames)
+        plan = shapes.stream_plan(config)
+        super().__init__(config, plan.latency_frames)
         self.hop_frames = shapes.chunk_frames(config, _HOP_FRAMES)
-        self.context_frames = shapes.stream_plan(config).latency_frames
+        self.context_frames = plan.context_frames
         self.stride_frames = 2**config.num_levels
         self.state_frames = shapes.stream_state_frames(config)
         self._stream = streaming.StreamingNetwork(config, network)

@@ -118,9 +118,10 @@ class _RequestRunner(runners.Runner):
         super().__init__(config, engine.context_frames, 0)
         self.hop_frames = engine.chunk_frames
         self.needed_frames = self.hop_frames + 2 * engine.context_frames
-        self.context_frames = engine.context_frames
-        self.latency_frames = self.hop_frames + self.context_frames
         self.stride_frames = engine.stride_frames
+        # A frame depends on what the part between the multiples around it depends on.
+        self.context_frames = engine.context_frames + self.stride_frames - 1
+        self.latency_frames = self.hop_frames + engine.context_frames
         self._engine = engine
 
     def _run(self) -> dict[str, np.ndarray]:

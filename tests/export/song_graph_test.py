@@ -10,6 +10,7 @@ import waveunet_tf
 from export import song_graph
 from export.serving.client import RemoteSeparator
 from export.serving.contract import DESCRIPTION_VERSION
+from tests.original import LONGER_INPUTS
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.networks.build import build_network
@@ -60,6 +61,10 @@ class Transport:
         {"output_kernel_size": 3, "upsampling": "transposed"},
         {"context": False, "channels": 1},
         dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random"),
+        LONGER_INPUTS["4 levels, eoeo"].config(),
+        dataclasses.replace(
+            LONGER_INPUTS["5 levels, eeooe"].config(), upsampling="transposed"
+        ),
     ],
     ids=str,
 )

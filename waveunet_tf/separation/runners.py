@@ -111,12 +111,14 @@ class ChunkRunner(Runner):
             config: The network's config.
             engine: An engine that was made for the stream's step.
         """
-        super().__init__(config, 0, shapes.stream_plan(config).latency_frames)
+        plan = shapes.stream_plan(config)
+        super().__init__(config, 0, plan.latency_frames)
         self.hop_frames = shapes.chunk_frames(config, engine.chunk_frames)
         self.needed_frames = self.hop_frames
-        self.context_frames = shapes.stream_plan(config).latency_frames
-        self.latency_frames = self.context_frames + self.hop_frames
+        self.latency_frames = plan.latency_frames + self.hop_frames
         self.stride_frames = 2**config.num_levels
+        # A frame depends on what the part between the multiples around it depends on.
+        self.context_frames = plan.context_frames + self.stride_frames - 1
         self._engine, self._state, self._lines = engine, {}, {}
         for array, frames in shapes.stream_state_frames(config).items():
             name = layer_names.state(array)

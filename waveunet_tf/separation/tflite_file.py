@@ -1,4 +1,4 @@
-"""Loads TFLite files that run_export wrote, with NumPy and LiteRT alone."""
+"""TFLite files that run_export wrote, ready to run with NumPy and LiteRT alone."""
 
 from __future__ import annotations
 
@@ -13,24 +13,22 @@ from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import litert
 from waveunet_tf.system import cpus
 
-# The name of an exported file's metadata: JSON with all that is needed to run it, which
-# export/tflite.py writes.
+# Of an exported file: JSON, all that one needs to run it; see export/tflite.py.
 METADATA_NAME = "waveunet_config"
+
+
 FORMAT_VERSION = 2
 
 
 def parse(path: str | os.PathLike, content: bytes):
-    """Parses a TFLite file.
+    """The objects of a TFLite file, a `ModelT`.
 
     Args:
-        path: The file's name, for errors.
-        content: The file's content.
-
-    Returns:
-        A `ModelT` of the format's schema.
+        path: the file's name, for errors.
+        content: of the file.
 
     Raises:
-        InputError: The content is no TFLite model, or a broken one.
+        InputError: it is no TFLite model, or a broken one.
     """
     _, schema = litert.runtime()
     if content[4:8] != b"TFL3":
@@ -44,15 +42,15 @@ def parse(path: str | os.PathLike, content: bytes):
 
 
 def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
-    """Reads the metadata of a TFLite file of this project.
+    """What a TFLite file of this project carries about itself.
 
     Args:
-        path: The file's name, for errors.
-        content: The file's content.
+        path: the file's name, for errors.
+        content: of the file.
 
     Raises:
-        InputError: The content is no TFLite model, this project did not write it, or
-            its format version is another.
+        InputError: it is no TFLite model, or not one of this project's, or of another
+            format version.
     """
     model = parse(path, content)
     for entry in model.metadata or []:
@@ -81,56 +79,45 @@ def load_tflite_file(
     """Loads an exported file, a stream's step or a window.
 
     Args:
-        path: The file.
-        threads: Threads of the CPU; by default one for each core that this process may
-            use.
+        path: the file.
+        threads: of the CPU; by default as many as this process has cores.
 
     Returns:
-        The arguments of `runners.start` and `separator.Separator`: the network's
-        config, an engine, and the windows that it was made for, or None with a stream.
+        The network's config; an engine (see engines.py); the windows that it was made
+        for, or None of a stream. `runners.start` takes them.
 
     Raises:
-        InputError: The file is broken, or this project did not write it.
-        OSError: The file cannot be read.
+        InputError: the file is broken, or not one of this project's.
+        OSError: it cannot be read.
     """
     content = pathlib.Path(path).read_bytes()
     metadata = read_metadata(path, content)
     try:
         with naming(path):
             config = network_config_from_json(metadata["network"])
-            windows, frames = _windows_and_frames(config, metadata)
-        chunk_frames = metadata["chunk_frames"]
+        chunk = metadata["chunk_frames"]
+        if metadata["mode"] == "window":
+            window = shapes.WindowFrames(
+                metadata["input_frames"], metadata["output_frames"]
+            )
+            windows = shapes.windows_of(config, window)
+            frames = {layer_names.MIXTURE: window.input_frames}
+        else:
+            windows = None
+            states = shapes.stream_state_frames(config)
+            frames = {layer_names.state(name): states[name] for name in states}
+            frames[layer_names.MIXTURE] = chunk
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"
         ) from error
     try:
         engine = litert.LiteRTEngine(
-            content, chunk_frames=chunk_frames, threads=threads or cpus.cores()
+            content, chunk_frames=chunk, threads=threads or cpus.cores()
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be run by LiteRT: {reason}") from error
     if {name: shape[1] for name, shape in engine.input_shapes.items()} != frames:
-        raise InputError(f"{path}: its inputs must be those that its metadata names")
+        raise InputError(f"{path}: its inputs must be those that its metadata tells")
     return config, engine, windows
-
-
-def _windows_and_frames(
-    config: NetworkConfig, metadata: dict
-) -> tuple[shapes.SongWindows | None, dict[str, int]]:
-    """Says what the model must have been made for.
-
-    Returns:
-        The windows, or None with a stream; and input array → its frames.
-    """
-    if metadata["mode"] == "window":
-        window = shapes.WindowFrames(
-            metadata["input_frames"], metadata["output_frames"]
-        )
-        return shapes.windows_of(config, window), {
-            layer_names.MIXTURE: window.input_frames
-        }
-    states = shapes.stream_state_frames(config)
-    frames = {layer_names.state(name): states[name] for name in states}
-    return None, {layer_names.MIXTURE: metadata["chunk_frames"], **frames}
