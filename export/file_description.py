@@ -46,7 +46,7 @@ class FileDescription:
         return self.multiply_adds * calls
 
 
-def describe_file(path: str | os.PathLike) -> FileDescription:
+def describe_tflite_file(path: str | os.PathLike) -> FileDescription:
     """Describes a file.
 
     Args:

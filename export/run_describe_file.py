@@ -20,7 +20,7 @@ def main(paths):
     from export import file_description
 
     for path in paths:
-        description = file_description.describe_file(path)
+        description = file_description.describe_tflite_file(path)
         gpu = ["not asked"]
         if _GPU.value:
             gpu = file_description.gpu_incompatibilities(path)

@@ -92,7 +92,7 @@ FORMATS = (*_TFLITE, "saved_model")
 
 def main(_):
     """Writes the TFLite files, then the SavedModel."""
-    check_usage()
+    check_formats()
     folder = pathlib.Path(_OUTPUT.value)
     tflite_files = {
         _TFLITE[name]: folder / f"{name}.tflite"
@@ -120,7 +120,7 @@ def formats() -> list[str]:
     return list(dict.fromkeys(_FORMATS.value))
 
 
-def check_usage() -> None:
+def check_formats() -> None:
     """Raises UsageError where a flag is out of range or another one is missing."""
     if not formats() or not set(formats()) <= set(FORMATS):
         raise app.UsageError(

@@ -1,174 +1,213 @@
-"""The house of the packages: which room a line of code may import."""
+"""The house keeps its rules, and each rule can fail."""
 
 from __future__ import annotations
 
-import ast
 import pathlib
+import re
 
 import pytest
 
+from tests import architecture
+from tests.architecture import House
+
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = ("waveunet_tf", "evaluate", "export", "benchmarks", "examples")
-# The rooms of waveunet_tf: each imports only those before it.
-ROOMS = (
-    "system",
-    "configs",
-    "audio",
-    "networks",
-    "data",
-    "checkpoints",
-    "training",
-    "separation",
-    "commands",
-    "pretrained",
-)
-# Rooms that do not know each other although one stands before the other.
-STRANGERS = {("separation", "training")}
-# What the top-level packages import of each other.
-MAY_IMPORT = {
-    "waveunet_tf": set(),
-    "evaluate": {"waveunet_tf"},
-    "export": {"waveunet_tf", "evaluate"},
-    "examples": {"waveunet_tf", "evaluate", "export"},
-    "benchmarks": {"waveunet_tf", "evaluate", "export", "examples"},
-}
+TENSORFLOW = {"tensorflow", "keras", "tensorflow_io"}
 # What runs where there is neither TensorFlow nor Keras.
 WITHOUT_TENSORFLOW = [
     "waveunet_tf",
     "waveunet_tf.__main__",
-    "waveunet_tf.commands.separate",
-    "waveunet_tf.commands.prepare",
+    "waveunet_tf.separation.litert",
     "waveunet_tf.separation.separator",
     "waveunet_tf.separation.songs",
     "waveunet_tf.separation.tflite_file",
     "export.arm64.stems",
+    "export.kinds",
     "export.serving.client",
     "export.serving.run_client",
     "export.serving.transports",
 ]
 
 
-def modules() -> dict[str, pathlib.Path]:
-    """Dotted name → file, of every module of the project but for its tests."""
-    found = {}
-    for package in PACKAGES:
-        for path in (ROOT / package).rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(part for part in parts if part != "__init__")] = path
-    return found
+@pytest.fixture(scope="module")
+def house():
+    return House(ROOT)
 
 
-MODULES = modules()
+@pytest.mark.parametrize("rule", architecture.RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps_the_rule(house, rule):
+    assert rule(house) == []
 
 
-def imports_of(name: str, *, late: bool) -> set[str]:
-    """The modules that a module imports: the project's, and the names of packages.
-
-    Args:
-        name: the module.
-        late: whether imports within functions count, too; those for type checkers
-            only never do.
-    """
-    found = set()
-
-    def walk(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, (ast.FunctionDef, ast.Lambda)) and not late:
-            return
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{name} imports by a relative name"
-            whole = {f"{node.module}.{alias.name}" for alias in node.names}
-            found.update(whole & set(MODULES) or {node.module})
-        for child in ast.iter_child_nodes(node):
-            walk(child)
-
-    walk(ast.parse(MODULES[name].read_text(encoding="utf-8")))
-    return found
-
-
-def with_packages(name: str) -> set[str]:
-    """A module, and the packages around it, which an import runs as well."""
-    parts = name.split(".")
-    return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-
-
-def room_of(name: str) -> str | None:
-    parts = name.split(".")
-    return parts[1] if parts[0] == "waveunet_tf" and len(parts) > 1 else None
-
-
-def test_the_rooms_are_those_of_the_list():
+def test_every_room_of_the_list_is_there(house):
     folders = {path.parent.name for path in (ROOT / "waveunet_tf").glob("*/*")}
-    assert folders - {"__pycache__"} == set(ROOMS)
-    alone = {path.stem for path in (ROOT / "waveunet_tf").glob("*.py")}
-    assert alone == {"__init__", "__main__", "errors"}
-
-
-def test_a_room_imports_only_rooms_before_it():
-    wrong = []
-    for name in MODULES:
-        room = room_of(name)
-        if room not in ROOMS:
-            continue
-        for other in imports_of(name, late=True):
-            theirs = room_of(other)
-            if theirs not in ROOMS or theirs == room:
-                continue
-            upward = ROOMS.index(theirs) > ROOMS.index(room)
-            if upward or (room, theirs) in STRANGERS:
-                wrong.append(f"{name} imports {other}")
-    assert not wrong
-
-
-def test_packages_import_one_way():
-    wrong = [
-        f"{name} imports {other}"
-        for name in MODULES
-        for other in imports_of(name, late=True)
-        if (theirs := other.split(".")[0]) in PACKAGES
-        and theirs != (ours := name.split(".")[0])
-        and theirs not in MAY_IMPORT[ours]
-    ]
-    assert not wrong
-
-
-def test_no_module_imports_itself_by_way_of_others():
-    graph = {name: imports_of(name, late=True) & set(MODULES) for name in MODULES}
-    done: set[str] = set()
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " → ".join((*path[path.index(name) :], name))
-        if name not in done:
-            for other in sorted(graph[name] - {"waveunet_tf"}):
-                visit(other, (*path, name))
-            done.add(name)
-
-    for name in sorted(graph):
-        visit(name, ())
-
-
-def test_packages_are_empty_but_for_the_lazy_one():
-    full = [name for name, path in MODULES.items() if path.name == "__init__.py"]
-    full = [name for name in full if MODULES[name].read_text(encoding="utf-8")]
-    assert full == ["waveunet_tf"]
+    assert folders - {"__pycache__"} == set(architecture.ROOMS)
+    assert {name.split(".")[0] for name in house.modules} == {*architecture.PACKAGES}
 
 
 @pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)
-def test_what_must_do_without_tensorflow_imports_it_nowhere(name):
-    path_to = {package: (package,) for package in with_packages(name)}
-    waiting = list(path_to)
-    while waiting:
-        current = waiting.pop()
-        if current not in MODULES:
-            continue
-        for other in imports_of(current, late=False):
-            package = other.split(".")[0]
-            chain = " → ".join((*path_to[current], other))
-            assert package not in ("tensorflow", "keras", "tensorflow_io"), chain
-            for module in with_packages(other):
-                if module not in path_to:
-                    path_to[module] = (*path_to[current], module)
-                    waiting.append(module)
+def test_what_must_do_without_tensorflow_imports_it_nowhere(house, name):
+    assert name in house.modules
+    assert architecture.paths_to(house, name, TENSORFLOW) == []
+
+
+def test_no_command_imports_tensorflow_before_it_has_read_its_flags(house):
+    """So that help and refusals come at once."""
+    commands = [
+        name
+        for name in house.modules
+        if name.startswith("waveunet_tf.commands.")
+        or name.startswith(("evaluate.", "export."))
+        and name.rpartition(".")[2].startswith("run_")
+    ]
+    assert len(commands) > 15
+    for name in commands:
+        assert architecture.paths_to(house, name, TENSORFLOW) == []
+
+
+def made(root, texts):
+    """A house of files: path without its suffix → text."""
+    for name, text in texts.items():
+        path = root / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return House(root)
+
+
+LONG = "def work():\n" + "    pass\n" * 60
+
+
+@pytest.mark.parametrize(
+    ("rule", "texts", "breach"),
+    [
+        ("unknown_rooms", {"waveunet_tf/attic/box": ""}, "waveunet_tf.attic.box"),
+        ("unknown_rooms", {"waveunet_tf/stray": ""}, "waveunet_tf.stray"),
+        (
+            "upward_imports",
+            {
+                "waveunet_tf/audio/io": "def f():\n  from waveunet_tf.data import x",
+                "waveunet_tf/data/x": "",
+            },
+            "waveunet_tf.audio.io imports waveunet_tf.data.x",
+        ),
+        (
+            "upward_imports",
+            {
+                "waveunet_tf/separation/a": "import waveunet_tf.training.b",
+                "waveunet_tf/training/b": "",
+            },
+            "waveunet_tf.separation.a imports waveunet_tf.training.b",
+        ),
+        (
+            "upward_imports",
+            {
+                "waveunet_tf/audio/io": "from ..data import x",
+                "waveunet_tf/data/x": "",
+            },
+            "waveunet_tf.audio.io imports waveunet_tf.data.x",
+        ),
+        (
+            "wrong_packages",
+            {"evaluate/a": "from export import b", "export/b": ""},
+            "evaluate.a imports export.b",
+        ),
+        (
+            "wrong_packages",
+            {"waveunet_tf/audio/io": "import evaluate.a", "evaluate/a": ""},
+            "waveunet_tf.audio.io imports evaluate.a",
+        ),
+        ("relative_imports", {"export/a": "\nfrom . import b"}, "export.a.*line 2"),
+        (
+            "circles",
+            {
+                "export/a": "from export import b",
+                "export/b": "def f():\n    from export.c import x",
+                "export/c": "import export.a",
+            },
+            "export.a → export.b → export.c → export.a",
+        ),
+        ("full_packages", {"export/__init__": "x = 1"}, "export/__init__.py"),
+        (
+            "flags_in_libraries",
+            {"export/a": "from absl import flags, logging"},
+            "export.a imports absl.flags",
+        ),
+        (
+            "flags_in_libraries",
+            {"evaluate/a": "from waveunet_tf.commands.app import UsageError"}
+            | {"waveunet_tf/commands/app": ""},
+            "evaluate.a imports waveunet_tf.commands.app",
+        ),
+        ("shared_file_names", {"export/a": "", "evaluate/b/a": ""}, "evaluate.b.a"),
+        (
+            "shared_names",
+            {"export/a": "def work(): pass", "evaluate/b": "class work: pass"},
+            "work: evaluate.b and export.a",
+        ),
+        (
+            "questions_of_class",
+            {"export/a": "if isinstance(self._config, X): pass"},
+            "export.a, line 1",
+        ),
+        (
+            "questions_of_class",
+            {"export/a": "\nx = getattr(config, 'y', 0)"},
+            "export.a, line 2",
+        ),
+        ("long_functions", {"export/a": LONG}, "export.a.work has 61 lines"),
+        ("missing_tests", {"export/b/a": ""}, "tests/export/b/a_test.py"),
+        ("missing_tests", {"waveunet_tf/audio/io": ""}, "tests/audio/io_test.py"),
+    ],
+)
+def test_a_rule_sees_its_breach(tmp_path, rule, texts, breach):
+    breaches = getattr(architecture, rule)(made(tmp_path, texts))
+    assert len(breaches) == 1
+    assert re.search(breach, breaches[0])
+
+
+@pytest.mark.parametrize(
+    ("rule", "texts"),
+    [
+        ("unknown_rooms", {"waveunet_tf/errors": "", "waveunet_tf/audio/io": ""}),
+        (
+            "upward_imports",
+            {
+                "waveunet_tf/audio/io": "from typing import TYPE_CHECKING\n"
+                "if TYPE_CHECKING:\n    import waveunet_tf.data.x",
+                "waveunet_tf/data/x": "from waveunet_tf.audio import io",
+            },
+        ),
+        ("wrong_packages", {"export/a": "import evaluate.b", "evaluate/b": ""}),
+        ("full_packages", {"waveunet_tf/__init__": "x = 1", "export/__init__": ""}),
+        ("flags_in_libraries", {"export/run_a": "from absl import flags"}),
+        ("flags_in_libraries", {"export/a": "from absl import logging"}),
+        ("shared_file_names", {"export/__init__": "", "evaluate/__init__": ""}),
+        ("shared_names", {"export/a": "def main(): _f()", "export/b": "main = 1"}),
+        ("shared_names", {"export/a": "def _f(): 0", "export/b": "def _f(): 0"}),
+        ("questions_of_class", {"export/a": "isinstance(layer, Conv1D)"}),
+        ("long_functions", {"export/a": LONG.replace("pass", '"""Works."""', 1)}),
+        ("missing_tests", {"export/run_a": "", "waveunet_tf/commands/train": ""}),
+        ("missing_tests", {"export/a": "", "tests/export/a_test": ""}),
+    ],
+)
+def test_a_rule_lets_pass_what_is_right(tmp_path, rule, texts):
+    assert getattr(architecture, rule)(made(tmp_path, texts)) == []
+
+
+def test_a_path_to_tensorflow_goes_through_packages_and_their_init(tmp_path):
+    house = made(
+        tmp_path,
+        {
+            "export/__init__": "",
+            "export/client": "from evaluate.rooms import a",
+            "evaluate/rooms/__init__": "import keras",
+            "evaluate/rooms/a": "def f():\n    import tensorflow",
+        },
+    )
+    (path,) = architecture.paths_to(house, "export.client", TENSORFLOW)
+    assert path == "export.client → evaluate.rooms → keras"
+    assert architecture.paths_to(house, "export", TENSORFLOW) == []
+
+
+def test_a_late_import_of_tensorflow_is_none(tmp_path):
+    house = made(tmp_path, {"export/a": "def f():\n    import tensorflow as tf"})
+    assert architecture.paths_to(house, "export.a", TENSORFLOW) == []

@@ -1,8 +1,8 @@
 """Wave-U-Net: music source separation on the raw waveform (arXiv 1806.03185).
 
-`load("vocals")` gives a separator of songs with the trained model of that name,
-`load(checkpoint)` one of your own, `load_network` the Keras network of either,
-`VARIANTS` the paper's configs. TensorFlow is imported when a network is.
+`load("vocals")` loads the separator of a trained model of that name, and
+`load(checkpoint)` one of your own. `load_network` loads the Keras network of either.
+`VARIANTS` holds the paper's configs. TensorFlow is imported only with a network.
 """
 
 import importlib

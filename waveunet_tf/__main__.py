@@ -1,4 +1,4 @@
-"""The project's commands: `python -m waveunet_tf COMMAND [--help | …]`."""
+"""Runs the project's commands: `python -m waveunet_tf COMMAND [--help | …]`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Runs the module of the command as `python -m` does, absl's flags included."""
+    """Runs the command's module as `python -m` does, with its flags."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         del sys.argv[1]

@@ -1,10 +1,11 @@
-r"""Separates songs into stems on a model server, as `separate` does here.
+r"""Separates songs into stems on a model server, as `separate` does on this machine.
 
     python -m export.serving.run_client --server localhost:8500 \
         --output_dir ~/stems song.mp3 other.flac folder
 
-Takes what `separate` takes. The server has a model of run_export's saved_model
-(docs/serving.md); this needs neither a checkpoint nor TensorFlow.
+Takes the songs and flags that `separate` takes. The server has a model that run_export
+wrote with --formats=saved_model (docs/serving.md). Needs neither a checkpoint nor
+TensorFlow.
 """
 
 import os
@@ -17,10 +18,10 @@ from waveunet_tf.commands import app, song_flags
 _SERVER = flags.DEFINE_string(
     "server",
     None,
-    "HOST:PORT, which is 8500 for gRPC and 8501 for REST as a rule.",
+    "HOST:PORT; the port is usually 8500 for gRPC and 8501 for REST.",
     required=True,
 )
-_REST = flags.DEFINE_boolean("rest", False, "Use REST, with base64, not gRPC.")
+_REST = flags.DEFINE_boolean("rest", False, "Use REST, with base64, instead of gRPC.")
 _STREAM = flags.DEFINE_boolean(
     "stream",
     False,
@@ -28,36 +29,43 @@ _STREAM = flags.DEFINE_boolean(
 )
 _MODEL_NAME = flags.DEFINE_string("model_name", "waveunet", "The model's name.")
 _VERSION = flags.DEFINE_integer(
-    "version", None, "Its version. Default: the newest.", lower_bound=1
+    "version", None, "The model's version. Default: the newest.", lower_bound=1
 )
-_LABEL = flags.DEFINE_string("label", None, "The label of its version, such as stable.")
+_LABEL = flags.DEFINE_string("label", None, "The label of the version, such as stable.")
 _CA_FILE = flags.DEFINE_string(
     "ca_file",
     None,
-    "Use TLS; a PEM file of the certificates that vouch for the server's.",
+    "Use TLS, with this PEM file of the certificates that may sign the server's.",
 )
 _DEADLINE = flags.DEFINE_float(
-    "deadline_seconds", 300.0, "How long a request may take.", lower_bound=0.001
+    "deadline_seconds",
+    300.0,
+    "How long a request may take, in seconds.",
+    lower_bound=0.001,
 )
 _RETRIES = flags.DEFINE_integer(
     "retries",
     8,
-    "How often a request is sent again while the server is not available, after half a "
-    "second at first, twice as long each time, 30 s at most.",
+    "How often a request is sent again while the server is not available. The first "
+    "wait is half a second; each is twice as long as the last, up to 30 s.",
     lower_bound=0,
 )
 _REQUEST_SECONDS = flags.DEFINE_float(
     "request_seconds",
     20.0,
-    "How much of a song a request asks for. All clients of a server that batches must "
-    "say the same.",
+    "How much of a song a request asks for, in seconds. All clients of a server that "
+    "batches must use the same.",
     lower_bound=0.001,
 )
 flags.adopt_module_key_flags(song_flags)
 
 
 def check_usage() -> None:
-    """Raises UsageError where flags are out of range or contradict each other."""
+    """Checks the flags of the server.
+
+    Raises:
+        UsageError: A flag is out of range, or two contradict each other.
+    """
     if not re.fullmatch(r".+:\d+", _SERVER.value):
         raise app.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
     if _REST.value and _STREAM.value:
@@ -67,6 +75,7 @@ def check_usage() -> None:
 
 
 def main(arguments):
+    """Separates the songs of the arguments on the server."""
     check_usage()
     options = song_flags.options_from_flags()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too

@@ -181,7 +181,7 @@ def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
     assert 15 < decibels["int8"] < decibels["mixed"] - 3
 
     for kind in KINDS:
-        description = file_description.describe_file(tmp_path / f"{kind}.tflite")
+        description = file_description.describe_tflite_file(tmp_path / f"{kind}.tflite")
         assert description.metadata["quantization"] == kind
         assert not any(name.startswith("Flex") for name in description.operations)
         assert "TILE" not in description.operations
@@ -216,7 +216,7 @@ def test_all_operations_of_the_step_are_for_the_gpu_delegate(tiny_checkpoint, tm
 def test_multiply_adds_are_those_of_the_exact_stream(tiny_checkpoint, tmp_path):
     """By hand: 4 first filters, 3 levels, kernels of 15 and 5; merges at two rates."""
     export(tiny_checkpoint, tmp_path / "x.tflite", chunk=64)
-    description = file_description.describe_file(tmp_path / "x.tflite")
+    description = file_description.describe_tflite_file(tmp_path / "x.tflite")
     down = 64 * 15 * 2 * 4 + 32 * 15 * 4 * 8 + 16 * 15 * 8 * 12 + 8 * 15 * 12 * 16
     up = 0
     for level, (skip, low) in enumerate([(4, 8), (8, 12), (12, 16)]):
@@ -243,7 +243,7 @@ def test_multiply_adds_of_integers_count_what_upsamples_and_copies(
         up += (frames + 4) * skip  # copies the skip, with four frames before it
         up += 2 * (frames // 2 + 2) * 2 * low  # a frame between two, and a copied one
     outputs = 64 * 2 + 64 * 6 * 2  # copies the mixture
-    description = file_description.describe_file(tmp_path / "x.tflite")
+    description = file_description.describe_tflite_file(tmp_path / "x.tflite")
     assert description.multiply_adds == down + up + outputs
 
 

@@ -1,4 +1,4 @@
-"""How every command starts and ends: exit codes, messages, signals."""
+"""Starts and ends every command: exit codes, messages, signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from waveunet_tf.errors import InputError, one_line
 
 
 class UsageError(Exception):
-    """Wrong flags or arguments; the command leaves with exit code 2."""
+    """Wrong flags or arguments; the command prints one line and exits with code 2."""
 
 
 def run(
@@ -27,32 +27,28 @@ def run(
     """Runs a command's main function and exits.
 
     Exit codes: 0; 1 for bad input, in one line; 2 for bad usage; 130 for Ctrl-C, and
-    as it 129 and 143 for SIGHUP and SIGTERM.
+    likewise 129 and 143 for SIGHUP and SIGTERM.
 
     Args:
-        main: takes the positional arguments; may return an exit code.
-        arguments: what the positional arguments are, if the command takes any.
-        may_be_none: whether it may be called without.
+        main: Takes the positional arguments; may return an exit code.
+        arguments: What the positional arguments are; empty if the command takes none.
+        may_be_none: Whether the command may be called without arguments.
     """
-    # TensorFlow's notes on what this machine could do better are no news to a user.
+    # TensorFlow's notes on how this machine could be faster are no news to a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.INFO)
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
 
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
-        # As Ctrl-C, so that what is half-written is cleared away.
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup's
-                signal.signal(number, lambda came, _: sys.exit(128 + came))
+        _end_like_ctrl_c()
         try:
             if len(argv) > 1 and not arguments:
                 raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
             if len(argv) == 1 and arguments and not may_be_none:
                 raise UsageError(f"needs {arguments}")
             code = main(argv[1:]) or 0
-            sys.stdout.flush()  # while its reader's absence can be told
+            sys.stdout.flush()  # here, where a missing reader can still be handled
             return code
         except UsageError as error:
             print(f"error: {error} (see --help)", file=sys.stderr)
@@ -73,14 +69,14 @@ def print_error(error: InputError | OSError, *, of: str = "") -> None:
     """Prints bad input as one line on stderr, beside a progress bar if there is one.
 
     Args:
-        error: what went wrong.
-        of: the file or argument in work, named first where the error does not.
+        error: What went wrong.
+        of: The file or argument in work, which begins the line unless the error does.
     """
     tqdm.tqdm.write(f"error: {one_line(error, of=of)}", file=sys.stderr)
 
 
 class _LineFormatter(python_logging.Formatter):
-    """Bare messages; of warnings and worse also what they are."""
+    """Formats bare messages, with their level from warnings on."""
 
     def format(self, record: python_logging.LogRecord) -> str:
         text = record.getMessage()
@@ -90,7 +86,7 @@ class _LineFormatter(python_logging.Formatter):
 
 
 class _BesideProgressBars:
-    """stderr for whole lines, which leave progress bars in place."""
+    """Writes whole lines to stderr and leaves progress bars in place."""
 
     def write(self, text: str) -> None:
         tqdm.tqdm.write(text, file=sys.stderr, end="")
@@ -99,7 +95,7 @@ class _BesideProgressBars:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Leaves stderr open."""
+        """Does nothing: stderr stays open."""
 
 
 def _log_plain_lines() -> None:
@@ -108,15 +104,23 @@ def _log_plain_lines() -> None:
     handler.python_handler.stream = _BesideProgressBars()
 
 
+def _end_like_ctrl_c() -> None:
+    """Makes SIGTERM and SIGHUP raise, so that half-written files are removed."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
 def _without_reader() -> int:
-    """The exit code where who reads our output has read enough."""
-    # Nor does what is left in the buffer find one.
+    """Returns the exit code for a reader of our output that has read enough."""
+    # What is left in the buffer finds no reader either.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser, but with the usual exit codes: 0 for help, 2 for errors."""
+    """Parses flags as absl does, but with the usual exit codes: 0 for help, else 2."""
     try:
         try:
             return flags.FLAGS(argv)

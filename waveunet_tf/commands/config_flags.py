@@ -1,4 +1,4 @@
-"""Flags that mirror the fields of configs."""
+"""Defines flags for the fields of configs, and makes configs of them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from waveunet_tf.errors import InputError
 
 
 def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None:
-    """Defines a flag for every field of the configs, of its name and with its help.
+    """Defines a flag for every field of the configs, with its name and help.
 
     Args:
-        variants: configs by the name of a variant, whose values the help tells.
-        config_classes: subclasses of fields.Config; a field that two have is
+        variants: Name of a variant → its config, whose values the help states.
+        config_classes: Subclasses of fields.Config. A field that two of them have is
             one flag.
     """
     fields = {}
@@ -37,7 +37,7 @@ def define_config_flags(variants: dict[str, Any], *config_classes: type) -> None
 
 
 def _defaults(field: dataclasses.Field, variants: dict[str, Any]) -> str:
-    """A field's values in the variants, such as `16; M7, U7, U7a: 4`."""
+    """Writes a field's values in the variants, such as `16; M7, U7, U7a: 4`."""
     names: dict[str, list[str]] = {}
     for variant, config in variants.items():
         values = config.to_dict()
@@ -66,7 +66,7 @@ def _define_flag(field: dataclasses.Field, default: str) -> None:
 
 
 def flag_overrides(*config_classes: type) -> dict[str, Any]:
-    """The fields of the configs that flags were given for."""
+    """Returns the fields of the configs whose flags were given, with their values."""
     names = {
         field.name
         for config_class in config_classes
@@ -77,11 +77,15 @@ def flag_overrides(*config_classes: type) -> dict[str, Any]:
 
 
 def override(base, overrides: dict[str, Any]):
-    """The config `base` with other fields.
+    """Replaces fields of a config.
+
+    Args:
+        base: The config, of any class.
+        overrides: Field → value.
 
     Raises:
-        UsageError: it has no such field, or the values are out of range or contradict
-            each other.
+        UsageError: The config has no such field, or the values are out of range or
+            contradict each other.
     """
     known = {field.name for field in dataclasses.fields(base)}
     if unknown := sorted(set(overrides) - known):
@@ -95,7 +99,11 @@ def override(base, overrides: dict[str, Any]):
 
 
 def define_network_flags(default_variant: str | None = "M4") -> None:
-    """Defines --variant and the flags that override a field of it."""
+    """Defines --variant and the flags that override one of its fields.
+
+    Args:
+        default_variant: The variant without the flag; None: the one that fits best.
+    """
     flags.DEFINE_enum(
         "variant",
         default_variant,
@@ -110,7 +118,7 @@ def define_training_flags(names: Container[str] | None = None) -> None:
     """Defines the flags that override a field of a variant's TrainingConfig.
 
     Args:
-        names: of the fields; by default all.
+        names: The fields; by default all.
     """
     for field in dataclasses.fields(TrainingConfig):
         if names is None or field.name in names:
@@ -118,12 +126,16 @@ def define_training_flags(names: Container[str] | None = None) -> None:
 
 
 def training_config_from_flags(variant: str) -> TrainingConfig:
-    """How a variant is trained, with the overrides of the flags."""
+    """Makes a variant's training config, with the overrides of the flags.
+
+    Raises:
+        UsageError: A flag is out of range, or two contradict each other.
+    """
     return override(VARIANT_TRAINING[variant], flag_overrides(TrainingConfig))
 
 
 def define_refinement_flags() -> None:
-    """Defines the flags of fields that may differ from a checkpoint's config."""
+    """Defines the flags of the fields that may differ from a checkpoint's config."""
     for name in REFINEMENTS:
         field = next(
             field
@@ -134,12 +146,16 @@ def define_refinement_flags() -> None:
 
 
 def refinement_from_flags() -> dict[str, Any]:
-    """The overrides for `load` that flags were given for."""
+    """Returns the overrides for `waveunet_tf.load` whose flags were given."""
     given = {name: flags.FLAGS[name].value for name in REFINEMENTS}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def network_config_from_flags() -> NetworkConfig:
-    """The network that --variant and its overrides describe."""
+    """Makes the network's config of --variant and its overrides.
+
+    Raises:
+        UsageError: A flag is out of range, or two contradict each other.
+    """
     overrides = flag_overrides(*ARCHITECTURES.values())
     return override(VARIANTS[flags.FLAGS.variant], overrides)

@@ -7,10 +7,9 @@ r"""Separates songs into stems.
     python -m waveunet_tf separate --tflite ~/artefacts/tflite_mixed.tflite \
         --output_dir ~/stems song.mp3
 
-Takes a trained model that the package carries, unless a checkpoint is named. Writes
-OUTPUT_DIR/<song>/<source>.<format>, of the song's length and rate. Songs are
-files, folders, of which all audio files are taken, patterns in quotes ("*.mp3"), or -,
-standard input.
+Uses a trained model of the package unless a checkpoint is named. Writes
+OUTPUT_DIR/<song>/<source>.<format>, with the song's length and rate. Songs are files,
+folders (all audio files in them), patterns in quotes ("*.mp3"), or -, standard input.
 """
 
 import pathlib
@@ -27,30 +26,30 @@ from waveunet_tf.separation.engines import ENGINES
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "The name of a trained model, of --list_models. Default, without a checkpoint: "
+    "The name of a trained model (see --list_models). Default, without a checkpoint: "
     f"{registry.DEFAULT}.",
 )
 _LIST_MODELS = flags.DEFINE_boolean(
-    "list_models", False, "Tell which models there are, and do nothing else."
+    "list_models", False, "List the models, and do nothing else."
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "The folder of config.json and weights."
+    "checkpoint", None, "A checkpoint: the folder of config.json and weights."
 )
 _TFLITE = flags.DEFINE_string(
-    "tflite", None, "Instead of a checkpoint: a file that export.run_export wrote."
+    "tflite", None, "A file that export.run_export wrote, instead of a checkpoint."
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",
     "auto",
     ENGINES,
-    "What computes the network. auto: what measured faster on this CPU, once for a "
-    "checkpoint; on a GPU tensorflow.",
+    "What computes the network. auto: on a GPU tensorflow; on a CPU the faster one, "
+    "which is measured once for each checkpoint.",
 )
 _DEVICE = flags.DEFINE_string(
-    "device", None, "cpu, gpu:0, gpu:1, … Default: the first GPU, if there is one."
+    "device", None, "cpu, gpu:0, gpu:1, … Default: the first GPU, or else the CPU."
 )
 _THREADS = flags.DEFINE_integer(
-    "threads", None, "CPU threads. Default: one a core.", lower_bound=1
+    "threads", None, "CPU threads. Default: one for each core.", lower_bound=1
 )
 _ARGUMENTS = "audio files, folders, patterns, or -"
 config_flags.define_refinement_flags()
@@ -60,7 +59,11 @@ flags.mark_flags_as_mutual_exclusive(["model", "checkpoint", "tflite"])
 
 
 def list_models() -> int:
-    """Prints what the models at hand are; gives the exit code, 1 if one is broken."""
+    """Prints a paragraph on each model.
+
+    Returns:
+        The exit code, 1 if a model is broken.
+    """
     failed, names = 0, registry.names()
     if not names:
         print(f"no models in {registry.models_dir()}")
@@ -74,10 +77,10 @@ def list_models() -> int:
 
 
 def network_folder() -> pathlib.Path:
-    """The checkpoint's folder, or the model's.
+    """Finds the folder of the checkpoint, or of the model.
 
     Raises:
-        InputError: there is none.
+        InputError: There is no such checkpoint or model.
     """
     if _CHECKPOINT.value is not None:
         return registry.find(_CHECKPOINT.value)
@@ -118,6 +121,7 @@ def load_tflite():
 
 
 def main(arguments):
+    """Separates the songs of the arguments, or lists the models."""
     if _LIST_MODELS.value:
         return list_models()
     if not arguments:

@@ -1,4 +1,4 @@
-"""One song as a stream through a network: resampled there and back."""
+"""Takes one song through a network as a stream, resampled there and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 
 from waveunet_tf.audio import resample
 from waveunet_tf.audio.blocks import Queue, to_channels
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation.runners import Runner
 
 # More than half of soxr's filter has taps, at the lower rate.
 _RESAMPLER_FRAMES = 4096
@@ -17,18 +19,27 @@ _RESAMPLER_FRAMES = 4096
 class SongStream:
     """One song on its way through a network.
 
-    What comes out has the song's rate and length. It lags behind what goes in by the
-    network's look-ahead, the rest of a chunk, and the resampling.
+    The stems have the song's rate and length. They lag behind the song by the network's
+    look-ahead, the rest of a chunk, and the resampling.
 
     Attributes:
-        channels: channels of the stems: those of the song, or 1 of a mono network.
-        latency_seconds: how long after a frame its stems come, at most.
-        context_frames: how many frames of the song around a frame its stems depend on,
-            at most, on each side.
+        channels: The stems' channels: those of the song, or 1 with a mono network.
+        latency_seconds: The longest time from a frame of the song to its stems.
+        context_frames: The most frames of the song, before and after a frame, that its
+            stems depend on.
     """
 
-    def __init__(self, config, runner, sample_rate_hz: int, channels: int):
-        """Starts a stream; Separator.stream does it."""
+    def __init__(
+        self, config: NetworkConfig, runner: Runner, sample_rate_hz: int, channels: int
+    ):
+        """Starts a stream; `Separator.stream` checks the arguments.
+
+        Args:
+            config: The network's config.
+            runner: A runner that has taken nothing yet.
+            sample_rate_hz: The song's sample rate in Hz.
+            channels: The song's channels, 1 or 2.
+        """
         self.channels = min(channels, config.channels)
         self.latency_seconds = (
             runner.latency_frames / config.sample_rate_hz
@@ -39,17 +50,17 @@ class SongStream:
         self.context_frames = math.ceil(
             runner.context_frames * ratio + _RESAMPLER_FRAMES * max(ratio, 1)
         )
-        # The song's frames after which the network's repeat their phase.
+        # The frames of the song after which the network's grid repeats.
         common = math.gcd(sample_rate_hz, config.sample_rate_hz)
         network_stride = math.lcm(runner.stride_frames, config.sample_rate_hz // common)
         self._stride = network_stride * sample_rate_hz // config.sample_rate_hz
-        self._came_channels = channels
+        self._song_channels = channels
         self._config = config
         self._runner = runner
         rates = (sample_rate_hz, config.sample_rate_hz)
         self._to_network = resample.StreamResampler(*rates, config.channels)
-        # With a difference output the last source is made here, at the song's own rate,
-        # so that the stems add up to the song.
+        # The last source of a difference output is computed here, at the song's own
+        # rate, so that the stems add up to the song.
         self._difference = config.has_difference_output
         self._from_network = {
             name: resample.StreamResampler(*rates[::-1], self.channels)
@@ -59,28 +70,36 @@ class SongStream:
         self._frames, self._ended = 0, False
 
     def lead_in_frame(self, start: int) -> int:
-        """Where in a song to begin, for stems from `start` on as of the whole song."""
+        """Says where in a song to begin for the stems of a part.
+
+        Args:
+            start: The part's first frame.
+
+        Returns:
+            A frame of the song. A stream that begins there gives the same stems, from
+            `start` on, as one that begins with the song.
+        """
         return max(start - self.context_frames, 0) // self._stride * self._stride
 
     def push(self, block: np.ndarray) -> dict[str, np.ndarray]:
         """Takes the song's next frames.
 
         Args:
-            block: floats `(frames, channels)`, of any length.
+            block: Floats `(frames, channels)` of full scale ±1, of any length.
 
         Returns:
-            Source → the next `(frames, channels)` that are ready, as many of each
-            source, which may be none.
+            Source → the next frames that are ready, float32 `(frames, channels)`, as
+            many of each source. There may be none.
 
         Raises:
-            InputError: the block is not of finite floats, or of other channels than
-                the stream.
+            InputError: The block has samples that are not finite or not floats, or has
+                other channels than the song; or the song has ended.
         """
         if self._ended:
             raise InputError("`song` must not go on after its end (finish)")
-        if block.ndim != 2 or block.shape[1] != self._came_channels:
+        if block.ndim != 2 or block.shape[1] != self._song_channels:
             raise InputError(
-                f"`song` must be of blocks (frames, {self._came_channels}). "
+                f"`song` must be of blocks (frames, {self._song_channels}). "
                 f"Received: shape {block.shape}"
             )
         if not np.issubdtype(block.dtype, np.floating):
@@ -107,7 +126,11 @@ class SongStream:
         )
 
     def finish(self) -> dict[str, np.ndarray]:
-        """Ends the song; gives the rest of each source."""
+        """Ends the song.
+
+        Returns:
+            Source → the rest of its frames, float32 `(frames, channels)`.
+        """
         self._ended = True
         rest = self._to_network.finish()
         stems = [self._runner.push(rest), self._runner.finish()]
@@ -120,6 +143,7 @@ class SongStream:
         return self._stems(ended)
 
     def _stems(self, stems: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Adds the last source of a difference output."""
         if self._difference:
             others = list(stems.values())
             song = self._song.take(len(others[0]))

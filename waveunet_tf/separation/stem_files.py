@@ -123,8 +123,7 @@ class StemFiles:
     def _rescaled(
         self, stems: Iterable[dict[str, np.ndarray]], folder: pathlib.Path
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Gives the stems of the files, with one gain that keeps all of them from
-        clipping.
+        """Gives the files' stems, with one gain that keeps all stems from clipping.
 
         The gain is known only at the end; until then the stems wait in a nameless file
         in the folder.

@@ -1,4 +1,4 @@
-"""Where the stems of songs are written: names made from a template."""
+"""Makes the paths of stems from a template."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from waveunet_tf.errors import InputError
 
 DEFAULT_TEMPLATE = "{track}/{source}.{ext}"
 FIELDS = ("track", "source", "ext", "title", "artist", "album", "folder")
-# Of a file's name, in UTF-8, with room for a temporary name's prefix.
+# Bytes of a file's name in UTF-8. File systems take 255; a temporary name has a prefix.
 _MAX_BYTES = 200
 
 
 def check_template(template: str) -> None:
-    """Checks a template of the stems' paths.
+    """Checks a template of stems' paths.
 
     Raises:
-        InputError: it is absolute, leads out of the folder, has other fields than
-            `FIELDS`, or does not end in `.{ext}`.
+        InputError: The template is absolute, leads out of the folder, has other fields
+            than `FIELDS`, or does not end in `.{ext}`.
     """
     try:
         fields = [field for _, *field in string.Formatter().parse(template)]
@@ -54,17 +54,20 @@ def stem_path(
     *,
     folder: str | pathlib.PurePath = ".",
 ) -> pathlib.Path:
-    """The path of one stem, which never leaves the output folder.
+    """Makes the path of one stem, which never leaves the output folder.
 
     Args:
-        output: where all stems go.
-        template: see check_template.
-        song: the song's file, whose name is the track.
-        source: of the stem.
-        suffix: the format's, without a dot.
-        tags: the song's. Without a title the track's name stands there, without another
-            tag "unknown".
-        folder: of the song, below the one in which it was found.
+        output: The folder for all stems.
+        template: A template that `check_template` accepts.
+        song: The song's file, whose name is the track.
+        source: The stem's name.
+        suffix: The format's suffix, without a dot.
+        tags: The song's tags. A missing title is replaced by the track, another missing
+            tag by "unknown …".
+        folder: The song's folder, below the one in which it was found.
+
+    Raises:
+        InputError: The song's name cannot name a folder.
     """
     track = formats.song_name(song)
     values = {"title": track, "artist": "unknown artist", "album": "unknown album"}
@@ -81,13 +84,13 @@ def stem_path(
 
 
 def _as_name(value: str) -> str:
-    """Text as a file's name on any system, without separators."""
+    """Makes a text a file's name that any system takes, without separators."""
     name = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "_", value).strip()
     return name if name.strip(".") else "_"
 
 
 def _cut(name: str, size: int) -> str:
-    """The longest beginning that has so many bytes in UTF-8."""
+    """Cuts a name to the longest beginning of at most `size` bytes in UTF-8."""
     content = os.fsencode(name)
     if len(content) <= size:
         return name

@@ -1,10 +1,11 @@
-"""The converted step of a checkpoint, kept in a cache."""
+"""Keeps the converted step of a checkpoint, so that it is converted once."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -19,22 +20,31 @@ from waveunet_tf.system import files
 class StepCache:
     """The TFLite model of a checkpoint's step, kept in the checkpoint's `cache`.
 
-    Its name has a hash of the checkpoint and the code, so that it is never of another
-    network. Files appear whole: two processes may do the same work, but cannot harm
-    each other. Where the folder cannot be written, nothing is kept.
+    The file's name holds a hash of all that the step depends on, so that it is never
+    the step of another network. Files appear whole: two processes may do the same work,
+    but cannot harm each other. If the folder cannot be written, nothing is kept.
     """
 
     def __init__(self, checkpoint: Checkpoint, chunk_frames: int):
-        """Names the files; hashes the checkpoint, unless it was hashed already."""
+        """Names the files.
+
+        Args:
+            checkpoint: The checkpoint.
+            chunk_frames: The chunk that the step is made for, in frames.
+        """
         self._folder = checkpoint.directory / "cache"
-        self._told = False
-        self._hash = _hash(checkpoint)
+        self._warned = False
+        self._hash = step_hash(checkpoint)
         name = f"{self._hash}-{chunk_frames}"
         self._model = self._folder / f"{name}.tflite"
         self._notes = self._folder / f"{name}.json"
 
     def model(self, convert: Callable[[], bytes]) -> bytes:
-        """The model's content, from the cache or converted."""
+        """Returns the model's content, from the cache or converted.
+
+        Args:
+            convert: Makes the content.
+        """
         with contextlib.suppress(OSError):
             content = self._model.read_bytes()
             if self.note("sha256") == hashlib.sha256(content).hexdigest():
@@ -51,11 +61,11 @@ class StepCache:
         return content
 
     def note(self, name: str) -> str | None:
-        """What was noted beside the model."""
+        """Reads a note beside the model; None if there is none."""
         return self._read_notes().get(name)
 
     def write_note(self, name: str, value: str) -> None:
-        """Notes something beside the model."""
+        """Writes a note beside the model."""
         with self._writing(), files.atomic_file(self._notes) as part:
             notes = {**self._read_notes(), name: value}
             part.write_text(json.dumps(notes), encoding="utf-8")
@@ -72,20 +82,38 @@ class StepCache:
         try:
             yield
         except OSError as error:
-            if not self._told:
+            if not self._warned:
                 logging.info("%s is not kept: %s", self._folder, error.strerror)
-            self._told = True
+            self._warned = True
 
 
-def _hash(checkpoint: Checkpoint) -> str:
-    """Of all that a converted step depends on, but for the chunk."""
+def step_hash(checkpoint: Checkpoint, package: str | os.PathLike | None = None) -> str:
+    """Computes a hash of all that a converted step depends on, but for its chunk.
+
+    Args:
+        checkpoint: The checkpoint, of which the config and the weights count.
+        package: The folder of the project's code; by default this package's.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    package = pathlib.Path(package or pathlib.Path(waveunet_tf.__file__).parent)
     hashed = hashlib.sha256()
-    for package in ("tensorflow", "keras"):
-        hashed.update(metadata.version(package).encode())
-    code = sorted(pathlib.Path(waveunet_tf.__file__).parent.rglob("*.py"))
-    for path in code:
-        hashed.update(path.read_bytes())
+    for library in ("tensorflow", "keras"):
+        hashed.update(metadata.version(library).encode())
+    for path in code_files(package):
+        hashed.update(path.relative_to(package).as_posix().encode() + b"\0")
+        hashed.update(files.file_sha256(path).encode())
     for name in (CONFIG, WEIGHTS):
-        if (checkpoint.directory / name).exists():  # else loading will tell
+        # Loading the network refuses a checkpoint without them.
+        if (checkpoint.directory / name).exists():
             hashed.update(checkpoint.sha256(name).encode())
     return hashed.hexdigest()[:16]
+
+
+def code_files(package: pathlib.Path) -> list[pathlib.Path]:
+    """Lists the code that may change a step: every room of a package.
+
+    A list of the rooms that count today would be wrong once a step used another.
+    """
+    return sorted(package.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""TFLite files that run_export wrote, ready to run with NumPy and LiteRT alone."""
+"""Loads TFLite files that run_export wrote, with NumPy and LiteRT alone."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import litert
 from waveunet_tf.system import cpus
 
-# Of an exported file: JSON, all that one needs to run it; see export/tflite.py.
+# The name of an exported file's metadata: JSON with all that is needed to run it, which
+# export/tflite.py writes.
 METADATA_NAME = "waveunet_config"
-
-
 FORMAT_VERSION = 2
 
 
 def parse(path: str | os.PathLike, content: bytes):
-    """The objects of a TFLite file, a `ModelT`.
+    """Parses a TFLite file.
 
     Args:
-        path: the file's name, for errors.
-        content: of the file.
+        path: The file's name, for errors.
+        content: The file's content.
+
+    Returns:
+        A `ModelT` of the format's schema.
 
     Raises:
-        InputError: it is no TFLite model, or a broken one.
+        InputError: The content is no TFLite model, or a broken one.
     """
     _, schema = litert.runtime()
     if content[4:8] != b"TFL3":
@@ -42,15 +44,15 @@ def parse(path: str | os.PathLike, content: bytes):
 
 
 def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
-    """What a TFLite file of this project carries about itself.
+    """Reads the metadata of a TFLite file of this project.
 
     Args:
-        path: the file's name, for errors.
-        content: of the file.
+        path: The file's name, for errors.
+        content: The file's content.
 
     Raises:
-        InputError: it is no TFLite model, or not one of this project's, or of another
-            format version.
+        InputError: The content is no TFLite model, this project did not write it, or
+            its format version is another.
     """
     model = parse(path, content)
     for entry in model.metadata or []:
@@ -79,45 +81,56 @@ def load_tflite_file(
     """Loads an exported file, a stream's step or a window.
 
     Args:
-        path: the file.
-        threads: of the CPU; by default as many as this process has cores.
+        path: The file.
+        threads: Threads of the CPU; by default one for each core that this process may
+            use.
 
     Returns:
-        The network's config; an engine (see engines.py); the windows that it was made
-        for, or None of a stream. `runners.start` takes them.
+        The arguments of `runners.start` and `separator.Separator`: the network's
+        config, an engine, and the windows that it was made for, or None with a stream.
 
     Raises:
-        InputError: the file is broken, or not one of this project's.
-        OSError: it cannot be read.
+        InputError: The file is broken, or this project did not write it.
+        OSError: The file cannot be read.
     """
     content = pathlib.Path(path).read_bytes()
     metadata = read_metadata(path, content)
     try:
         with naming(path):
             config = network_config_from_json(metadata["network"])
-        chunk = metadata["chunk_frames"]
-        if metadata["mode"] == "window":
-            window = shapes.WindowFrames(
-                metadata["input_frames"], metadata["output_frames"]
-            )
-            windows = shapes.windows_of(config, window)
-            frames = {layer_names.MIXTURE: window.input_frames}
-        else:
-            windows = None
-            states = shapes.stream_state_frames(config)
-            frames = {layer_names.state(name): states[name] for name in states}
-            frames[layer_names.MIXTURE] = chunk
+            windows, frames = _windows_and_frames(config, metadata)
+        chunk_frames = metadata["chunk_frames"]
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"
         ) from error
     try:
         engine = litert.LiteRTEngine(
-            content, chunk_frames=chunk, threads=threads or cpus.cores()
+            content, chunk_frames=chunk_frames, threads=threads or cpus.cores()
         )
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be run by LiteRT: {reason}") from error
     if {name: shape[1] for name, shape in engine.input_shapes.items()} != frames:
-        raise InputError(f"{path}: its inputs must be those that its metadata tells")
+        raise InputError(f"{path}: its inputs must be those that its metadata names")
     return config, engine, windows
+
+
+def _windows_and_frames(
+    config: NetworkConfig, metadata: dict
+) -> tuple[shapes.SongWindows | None, dict[str, int]]:
+    """Says what the model must have been made for.
+
+    Returns:
+        The windows, or None with a stream; and input array → its frames.
+    """
+    if metadata["mode"] == "window":
+        window = shapes.WindowFrames(
+            metadata["input_frames"], metadata["output_frames"]
+        )
+        return shapes.windows_of(config, window), {
+            layer_names.MIXTURE: window.input_frames
+        }
+    states = shapes.stream_state_frames(config)
+    frames = {layer_names.state(name): states[name] for name in states}
+    return None, {layer_names.MIXTURE: metadata["chunk_frames"], **frames}
