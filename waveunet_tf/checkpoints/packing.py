@@ -1,4 +1,4 @@
-"""A checkpoint → a small model to ship: weights in float16, hashes, a description."""
+"""Packs a checkpoint as a small model to ship: weights in float16, and a card."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ def pack(
     description: str,
     median_sdr_db: dict[str, float] | None = None,
 ) -> registry.ModelCard:
-    """Writes a model of a checkpoint; its files appear together, or none does.
+    """Writes a checkpoint as a model; its files appear together, or none does.
 
-    A model is a checkpoint, too: config.json, with how it was trained, as it was, and
-    weights, but no optimizer's. Loaded, these are float32 again and equal those of
-    float16 exactly. Files of other names in `target`, such as a README.md, stay.
+    A model is a checkpoint, too. Its config.json is a copy. Its weights are rounded to
+    float16; loaded, they are float32 again, of the same values. Adam's moments are
+    left out. Other files in `target`, such as a README.md, stay.
 
     Args:
-        directory: the checkpoint.
-        target: the model's folder; a model in it is replaced.
-        description: one line.
-        median_sdr_db: what was scored → the median SDR in dB.
+        directory: The checkpoint.
+        target: The folder of the model; a model in it is replaced.
+        description: One line on what the model separates.
+        median_sdr_db: What was scored → the median SDR in dB.
 
     Returns:
-        What was written as the model's model.json.
+        The card that was written.
 
     Raises:
-        InputError: no checkpoint, or a broken one; weights that float16 cannot hold;
-            more than MAX_BYTES; or the target is a checkpoint that is no model.
-        OSError: the folder cannot be written.
+        InputError: The checkpoint is missing or broken, float16 cannot hold a weight,
+            the model is larger than MAX_BYTES, or the target is a checkpoint without
+            a card.
+        OSError: The folder cannot be written.
     """
     source, target = checkpoint.Checkpoint.open(directory), pathlib.Path(target)
     source.load_network()  # checks the weights against the config
     directory, config = source.directory, source.config
     names = (checkpoint.WEIGHTS, checkpoint.CONFIG)
-    manifest_path, config_path = target / registry.CARD, target / names[1]
-    if config_path.exists() and not manifest_path.exists():
+    card_path, config_path = target / registry.CARD, target / names[1]
+    if config_path.exists() and not card_path.exists():
         raise InputError(f"{target}: must be a model or new, but is another checkpoint")
-    # The manifest gets its name first: where others are missing then, it tells.
-    paths = [manifest_path, *(target / name for name in names)]
-    with files.atomic_files(paths) as (manifest_part, *parts):
+    # The card gets its name first: it shows if others are missing then.
+    paths = [card_path, *(target / name for name in names)]
+    with files.atomic_files(paths) as (card_part, *parts):
         files.require_space(target, (directory / names[0]).stat().st_size)
         _write_half(directory / names[0], parts[0])
         parts[1].write_bytes((directory / names[1]).read_bytes())
-        manifest = registry.ModelCard(
+        card = registry.ModelCard(
             description,
             list(config.sources),
             config.sample_rate_hz,
@@ -65,40 +66,41 @@ def pack(
             median_sdr_db or {},
             dict(zip(names, map(registry.describe_file, parts))),
         )
-        if manifest.size_bytes > MAX_BYTES:
+        if card.size_bytes > MAX_BYTES:
             raise InputError(
                 f"{directory}: its model must have at most {MAX_BYTES / 1e6:.0f} MB. "
-                f"Received: {manifest.size_bytes / 1e6:.1f} MB"
+                f"Received: {card.size_bytes / 1e6:.1f} MB"
             )
         values = {
             "format_version": registry.FORMAT_VERSION,
-            **dataclasses.asdict(manifest),
+            **dataclasses.asdict(card),
         }
         text = json.dumps(values, indent=1, ensure_ascii=False)
-        manifest_part.write_text(text + "\n", encoding="utf-8")
-    return manifest
+        card_part.write_text(text + "\n", encoding="utf-8")
+    return card
 
 
 def _write_half(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Copies a file of weights, groups and attributes too, with arrays in float16.
+    """Copies a file of weights, its groups and attributes, with arrays in float16.
 
     Raises:
-        InputError: a weight is not finite in float16.
+        InputError: A weight is not finite in float16.
     """
-    with h5py.File(source) as theirs, h5py.File(target, "w") as ours:
 
-        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Group):
-                copied = ours.require_group(name)
-            else:
-                copied = ours.create_dataset(name, data=_half(source, name, item[()]))
-            copied.attrs.update(item.attrs)
+    def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Group):
+            copied = written.require_group(name)
+        else:
+            copied = written.create_dataset(name, data=_half(source, name, item[()]))
+        copied.attrs.update(item.attrs)
 
-        ours.attrs.update(theirs.attrs)
-        theirs.visititems(copy)
+    with h5py.File(source) as file, h5py.File(target, "w") as written:
+        written.attrs.update(file.attrs)
+        file.visititems(copy)
 
 
 def _half(path: pathlib.Path, name: str, weights: np.ndarray) -> np.ndarray:
+    """Rounds weights of any shape to float16; an error names file and array."""
     with np.errstate(over="ignore"):
         half = np.asarray(weights).astype(np.float16)
     finite = np.isfinite(half)

@@ -1,7 +1,7 @@
-"""Models by name: those that the package carries, or those of a folder of one's own.
+"""Finds models by name, in the package or in a folder of one's own.
 
-A model is what `pack` writes: `<folder>/<name>/`, a checkpoint with its weights in
-float16, and model.json, which tells what it is, and the size and hash of its files.
+A model is a folder `<models>/<name>/` that `pack` wrote: a checkpoint with weights in
+float16, and its card, model.json, with a description and the hashes of its files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.system import files
 
 CARD = "model.json"
@@ -24,16 +24,18 @@ FOLDER_VARIABLE = "WAVEUNET_TF_MODELS"
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What model.json tells of a model.
+    """A model's card: what model.json says of the model.
 
     Attributes:
-        description: one line.
-        sources, sample_rate_hz, channels: as in its config.json.
-        median_sdr_db: what was scored → the median SDR in dB.
-        files: name → `size_bytes` and `sha256` of each file of the checkpoint.
+        description: One line on what the model separates.
+        sources: The names of the sources, as in config.json.
+        sample_rate_hz: The network's sample rate in Hz, as in config.json.
+        channels: The audio channels, as in config.json.
+        median_sdr_db: What was scored → the median SDR in dB.
+        files: The name of each file of the checkpoint → its `size_bytes` and `sha256`.
 
     Raises:
-        InputError: a value is not of its kind.
+        InputError: A value has the wrong type.
     """
 
     description: str
@@ -45,7 +47,7 @@ class ModelCard:
 
     def __post_init__(self):
         scores, described = self.median_sdr_db, self.files
-        kinds = {
+        is_right = {
             "description": isinstance(self.description, str),
             "sources": _is_list(self.sources, str),
             "sample_rate_hz": type(self.sample_rate_hz) is int,
@@ -60,13 +62,16 @@ class ModelCard:
                 for file in described.values()
             ),
         }
-        for name, holds in kinds.items():
-            if not holds:
-                raise InputError(f"`{name}` is not what `pack` writes there")
+        for name, right in is_right.items():
+            if not right:
+                raise InputError(
+                    f"`{name}` must be what `pack` writes. "
+                    f"Received: {getattr(self, name)!r}"
+                )
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files."""
+        """The size of all files of the checkpoint, in bytes."""
         return sum(file["size_bytes"] for file in self.files.values())
 
 
@@ -75,21 +80,24 @@ def _is_list(values, of: type | tuple[type, ...]) -> bool:
 
 
 def models_dir() -> pathlib.Path:
-    """The folder that models are looked for in."""
+    """Returns the folder that holds the models: FOLDER_VARIABLE's or the package's."""
     own = os.environ.get(FOLDER_VARIABLE)
     return pathlib.Path(own or pathlib.Path(__file__).parents[1] / "pretrained")
 
 
 def names() -> list[str]:
-    """The names of the models at hand."""
+    """Returns the names of the models in the folder of models."""
     return sorted(path.parent.name for path in models_dir().glob(f"*/{CARD}"))
 
 
 def folder_of(name: str) -> pathlib.Path:
-    """The folder of a model.
+    """Returns the folder of a model.
+
+    Args:
+        name: The name of the model.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: No model has this name.
     """
     if name not in names():
         raise InputError(f"{name}: must be a model's name; {_known()}")
@@ -101,12 +109,15 @@ def _known() -> str:
 
 
 def find(model: str | os.PathLike) -> pathlib.Path:
-    """The folder of a checkpoint, from its path or from a model's name.
+    """Returns the folder of a checkpoint, from its path or from a model's name.
 
-    A bare name is a path first: where there is such a file or folder, it is meant.
+    A file or folder of that name in the working directory precedes a model.
+
+    Args:
+        model: The path or the name.
 
     Raises:
-        InputError: a bare name is neither a path nor a model's.
+        InputError: A bare name is neither a path nor a model's name.
     """
     text = os.fspath(model)
     path = pathlib.Path(text).expanduser()
@@ -121,11 +132,14 @@ def find(model: str | os.PathLike) -> pathlib.Path:
 
 
 def read_card(directory: str | os.PathLike) -> ModelCard:
-    """Reads a model's model.json.
+    """Reads the card of a model.
+
+    Args:
+        directory: The folder of the model.
 
     Raises:
-        InputError: it is broken or of another format version.
-        OSError: it cannot be read.
+        InputError: The card is broken or has another format version.
+        OSError: The card cannot be read.
     """
     path = pathlib.Path(directory) / CARD
     try:
@@ -142,10 +156,8 @@ def read_card(directory: str | os.PathLike) -> ModelCard:
         raise InputError(
             f"{path}: must have the fields {sorted(known)}. Received: {sorted(values)}"
         )
-    try:
+    with naming(path):
         return ModelCard(**values)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def describe_file(path: pathlib.Path) -> dict[str, int | str]:
@@ -189,20 +201,24 @@ def verify(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str, str]
 
 
 def describe(name: str) -> str:
-    """A paragraph on a model, from its model.json.
+    """Describes a model in a few lines, from its card.
+
+    Args:
+        name: The name of the model.
 
     Raises:
-        InputError, OSError: see read_card.
+        InputError: There is no such model, or its card is broken.
+        OSError: The card cannot be read.
     """
-    manifest = read_card(folder_of(name))
-    channels = {1: "mono", 2: "stereo"}.get(manifest.channels, "?")
+    card = read_card(folder_of(name))
+    channels = {1: "mono", 2: "stereo"}.get(card.channels, "?")
     facts = [
-        ", ".join(manifest.sources),
-        f"{manifest.sample_rate_hz} Hz {channels}",
-        f"{manifest.size_bytes / 1e6:.1f} MB",
+        ", ".join(card.sources),
+        f"{card.sample_rate_hz} Hz {channels}",
+        f"{card.size_bytes / 1e6:.1f} MB",
     ]
     scores = [
-        f"{scored} {median:.2f} dB" for scored, median in manifest.median_sdr_db.items()
+        f"{scored} {median:.2f} dB" for scored, median in card.median_sdr_db.items()
     ]
-    lines = [f"{name}: {'; '.join(facts)}", f"  {manifest.description}"]
-    return "\n".join([*lines, f"  median SDR: {'; '.join(scores) or 'not told'}"])
+    lines = [f"{name}: {'; '.join(facts)}", f"  {card.description}"]
+    return "\n".join([*lines, f"  median SDR: {'; '.join(scores) or 'not known'}"])

@@ -1,4 +1,4 @@
-"""The original implementation's TF1 checkpoints: their variables, as our config's."""
+"""TF1 checkpoints of the original implementation: their variables and ours."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names
 
 _SCOPE = "separator/"
+"""Where the original keeps a network's variables."""
 _SOLVER = "separator_solver/"
+"""Where the original keeps Adam's moments."""
 
 
 def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads every variable of a checkpoint.
 
     Args:
-        prefix: the checkpoint's path without `.index`; or an `.npz` of the same
+        prefix: The checkpoint's path without `.index`; or an `.npz` of the same
             variables, with `__` for `/` in their names.
 
+    Returns:
+        The name of a variable → its value.
+
     Raises:
-        InputError: there is no such checkpoint, or it cannot be read.
+        InputError: The checkpoint is missing or cannot be read.
     """
     prefix = os.fspath(prefix)
     if prefix.endswith(".npz"):
@@ -55,11 +60,16 @@ def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def variable_names(config: NetworkConfig) -> dict[str, str]:
-    """Maps our variables to the original's, which numbers layers as it makes them.
+    """Maps the variables of a network to the original's.
+
+    The original numbers its layers in the order in which it makes them.
+
+    Args:
+        config: The config of the network.
 
     Returns:
-        Our variable's path (such as `down_0/kernel`) → the original's name (such as
-        `separator/conv1d/kernel`).
+        The path of our variable, such as `down_0/kernel` → the original's name, such
+        as `separator/conv1d/kernel`.
     """
     return _NAMES[config.architecture](config)
 
@@ -102,6 +112,7 @@ def _spectrogram_names(config: SpectrogramUNetConfig) -> dict[str, str]:
     }
 
 
+# Architecture → the function that names its variables.
 _NAMES = {
     WaveUNetConfig.architecture: _waveform_names,
     SpectrogramUNetConfig.architecture: _spectrogram_names,
@@ -109,6 +120,13 @@ _NAMES = {
 
 
 def _numbered(layers: list[str], kind: str, parts: tuple[str, ...]) -> dict[str, str]:
+    """Maps the variables of layers of one kind, in the original's order.
+
+    Args:
+        layers: Our names of the layers.
+        kind: The original's name of the kind, such as `conv1d`.
+        parts: The variables of each layer, such as `kernel`.
+    """
     return {
         f"{layer}/{part}": f"{_SCOPE}{_name(kind, number)}/{part}"
         for number, layer in enumerate(layers)
@@ -121,14 +139,17 @@ def _name(kind: str, number: int) -> str:
 
 
 def infer_config(variables: Mapping[str, np.ndarray]) -> dict:
-    """Works out of a checkpoint's shapes what they tell of its config.
+    """Infers fields of the config from the shapes of a checkpoint's variables.
+
+    Args:
+        variables: What read_variables returned.
 
     Returns:
-        Fields of the config, and further `architecture` and `outputs`: how many output
-        layers there are, which is the number of sources, or one less.
+        Fields of the config by name; the `architecture`; and `outputs`, the number of
+        output layers, which is the number of sources or one less.
 
     Raises:
-        InputError: the variables are of no network of the original's.
+        InputError: The original has no network with such variables.
     """
     if f"{_SCOPE}conv1d/kernel" in variables:
         return _infer_wave_u_net(variables)
@@ -141,7 +162,11 @@ def infer_config(variables: Mapping[str, np.ndarray]) -> dict:
 
 
 def _kernel_shapes(variables: Mapping[str, np.ndarray], kind: str) -> list[tuple]:
-    """The kernels' shapes, in order, up to the first that is missing."""
+    """Returns the kernels' shapes, in order, up to the first that is missing.
+
+    Raises:
+        InputError: A kernel has the wrong number of axes.
+    """
     rank = {"conv1d": 3, "conv2d": 4}[kind]
     shapes = []
     while (name := f"{_SCOPE}{_name(kind, len(shapes))}/kernel") in variables:
@@ -197,26 +222,33 @@ def _infer_spectrogram_u_net(variables: Mapping[str, np.ndarray]) -> dict:
 def check_variables(
     config: NetworkConfig, network: keras.Model, variables: Mapping[str, np.ndarray]
 ) -> None:
-    """Checks that a checkpoint is of exactly this network.
+    """Checks that a checkpoint holds exactly the variables of a network.
+
+    Args:
+        config: The config of the network.
+        network: The network.
+        variables: What read_variables returned.
 
     Raises:
-        InputError: a variable is missing, too many, or of another shape; it is named.
+        InputError: A variable is missing, unexpected, of another shape or not finite.
     """
     names = variable_names(config)
     expected = {names[weight.path]: tuple(weight.shape) for weight in network.weights}
-    solver = (_SOLVER, "global_step", "beta1_power", "beta2_power")
-    came = {
+    of_training = (_SOLVER, "global_step", "beta1_power", "beta2_power")
+    found = {
         name: np.shape(value)
         for name, value in variables.items()
-        if not name.startswith(solver)
+        if not name.startswith(of_training)
     }
-    if missing := sorted(set(expected) - set(came)):
+    if missing := sorted(set(expected) - set(found)):
         raise InputError(f"lacks {len(missing)} variables, such as {missing[0]}")
-    if extra := sorted(set(came) - set(expected)):
+    if extra := sorted(set(found) - set(expected)):
         raise InputError(f"has {len(extra)} variables too many, such as {extra[0]}")
     for name, shape in expected.items():
-        if came[name] != shape:
-            raise InputError(f"{name} must be of shape {shape}. Received: {came[name]}")
+        if found[name] != shape:
+            raise InputError(
+                f"{name} must be of shape {shape}. Received: {found[name]}"
+            )
         if not np.isfinite(variables[name]).all():
             raise InputError(f"{name} must hold finite numbers, but does not")
 
@@ -224,10 +256,15 @@ def check_variables(
 def set_weights(
     config: NetworkConfig, network: keras.Model, variables: Mapping[str, np.ndarray]
 ) -> None:
-    """Sets the network's weights from a checkpoint's variables.
+    """Sets a network's weights from a checkpoint's variables.
+
+    Args:
+        config: The config of the network.
+        network: The network, whose weights change.
+        variables: What read_variables returned.
 
     Raises:
-        InputError: see check_variables.
+        InputError: check_variables refuses the variables.
     """
     check_variables(config, network, variables)
     names = variable_names(config)
@@ -235,7 +272,7 @@ def set_weights(
         weight.assign(variables[names[weight.path]])
 
 
-def set_optimizer(
+def set_adam(
     config: NetworkConfig,
     network: keras.Model,
     optimizer: keras.optimizers.Adam,
@@ -243,14 +280,20 @@ def set_optimizer(
 ) -> int:
     """Sets Adam's moments and step from a checkpoint's variables.
 
-    TF1 keeps them as `separator_solver/<variable>/Adam` (the first moment), `…/Adam_1`
-    (the second) and, of the whole training, `global_step`.
+    TF1 keeps the moments of each variable as `separator_solver/<variable>/Adam` and
+    `…/Adam_1`, and the training's step as `global_step`.
+
+    Args:
+        config: The config of the network.
+        network: The network that Adam trains.
+        optimizer: Adam, built or not, which changes.
+        variables: What read_variables returned.
 
     Returns:
         The step.
 
     Raises:
-        InputError: a moment or the step is missing or of another shape.
+        InputError: A moment or the step is missing or of another shape.
     """
     names = variable_names(config)
     optimizer.build(network.trainable_variables)

@@ -74,7 +74,7 @@ def import_tf1(
         if with_optimizer:
             training = VARIANT_TRAINING[variant]
             optimizer = build_adam(training)
-            tf1.set_optimizer(config, network, optimizer, variables)
+            tf1.set_adam(config, network, optimizer, variables)
     except InputError as error:
         raise InputError(f"{prefix}: {error}") from error
     checkpoint.save_checkpoint(

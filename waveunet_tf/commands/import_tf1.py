@@ -3,24 +3,26 @@ r"""Turns a TF1 checkpoint of the original Wave-U-Net into one of this project's
     python -m waveunet_tf import --tf1_checkpoint checkpoints/full-118123 \
         --variant M5-HighSR --output ~/m5
 
-The checkpoint's shapes tell its levels, filters, kernel sizes, channels, upsampling and
-number of outputs. The variant, or flags, tell the rest: rate, context, output type and
-activation, names of the sources. Where they contradict each other, nothing is written.
+The shapes in the checkpoint give its levels, filters, kernel sizes, channels,
+upsampling and number of outputs. The variant or flags give the rest: sample rate,
+context, output type and activation, and the names of the sources. If they contradict
+each other, nothing is written.
 """
 
 import pathlib
 
 from absl import flags
 
+from waveunet_tf.checkpoints.checkpoint import CONFIG
 from waveunet_tf.commands import app, config_flags
 from waveunet_tf.configs.networks import ARCHITECTURES
-from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 _TF1_CHECKPOINT = flags.DEFINE_string(
     "tf1_checkpoint",
     None,
-    "The checkpoint's prefix: its path without .index. Or an .npz of its variables, "
-    "with __ for / in their names.",
+    "The prefix of the checkpoint: its path without .index. Or an .npz of its "
+    "variables, with __ for / in their names.",
     required=True,
 )
 _OUTPUT = flags.DEFINE_string(
@@ -29,7 +31,7 @@ _OUTPUT = flags.DEFINE_string(
 _WITH_OPTIMIZER = flags.DEFINE_boolean(
     "with_optimizer",
     False,
-    "Import Adam's moments and the step too, for `train --init_from` to go on with.",
+    "Import Adam's moments and step too, from which `train --init_from` continues.",
 )
 _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Replace a checkpoint that exists."
@@ -39,9 +41,8 @@ flags.adopt_module_key_flags(config_flags)
 
 
 def main(_):
-    output = pathlib.Path(_OUTPUT.value)
-    if (output / "config.json").exists() and not _OVERWRITE.value:
-        raise InputError(f"{output}: must be no checkpoint, or --overwrite be given")
+    output = pathlib.Path(_OUTPUT.value).expanduser()
+    files.require_new(output / CONFIG, overwrite=_OVERWRITE.value)
     overrides = config_flags.flag_overrides(*ARCHITECTURES.values())
 
     from waveunet_tf.checkpoints.tf1_import import assumed_fields, import_tf1

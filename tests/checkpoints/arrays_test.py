@@ -1,0 +1,68 @@
+import types
+
+import h5py
+import numpy as np
+import pytest
+
+from waveunet_tf.checkpoints import arrays
+from waveunet_tf.errors import InputError
+
+
+def variables(*shapes):
+    return [types.SimpleNamespace(shape=shape) for shape in shapes]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file of three arrays in groups."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one"] = np.zeros((2, 3))
+        file["group/two"] = np.zeros((2, 3))
+        file["group/deeper/three"] = np.zeros(())
+    return tmp_path / "a.h5"
+
+
+def load(path, *shapes, load_all=lambda: None):
+    arrays.load(path, variables(*shapes), load_all)
+
+
+def test_arrays_of_the_expected_shapes_are_loaded_in_any_order(path):
+    calls = []
+    load(path, (), (2, 3), (2, 3), load_all=lambda: calls.append("loaded"))
+    assert calls == ["loaded"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(2, 3), (2, 3)], r"the config's 2 arrays. Received: 3 arrays, .* shape \(\)"),
+        ([(2, 3), ()], "the config's 2 arrays. Received: 3 arrays$"),
+        ([(2, 3), (2, 3), (), ()], "the config's 4 arrays. Received: 3 arrays$"),
+        ([(2, 3), (3, 2), ()], "the config's 3 arrays. Received: 3 arrays$"),
+        ([(2, 4), (2, 4), ()], r"Received: 3 arrays, one of them of shape \(2, 3\)$"),
+    ],
+)
+def test_other_arrays_are_refused_before_anything_is_loaded(path, shapes, message):
+    with pytest.raises(InputError, match=message):
+        load(path, *shapes, load_all=lambda: pytest.fail("loaded"))
+
+
+@pytest.mark.parametrize("error", [OSError, KeyError, ValueError, RuntimeError])
+def test_an_error_while_loading_names_the_file_in_one_line(path, error):
+    def fail():
+        raise error("no such group\n  in detail")
+
+    with pytest.raises(InputError) as refusal:
+        load(path, (2, 3), (2, 3), (), load_all=fail)
+    assert str(refusal.value).startswith(f"{path}: must be whole, but is broken: ")
+    assert "no such group" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no HDF5", None])
+def test_a_file_that_is_no_hdf5_is_refused(tmp_path, content):
+    path = tmp_path / "b.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"^{path}: must be whole, but is broken"):
+        load(path, (2, 3))

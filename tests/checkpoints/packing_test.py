@@ -1,0 +1,202 @@
+"""Packing a checkpoint as a model: what it holds, and what is refused."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+import waveunet_tf
+from tests.checkpoints.conftest import MODEL_FILES
+from tests.command_line import ROOT
+from waveunet_tf.audio import io
+from waveunet_tf.checkpoints import packing, registry
+from waveunet_tf.checkpoints.adam import build_adam
+from waveunet_tf.checkpoints.checkpoint import WEIGHTS, Checkpoint, save_checkpoint
+from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.data.sigsep import import_sigsep
+from waveunet_tf.errors import InputError
+
+
+def set_weight(folder, value):
+    """Sets the first weight of a checkpoint; returns its name in the file."""
+    names = []
+    with h5py.File(folder / WEIGHTS, "r+") as file:
+        file.visititems(
+            lambda name, item: (
+                names.append(name) if isinstance(item, h5py.Dataset) else None
+            )
+        )
+        file[names[0]][...] = np.full(file[names[0]].shape, value)
+    return names[0]
+
+
+def test_a_packed_model_holds_the_weights_rounded_to_float16(tiny_checkpoint, tmp_path):
+    model = tmp_path / "model"
+    packing.pack(tiny_checkpoint, model, description="one")
+    original = waveunet_tf.load_network(tiny_checkpoint).get_weights()
+    packed = waveunet_tf.load_network(model).get_weights()
+    assert len(packed) == len(original)
+    for ours, theirs in zip(packed, original):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs.astype(np.float16))
+    assert sorted(path.name for path in model.iterdir()) == MODEL_FILES
+    sizes = [(folder / WEIGHTS).stat().st_size for folder in (model, tiny_checkpoint)]
+    count = sum(weight.size for weight in original)
+    assert sizes[1] - sizes[0] == pytest.approx(2 * count, rel=0.2)
+
+
+def test_the_card_says_what_the_config_and_the_files_are(tiny_checkpoint, tmp_path):
+    scores = {"validation vocals": 4.9}
+    card = packing.pack(
+        tiny_checkpoint, tmp_path / "a", description="one", median_sdr_db=scores
+    )
+    assert registry.read_card(tmp_path / "a") == card
+    config = Checkpoint.open(tmp_path / "a").config
+    assert (card.sources, card.sample_rate_hz, card.channels) == (
+        list(config.sources),
+        config.sample_rate_hz,
+        config.channels,
+    )
+    assert (card.description, card.median_sdr_db) == ("one", scores)
+    others = set(MODEL_FILES) - {"model.json"}
+    assert set(card.files) == others
+    assert card.size_bytes == sum(
+        (tmp_path / "a" / name).stat().st_size for name in others
+    )
+
+
+def test_a_packed_model_keeps_how_it_was_trained_but_not_adams_moments(
+    tiny_checkpoint, tiny_config, tmp_path
+):
+    network = waveunet_tf.load_network(tiny_checkpoint)
+    training = TrainingConfig(seed=7)
+    adam = build_adam(training)
+    adam.build(network.trainable_variables)
+    trained = tmp_path / "trained"
+    save_checkpoint(trained, network, tiny_config, training, optimizer=adam)
+    assert (trained / "optimizer.weights.h5").exists()
+    packing.pack(trained, tmp_path / "a", description="one")
+    packing.pack(trained, tmp_path / "b", description="one")
+    assert Checkpoint.open(tmp_path / "a").training == training
+    for name in MODEL_FILES:  # and nothing depends on when it was packed
+        assert (tmp_path / "a" / name).read_bytes() == (
+            tmp_path / "b" / name
+        ).read_bytes()
+    assert sorted(os.listdir(tmp_path / "a")) == MODEL_FILES
+
+
+def test_a_model_packed_again_stays_the_same(packed_model, tmp_path):
+    """A model is a checkpoint, and float16 is rounded once."""
+    packing.pack(packed_model, tmp_path / "a", description="A tiny one")
+    for name in ("config.json", "network.weights.h5"):
+        assert (tmp_path / "a" / name).read_bytes() == (
+            packed_model / name
+        ).read_bytes()
+
+
+def test_stems_of_music_lose_less_than_50_db_by_packing(tiny_checkpoint, tmp_path):
+    packing.pack(tiny_checkpoint, tmp_path / "model", description="one")
+    path = import_sigsep("stempeg").example_stem_path()
+    song, rate_hz = io.read(path)
+    song = song[2 * rate_hz : 3 * rate_hz]
+    original, packed = (
+        waveunet_tf.load(folder, engine="tensorflow").separate(song, rate_hz)
+        for folder in (tiny_checkpoint, tmp_path / "model")
+    )
+    for source, stem in original.items():
+        error = packed[source] - stem
+        assert 0 < np.sum(error**2) < np.sum(stem**2) / 1e5
+
+
+@pytest.mark.parametrize("value", [1e5, -np.inf, np.nan])
+def test_weights_that_float16_cannot_hold_are_refused(tiny_checkpoint, tmp_path, value):
+    name = set_weight(tiny_checkpoint, value)
+    with pytest.raises(InputError, match=f"at most 65504.0.*Received: .* in {name}"):
+        packing.pack(tiny_checkpoint, tmp_path / "a" / "b", description="loud")
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_largest_weight_of_float16_is_packed(tiny_checkpoint, tmp_path):
+    set_weight(tiny_checkpoint, -65504)
+    packing.pack(tiny_checkpoint, tmp_path / "a", description="loud")
+    weights = waveunet_tf.load_network(tmp_path / "a").get_weights()
+    assert min(np.min(weight) for weight in weights) == -65504
+
+
+def test_a_model_that_is_too_large_is_not_written(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(packing, "MAX_BYTES", 9000)
+    with pytest.raises(InputError, match="must have at most 0 MB. Received: 0.1 MB"):
+        packing.pack(tiny_checkpoint, tmp_path / "a", description="large")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_checkpoint_is_not_overwritten_by_its_model(tiny_checkpoint):
+    before = (tiny_checkpoint / WEIGHTS).read_bytes()
+    with pytest.raises(InputError, match="must be a model or new, but is another"):
+        packing.pack(tiny_checkpoint, tiny_checkpoint, description="itself")
+    assert (tiny_checkpoint / WEIGHTS).read_bytes() == before
+
+
+def test_weights_of_another_network_are_not_packed(tiny_checkpoint, tmp_path):
+    path = tiny_checkpoint / "config.json"
+    path.write_text(path.read_text().replace('"num_levels": 3', '"num_levels": 2'))
+    with pytest.raises(InputError, match="must hold the config's"):
+        packing.pack(tiny_checkpoint, tmp_path / "a", description="mixed up")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_model_that_did_not_get_there_whole_is_refused(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    """As if the process were killed when the first file has its name."""
+
+    class Killed(BaseException):
+        pass
+
+    replace = os.replace
+
+    def replace_once(part, path):
+        replace(part, path)
+        raise Killed
+
+    monkeypatch.setattr(os, "replace", replace_once)
+    with pytest.raises(Killed):
+        packing.pack(tiny_checkpoint, tmp_path / "a", description="half")
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="is missing"):
+        waveunet_tf.load_network(tmp_path / "a")
+    packing.pack(tiny_checkpoint, tmp_path / "a", description="whole")
+    assert waveunet_tf.load_network(tmp_path / "a")
+
+
+def test_an_installed_package_carries_its_models(packed_model, tmp_path):
+    """A copy of the project with a model, built as `pip install .` builds it."""
+    project = tmp_path / "project"
+    package = project / "waveunet_tf"
+    package.mkdir(parents=True)
+    for name in ("pyproject.toml", "requirements.txt", "README.md"):
+        (project / name).write_bytes((ROOT / name).read_bytes())
+    (package / "__init__.py").touch()
+    model = package / "pretrained" / "vocals"
+    packing.pack(packed_model, model, description="A tiny one")
+    (model / "README.md").write_text("how it was made")
+    (model / "cache").mkdir()
+    (model / "cache" / "step.tflite").touch()
+    code = "from setuptools import build_meta as b; b.build_wheel('dist')"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=project, check=True, capture_output=True
+    )
+    (wheel,) = (project / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        carried = [name for name in archive.namelist() if "pretrained" in name]
+    assert sorted(pathlib.PurePath(name).name for name in carried) == [
+        "README.md",
+        *MODEL_FILES,
+    ]

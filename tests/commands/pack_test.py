@@ -1,0 +1,154 @@
+"""Packing as a user does, and the commands that take a model's name."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+import waveunet_tf
+from tests.command_line import check_refusal, run_here
+from waveunet_tf.audio import io
+from waveunet_tf.checkpoints import registry
+
+PACK = "waveunet_tf pack"
+SEPARATE = "waveunet_tf separate"
+FILES = ["config.json", "model.json", "network.weights.h5"]
+
+
+@pytest.fixture
+def models_dir(tmp_path, monkeypatch):
+    """An empty folder of models, for the commands that run here."""
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def vocals(models_dir, tiny_checkpoint):
+    """The folder of a model called vocals, as `pack` writes it."""
+    result = run_here(
+        *(PACK, f"--checkpoint={tiny_checkpoint}", "--name=vocals"),
+        *("--description=A tiny one", "--median_sdr_db=validation vocals=4.9"),
+    )
+    assert result.returncode == 0, result.stderr
+    return models_dir / "vocals"
+
+
+@pytest.fixture
+def song(tmp_path):
+    """Noise, half a second at the tiny network's rate."""
+    path = tmp_path / "song.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, (4000, 2))
+    soundfile.write(path, noise, 8000, subtype="FLOAT")
+    return path
+
+
+def change_version(folder):
+    path = folder / "model.json"
+    values = {**json.loads(path.read_text()), "format_version": 2}
+    path.write_text(json.dumps(values))
+
+
+def test_packing_writes_a_model_that_another_call_may_replace(
+    tiny_checkpoint, models_dir
+):
+    own = models_dir.parent / "own"
+    command = [
+        *(PACK, f"--checkpoint={tiny_checkpoint}", f"--output_dir={own}"),
+        *("--name=tiny", "--description=Ein Modell, größer als nichts"),
+    ]
+    result = run_here(*command, "--median_sdr_db=a=b=1.5")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{own}/tiny: 0.")
+    assert registry.read_card(own / "tiny").median_sdr_db == {"a=b": 1.5}
+    (own / "tiny" / "README.md").write_text("how it was made")
+    refused = run_here(*command)
+    check_refusal(refused, 1, f"{own}/tiny/config.json: must be a new file")
+    assert run_here(*command, "--overwrite").returncode == 0
+    card = registry.read_card(own / "tiny")
+    assert card.description == "Ein Modell, größer als nichts"
+    assert card.median_sdr_db == {}
+    assert sorted(os.listdir(own / "tiny")) == ["README.md", *FILES]
+    assert waveunet_tf.load_network(own / "tiny")
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("--name=../vocals", "--name must be of letters"),
+        ("--name=.hidden", "--name must be of letters"),
+        ("--description=a\nb", "--description must be one line"),
+        ("--description= ", "--description must be one line"),
+        ("--median_sdr_db=good=nan", "--median_sdr_db must be WHAT=DB"),
+        ("--median_sdr_db=4.9", "--median_sdr_db must be WHAT=DB"),
+        ("--median_sdr_db=vocals=loud", "--median_sdr_db must be WHAT=DB"),
+    ],
+)
+def test_a_bad_flag_is_refused_before_anything_is_read(models_dir, flag, text):
+    flags = ["--checkpoint=/nowhere", "--name=tiny", "--description=one"]
+    check_refusal(run_here(PACK, *flags, flag), 2, text)
+    assert not models_dir.exists()
+
+
+def test_separating_takes_the_model_in_the_box(vocals, song, tmp_path):
+    """Without a flag, by its name, and by its path: the same stems."""
+    flags = ["--engine=tensorflow", f"--output_dir={tmp_path}/stems"]
+    result = run_here(SEPARATE, *flags, song)
+    assert result.returncode == 0, result.stderr
+    written = sorted((tmp_path / "stems" / "song").iterdir())
+    assert [path.name for path in written] == ["accompaniment.wav", "vocals.wav"]
+    noise, _ = io.read(song)
+    expected = waveunet_tf.load(vocals, engine="tensorflow").separate(noise, 8000)
+    for path in written:
+        np.testing.assert_allclose(io.read(path)[0], expected[path.stem], atol=1e-6)
+    for flag in ("--model=vocals", f"--checkpoint={vocals}", "--checkpoint=vocals"):
+        before = [io.read(path)[0] for path in written]
+        result = run_here(SEPARATE, *flags, "--overwrite", flag, song)
+        assert result.returncode == 0, result.stderr
+        for path, stem in zip(written, before):
+            np.testing.assert_array_equal(io.read(path)[0], stem)
+
+
+def test_separating_without_a_model_is_refused_in_one_line(models_dir, vocals, song):
+    unknown = run_here(SEPARATE, "--model=vocls", song)
+    check_refusal(unknown, 1, "vocls", "has vocals")
+    check_refusal(run_here(SEPARATE), 2, "needs audio files")
+    both = run_here(SEPARATE, "--model=vocals", "--checkpoint=a", song)
+    check_refusal(both, 2, "At most one of")
+    for path in vocals.iterdir():
+        path.unlink()
+    refused = run_here(SEPARATE, f"--output_dir={models_dir}/stems", song)
+    check_refusal(
+        refused, 1, f"{models_dir} has none (--checkpoint names one of your own)"
+    )
+    assert not (models_dir / "stems").exists()
+
+
+def test_models_are_listed_and_broken_ones_named(models_dir, vocals):
+    listed = run_here(SEPARATE, "--list_models")
+    size = sum((vocals / name).stat().st_size for name in FILES if name != FILES[1])
+    assert listed.returncode == 0
+    assert listed.stdout.splitlines() == [
+        f"vocals: accompaniment, vocals; 8000 Hz stereo; {size / 1e6:.1f} MB",
+        "  A tiny one",
+        "  median SDR: validation vocals 4.90 dB",
+    ]
+    change_version(shutil.copytree(vocals, models_dir / "newer"))
+    listed = run_here(SEPARATE, "--list_models")
+    check_refusal(listed, 1, "newer/model.json", "Received: 2")
+    assert listed.stdout.startswith("vocals: ")
+    shutil.rmtree(models_dir)
+    listed = run_here(SEPARATE, "--list_models")
+    assert (listed.returncode, listed.stdout) == (0, f"no models in {models_dir}\n")
+
+
+def test_describing_takes_a_models_name(vocals):
+    by_name, by_path = (
+        run_here("waveunet_tf describe", f"--checkpoint={model}")
+        for model in ("vocals", vocals)
+    )
+    assert by_name.returncode == 0, by_name.stderr
+    assert "down_0" in by_name.stdout
+    assert by_name.stdout == by_path.stdout
