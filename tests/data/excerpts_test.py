@@ -228,13 +228,13 @@ def test_another_seed_gives_other_excerpts(stems_dir, tiny_config):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_track_beyond_its_ends_is_silence(stems_dir, tiny_config, reader, channels):
     tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
-    read = readers.build_reader(tracks, 1100, channels, reader=reader)
+    built = readers.build_reader(tracks, 1100, channels, reader=reader)
     whole = np.stack([soundfile.read(path)[0] for path in tracks[0].paths])
     if channels == 1:
         whole = whole.mean(axis=2, keepdims=True)
     padded = np.pad(whole, ((0, 0), (2000, 2000), (0, 0)))
     for start in (-30, 0, 500, 999, 1000, 1500, -1100, -1099):
-        excerpt = read(
+        excerpt = built.read(
             tf.constant([0, 0]), tf.fill(2, tf.constant(start, tf.int64)), [1.0, 0.5]
         )
         expected = padded[:, 2000 + start : 3100 + start] * [[[1.0]], [[0.5]]]

@@ -289,9 +289,9 @@ def test_verification_names_what_is_not_as_it_was_written(tmp_path):
     problems = verify(out)
     assert len(problems) == 3
     for path, text in {
-        changed: "is not what",
+        changed: "has changed",
         missing: "missing",
-        added: "not of",
+        added: "not in the manifest",
     }.items():
         assert any(line.startswith(f"{path}: ") and text in line for line in problems)
 

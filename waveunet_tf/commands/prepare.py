@@ -6,12 +6,12 @@ r"""Prepares a data set for training: stems at the model's rate, one folder a tr
     python -m waveunet_tf prepare … --runner DirectRunner -- --direct_num_workers=4
 
 Writes OUTPUT/<train|valid|test>/<track>/<source>.wav, mixture.wav and manifest.json.
-Called again after a stop, it goes on.
+After a stop, the same command goes on.
 """
 
 from __future__ import annotations
 
-import os
+import pathlib
 
 from absl import flags
 
@@ -19,6 +19,7 @@ from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import DATASETS, find_tracks
 from waveunet_tf.data.tracks import Mending
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import cpus
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -58,22 +59,22 @@ _MERGE = flags.DEFINE_multi_string(
 _VALIDATION = flags.DEFINE_string(
     "validation",
     None,
-    "Which training tracks become the subset valid. paper: 25 of MUSDB18's 100, as the "
-    "original draws them; musdb: musdb's official 14; fraction:0.1: a tenth, by a hash "
-    "of the names; none; or a file with a name a line. Default: musdb for MUSDB18, for "
-    "others what lies in a folder valid.",
+    "The training tracks that become the subset valid. paper: 25 of MUSDB18's 100, as "
+    "the original draws them; musdb: musdb's official 14; fraction:0.1: a tenth, by a "
+    "hash of the names; none; or a file with a name in each line. Default: musdb for "
+    "MUSDB18; for others, the tracks in a folder valid.",
 )
 _SPEED = flags.DEFINE_float(
     "speed",
     1.0,
-    "Prepare the training tracks, and no others, so much faster, and higher by the "
-    "same factor, as on a tape: to train with such a folder beside the one of speed 1 "
-    "makes much of little data.",
+    "Make the training tracks faster and higher by this factor, as on a tape, and "
+    "prepare no others. Train with such a folder beside the one of speed 1 where there "
+    "is little data.",
     lower_bound=0.5,
     upper_bound=2.0,
 )
 _MISSING_IS_SILENCE = flags.DEFINE_boolean(
-    "missing_is_silence", False, "Take silence for a stem that a track does not have."
+    "missing_is_silence", False, "Use silence for a stem that a track lacks."
 )
 _PAD_SHORT_STEMS = flags.DEFINE_boolean(
     "pad_short_stems", False, "Let stems shorter than the longest go on with silence."
@@ -82,19 +83,20 @@ _MONO_TO_STEREO = flags.DEFINE_boolean(
     "mono_to_stereo", False, "Give mono stems two equal channels."
 )
 _WORKERS = flags.DEFINE_integer(
-    "workers", os.cpu_count() or 1, "Tracks prepared at a time.", lower_bound=1
+    "workers", cpus.cores(), "Number of tracks prepared at a time.", lower_bound=1
 )
 _RUNNER = flags.DEFINE_string(
     "runner",
     None,
-    "Prepare on this runner of Apache Beam (DirectRunner, DataflowRunner, FlinkRunner, "
-    "SparkRunner), whose own options follow after --. Needs requirements-beam.txt, and "
-    "folders that all its workers see. Default: processes here (--workers).",
+    "Prepare on this pipeline runner of Apache Beam (DirectRunner, DataflowRunner, "
+    "FlinkRunner, SparkRunner), whose own options follow after --. Needs "
+    "requirements-beam.txt, and folders that all its workers see. Default: processes "
+    "here (--workers).",
 )
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run",
     False,
-    "Say what would be prepared, by the files' headers, and write nothing.",
+    "Print what would be prepared, by the files' headers, and write nothing.",
 )
 _VERIFY = flags.DEFINE_boolean(
     "verify", False, "Check OUTPUT against its manifest instead of preparing it."
@@ -102,10 +104,10 @@ _VERIFY = flags.DEFINE_boolean(
 
 
 def parse_merges() -> dict[str, tuple[str, ...]]:
-    """The sums of --merge.
+    """Parses the sums of --merge: source → stems.
 
     Raises:
-        UsageError: one is not as it must be.
+        UsageError: A sum is not of the form name=stem+stem.
     """
     merges = {}
     for text in _MERGE.value:
@@ -118,16 +120,14 @@ def parse_merges() -> dict[str, tuple[str, ...]]:
 
 
 def print_plan(tracks, settings) -> int:
-    """Tells what would be prepared; gives the exit code."""
-    import pathlib
-
+    """Prints what would be prepared; returns the exit code."""
     from waveunet_tf.data.manifest import entries_of_earlier_run
 
     done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings, tracks)
     seconds, failed = 0.0, 0
     for track in tracks:
         if track.label in done:
-            print(f"{track.label}: is there")
+            print(f"{track.label}: is prepared already")
             continue
         try:
             with track.open(settings.sources, settings.mending) as reader:
@@ -143,10 +143,11 @@ def print_plan(tracks, settings) -> int:
 
 
 def settings_from_flags(validation: str | None):
-    """What is to be prepared.
+    """Builds the settings from the flags.
 
     Raises:
-        UsageError, InputError: the flags contradict each other.
+        InputError: The flags contradict each other.
+        UsageError: A sum of --merge is not of the form name=stem+stem.
     """
     from waveunet_tf.data import manifest
 
@@ -166,6 +167,7 @@ def settings_from_flags(validation: str | None):
 
 
 def main(beam_options):
+    """Prepares, plans or verifies as the flags say; returns the exit code."""
     from waveunet_tf.data import manifest, preparation
 
     if beam_options and not _RUNNER.value:

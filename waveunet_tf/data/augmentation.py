@@ -1,4 +1,4 @@
-"""Which excerpts random draws stand for, in `keras.ops`: on any Keras backend."""
+"""Turns random draws into excerpts, in `keras.ops`: on any Keras backend."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.networks.shapes import WindowFrames
 
 DRAWS = 7
-"""Draws that a stem of an excerpt takes, each uniform in [0, 1)."""
+"""The number of draws for each stem of an excerpt, each uniform in [0, 1)."""
 
 
 class Excerpts(NamedTuple):
-    """What becomes of the stems of excerpts, `(…, stems)` each.
+    """The place and the augmentation of the stems of excerpts, `(…, stems)` each.
 
     Attributes:
-        track: the number of its track, int32.
-        start: the first frame of its input, int32; negative before the track.
-        gain: what it is multiplied by; negative or 0 by augmentation.
-        swapped: whether its channels are.
+        track: The numbers of the tracks, int32.
+        start: The first frames of the network's input, int32; negative before a track.
+        gain: The factors of the samples, float32; negative or 0 by augmentation.
+        swapped: Whether the channels are swapped, bool.
     """
 
     track: object
@@ -40,11 +40,14 @@ def excerpts_of(
     uniform over a track that has the network's context on both sides.
 
     Args:
-        draws: `(…, stems, DRAWS)`. A float32 has too few steps for the frames of
-            tracks beyond some minutes.
-        track_frames: the tracks' lengths.
-        window: the network's.
-        training: tells how tracks are drawn, and what the augmentation is.
+        draws: `(…, stems, DRAWS)`, uniform in [0, 1). Use float64: a float32 has too
+            few steps for the frames of tracks beyond some minutes.
+        track_frames: The tracks' lengths.
+        window: The frames of the network's input, context and output.
+        training: How tracks are drawn, and the augmentation.
+
+    Returns:
+        The excerpts, `(…, stems)`.
     """
     lengths = np.array(track_frames, np.float64)
     weights = lengths if training.track_sampling == "length" else np.ones(len(lengths))
@@ -69,7 +72,7 @@ def _gains(draws, training: TrainingConfig):
     gain = training.min_gain + (1 - training.min_gain) * gain
     gain = ops.where(polarity < training.polarity_probability, -gain, gain)
     silent = dropout < training.dropout_probability
-    # Of nothing nothing is learned.
+    # Never silence every stem: the excerpt would teach nothing.
     silent = ops.logical_and(
         silent, ops.logical_not(ops.all(silent, axis=-1, keepdims=True))
     )

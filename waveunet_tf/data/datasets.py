@@ -1,4 +1,4 @@
-"""Data sets as lists of tracks, whatever their layout on disk."""
+"""Lists the tracks of data sets of several layouts on disk."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from waveunet_tf.audio import formats
-from waveunet_tf.audio.formats import SUFFIXES
+from waveunet_tf.audio.formats import SUFFIXES, song_name
 from waveunet_tf.data import splits
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import SUBSETS, AudioStream, Track
@@ -28,25 +27,26 @@ def find_tracks(
     """Lists the tracks below a folder, by subset and name.
 
     Args:
-        root: the data set's folder.
-        dataset: one of `DATASETS`, which tells their layouts; by default what is found
-            of the first two.
-        subsets: the subsets wished for.
-        validation: which training tracks become the subset `valid`; see splits.split.
-            By default musdb's official 14 of MUSDB18, and otherwise what is in a folder
-            of that name.
+        root: The data set's folder.
+        dataset: The layout, one of `DATASETS`; by default tracks of musdb18's and of
+            folder's layout are listed.
+        subsets: The wished subsets.
+        validation: The training tracks that become the subset `valid`; see
+            splits.split. By default musdb's official 14 of MUSDB18; of other data sets
+            the tracks in a folder of that name.
 
     Raises:
-        InputError: there is no such folder, or no track in it; two tracks have the same
+        InputError: The folder is missing, or holds no track; two tracks have the same
             name; the data set does not fit the split.
     """
     root = pathlib.Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: must be a folder of tracks, but is none")
+    layouts = [DATASETS[name] for name in ([dataset] if dataset else _DEFAULT)]
     tracks = []
-    for name in [dataset] if dataset else ["musdb18", "folder"]:
-        found = DATASETS[name].find(root)
-        how = validation or DATASETS[name].validation
+    for layout in layouts:
+        found = layout.find(root)
+        how = validation or layout.validation
         tracks += splits.split(found, how) if found and how else found
     labels = [track.label for track in tracks]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
@@ -56,12 +56,10 @@ def find_tracks(
         )
     tracks = [track for track in tracks if track.subset in subsets]
     if not tracks:
-        expected = [DATASETS[name].layout for name in [dataset] if name] or [
-            DATASETS[name].layout for name in ("musdb18", "folder")
-        ]
+        expected = " or ".join(layout.layout for layout in layouts)
         raise InputError(
-            f"{root}: must hold tracks of {' or '.join(subsets)}, as "
-            f"{' or '.join(expected)}, but has none"
+            f"{root}: must hold tracks of {' or '.join(subsets)}, as {expected}, but "
+            "has none"
         )
     return sorted(tracks, key=lambda track: (SUBSETS.index(track.subset), track.name))
 
@@ -71,7 +69,7 @@ def _musdb18_tracks(root: pathlib.Path) -> list[Track]:
     mixture = stream_of.pop("mixture")
     return [
         Track(
-            formats.song_name(path),
+            song_name(path),
             subset,
             {source: AudioStream(path, number) for source, number in stream_of.items()},
             AudioStream(path, mixture),
@@ -97,7 +95,7 @@ def _musdb18hq_tracks(root: pathlib.Path) -> list[Track]:
 
 
 def _ccmixter_tracks(root: pathlib.Path) -> list[Track]:
-    """The vocal-separation set of Liutkus et al., as the original reads it."""
+    """Lists the vocal-separation set of Liutkus et al., as the original reads it."""
     streams = {
         "mixture": "mix.wav",
         "accompaniment": "source-01.wav",
@@ -111,7 +109,7 @@ def _ccmixter_tracks(root: pathlib.Path) -> list[Track]:
             if (folder / file).exists()
         }
         if not found:
-            logging.warning("%s: no track, for it holds none of the files", folder)
+            logging.warning("%s: is no track, for it has none of the files", folder)
             continue
         missing = [file for name, file in streams.items() if name not in found]
         problem = f"must have a {missing[0]}, but has none" if missing else None
@@ -146,7 +144,7 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
         if stems:
             tracks.append(Track(folder.name, subset, stems, mixture, problem))
         else:
-            logging.warning("%s: no track, for it holds no stems", folder)
+            logging.warning("%s: is no track, for it has no stems", folder)
     return tracks
 
 
@@ -157,11 +155,17 @@ def _folders(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 class Dataset(NamedTuple):
-    """How the tracks of a kind of data set lie below its folder."""
+    """A kind of data set.
+
+    Attributes:
+        find: Lists the tracks below a folder.
+        layout: The files' paths below the folder, for help and errors.
+        validation: The split by default, as in splits.split; None: the folders'.
+    """
 
     find: Callable[[pathlib.Path], list[Track]]
     layout: str
-    validation: str | None = None  # see splits.split
+    validation: str | None = None
 
 
 DATASETS = {
@@ -179,3 +183,5 @@ DATASETS = {
         _ccmixter_tracks, "<track>/mix.wav, source-01.wav and source-02.wav"
     ),
 }
+# The layouts that are looked for where none is named.
+_DEFAULT = ("musdb18", "folder")

@@ -1,7 +1,9 @@
-"""What a prepared data set holds: a table, a picture of excerpts, and files to hear."""
+"""Shows what a prepared data set holds: a table, a picture, and files to listen to."""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 import os
 import pathlib
@@ -12,24 +14,26 @@ import tqdm
 
 from waveunet_tf.audio import io
 from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data.manifest import read_manifest
 from waveunet_tf.data.tracks import SUBSETS
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
-# Frames of 1024 samples whose level is below this count as silence, in dBFS.
+# A piece whose level is below this is silence.
 SILENCE_DBFS = -60.0
-_LEVEL_FRAMES = 1024
+_PIECE_FRAMES = 1024
 
 
 class StemLevels(NamedTuple):
-    """How loud a stem, or a set of them, is.
+    """The levels of a stem over some tracks.
 
     Attributes:
-        seconds: of audio.
-        rms_dbfs: level of all of it, in dB of full scale (a full sine has -3).
-        peak_dbfs: its largest sample.
-        silence: the share of it that is below SILENCE_DBFS.
+        seconds: The length of the audio.
+        rms_dbfs: The level of all of it, in dB of full scale (a full sine has -3).
+        peak_dbfs: The largest sample, in dB of full scale.
+        silence: The share that is below SILENCE_DBFS, from 0 to 1.
     """
 
     seconds: float
@@ -39,7 +43,7 @@ class StemLevels(NamedTuple):
 
 
 class _Levels:
-    """Sums over audio that comes block by block."""
+    """Sums the energy of audio block by block."""
 
     def __init__(self):
         self._frames, self._samples, self._energy, self._peak = 0, 0, 0.0, 0.0
@@ -53,15 +57,15 @@ class _Levels:
         self._peak = max(self._peak, float(np.abs(block).max(initial=0)))
         if self._rest is not None:
             block = np.concatenate([self._rest, block])
-        count = len(block) // _LEVEL_FRAMES
-        pieces = block[: count * _LEVEL_FRAMES].reshape(count, -1)
+        count = len(block) // _PIECE_FRAMES
+        pieces = block[: count * _PIECE_FRAMES].reshape(count, -1)
         levels = np.mean(np.square(pieces, dtype=np.float64), axis=1)
         self._pieces += count
         self._silent += int(np.count_nonzero(levels < 10 ** (SILENCE_DBFS / 10)))
-        self._rest = block[count * _LEVEL_FRAMES :]
+        self._rest = block[count * _PIECE_FRAMES :]
 
     def merge(self, other: _Levels) -> None:
-        """Adds what another has counted."""
+        """Adds the sums of another."""
         self._frames += other._frames
         self._samples += other._samples
         self._energy += other._energy
@@ -88,10 +92,10 @@ def measure_levels(
     """Measures a prepared data set, in constant memory.
 
     Returns:
-        (subset, stem) → number of tracks, and the levels over all of them.
+        (subset, stem) → the number of tracks, and the levels over all of them.
 
     Raises:
-        InputError: see manifest.read_manifest; a file is missing or broken.
+        InputError: The manifest or a file is missing or broken.
     """
     manifest = read_manifest(data_dir)
     sums: dict[tuple[str, str], _Levels] = {}
@@ -107,7 +111,7 @@ def measure_levels(
                     for block in reader.blocks():
                         levels.add(block)
             except FileNotFoundError:
-                raise InputError(f"{path}: is of the manifest, but missing") from None
+                raise InputError(f"{path}: is in the manifest, but missing") from None
             key = label.partition("/")[0], name
             sums.setdefault(key, _Levels()).merge(levels)
             counts[key] = counts.get(key, 0) + 1
@@ -116,7 +120,11 @@ def measure_levels(
 
 
 def format_table(data_dir: str | os.PathLike) -> str:
-    """A line for each subset and stem, then what the manifest tells of the tracks."""
+    """Formats a prepared data set's levels, rate, residuals and clipped tracks.
+
+    Raises:
+        InputError: The manifest or a file is missing or broken.
+    """
     manifest = read_manifest(data_dir)
     lines = [
         f"{'subset':<8}{'stem':<16}{'tracks':>7}{'hours':>8}{'level dBFS':>12}"
@@ -138,7 +146,7 @@ def format_table(data_dir: str | os.PathLike) -> str:
         "",
         f"{manifest['sample_rate_hz']} Hz, {manifest['bit_depth']} bits; validation: "
         f"{manifest['validation'] or 'as in the source'}",
-        f"silence: below {SILENCE_DBFS:.0f} dBFS over {_LEVEL_FRAMES} frames",
+        f"silence: pieces of {_PIECE_FRAMES} frames below {SILENCE_DBFS:.0f} dBFS",
     ]
     if len(residuals):
         worst = max(entries, key=lambda label: entries[label]["residual_db"])
@@ -150,10 +158,66 @@ def format_table(data_dir: str | os.PathLike) -> str:
     return "\n".join(lines)
 
 
+def draw_excerpts(
+    data_dir: str | os.PathLike,
+    subset: str,
+    training: TrainingConfig,
+    *,
+    count: int,
+    seconds: float,
+) -> list[dict[str, np.ndarray]]:
+    """Draws random excerpts as a training would, without audio around them.
+
+    Args:
+        data_dir: The prepared folder.
+        subset: The subset to draw from: train, valid or test.
+        training: The seed, how tracks are drawn, the augmentation.
+        count: The number of excerpts.
+        seconds: The length of an excerpt.
+
+    Returns:
+        For each excerpt `mixture` and each source → float32 `(frames, channels)`.
+
+    Raises:
+        InputError: The folder or the subset is missing; no track is long enough.
+    """
+    # Here, because they import TensorFlow, which a table does not need.
+    from waveunet_tf.data import excerpts, prepared
+
+    manifest = read_manifest(data_dir)
+    rate_hz = manifest["sample_rate_hz"]
+    config = WaveUNetConfig(
+        num_levels=1,
+        context=False,
+        sample_rate_hz=rate_hz,
+        output_frames=2 * max(round(seconds * rate_hz / 2), 1),
+        sources=tuple(manifest["sources"]),
+        channels=min(
+            (entry["channels"] for entry in manifest["tracks"].values()), default=2
+        ),
+    )
+    tracks = prepared.load_prepared(data_dir, config, subset)
+    training = dataclasses.replace(training, batch_size=1)
+    batches = excerpts.random_excerpts(tracks, config, training).as_numpy_iterator()
+    return [
+        {"mixture": mixture[0], **{name: stem[0] for name, stem in sources.items()}}
+        for mixture, sources in itertools.islice(batches, count)
+    ]
+
+
 def write_excerpts(
     folder: str | os.PathLike, excerpts: list[dict[str, np.ndarray]], rate_hz: int
 ) -> list[pathlib.Path]:
-    """Writes excerpts as wav files `<number>_<name>.wav`; gives their paths."""
+    """Writes excerpts as wav files `<number>_<name>.wav`.
+
+    Args:
+        folder: The folder to write into.
+        excerpts: Dicts of name → `(frames, channels)`.
+        rate_hz: The excerpts' sample rate in Hz.
+
+    Returns:
+        The paths of the files.
+    """
     paths = []
     for number, excerpt in enumerate(excerpts):
         for name, stem in excerpt.items():
@@ -163,27 +227,37 @@ def write_excerpts(
     return paths
 
 
+def check_picture(path: str | os.PathLike) -> None:
+    """Checks that a file's suffix is one of a picture.
+
+    Raises:
+        InputError: The suffix is unknown to matplotlib.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    if pathlib.Path(path).suffix[1:].lower() not in FigureCanvasAgg.filetypes:
+        known = ", ".join(sorted(FigureCanvasAgg.filetypes))
+        raise InputError(f"{path}: a picture's suffix must be one of {known}")
+
+
 def plot_excerpts(
     path: str | os.PathLike, excerpts: list[dict[str, np.ndarray]], rate_hz: int
 ) -> None:
-    """Draws each excerpt in a column: of each stem the waveform and the spectrogram.
+    """Draws each excerpt in a column: the waveform and the spectrogram of each stem.
 
     Args:
-        path: a picture's file, of a suffix that matplotlib knows.
-        excerpts: name → float32 `(frames, channels)`, the same names in each.
-        rate_hz: their sample rate in Hz.
+        path: The picture's file, of a suffix that matplotlib knows.
+        excerpts: Dicts of name → float32 `(frames, channels)`, with the same names in
+            each.
+        rate_hz: The excerpts' sample rate in Hz.
 
     Raises:
-        InputError: matplotlib does not know the suffix.
-        OSError: the picture cannot be written.
+        InputError: The suffix is unknown to matplotlib.
+        OSError: The picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    suffix = pathlib.Path(path).suffix[1:].lower()
-    if suffix not in FigureCanvasAgg.filetypes:
-        known = ", ".join(sorted(FigureCanvasAgg.filetypes))
-        raise InputError(f"{path}: a picture's suffix must be one of {known}")
+    check_picture(path)
     names = list(excerpts[0])
     figure = Figure(figsize=(4 * len(excerpts), 3 * len(names)), layout="constrained")
     axes = figure.subplots(2 * len(names), len(excerpts), squeeze=False, sharex="col")

@@ -1,4 +1,4 @@
-"""The manifest of a prepared data set: what was written, from what, and how."""
+"""The manifest of a prepared data set: its files, their origin, and the settings."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MANIFEST = "manifest.json"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a prepared data set is like, the same for all its tracks.
+    """The settings of a preparation, the same for all its tracks.
 
     Attributes:
-        sample_rate_hz: the model's sample rate in Hz.
-        sources: names of the sources to write.
+        sample_rate_hz: The model's sample rate in Hz.
+        sources: The names of the sources to write.
         bit_depth: 16 with dither, 24, or 32, which is float and never clipped.
-        validation: how the validation tracks were chosen (see splits.split), or None.
-        speed: tracks are so much faster, and higher by the same factor.
-        mending: what is made of tracks that are not as they must be.
+        validation: The rule that chose the validation tracks (see splits.split).
+        speed: The factor by which tracks are made faster and higher.
+        mending: The repairs of tracks that would be refused otherwise.
 
     Raises:
-        InputError: the names are no names of files, of which each is another; or a sum
-            is none of the sources.
+        InputError: The sources are not different names of files, or a sum of `mending`
+            is not among them.
     """
 
     sample_rate_hz: int
@@ -63,7 +63,7 @@ class Settings:
             )
 
     def to_dict(self) -> dict:
-        """What the manifest holds of them."""
+        """Returns the settings as the manifest holds them."""
         return {
             "format_version": MANIFEST_VERSION,
             **dataclasses.asdict(self),
@@ -78,7 +78,13 @@ class Settings:
 
 
 def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> None:
-    """Writes the manifest, its tracks in an order that does not depend on the run."""
+    """Writes the manifest, with its tracks by subset and name.
+
+    Args:
+        output: The prepared folder.
+        settings: The settings of the preparation.
+        entries: Label → what preparation.prepare_track returned, of each track.
+    """
 
     def place(label: str) -> tuple[int, str]:
         subset, _, name = label.partition("/")
@@ -94,8 +100,11 @@ def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> N
 def read_manifest(output: str | os.PathLike) -> dict:
     """Reads a prepared folder's manifest.
 
+    Returns:
+        The settings, and under `tracks` label → entry.
+
     Raises:
-        InputError: there is none, or it is broken or of another version.
+        InputError: The manifest is missing or broken, or of another version.
     """
     path = pathlib.Path(output) / MANIFEST
     try:
@@ -108,11 +117,14 @@ def read_manifest(output: str | os.PathLike) -> dict:
 
 
 def parse_manifest(text: str, path: str | os.PathLike) -> dict:
-    """What is in a manifest; see read_manifest.
+    """Parses a manifest's text; returns what read_manifest does.
 
     Args:
-        text: its content.
-        path: to name in errors.
+        text: The content of the manifest.
+        path: The file, for errors.
+
+    Raises:
+        InputError: The manifest is broken, or of another version.
     """
     try:
         manifest = json.loads(text)
@@ -137,14 +149,22 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
 def entries_of_earlier_run(
     output: pathlib.Path, settings: Settings, tracks: list[Track]
 ) -> dict:
-    """What an earlier run of the same settings has prepared of these tracks.
+    """Finds the tracks that an earlier run of the same settings has prepared.
 
-    A track that is gone from the output, or whose files have changed their sizes, is
-    left out, to be prepared again.
+    A track that is gone from the output, or whose origin's files have changed their
+    sizes, is left out, to be prepared again.
+
+    Args:
+        output: The folder of the earlier run, if there was one.
+        settings: The settings of this run.
+        tracks: The tracks of this run.
+
+    Returns:
+        Label → entry of the manifest.
 
     Raises:
-        InputError: the output holds something else; or the tracks of an earlier run,
-            but in other subsets.
+        InputError: The output holds something else, or an earlier run's tracks in other
+            subsets.
     """
     if not output.exists() or not any(output.iterdir()):
         return {}
@@ -155,7 +175,7 @@ def entries_of_earlier_run(
         )
     manifest = read_manifest(output)
     entries = manifest.pop("tracks")
-    if {"speed": 1.0, **manifest} != settings.to_dict():  # earlier ones have none
+    if {"speed": 1.0, **manifest} != settings.to_dict():  # Old manifests lack it.
         raise InputError(
             f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
             f"{MANIFEST} has {manifest}"
@@ -174,7 +194,7 @@ def entries_of_earlier_run(
                 f"{output}: tracks must be in the subsets of the earlier run, but "
                 f"{label} would now be in {subset_of[name]}"
             )
-        logging.warning("%s: is prepared, but not in the source any more", label)
+        logging.warning("%s: is prepared, but is no longer in the source", label)
         kept[label] = entry
     return kept
 
@@ -189,10 +209,10 @@ def verify(output: str | os.PathLike) -> list[str]:
     """Checks a prepared folder against its manifest.
 
     Returns:
-        One line for each file that is missing, changed or not of the manifest.
+        One line for each file that is missing, changed or not in the manifest.
 
     Raises:
-        InputError: see read_manifest.
+        InputError: The manifest is missing or broken, or of another version.
     """
     output = pathlib.Path(output)
     manifest = read_manifest(output)
@@ -205,9 +225,9 @@ def verify(output: str | os.PathLike) -> list[str]:
             if not path.is_file():
                 problems.append(f"{path}: is missing")
             elif file_sha256(path) != expected:
-                problems.append(f"{path}: is not what was written")
+                problems.append(f"{path}: has changed since it was written")
     for subset in SUBSETS:
         for path in sorted((output / subset).rglob("*.wav")):
             if path not in known:
-                problems.append(f"{path}: is not of the manifest")
+                problems.append(f"{path}: is not in the manifest")
     return problems

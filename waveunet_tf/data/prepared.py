@@ -1,4 +1,4 @@
-"""Prepared stems as a training reads them: checked against the network beforehand."""
+"""Lists prepared tracks for a training, checked against its network beforehand."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from waveunet_tf.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class PreparedTrack:
-    """A track whose stems are read as the network needs them.
+    """A track whose stems can be read as the network needs them.
 
     Attributes:
         name: `<subset>/<track>`.
-        paths: the stems' files, in the order of `stems`; names that TensorFlow knows.
-        stems: the names of those that each of the config's sources is the sum of.
-        frames: their length.
-        kinds: the files' containers and subtypes, in libsndfile's words.
+        paths: The stems' files, in the order of `stems`; they may be on any file system
+            of TensorFlow's.
+        stems: For each of the network's sources, the names of its stems.
+        frames: The length of the stems.
+        kinds: The files' containers and subtypes, in libsndfile's words.
     """
 
     name: str
@@ -36,7 +37,14 @@ class PreparedTrack:
     kinds: frozenset[tuple[str, str]] = frozenset()
 
     def sums(self, stems: Sequence) -> list:
-        """The sources, from their stems."""
+        """Sums stems to the network's sources.
+
+        Args:
+            stems: An array for each of `paths`, such as `(frames, channels)`.
+
+        Returns:
+            An array of the same shape for each source.
+        """
         left = iter(stems)
         return [sum(next(left) for _ in names) for names in self.stems]
 
@@ -47,16 +55,16 @@ def load_prepared(
     """Lists a subset's tracks, checked against the network.
 
     Args:
-        data_dir: what `prepare` wrote, or a folder of the same layout; or what
-            `prepare` wrote on another file system of TensorFlow's, such as
-            `gs://bucket/prepared`, of which only the manifest is looked at.
-        config: the network. Its accompaniment may lie there as its stems.
+        data_dir: A prepared folder, or one of the same layout. It may be on another
+            file system of TensorFlow's, such as `gs://bucket/prepared`; then only the
+            manifest is checked.
+        config: The network. The folder may hold its accompaniment as several stems.
         subset: train, valid or test.
 
     Raises:
-        InputError: no track; a source is missing or broken; a rate that is not the
-            network's; sources of one track that differ in length or channels, or are
-            mono for a stereo network.
+        InputError: The folder has no track of the subset; a source is missing, broken,
+            or of another rate than the network's; the sources of a track differ in
+            length; mono sources are to train a stereo network.
     """
     if "://" in str(data_dir):
         return _listed_in_manifest(str(data_dir), config, subset)
@@ -67,7 +75,7 @@ def load_prepared(
     for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
         label = track.label
         if listed is not None and label not in listed:
-            logging.warning("%s: left out, for it is not of the manifest", label)
+            logging.warning("%s: left out, for it is not in the manifest", label)
             continue
         place = f"{data_dir}: {label}"
         stems = stems_of_sources(config.sources, track.sources, place)
@@ -82,10 +90,16 @@ def load_prepared(
 def load_all(
     data_dirs: Sequence[str | os.PathLike], config: NetworkConfig, subset: str
 ) -> list[PreparedTrack]:
-    """Lists a subset's tracks of several folders; a folder may be without valid.
+    """Lists a subset's tracks of several folders.
+
+    Args:
+        data_dirs: The folders; see load_prepared. Some may lack the subset `valid`.
+        config: The network.
+        subset: train, valid or test.
 
     Raises:
-        InputError: see load_prepared.
+        InputError: A folder's tracks do not fit the network (see load_prepared), or the
+            folders hold different stems.
     """
     tracks = []
     for data_dir in data_dirs:
@@ -100,10 +114,14 @@ def load_all(
 
 
 def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
-    """Whether there are tracks of a subset; see load_prepared.
+    """Whether a folder holds tracks of a subset.
+
+    Args:
+        data_dir: The folder; see load_prepared.
+        subset: train, valid or test.
 
     Raises:
-        InputError: there is no such data set.
+        InputError: The data set is missing.
     """
     if "://" in str(data_dir):
         labels = _remote_manifest(str(data_dir))["tracks"]
@@ -115,7 +133,7 @@ def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
 def _common_frames(
     paths: Sequence[pathlib.Path], config: NetworkConfig
 ) -> tuple[int, frozenset]:
-    """The files' one length, and their kinds."""
+    """Checks a track's files; returns their common length, and their kinds."""
     lengths, kinds = {}, set()
     for path in paths:
         try:
@@ -149,7 +167,7 @@ def _common_frames(
 def _listed_in_manifest(
     data_dir: str, config: NetworkConfig, subset: str
 ) -> list[PreparedTrack]:
-    """The tracks of a manifest, without a look at the files."""
+    """Lists the tracks of a remote manifest, without a look at the files."""
     data_dir = data_dir.rstrip("/")
     manifest = _remote_manifest(data_dir)
     stems = stems_of_sources(config.sources, manifest["sources"], f"{data_dir}:")

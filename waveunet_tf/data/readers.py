@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import soundfile
@@ -11,10 +12,11 @@ import tensorflow as tf
 from absl import logging
 
 from waveunet_tf.audio.blocks import to_channels
+from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 
 READERS = ("auto", "tensorflow_io", "soundfile")
-# libsndfile's subtypes → what tensorflow-io gives for them, and its full scale.
+# libsndfile's subtypes → the type in which tensorflow-io gives them, and full scale.
 _TENSORFLOW_IO_TYPES = {
     "PCM_16": (tf.int16, 2.0**15),
     "PCM_24": (tf.int32, 2.0**31),
@@ -22,49 +24,62 @@ _TENSORFLOW_IO_TYPES = {
 }
 
 
+class ExcerptReader(Protocol):
+    """Reads an excerpt of each stem, inside of a graph."""
+
+    def read(
+        self, tracks: tf.Tensor, starts: tf.Tensor, gains: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Reads one excerpt of each stem, each from a track and place of its own.
+
+        Args:
+            tracks: int32 `(stems,)`, the numbers of the tracks.
+            starts: int64 `(stems,)`, the first frames, which may be negative.
+            gains: float32 `(stems,)`, the factors of the samples.
+
+        Returns:
+            For each stem float32 `(frames, channels)`, with zeros beyond the track's
+            ends.
+        """
+
+
 def build_reader(
-    tracks: Sequence, frames: int, channels: int, *, reader: str = "auto"
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], list[tf.Tensor]]:
-    """Builds a function that reads an excerpt of each stem.
+    tracks: Sequence[PreparedTrack], frames: int, channels: int, *, reader: str = "auto"
+) -> ExcerptReader:
+    """Builds the reader that suits the tracks. Both kinds give the same samples.
 
     Args:
-        tracks: prepared.PreparedTrack, of as many stems each.
-        frames: of an excerpt.
-        channels: of an excerpt; stereo files become mono by the mean.
+        tracks: The tracks, all of the same stems.
+        frames: The length of an excerpt.
+        channels: The channels of an excerpt; stereo files become mono by the mean.
         reader: "tensorflow_io", whose operations run in the graph; "soundfile", which
-            calls Python; or "auto", the first if it loads here and knows the files.
-            Both give the same samples.
-
-    Returns:
-        A function of three arrays `(stems,)`: each stem's track, int32, its first
-        frame, int64, which may be negative, and its gain, float32. It gives a list of
-        float32 `(frames, channels)`, a stem each, with zeros beyond a track's ends.
+            calls Python; or "auto": tensorflow_io if it works here and with the files.
 
     Raises:
-        InputError: the reader is unknown, or does not load or know the files.
+        InputError: The reader is unknown, or cannot read the tracks.
     """
     if reader not in READERS:
         raise InputError(
             f"`reader` must be one of {', '.join(READERS)}. Received: {reader}"
         )
-    kinds = frozenset().union(*(track.kinds for track in tracks))
     if reader != "soundfile":
-        reason = _not_for_tensorflow_io(tracks, kinds)
-        if reason is None:
-            return _tensorflow_io_reader(tracks, frames, channels, kinds)
+        problem = _problem_of_tensorflow_io(tracks)
+        if problem is None:
+            return TensorFlowIOReader(tracks, frames, channels)
         if reader == "tensorflow_io":
-            raise InputError(f"`reader` must be soundfile, for {reason}")
-        logging.info("reading with soundfile, for %s", reason)
+            raise InputError(f"`reader` must be soundfile, for {problem}")
+        logging.info("reading with soundfile, for %s", problem)
     if any("://" in path for path in tracks[0].paths):
         raise InputError(
             "`reader` must be tensorflow_io for files that are not on this machine. "
             f"Received: {tracks[0].paths[0]}"
         )
-    return _soundfile_reader(tracks, frames, channels)
+    return SoundFileReader(tracks, frames, channels)
 
 
-def _not_for_tensorflow_io(tracks: Sequence, kinds: frozenset) -> str | None:
-    """Why tensorflow-io cannot read the tracks, if it cannot."""
+def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
+    """Returns the reason why tensorflow-io cannot read the tracks, if there is one."""
+    kinds = _kinds(tracks)
     if len(kinds) != 1:
         return f"the stems are of several kinds: {sorted(kinds)}"
     ((container, subtype),) = kinds
@@ -75,76 +90,94 @@ def _not_for_tensorflow_io(tracks: Sequence, kinds: frozenset) -> str | None:
         import tensorflow_io as tfio
 
         dtype, _ = _TENSORFLOW_IO_TYPES[subtype]
-        for track in tracks:  # it does not see the samples behind some chunks
-            came = tfio.IOTensor.graph(dtype).from_audio(track.paths[0])[:1]
-            if len(came) != 1:
+        for track in tracks:  # It overlooks the samples behind some chunks.
+            found = tfio.IOTensor.graph(dtype).from_audio(track.paths[0])[:1]
+            if len(found) != 1:
                 return f"tensorflow-io finds no samples in {track.paths[0]}"
     except (ImportError, NotImplementedError, tf.errors.OpError, UnicodeError) as error:
         return f"tensorflow-io cannot be used: {str(error).splitlines()[0]}"
     return None
 
 
-def _tensorflow_io_reader(
-    tracks: Sequence, frames: int, channels: int, kinds: frozenset
-) -> Callable:
-    import tensorflow_io as tfio
+def _kinds(tracks: Sequence[PreparedTrack]) -> frozenset[tuple[str, str]]:
+    return frozenset().union(*(track.kinds for track in tracks))
 
-    ((_, subtype),) = kinds
-    dtype, full_scale = _TENSORFLOW_IO_TYPES[subtype]
-    paths = tf.constant([[str(path) for path in track.paths] for track in tracks])
-    lengths = tf.constant([track.frames for track in tracks], tf.int64)
 
-    def read_stem(stem, track, start, gain):
-        first = tf.clip_by_value(start, 0, lengths[track])
-        last = tf.clip_by_value(start + frames, 0, lengths[track])
-        path = paths[track, stem]
-        samples = tfio.IOTensor.graph(dtype).from_audio(path)[first:last]
-        # One after the other in place: excerpts are megabytes.
-        samples = tf.cast(samples, tf.float32) * (1 / full_scale)
-        if channels == 1:
-            samples = tf.reduce_mean(samples, axis=1, keepdims=True)
-        samples *= gain
+class TensorFlowIOReader:
+    """An `ExcerptReader` whose operations run in the graph, without Python."""
 
-        def padded():
-            before = tf.clip_by_value(-start, 0, frames)
-            after = frames - before - (last - first)
-            return tf.pad(samples, [[before, after], [0, 0]])
+    def __init__(self, tracks: Sequence[PreparedTrack], frames: int, channels: int):
+        """Takes tracks of one kind, which tensorflow-io can read."""
+        ((_, subtype),) = _kinds(tracks)
+        self._dtype, self._full_scale = _TENSORFLOW_IO_TYPES[subtype]
+        self._paths = tf.constant([track.paths for track in tracks])
+        self._lengths = tf.constant([track.frames for track in tracks], tf.int64)
+        self._stems = len(tracks[0].paths)
+        self._frames, self._channels = frames, channels
 
-        samples = tf.cond(last - first < frames, padded, lambda: samples)
-        return tf.ensure_shape(samples, (frames, channels))
-
-    def read(track, start, gain):
+    def read(self, tracks, starts, gains):
+        """Reads one excerpt of each stem; see `ExcerptReader`."""
         return [
-            read_stem(stem, track[stem], start[stem], gain[stem])
-            for stem in range(len(tracks[0].paths))
+            self._read_stem(
+                self._paths[tracks[stem], stem],
+                self._lengths[tracks[stem]],
+                starts[stem],
+                gains[stem],
+            )
+            for stem in range(self._stems)
         ]
 
-    return read
+    def _read_stem(self, path, length, start, gain):
+        import tensorflow_io as tfio
 
-
-def _soundfile_reader(tracks: Sequence, frames: int, channels: int) -> Callable:
-    count = len(tracks[0].paths)
-
-    def read_now(track, start, gain):
-        excerpts = []
-        for stem in range(count):
-            of = tracks[track[stem]]
-            excerpt = np.zeros((frames, channels), np.float32)
-            first = max(start[stem], 0)
-            last = min(start[stem] + frames, of.frames)
-            if last > first:
-                with soundfile.SoundFile(os.fsencode(of.paths[stem])) as file:
-                    file.seek(first)
-                    came = file.read(last - first, dtype="float32", always_2d=True)
-                place = slice(first - start[stem], last - start[stem])
-                excerpt[place] = to_channels(came, channels) * gain[stem]
-            excerpts.append(excerpt)
-        return excerpts
-
-    def read(track, start, gain):
-        excerpts = tf.numpy_function(
-            read_now, [track, start, gain], [tf.float32] * count
+        first = tf.clip_by_value(start, 0, length)
+        last = tf.clip_by_value(start + self._frames, 0, length)
+        samples = tfio.IOTensor.graph(self._dtype).from_audio(path)[first:last]
+        # One step after the other, so that TensorFlow can work in place: excerpts are
+        # megabytes.
+        samples = tf.cast(samples, tf.float32) * (1 / self._full_scale)
+        if self._channels == 1:
+            samples = tf.reduce_mean(samples, axis=1, keepdims=True)
+        samples *= gain
+        before = tf.clip_by_value(-start, 0, self._frames)
+        after = self._frames - before - (last - first)
+        samples = tf.cond(
+            last - first < self._frames,
+            lambda: tf.pad(samples, [[before, after], [0, 0]]),
+            lambda: samples,
         )
-        return [tf.ensure_shape(excerpt, (frames, channels)) for excerpt in excerpts]
+        return tf.ensure_shape(samples, (self._frames, self._channels))
 
-    return read
+
+class SoundFileReader:
+    """An `ExcerptReader` that calls Python, and reads what libsndfile reads."""
+
+    def __init__(self, tracks: Sequence[PreparedTrack], frames: int, channels: int):
+        """Takes tracks of any kinds, on this machine."""
+        self._tracks, self._stems = tracks, len(tracks[0].paths)
+        self._frames, self._channels = frames, channels
+
+    def read(self, tracks, starts, gains):
+        """Reads one excerpt of each stem; see `ExcerptReader`."""
+        excerpts = tf.numpy_function(
+            self._read_now, [tracks, starts, gains], [tf.float32] * self._stems
+        )
+        shape = (self._frames, self._channels)
+        return [tf.ensure_shape(excerpt, shape) for excerpt in excerpts]
+
+    def _read_now(self, tracks, starts, gains) -> list[np.ndarray]:
+        return [
+            self._read_stem(self._tracks[tracks[stem]], stem, starts[stem], gains[stem])
+            for stem in range(self._stems)
+        ]
+
+    def _read_stem(self, track, stem, start, gain) -> np.ndarray:
+        excerpt = np.zeros((self._frames, self._channels), np.float32)
+        first, last = max(start, 0), min(start + self._frames, track.frames)
+        if last > first:
+            with soundfile.SoundFile(os.fsencode(track.paths[stem])) as file:
+                file.seek(first)
+                samples = file.read(last - first, dtype="float32", always_2d=True)
+            samples = to_channels(samples, self._channels) * gain
+            excerpt[first - start : last - start] = samples
+        return excerpt

@@ -10,11 +10,11 @@ import yaml
 
 
 def import_sigsep(name: str) -> types.ModuleType:
-    """Imports stempeg, musdb or museval, whether ffmpeg is installed or not.
+    """Imports stempeg, musdb or museval, even where ffmpeg is not installed.
 
-    stempeg, on which the other two rest, refuses to be imported where it does not find
-    ffmpeg and ffprobe, although only its own decoding calls them. This project decodes
-    with PyAV, so for the time of the import both count as found.
+    The other two import stempeg, which refuses to be imported without ffmpeg and
+    ffprobe, although only its own decoding calls them. This project decodes with PyAV,
+    so both count as found during the import.
     """
     which = shutil.which
 
@@ -30,6 +30,6 @@ def import_sigsep(name: str) -> types.ModuleType:
 
 
 def musdb_setup() -> dict:
-    """What musdb tells of MUSDB18: `stem_ids`, `validation_tracks`, …"""
+    """Reads what musdb knows of MUSDB18: `stem_ids`, `validation_tracks` and more."""
     folder = importlib.resources.files(import_sigsep("musdb"))
     return yaml.safe_load((folder / "configs/mus.yaml").read_text(encoding="utf-8"))

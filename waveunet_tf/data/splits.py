@@ -1,4 +1,4 @@
-"""Which training tracks are for validation."""
+"""Chooses the training tracks that are for validation."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import os
 import pathlib
 
 from waveunet_tf.data.sigsep import musdb_setup
+from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
-# Of MUSDB18's 100 training tracks, sorted by name: those that the original draws with
-# its seed of 1337 (derived, not published).
+# The places, in MUSDB18's 100 training tracks by name, of those that the original draws
+# with its seed of 1337 (derived, not published).
 _PAPER_INDICES = (
     *(2, 10, 11, 15, 17, 30, 32, 36, 43, 44, 48, 50, 52),
     *(53, 56, 59, 63, 70, 73, 76, 79, 81, 86, 87, 91),
 )
 
 
-def split(tracks: list, how: str) -> list:
+def split(tracks: list[Track], how: str) -> list[Track]:
     """Moves training tracks to the subset `valid`, or back.
 
     Args:
-        tracks: tracks.Track, of which those of `test` stay as they are.
-        how: `paper`: 25 of MUSDB18's 100, as the original draws them; `musdb`: musdb's
-            official 14; `fraction:0.1`: about a tenth, chosen by a hash of the
-            names, at least one; `none`; or the path of a text file with a name a line.
+        tracks: Tracks of any subsets. Those of `test` stay there.
+        how: The rule: `paper` (25 of MUSDB18's 100, as the original draws them),
+            `musdb` (musdb's official 14), `fraction:0.1` (about a tenth, chosen by a
+            hash of the names, at least one), `none`, or the path of a text file with a
+            name in each line.
 
     Returns:
         The tracks with their new subsets.
 
     Raises:
-        InputError: the tracks do not fit the split, or it is none of these.
+        InputError: The rule is unknown, or the tracks do not fit it.
     """
     learning = sorted(
         (track for track in tracks if track.subset != "test"), key=lambda t: t.name
@@ -60,8 +62,8 @@ def _chosen(names: list[str], how: str) -> set[str]:
     if how == "paper":
         if len(names) != 100:
             raise InputError(
-                "`validation` must be another than paper, which is of MUSDB18's 100 "
-                f"training tracks. Received: {len(names)} training tracks"
+                "`validation` may be paper only of MUSDB18's 100 training tracks. "
+                f"Received: {len(names)} training tracks"
             )
         return {names[index] for index in _PAPER_INDICES}
     if how == "musdb":
@@ -83,7 +85,7 @@ def _fraction(names: list[str], how: str) -> set[str]:
         )
 
     def place(name: str) -> float:
-        """A number from 0 to 1: so a track stays where it is when others come or go."""
+        """Returns a number from 0 to 1 that does not depend on the other tracks."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 

@@ -1,4 +1,4 @@
-"""Sources as sums of stems: what lies in files, and what a network separates."""
+"""Sources as sums of stems: files hold stems, a network separates sources."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from waveunet_tf.errors import InputError
 def stems_of(
     source: str, names: Collection[str], *, vocals_may_lack: bool = False
 ) -> tuple[str, ...]:
-    """The stems of which a source is the sum.
+    """Lists the stems of which a source is the sum.
 
     Args:
-        source: its name. That of a stem stands for the stem; `accompaniment`, where no
-            stem has that name, for all stems but the vocals.
-        names: the stems that there are.
-        vocals_may_lack: whether there is an accompaniment where there are no vocals.
+        source: The source's name. A stem's name stands for the stem; `accompaniment`,
+            where no stem has that name, for all stems but the vocals.
+        names: The names of the stems that there are.
+        vocals_may_lack: Whether stems without vocals have an accompaniment.
 
     Returns:
-        Their names; none where there is no such source.
+        The stems' names; empty where the source is missing.
     """
     if source in names:
         return (source,)
@@ -31,17 +31,17 @@ def stems_of(
 def stems_of_sources(
     sources: Sequence[str], names: Collection[str], place: object
 ) -> tuple[tuple[str, ...], ...]:
-    """The stems of each of a network's sources.
+    """Lists the stems of each of a network's sources.
 
     Args:
-        sources: the network's.
-        names: the stems that there are.
-        place: where they lie, for errors.
+        sources: The names of the network's sources.
+        names: The names of the stems that there are.
+        place: The folder or track of the stems, for errors.
 
     Raises:
-        InputError: a source is missing.
+        InputError: A source is missing.
     """
-    # Sorted, for a folder and a manifest list the same names in other orders.
+    # Sorted, because a folder and a manifest list the same names in other orders.
     stems = tuple(tuple(sorted(stems_of(source, names))) for source in sources)
     if missing := [source for source, of in zip(sources, stems) if not of]:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A track: a song and its stems, read in step, mended where that is wished."""
+"""A track: a song and its true stems, read in step, mended where that is wished."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from waveunet_tf.data.stem_sums import stems_of
 from waveunet_tf.errors import InputError
 
 SUBSETS = ("train", "valid", "test")
-# What a block of a track has at most.
+# The longest block of a track.
 _BLOCK_FRAMES = 65536
 
 
 @dataclasses.dataclass(frozen=True)
 class AudioStream:
-    """One audio stream of a file."""
+    """One audio stream of a file.
+
+    Attributes:
+        path: The file.
+        stream: The number of the stream.
+    """
 
     path: pathlib.Path
     stream: int = 0
@@ -32,15 +37,15 @@ class AudioStream:
 
 @dataclasses.dataclass(frozen=True)
 class Mending:
-    """What is made of tracks that are not as they must be, rather than refuse them.
+    """The repairs of tracks that would be refused otherwise.
 
     Attributes:
-        merges: source → the stems of which it is the sum. `accompaniment`, where there
+        merges: Source → the stems of which it is the sum. `accompaniment`, where there
             is neither such a stem nor such an entry, is the sum of all stems but the
             vocals, as in musdb.
-        missing_is_silence: a track without a stem has silence in its place.
-        pad_short_stems: stems shorter than the longest go on with silence.
-        mono_to_stereo: mono stems get two equal channels.
+        missing_is_silence: Whether silence stands for a stem that a track lacks.
+        pad_short_stems: Whether stems shorter than the longest go on with silence.
+        mono_to_stereo: Whether mono stems get two equal channels.
     """
 
     merges: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -51,14 +56,15 @@ class Mending:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """A song and its stems.
+    """A song and its true stems.
 
     Attributes:
-        name: the song's name.
+        name: The song's name.
         subset: train, valid or test.
-        sources: the stems by name.
-        mixture: the song itself; None: it is the sum of the stems.
-        problem: why it cannot be read, if that is known from its files' names.
+        sources: The stems by name.
+        mixture: The song itself; None: it is the sum of the stems.
+        problem: The reason why the track cannot be read, as far as the names of its
+            files show it.
     """
 
     name: str
@@ -74,7 +80,7 @@ class Track:
 
     @property
     def part_names(self) -> tuple[str, ...]:
-        """What adds up to the mixture: not the accompaniment beside its own parts."""
+        """The stems that add up to the mixture: no accompaniment beside its parts."""
         names, halves = set(self.sources), {"vocals", "accompaniment"}
         if names >= halves:
             names = halves
@@ -89,11 +95,11 @@ class Track:
         """Opens the mixture and the named sources.
 
         Args:
-            names: sources, which may be sums; see Mending.
-            mending: what is made of tracks that are not as they must be.
+            names: The sources, which may be sums of stems.
+            mending: The repairs that are wished.
 
         Raises:
-            InputError: a name is no stem of this track, or stems differ in channels or
+            InputError: The track has no such source, or its stems differ in channels or
                 rate.
         """
         mending = mending or Mending()
@@ -118,14 +124,16 @@ class Track:
         """Decodes the mixture and the named sources whole.
 
         Args:
-            names, mending: see `open`.
+            names: The sources, which may be sums of stems.
+            mending: The repairs that are wished.
 
         Returns:
             `mixture` and each name → float32 `(frames, channels)`; the sample rate in
             Hz.
 
         Raises:
-            InputError: see `open` and TrackReader.blocks.
+            InputError: The track has no such source; its stems differ in channels, rate
+                or length, are broken, or hold NaN or infinity.
         """
         with self.open(names, mending) as reader:
             blocks = list(reader.blocks())
@@ -161,13 +169,13 @@ class Track:
 
 
 class TrackReader:
-    """A track's mixture and sources, open to be read in step; Track.open gives it.
+    """A track's mixture and sources, open to be read in step (see Track.open).
 
     Attributes:
-        sample_rate_hz: sample rate in Hz.
-        channels: channels of every block.
-        duration_seconds: the length as headers tell or guess it; 0: unknown.
-        paths: of the files that are read.
+        sample_rate_hz: The sample rate in Hz.
+        channels: The number of channels of every block.
+        duration_seconds: The length that headers tell or guess; 0: unknown.
+        paths: The files that are read.
     """
 
     def __init__(
@@ -177,7 +185,11 @@ class TrackReader:
         readers: dict[AudioStream, AudioReader],
         mending: Mending,
     ):
-        """Checks that the streams agree; see Track.open."""
+        """Checks that the streams agree.
+
+        Raises:
+            InputError: The streams differ in channels or rate.
+        """
         self._track, self._parts, self._readers = track, parts, readers
         self.paths = tuple({stream.path: None for stream in readers})
         self._pad = mending.pad_short_stems
@@ -201,20 +213,20 @@ class TrackReader:
             reader.duration_seconds for reader in readers.values()
         )
 
-    def _disagreement(self, what: str, came: dict[AudioStream, str]) -> InputError:
-        listing = "; ".join(f"{stream}: {text}" for stream, text in came.items())
+    def _disagreement(self, what: str, found: dict[AudioStream, str]) -> InputError:
+        listing = "; ".join(f"{stream}: {text}" for stream, text in found.items())
         return InputError(
             f"{self._track.label}: its stems must agree in {what}. Received: {listing}"
         )
 
     def blocks(self) -> Iterator[dict[str, np.ndarray]]:
-        """The mixture and the sources, once, in step.
+        """Yields the mixture and the sources once, in step.
 
         Yields:
             `mixture` and each name → float32 `(frames, channels)`.
 
         Raises:
-            InputError: stems differ in length, are broken, or hold NaN or infinity.
+            InputError: Stems differ in length, are broken, or hold NaN or infinity.
         """
         streams = {
             stream: _Step(reader.blocks(), self.channels)
@@ -246,7 +258,7 @@ class TrackReader:
             }
 
     def _lengths(self, streams: dict, blocks: dict, frames: int) -> dict:
-        """How long each stream is, having read the rest of all."""
+        """Reads the rest of all streams; returns the lengths, for an error."""
         lengths = {}
         for stream, step in streams.items():
             length = frames + len(blocks[stream])
@@ -257,7 +269,7 @@ class TrackReader:
 
 
 class _Step:
-    """Blocks of any length as blocks of one length, the last one shorter."""
+    """Turns blocks of any length into blocks of one length, the last one shorter."""
 
     def __init__(self, blocks: Iterator[np.ndarray], channels: int):
         self._blocks, self._channels = blocks, channels
