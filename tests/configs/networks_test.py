@@ -126,7 +126,7 @@ def test_variants_differ_as_the_papers_table_says():
         ({"output_frames": 98561}, "such as 49408. Received: 98561"),
         ({"output_frames": 1024}, "such as 49408. Received: 1024"),
         ({"fft_frames": 1000}, "`fft_frames` must be a multiple of 2^(num_levels + 1)"),
-        ({"hop_frames": 1025}, "`hop_frames` must be at most `fft_frames`, 1024"),
+        ({"hop_frames": 1024}, "`hop_frames` must be less than `fft_frames`, 1024"),
         ({"channels": 2}, "`channels` must be one of 1"),
         ({"phase_start": "zero"}, "`phase_start` must be one of mixture, random"),
     ],
@@ -190,3 +190,44 @@ def test_the_last_source_of_a_difference_has_no_output_layer():
         m6.sources
     )
     assert VARIANTS["U7"].estimated_sources == ("accompaniment", "vocals")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a/b", "..", "voix é", "a.wav", 3, None, ["vocals"]]
+)
+@pytest.mark.parametrize("config_class", [WaveUNetConfig, SpectrogramUNetConfig])
+def test_sources_name_files_and_layers_so_only_safe_names_pass(config_class, name):
+    with pytest.raises(InputError, match="`sources` must be names of letters"):
+        config_class(sources=("vocals", name))
+
+
+def test_u7_takes_only_lengths_of_whole_spectrograms():
+    """fft + hop (n 2^levels - 1) frames give n 2^levels steps, which halve evenly."""
+    accepted = []
+    for frames in range(1, 700):
+        try:
+            SpectrogramUNetConfig(
+                num_levels=2, fft_frames=64, hop_frames=48, output_frames=frames
+            )
+        except InputError:
+            continue
+        accepted.append(frames)
+    steps = [1 + (frames - 64) // 48 for frames in accepted]
+    assert steps == [4, 8, 12]
+    assert accepted == [64 + 48 * (count - 1) for count in steps]
+
+
+@pytest.mark.parametrize("output_type", ["direct", "difference"])
+@pytest.mark.parametrize("context", [True, False])
+@pytest.mark.parametrize("upsampling", ["linear", "learned", "transposed"])
+def test_a_network_streams_with_context_and_interpolation(
+    output_type, context, upsampling
+):
+    config = WaveUNetConfig(
+        output_type=output_type, context=context, upsampling=upsampling
+    )
+    assert config.can_stream == (context and upsampling in ("linear", "learned"))
+    assert config.has_difference_output == (output_type == "difference")
+    assert set(config.sources) - set(config.estimated_sources) == (
+        {config.sources[-1]} if config.has_difference_output else set()
+    )

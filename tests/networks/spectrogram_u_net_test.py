@@ -49,6 +49,97 @@ def test_a_mask_of_ones_gives_the_mixture_back():
     np.testing.assert_allclose(back[:, 16:-16], audio[:, 16:-16], atol=1e-5)
 
 
+@pytest.mark.parametrize(("fft", "hop"), [(64, 48), (64, 63), (64, 16), (32, 5)])
+def test_the_way_back_to_audio_is_that_of_tensorflow(fft, hop):
+    """At any ratio of window and hop, of any spectrogram, up to the ends."""
+    import tensorflow as tf
+
+    draw = np.random.default_rng(4).normal
+    spectrum = [draw(size=(2, 6, fft // 2 + 1)).astype("f") for _ in range(2)]
+    ones = np.ones_like(spectrum[0])
+    layer = spectrogram_u_net.MaskedAudio(fft_frames=fft, hop_frames=hop)
+    expected = tf.signal.inverse_stft(
+        tf.complex(*spectrum),
+        fft,
+        hop,
+        window_fn=tf.signal.inverse_stft_window_fn(hop),
+    )
+    came = values(layer([ones, *spectrum]))
+    assert came.shape == (2, fft + 5 * hop, 1)
+    np.testing.assert_allclose(came[..., 0], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [64, 111, 112, 64 + 5 * 48])
+def test_steps_are_the_windows_that_fit(frames):
+    stft = spectrogram_u_net.STFT(**TRANSFORM)
+    real, imaginary = stft(noise(frames))
+    starts = range(0, frames - 64 + 1, 48)
+    assert real.shape == imaginary.shape == (1, len(starts), 33)
+    assert stft.compute_output_shape((1, frames, 1)) == (real.shape, imaginary.shape)
+    assert stft.frames(len(starts)) == starts[-1] + 64
+    assert stft.steps(None) is stft.frames(None) is None
+
+
+def test_the_networks_input_is_the_logarithm_without_the_nyquist_bin():
+    magnitude = np.random.default_rng(0).uniform(0, 3, (2, 4, 33)).astype("f")
+    features = values(spectrogram_u_net.NetworkInput()(magnitude))
+    assert features.shape == (2, 4, 32, 1)
+    np.testing.assert_allclose(
+        features[..., 0], np.log(1 + magnitude[..., :32]), rtol=1e-5
+    )
+    again = values(spectrogram_u_net.NyquistMask()(features))
+    np.testing.assert_array_equal(again[..., :32], features[..., 0])
+    np.testing.assert_array_equal(again[..., 32], 0.5)
+
+
+def test_a_saved_network_is_the_same_when_it_is_loaded(config, tmp_path):
+    """Its layers are registered, and their configs hold what they were made with."""
+    refined = dataclasses.replace(config, phase_iterations=2, phase_start="random")
+    network = build_network(refined)
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    layer = loaded.get_layer("output_vocals")
+    assert (layer.phase_iterations, layer.phase_start) == (2, "random")
+    assert (layer.fft_frames, layer.hop_frames) == (64, 48)
+    audio = noise(config.output_frames)
+    expected = network(audio)
+    for source, stem in loaded(audio).items():
+        np.testing.assert_allclose(values(stem), values(expected[source]), atol=1e-5)
+
+
+def test_spectrograms_stay_float32_where_layers_compute_in_half(config):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = build_network(config)
+    finally:
+        keras.config.set_dtype_policy(before)
+    for name in ("stft", "magnitude", "vocals_mask", "vocals_nyquist", "output_vocals"):
+        assert network.get_layer(name).compute_dtype == "float32"
+    assert network.get_layer("vocals_down_1").compute_dtype == "float16"
+    loud = 30 * noise(config.output_frames)
+    assert np.isfinite(values(network(loud)["vocals"])).all()
+
+
+@pytest.mark.parametrize(("num_levels", "dropouts"), [(2, 1), (3, 2), (6, 3)])
+def test_the_first_three_layers_on_the_way_up_drop_out(num_levels, dropouts):
+    config = SpectrogramUNetConfig(
+        num_levels=num_levels,
+        base_filters=2,
+        fft_frames=128,
+        hop_frames=96,
+        output_frames=128 + 96 * (2**num_levels - 1),
+    )
+    dropped = [
+        int(layer.name.removeprefix("vocals_up_").removesuffix("_dropout"))
+        for layer in build_network(config).layers
+        if layer.name.startswith("vocals") and layer.name.endswith("_dropout")
+    ]
+    assert sorted(dropped, reverse=True) == list(
+        range(num_levels - 2, num_levels - 2 - dropouts, -1)
+    )
+
+
 def test_the_magnitude_of_silence_has_a_gradient():
     import tensorflow as tf
 

@@ -287,9 +287,10 @@ class SpectrogramUNetConfig(NetworkConfig):
     def __post_init__(self):
         super().__post_init__()
         stride = 2**self.num_levels
-        if self.hop_frames > self.fft_frames:
+        # A Hann window is 0 at its first frame: without overlap that frame is lost.
+        if self.hop_frames >= self.fft_frames:
             raise InputError(
-                f"`hop_frames` must be at most `fft_frames`, {self.fft_frames}. "
+                f"`hop_frames` must be less than `fft_frames`, {self.fft_frames}. "
                 f"Received: {self.hop_frames}"
             )
         if self.fft_frames % (2 * stride):
