@@ -1,0 +1,170 @@
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "folder" / "x.wav"
+    with files.atomic_file(path) as part:
+        assert part.suffix == ".wav"
+        part.write_text("half")
+        assert not path.exists()
+    assert path.read_text() == "half"
+    assert names(tmp_path) == ["new", "new/folder", "new/folder/x.wav"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "x").write_text("old")
+    with pytest.raises(KeyError):
+        with files.atomic_file(tmp_path / "x") as part:
+            part.write_text("new")
+            raise KeyError
+    assert (tmp_path / "x").read_text() == "old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_an_error_leaves_no_empty_folder_but_those_of_others(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(KeyError):
+        with files.atomic_files([tmp_path / "a" / "b" / "x", tmp_path / "c" / "y"]):
+            (tmp_path / "c" / "another's").write_text("")
+            raise KeyError
+    assert names(tmp_path) == ["a", "c", "c/another's"]
+
+
+def test_several_files_appear_together_or_not_at_all(tmp_path):
+    paths = [tmp_path / "a" / "x", tmp_path / "b" / "x"]
+    with pytest.raises(FileNotFoundError):
+        with files.atomic_files(paths) as (first, _):
+            first.write_text("the other is not written")
+    assert not paths[1].exists()
+    with files.atomic_files(paths) as parts:
+        for part in parts:
+            part.write_text(str(part.parent.name))
+    assert [path.read_text() for path in paths] == ["a", "b"]
+
+
+@pytest.mark.parametrize("has_errno", [True, False])
+def test_an_os_error_names_the_final_file(tmp_path, has_errno):
+    with pytest.raises(OSError) as error:
+        with files.atomic_file(tmp_path / "x") as part:
+            if has_errno:
+                raise OSError(errno.ENOSPC, "No space left on device", str(part))
+            raise OSError(f"{part}: cannot be written")
+    assert ".part" not in str(error.value)
+    assert str(tmp_path / "x") in str(error.value)
+    assert error.value.errno == (errno.ENOSPC if has_errno else None)
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 125 + ".wav", "x." + "b" * 253])
+def test_a_name_as_long_as_the_system_allows_is_written(tmp_path, name):
+    with files.atomic_file(tmp_path / name) as part:
+        assert len(os.fsencode(part.name)) <= 255
+        part.write_text("x")
+    assert names(tmp_path) == [name]
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    with files.atomic_folder(tmp_path / "a" / "b") as part:
+        (part / "x").write_text("")
+        assert not (tmp_path / "a" / "b").exists()
+    assert names(tmp_path) == ["a", "a/b", "a/b/x"]
+    with pytest.raises(OSError):
+        with files.atomic_folder(tmp_path / "a" / "b") as part:
+            (part / "y").write_text("")
+    assert names(tmp_path) == ["a", "a/b", "a/b/x"]
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(KeyError):
+        with files.atomic_folder(tmp_path / "a" / "b") as part:
+            (part / "x").write_text("")
+            raise KeyError
+    assert names(tmp_path) == []
+
+
+def test_what_a_killed_run_leaves_is_removed_and_nothing_else(tmp_path):
+    code = (
+        "import os, sys; from waveunet_tf.system import files\n"
+        "folder = sys.argv[1]\n"
+        "writes = [files.atomic_file(f'{folder}/{x}') for x in ('x', 'a/y')]\n"
+        "for write in writes: write.__enter__().write_text('')\n"
+        "made = files.atomic_folder(f'{folder}/a/z')\n"
+        "(made.__enter__() / 'f').write_text('')\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    (tmp_path / "a" / "kept").write_text("")
+    assert len(names(tmp_path)) == 6
+    files.remove_parts(tmp_path)
+    assert names(tmp_path) == ["a", "a/kept"]
+
+
+def test_a_locked_folder_is_for_one_run_at_a_time(tmp_path):
+    for _ in range(2):
+        with files.locked_folder(tmp_path / "new"):
+            with pytest.raises(InputError, match="new: another run is at work in it"):
+                with files.locked_folder(tmp_path / "new"):
+                    pass
+            with files.locked_folder(tmp_path / "another"):
+                pass
+
+
+def test_the_lock_of_a_killed_process_is_gone(tmp_path):
+    code = (
+        "import sys; from waveunet_tf.system import files\n"
+        "with files.locked_folder(sys.argv[1]):\n"
+        "    print('locked', flush=True); sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout.readline() == b"locked\n"
+    with pytest.raises(InputError, match="another run is at work"):
+        with files.locked_folder(tmp_path):
+            pass
+    child.kill()
+    child.communicate()
+    with files.locked_folder(tmp_path):
+        pass
+
+
+def test_space_that_is_not_there_is_refused_as_a_full_disk(tmp_path):
+    files.require_space(tmp_path, 1)
+    with pytest.raises(OSError) as error:
+        files.require_space(tmp_path, 2**63)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path))
+
+
+def test_only_what_is_new_or_may_be_overwritten_is_accepted(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    files.require_new()
+    files.require_new(tmp_path / "missing", tmp_path / "empty")
+    for name in ("file", "dangling"):
+        with pytest.raises(InputError, match=f"{name}: must be a new file, or --over"):
+            files.require_new(tmp_path / "missing", tmp_path / name)
+    with pytest.raises(InputError, match="must be a new or empty folder, or --over"):
+        files.require_new(tmp_path)
+    files.require_new(tmp_path, tmp_path / "file", overwrite=True)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**20, 2**20 + 1])
+def test_a_files_hash_is_that_of_its_content(tmp_path, size):
+    content = bytes(number % 251 for number in range(size))
+    (tmp_path / "x").write_bytes(content)
+    assert files.file_sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
