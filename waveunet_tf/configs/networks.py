@@ -132,10 +132,9 @@ class WaveUNetConfig(NetworkConfig):
     )
     input_kernel_size: int = setting(
         0,
-        "Taps that the original counts for the first convolution when it computes the "
-        "input's length (its input_filter_size). More than down_kernel_size, which the "
-        "convolution has, lengthen the input, and skips are cropped as the original "
-        "crops them. 0: down_kernel_size.",
+        "Kernel size with which the original computes the input's length (its "
+        "input_filter_size), in taps. Where it exceeds down_kernel_size, the input is "
+        "longer, and skips are cropped as in the original. 0 means down_kernel_size.",
         minimum=0,
     )
     up_kernel_size: int = setting(
@@ -219,14 +218,16 @@ class WaveUNetConfig(NetworkConfig):
 
     @property
     def surplus_frames(self) -> int:
-        """Input frames beyond those that the convolutions need; an even number."""
+        """The input frames that no convolution needs; an even number."""
         return max(self.input_kernel_size - self.down_kernel_size, 0)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> WaveUNetConfig:
         """Builds a config from JSON values.
 
-        Those of an earlier version lack `input_kernel_size`, which is then 0.
+        Args:
+            values: fields as `to_dict` gave them. An earlier version's lack
+                `input_kernel_size`, which is then 0.
 
         Raises:
             InputError: A field is missing, unknown or out of its range.
