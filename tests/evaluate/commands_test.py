@@ -1,10 +1,10 @@
-"""run_musdb and run_summary as a user runs them, and what they say to bad input."""
+"""The commands but run_report as a user runs them, and their answers to bad input."""
 
 import csv
 import io
 import json
+import math
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -16,20 +16,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluate import scores
+from evaluate import energies, scores
+from tests import command_line
+from tests.command_line import ROOT, check_refusal
+from tests.evaluate.report.report_songs import write_scores
 
-ROOT = pathlib.Path(__file__).parents[2]
 RATE_HZ = 4000
 
 
 def run(command, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"evaluate.{command}", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return command_line.run_here(f"evaluate.{command}", *arguments)
 
 
 def errors(result):
@@ -38,17 +34,19 @@ def errors(result):
 
 
 def write_system(folder, tracks):
-    """Writes tracks of frames of SDR, for two sources, as museval does."""
-    (folder / "test").mkdir(parents=True)
+    """Writes tracks of frames of SDR, the same for two sources."""
     for name, values in tracks.items():
-        frames = [
-            {"time": float(n), "duration": 1.0, "metrics": dict.fromkeys(
-                scores.METRICS, value)}
-            for n, value in enumerate(values)
-        ]  # fmt: skip
-        targets = [{"name": own, "frames": frames} for own in ("vocals", "drums")]
-        (folder / "test" / f"{name}.json").write_text(json.dumps({"targets": targets}))
+        write_scores(folder, name, {"vocals": values, "drums": values})
     return folder
+
+
+@pytest.mark.parametrize(
+    "command", ["run_summary", "run_plots", "run_seams", "run_report"]
+)
+def test_a_command_starts_as_a_program(command, tmp_path):
+    result = command_line.run(f"evaluate.{command}", f"--output_dir={tmp_path}/new")
+    check_refusal(result, 2)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ def data(tmp_path):
 def test_scores_are_written_gone_on_with_and_summarised(data, tmp_path):
     output = tmp_path / "scores"
     flags = (f"--data_dir={data}", f"--output_dir={output}")
-    first = run("run_musdb", *flags, "--estimates=mixture", "--workers=2")
+    first = run("run_musdb", *flags, "--estimates=mixture")
     assert first.returncode == 0, first.stderr
     assert "scoring 2 tracks" in first.stderr
     assert first.stdout.splitlines()[2].split()[:3] == ["scores", "vocals", "SDR"]
@@ -97,18 +95,61 @@ def test_scores_are_written_gone_on_with_and_summarised(data, tmp_path):
     } == {"vocals": (-30, -20, 5), "accompaniment": (-50, -40, 5)}
 
 
+def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
+    """One of a whole song, and one song whose vocals' estimate is silent."""
+    generator = np.random.default_rng(1)
+    silence = {"a": "data/test/a/vocals.wav", "b": "estimates/test/b/vocals.wav"}
+    for name in "ab":
+        for source in ("vocals", "accompaniment"):
+            for root, level in (("data", 0.1), ("estimates", 0.09)):
+                path = tmp_path / root / "test" / name / f"{source}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                stem = generator.normal(0, level, (2 * RATE_HZ, 1))
+                stem *= str(path.relative_to(tmp_path)) not in silence.values()
+                soundfile.write(path, stem, RATE_HZ)
+    flags = (f"--data_dir={tmp_path}/data", f"--estimates_dir={tmp_path}/estimates")
+    result = run("run_musdb", *flags, f"--output_dir={tmp_path}/scores")
+    assert result.returncode == 0, result.stderr
+    assert "test/a: vocals is silent throughout" in result.stderr
+    assert "the estimate of vocals is silent in 2 of the 2 frames" in result.stderr
+    accompaniment, vocals = result.stdout.splitlines()[1:]
+    assert accompaniment.split()[-3:] == ["4", "0", "2"]
+    assert vocals.split()[-3:] == ["4", "4", "2"]
+    assert vocals.split()[3:8] == ["nan"] * 5
+
+    system = f"x={tmp_path}/scores"
+    table = run("run_summary", system, f"y={tmp_path}/scores", "--metric=all",
+                "--format=json")  # fmt: skip
+    assert table.returncode == 0, table.stderr
+    rows = {
+        (row["source"], row["metric"]): row
+        for row in json.loads(table.stdout)["summaries"]
+    }
+    assert rows["vocals", "SDR"]["median"] is None
+    assert rows["accompaniment", "SDR"]["nan_frames"] == 0
+    assert rows["accompaniment", "SIR"]["nan_frames"] == 2
+    assert rows["vocals", "PES"]["frames"] == 2  # the estimate in the song without
+    assert rows["vocals", "wSDR"]["median"] is None
+    levels = run("run_summary", system, "--by_energy", "--format=json")
+    assert levels.returncode == 0, levels.stderr
+    assert {row["source"] for row in json.loads(levels.stdout)} == {"accompaniment"}
+    drawn = run("run_plots", system, f"--output_dir={tmp_path}/plots", "--tracks=a")
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(list((tmp_path / "plots").rglob("*.png"))) == 4
+
+
 def test_levels_of_foreign_scores_come_from_the_true_stems(data, tmp_path):
     write_system(tmp_path / "x", {"a": [1, 2], "b": [3, 4, 5]})
     without = run("run_summary", f"x={tmp_path}/x", "--by_energy")
     assert without.returncode == 1
     (error,) = errors(without)
     assert "of 2 tracks there are none, such as a" in error and "--data_dir" in error
-    came = run(
+    table = run(
         "run_summary", f"x={tmp_path}/x", "--by_energy", "--bin_db=15",
         f"--data_dir={data}", "--format=csv",
     )  # fmt: skip
-    assert came.returncode == 0, came.stderr
-    rows = list(csv.DictReader(io.StringIO(came.stdout)))
+    assert table.returncode == 0, table.stderr
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
     assert [(row["source"], row["from_dbfs"], row["frames"]) for row in rows] == [
         ("drums", "-45.0", "5"),
         ("vocals", "-30.0", "5"),
@@ -136,9 +177,9 @@ def test_systems_of_different_tracks_are_compared_on_the_common_ones(tmp_path):
     assert "e.json: must be museval's JSON" in lines[1]
     assert f"{ours}: tracks must be in all systems; left out: c" in lines[2]
     assert f"{theirs}: tracks must be in all systems; left out: d" in lines[3]
-    came = json.loads(result.stdout)
-    assert {row["tracks"] for row in came["summaries"]} == {2}
-    assert {(row["tracks"], row["difference"]) for row in came["comparisons"]} == {
+    table = json.loads(result.stdout)
+    assert {row["tracks"] for row in table["summaries"]} == {2}
+    assert {(row["tracks"], row["difference"]) for row in table["comparisons"]} == {
         (2, 1)
     }
 
@@ -235,3 +276,96 @@ def test_ctrl_c_leaves_nothing_half_written(data, tmp_path):
     assert stderr.splitlines()[-1] == "interrupted"
     assert not list(output.rglob(".part-*"))
     assert 1 <= len(scores.read_system(output)) <= 6
+
+
+def test_plots_are_of_the_common_tracks_and_others_are_named(tmp_path):
+    x, y, out = tmp_path / "x", tmp_path / "y", tmp_path / "out"
+    write_scores(x, "a, b", {"vocals": [1, 2, math.nan, 6]})
+    write_scores(y, "a, b", {"vocals": [1, 2, 3, 4]})
+    write_scores(y, "c", {"vocals": [9]})
+    stem = {"vocals": np.repeat([[10**-1.5], [0.1], [10**-0.5], [10**-0.25]], 100, 0)}
+    measured = energies.measure_energies("a, b", stem, stem, 100)
+    energies.write_track_energies(y / f"a, b{energies.SUFFIX}", measured)
+    command = ["run_plots", f"x={x}", f"y={y}", f"--output_dir={out}"]
+    result = run(*command, "--metric=SIR", '--tracks="a, b"')
+    check_refusal(result, 1, "left out: c")
+    names = {str(path.relative_to(out)) for path in out.rglob("*.*")}
+    stems = ("distributions", "by_energy", "quietest_left_out", "over_time/a, b")
+    assert names == {f"sir_{stem}.{end}" for stem in stems for end in ("png", "svg")}
+    table = [line.split() for line in result.stdout.splitlines()]
+    # SIR is SDR + 2 dB in these files.
+    assert ["x", "vocals", "4", "1", "4.00", "3.50", "6.00", "5.00"] in table
+    assert ["y", "vocals", "4", "0", "4.50", "3.75", "5.25", "4.50"] in table
+    assert ["y", "vocals", "50", "-10.00", "5.50", "5.50"] in table
+    check_refusal(run(*command, "--metric=SIR"), 1, "must be a new file")
+
+
+def test_bad_input_of_run_plots_is_one_line(tmp_path):
+    scores_dir, empty = tmp_path / "x", tmp_path / "empty"
+    empty.mkdir()
+    write_scores(scores_dir, "song", {"vocals": [1, 2]})
+    write_scores(tmp_path / "z", "another", {"vocals": [1, 2]})
+    for code, text, *arguments in [
+        (1, "must hold museval's JSON files", f"x={empty}"),
+        (1, "such as song. Received: sing", f"x={scores_dir}", "--tracks=sing"),
+        (1, "a track in common", f"x={scores_dir}", f"z={tmp_path / 'z'}"),
+        (2, "metric", f"x={scores_dir}", "--metric=PESQ"),
+        (2, "NAME=DIR. Received: x", "x"),
+    ]:
+        result = run("run_plots", *arguments, f"--output_dir={tmp_path / 'out'}")
+        check_refusal(result, code, text)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_energies_there_are_no_figures_by_level(tmp_path):
+    write_scores(tmp_path / "x", "song", {"vocals": [1, 2]})
+    flags = [f"x={tmp_path / 'x'}", f"--output_dir={tmp_path / 'out'}"]
+    result = run("run_plots", *flags)
+    assert result.returncode == 0
+    assert "warning: no energies beside the scores" in result.stderr
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["sdr_distributions.png", "sdr_distributions.svg"]
+    check_refusal(run("run_plots", *flags), 1, "must be a new file")
+    assert run("run_plots", *flags, "--overwrite").returncode == 0
+
+
+def test_seams_are_measured_and_drawn_for_networks_side_by_side(
+    kept_checkpoint, without_context, tmp_path
+):
+    song = np.random.default_rng(6).uniform(-0.3, 0.3, (11025, 2))
+    soundfile.write(tmp_path / "song.wav", song, 11025)
+    out = tmp_path / "out"
+    command = [
+        "run_seams",
+        f"--checkpoint=with={kept_checkpoint}",
+        f"--checkpoint=no={without_context}",
+        f"--output_dir={out}",
+        tmp_path / "song.wav",
+    ]
+    result = run(*command)
+    assert result.returncode == 0, result.stderr
+    rows = [line.split()[:4] for line in result.stdout.splitlines()[1:]]
+    assert rows == [
+        [name, source, own, "7"]
+        for source in ("accompaniment", "vocals")
+        for name, own in (("with", "False"), ("no", "True"))
+    ]
+    assert sorted(path.name for path in out.iterdir()) == ["seams.png", "seams.svg"]
+    check_refusal(run(*command), 1, "seams.png: must be a new file")
+
+
+def test_bad_input_of_run_seams_is_one_line(without_context, tmp_path):
+    song, short = tmp_path / "song.wav", tmp_path / "short.wav"
+    soundfile.write(song, np.zeros((5000, 1)), 8000)
+    soundfile.write(short, np.zeros((1000, 1)), 8000)
+    good = f"--checkpoint=x={without_context}"
+    for code, text, *arguments in [
+        (1, "longer than a window", good, short),
+        (1, "--source must be of", good, "--source=flute", song),
+        (2, "takes one song", good, song, short),
+        (2, "names must differ", good, good, song),
+        (1, "must be a checkpoint", f"--checkpoint=x={tmp_path}", song),
+    ]:
+        result = run("run_seams", *arguments, f"--output_dir={tmp_path / 'out'}")
+        check_refusal(result, code, text)
+    assert not (tmp_path / "out").exists()

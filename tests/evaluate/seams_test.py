@@ -3,34 +3,13 @@ import math
 
 import numpy as np
 import pytest
-import soundfile
 
 from evaluate import seams
-from tests.commands.app_test import check_refusal, run
 from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 
-SEAMS = "evaluate.run_seams"
 RATE_HZ = 8000
-
-
-def save_network(path, config):
-    """A checkpoint of random weights."""
-    import keras
-
-    from waveunet_tf.checkpoints import checkpoint
-    from waveunet_tf.networks.build import build_network
-
-    keras.utils.set_random_seed(2)
-    checkpoint.save_checkpoint(path, build_network(config), config)
-    return path
-
-
-@pytest.fixture
-def without_context(tiny_config, tmp_path):
-    config = dataclasses.replace(tiny_config, context=False, output_frames=1024)
-    return save_network(tmp_path / "without", config)
 
 
 def jumps(frames, hop, height):
@@ -155,42 +134,3 @@ def test_the_figure_shows_the_song_around_the_seam():
     # The window of 256 frames sees the click while it is within its 32 ms.
     assert abs(loudest_ms) < 16
     assert np.ptp(second.get_images()[0].get_array().mean(axis=0)) < np.ptp(power)
-
-
-def test_the_command_measures_and_draws_networks_side_by_side(
-    tiny_checkpoint, without_context, tmp_path
-):
-    song = np.random.default_rng(6).uniform(-0.3, 0.3, (22050, 2))
-    soundfile.write(tmp_path / "song.wav", song, 11025)
-    out = tmp_path / "out"
-    command = [
-        SEAMS,
-        f"--checkpoint=with={tiny_checkpoint}",
-        f"--checkpoint=no={without_context}",
-        f"--output_dir={out}",
-        tmp_path / "song.wav",
-    ]
-    result = run(*command)
-    assert result.returncode == 0, result.stderr
-    rows = [line.split()[:4] for line in result.stdout.splitlines()[1:]]
-    assert rows == [
-        [name, source, own, "15"]
-        for source in ("accompaniment", "vocals")
-        for name, own in (("with", "False"), ("no", "True"))
-    ]
-    assert sorted(path.name for path in out.iterdir()) == ["seams.png", "seams.svg"]
-    check_refusal(run(*command), 1, "seams.png: must be a new file")
-
-
-def test_the_command_refuses_bad_input_in_one_line(without_context, tmp_path):
-    song, short = tmp_path / "song.wav", tmp_path / "short.wav"
-    soundfile.write(song, np.zeros((5000, 1)), 8000)
-    soundfile.write(short, np.zeros((1000, 1)), 8000)
-    good = f"--checkpoint=x={without_context}"
-    for code, text, *arguments in [
-        (1, "longer than a window", good, short),
-        (1, "--source must be of", good, "--source=flute", song),
-    ]:
-        result = run(SEAMS, *arguments, f"--output_dir={tmp_path / 'out'}")
-        check_refusal(result, code, text)
-    assert not (tmp_path / "out").exists()

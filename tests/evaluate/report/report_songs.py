@@ -1,5 +1,7 @@
 """Songs, estimates and scores for the tests of reports."""
 
+import base64
+import io
 import json
 import pathlib
 
@@ -62,3 +64,14 @@ def read_track_script(path):
     text = pathlib.Path(path).read_text(encoding="ascii")
     assert text.startswith("showTrack(") and text.endswith(");\n")
     return json.loads(text[len("showTrack(") : -len(");\n")])
+
+
+def decode(lane):
+    """Returns a lane's audio, `(frames, channels)`, and its rate in Hz."""
+    audio = io.BytesIO(base64.b64decode(lane["audio"]))
+    return soundfile.read(audio, always_2d=True)
+
+
+def read_peaks(track, group=0, lane=0):
+    """Returns the points of a lane's waveform, highest and lowest `(2, columns)`."""
+    return np.array(track["groups"][group]["lanes"][lane]["peaks"])

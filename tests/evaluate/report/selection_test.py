@@ -1,47 +1,16 @@
-"""What of a song is in a report: which tracks, which part, its spectrograms."""
+"""Which tracks and which part of them are heard in a report."""
 
 import math
 
-import matplotlib.image
 import numpy as np
 import pytest
 
 from evaluate import scores
-from evaluate.report import selection, spectrogram_picture
+from evaluate.estimators import Estimator
+from evaluate.report import selection
 from tests.evaluate.report.report_songs import RATE_HZ, noise, write_scores, write_stems
 from waveunet_tf.data.datasets import find_tracks
-
-
-@pytest.mark.parametrize("rate_hz", [8000, 44100])
-@pytest.mark.parametrize("tone_hz", [200, 1000])
-def test_a_tone_is_where_the_spectrogram_marks_its_frequency(
-    tone_hz, rate_hz, tmp_path
-):
-    seconds = np.arange(2 * rate_hz) / rate_hz
-    tone = np.sin(2 * np.pi * tone_hz * seconds)[:, None].repeat(2, axis=1)
-    levels_db = spectrogram_picture.power_db(tone, rate_hz)
-    spectrogram_picture.write_picture(
-        tmp_path / "tone.png", levels_db - levels_db.max()
-    )
-    picture = matplotlib.image.imread(tmp_path / "tone.png")[..., :3].sum(axis=2)
-    rows, columns = picture.shape
-    height = dict(
-        (float(label.replace("k", "000")), height)
-        for label, height in spectrogram_picture.frequency_marks(rate_hz)
-    )[tone_hz]
-    brightest = rows - 0.5 - np.argmax(picture[:, columns // 2])
-    assert brightest == pytest.approx(height * rows, abs=1.5)
-
-
-def test_spectrograms_have_the_power_of_white_noise_in_all_bands():
-    # White noise of power p has p · 2 · 1.5 / window frames in a bin that would show a
-    # full sine as 1 (two sides of the spectrum; 1.5: a Hann window's noise bandwidth).
-    samples = np.random.default_rng(1).normal(0, 0.1, (20 * RATE_HZ, 1))
-    rows = 10 ** (spectrogram_picture.power_db(samples, RATE_HZ) / 10)
-    window = round(0.046 * RATE_HZ)
-    expected = 0.1**2 * 4 * 1.5 / window
-    np.testing.assert_allclose(rows.mean(axis=1)[5:-5], expected, rtol=0.3)
-    assert rows.mean() == pytest.approx(expected, rel=0.05)
+from waveunet_tf.errors import InputError
 
 
 def test_an_excerpt_begins_where_the_quietest_source_is_loudest(tmp_path):
@@ -70,3 +39,93 @@ def test_typical_tracks_are_worst_median_and_best(tmp_path):
     assert selection.typical_tracks(tracks, set(tracks)) == ["d", "e", "c"]
     assert selection.typical_tracks(tracks, {"b", "f", "silent"}) == ["b", "f"]
     assert selection.typical_tracks(tracks, {"silent"}) == []
+
+
+@pytest.fixture
+def song(tmp_path):
+    """A track of four seconds."""
+    stems = {
+        source: noise(4, seed=place)
+        for place, source in enumerate(("accompaniment", "vocals"))
+    }
+    write_stems(tmp_path / "data", "plain", stems)
+    (track,) = find_tracks(tmp_path / "data", subsets=("test",))
+    return track
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda samples: samples * np.nan, "must hold finite samples"),
+        (lambda samples: samples[:, [0, 0, 0]], "target's 2 channels. Received: 3"),
+    ],
+)
+def test_broken_estimates_are_refused(change, text, song, tmp_path):
+    stems = {source: noise(4, seed=1) for source in ("accompaniment", "vocals")}
+    stems["vocals"] = change(stems["vocals"])
+    write_stems(tmp_path, "plain", stems)
+    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path))
+    errors = []
+    excerpt = selection.read_excerpt(
+        song, tuple(stems), {"ours": estimator}, left_out=errors.append
+    )
+    assert excerpt.estimates == {}
+    assert len(errors) == 1 and text in str(errors[0])
+
+
+def test_an_excerpt_after_the_end_is_refused(song):
+    with pytest.raises(InputError, match="before its end at 4.0 s. Received: 4"):
+        selection.read_excerpt(
+            song, ("vocals",), {}, start_seconds=4, left_out=pytest.fail
+        )
+
+
+def test_an_excerpt_has_the_samples_of_mixture_sources_and_estimates(song, tmp_path):
+    stems = {
+        source: noise(4, seed=9, channels=1) for source in ("accompaniment", "vocals")
+    }
+    write_stems(tmp_path / "ours", "plain", stems)
+    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path / "ours"))
+    excerpt = selection.read_excerpt(
+        song,
+        tuple(stems),
+        {"ours": estimator},
+        start_seconds=1.5,
+        duration_seconds=2,
+        left_out=pytest.fail,
+    )
+    part = slice(12000, 28000)
+    true, rate_hz = song.read(tuple(stems))
+    assert (excerpt.sample_rate_hz, excerpt.start_seconds) == (rate_hz, 1.5)
+    for source in stems:
+        np.testing.assert_array_equal(excerpt.references[source], true[source][part])
+        # A mono estimate is heard on both channels of a stereo song.
+        np.testing.assert_allclose(
+            excerpt.estimates["ours"][source],
+            stems[source][part].repeat(2, axis=1),
+            atol=1e-7,
+        )
+    np.testing.assert_allclose(
+        excerpt.mixture, sum(excerpt.references.values()), atol=1e-6
+    )
+
+
+def test_a_silent_source_does_not_choose_the_excerpt_and_can_be_heard(tmp_path):
+    stems = {"accompaniment": noise(8, seed=1), "vocals": noise(8, seed=2, level=0)}
+    stems["accompaniment"][: 4 * RATE_HZ] *= 0.1
+    write_stems(tmp_path, "song", stems)
+    (track,) = find_tracks(tmp_path, subsets=("test",))
+    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path))
+    excerpt = selection.read_excerpt(
+        track, tuple(stems), {"x": estimator}, duration_seconds=4, left_out=pytest.fail
+    )
+    assert excerpt.start_seconds == 4
+    assert not excerpt.references["vocals"].any()
+    assert not excerpt.estimates["x"]["vocals"].any()
+
+
+def test_an_excerpt_of_silence_alone_begins_at_the_start(tmp_path):
+    write_stems(tmp_path, "song", {"vocals": noise(2, seed=1, level=0)})
+    (track,) = find_tracks(tmp_path, subsets=("test",))
+    excerpt = selection.read_excerpt(track, ("vocals",), {}, left_out=pytest.fail)
+    assert (excerpt.start_seconds, excerpt.duration_seconds) == (0, 2)

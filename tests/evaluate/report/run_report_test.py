@@ -1,37 +1,28 @@
 """The report as files: what the page says, what it loads, what it refuses."""
 
-import base64
-import hashlib
-import html.parser
-import io
 import json
 import math
-import pathlib
 import re
-import subprocess
-import sys
 
 import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
 
-from evaluate import energies, scores
-from evaluate.estimators import Estimator
-from evaluate.report import contents, html_tables, page, selection
-from evaluate.report.track_files import write_track_files
+from evaluate.report import page
+from tests import command_line
+from tests.evaluate.report.html_page import Page
 from tests.evaluate.report.report_songs import (
     RATE_HZ,
+    decode,
     noise,
+    read_peaks,
     read_track_script,
     write_scores,
     write_stems,
 )
-from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.errors import InputError
 
-ROOT = pathlib.Path(__file__).parents[3]
-ROOM = ROOT / "evaluate" / "report"
+ROOM = command_line.ROOT / "evaluate" / "report"
 # Names that would break a page that does not escape them.
 SYSTEM = """o'urs </script><b>&"1" $title"""
 TRACK = "Ünï & <i>'so\" ♫ 50%"
@@ -63,14 +54,7 @@ def songs(tmp_path_factory):
 
 
 def run_report(*arguments):
-    """Runs the command from the root; gives its result with its output."""
-    return subprocess.run(
-        [sys.executable, "-m", "evaluate.run_report", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return command_line.run_here("evaluate.run_report", *arguments)
 
 
 def report_of(songs, output, *arguments):
@@ -92,46 +76,6 @@ def report(songs, tmp_path_factory):
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{output}/index.html\n"
     return output
-
-
-class Page(html.parser.HTMLParser):
-    """The elements of a page, and the text of its table cells and options."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.rows, self.options, self.links, self.ids = [], [], [], [], []
-        self.open = []
-        self.systems = ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.tags.append(tag)
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        for name in ("src", "href"):
-            self.links += [attributes[name]] if name in attributes else []
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag == "option":
-            self.options.append("")
-        if tag not in ("meta", "link", "input", "img", "path"):
-            self.open.append((tag, attributes))
-
-    def handle_endtag(self, tag):
-        if tag != "path":
-            assert self.open.pop()[0] == tag
-
-    def handle_data(self, data):
-        tags = [tag for tag, _ in self.open]
-        if "td" in tags or "th" in tags:
-            self.rows[-1][-1] += data
-        if tags[-1:] == ["option"]:
-            self.options[-1] += data
-        if self.open and self.open[-1][1].get("id") == "systems":
-            self.systems += data
 
 
 @pytest.fixture(scope="module")
@@ -254,17 +198,9 @@ def test_flac_keeps_the_samples_and_only_the_part_that_was_asked_for(songs, tmp_
     assert series["times"] == [1, 2, 3] and series["sdr"] == [6.25, 8.25, 3.25]
 
 
-def decode(lane):
-    return soundfile.read(io.BytesIO(base64.b64decode(lane["audio"])))
-
-
 def stem_sum(songs):
     folder = songs / "data/test/plain"
     return sum(soundfile.read(path)[0] for path in folder.iterdir())
-
-
-def read_peaks(track):
-    return np.array(track["groups"][0]["lanes"][0]["peaks"])
 
 
 def test_scores_over_time_are_those_of_the_files_with_gaps_for_nan(report):
@@ -286,29 +222,6 @@ def test_without_data_there_is_no_player_and_no_script(songs, tmp_path):
     parsed = Page((tmp_path / "report/index.html").read_text(encoding="utf-8"))
     assert "script" not in parsed.tags and "#listen" not in parsed.links
     assert len([row for row in parsed.rows if "vocals" in row]) == 4  # metrics
-
-
-def test_energies_beside_the_scores_give_their_metrics_and_figures(songs, tmp_path):
-    tracks = scores.read_system(songs / "ours")
-    stems = {"vocals": noise(4.5, seed=1), "accompaniment": noise(4.5, seed=2)}
-    halves = {source: 0.5 * samples for source, samples in stems.items()}
-    own = {
-        name: energies.measure_energies(name, stems, halves, RATE_HZ) for name in tracks
-    }
-    summaries, _ = contents.summarize_all({"a": tracks}, {"a": own})
-    # An error of half the source: 20 log10 2, for every track.
-    text = html_tables.summary_tables(summaries, [])
-    rows = [row for row in Page(text).rows if "vocals" in row]
-    assert rows[-1][2:7] == ["6.02", "0.00", "6.02", "0.00", "6.02"]
-    pictures = contents.draw_figures(tmp_path, {"a": tracks}, {"a": own})
-    assert [picture.stem for picture in pictures] == [
-        "distributions",
-        "by_energy",
-        "quietest_left_out",
-    ]
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"{picture.stem}.{suffix}" for picture in pictures for suffix in ("png", "svg")
-    }
 
 
 def lines_of(result):
@@ -347,38 +260,6 @@ def test_estimates_that_do_not_fit_are_told_and_the_rest_is_done(songs, tmp_path
         assert [len(group["lanes"]) for group in track["groups"]] == [1, 1, 1]
 
 
-def plain_track(songs):
-    tracks = find_tracks(songs / "data", subsets=("test",))
-    return next(track for track in tracks if track.name == "plain")
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        (lambda samples: samples * np.nan, "must hold finite samples"),
-        (lambda samples: samples[:, [0, 0, 0]], "target's 2 channels. Received: 3"),
-    ],
-)
-def test_broken_estimates_are_refused(change, text, songs, tmp_path):
-    stems = {source: noise(SECONDS, seed=1) for source in ("accompaniment", "vocals")}
-    stems["vocals"] = change(stems["vocals"])
-    write_stems(tmp_path, "plain", stems)
-    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path))
-    told = []
-    excerpt = selection.read_excerpt(
-        plain_track(songs), tuple(stems), {"ours": estimator}, left_out=told.append
-    )
-    assert excerpt.estimates == {}
-    assert len(told) == 1 and text in str(told[0])
-
-
-def test_an_excerpt_after_the_end_is_refused(songs):
-    with pytest.raises(InputError, match="before its end at 4.0 s. Received: 4"):
-        selection.read_excerpt(
-            plain_track(songs), ("vocals",), {}, start_seconds=4, left_out=pytest.fail
-        )
-
-
 def test_folders_without_scores_are_refused_and_leave_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "absent"):
@@ -403,46 +284,3 @@ def test_wrong_usage_exits_with_2(arguments, text, tmp_path):
     assert result.returncode == 2
     (line,) = lines_of(result)
     assert text in line
-
-
-def test_only_reports_are_overwritten_and_only_when_asked(tmp_path):
-    report = tmp_path / "report"
-    report.mkdir()
-    page.require_place(report, overwrite=False)  # an empty folder is as good as none
-    (report / "index.html").write_text("old", encoding="utf-8")
-    with pytest.raises(
-        InputError, match="must be a new or empty folder, or --overwrite"
-    ):
-        page.require_place(report, overwrite=False)
-    page.require_place(report, overwrite=True)
-    with page.report_folder(report) as folder:
-        (folder / "index.html").write_text("new", encoding="utf-8")
-        assert (report / "index.html").read_text(encoding="utf-8") == "old"
-    assert (report / "index.html").read_text(encoding="utf-8") == "new"
-    with pytest.raises(ZeroDivisionError), page.report_folder(report):
-        1 / 0  # noqa: B018
-    assert (report / "index.html").read_text(encoding="utf-8") == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
-    (report / "thesis.tex").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="holds other files, such as thesis.tex"):
-        page.require_place(report, overwrite=True)
-
-
-def test_silence_makes_a_track_too(tmp_path):
-    silence = np.zeros((RATE_HZ, 1), np.float32)
-    excerpt = selection.Excerpt("s", RATE_HZ, 0.0, silence, {"vocals": silence}, {})
-    write_track_files(tmp_path / "tracks", 1, excerpt, {})
-    track = read_track_script(tmp_path / "tracks/1.js")
-    assert np.abs(read_peaks(track)).max() == 0
-    assert track["groups"][1]["chart"] is None
-
-
-def test_the_bundled_libraries_are_those_that_the_table_names():
-    table = (ROOM / "README.md").read_text(encoding="utf-8")
-    named = dict(re.findall(r"^\| `([^`]+)` .* `([0-9a-f]{64})` \|$", table, re.M))
-    files = [path for path in (ROOM / "vendor").iterdir() if path.is_file()]
-    assert named == {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files
-    }
-    licences = {path.stem for path in (ROOM / "vendor/licences").iterdir()}
-    assert {"Tone.js", "wavesurfer.js", "uPlot"} <= licences
