@@ -12,7 +12,7 @@ def test_the_fast_gradient_of_a_convolution_is_its_gradient(taps, frames):
     inputs = tf.constant(draw(size=(2, frames + taps - 1, 3)), tf.float32)
     kernel = tf.constant(draw(size=(taps, 3, 5)), tf.float32)
     upstream = tf.constant(draw(size=(2, frames, 5)), tf.float32)
-    came = {}
+    computed = {}
     for function in (
         cpu_gradients.convolve,
         lambda inputs, kernel: tf.nn.conv1d(inputs, kernel, 1, "VALID"),
@@ -21,8 +21,8 @@ def test_the_fast_gradient_of_a_convolution_is_its_gradient(taps, frames):
             tape.watch([inputs, kernel])
             outputs = function(inputs, kernel)
         gradients = tape.gradient(outputs, [inputs, kernel], upstream)
-        came[function] = [outputs, *gradients]
-    for one, other in zip(*came.values()):
+        computed[function] = [outputs, *gradients]
+    for one, other in zip(*computed.values()):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 

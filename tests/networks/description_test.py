@@ -147,12 +147,12 @@ def test_the_sums_are_those_of_the_table():
     table, sums = description.format_description(counted).split("\n\n")
     parameters = sum(int(line.split()[3]) for line in table.splitlines()[1:])
     memory = sum(float(line.split()[5]) for line in table.splitlines()[1:])
-    told = {line[:28].strip(): line[28:] for line in sums.splitlines()}
-    assert told["parameters"].split()[0] == str(parameters)
-    assert float(told["outputs of these layers"].split()[0]) == pytest.approx(
+    said = {line[:28].strip(): line[28:] for line in sums.splitlines()}
+    assert said["parameters"].split()[0] == str(parameters)
+    assert float(said["outputs of these layers"].split()[0]) == pytest.approx(
         memory, abs=0.1
     )
     window = counted.window
-    assert told["window in"].startswith(f"{window.input_frames} frames, ")
-    assert told["window out"].startswith(f"{window.output_frames} frames, ")
-    assert told[""].endswith(" G as a stream")
+    assert said["window in"].startswith(f"{window.input_frames} frames, ")
+    assert said["window out"].startswith(f"{window.output_frames} frames, ")
+    assert said[""].endswith(" G as a stream")

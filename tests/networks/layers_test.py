@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import layers, spectrogram_u_net
+from waveunet_tf.networks import layers, spectrogram_layers
 
 SIGNAL = np.array([[[1.0, 10.0], [3.0, 20.0], [-1.0, 60.0]]], np.float32)
 
@@ -133,12 +133,12 @@ CUSTOM = [
     (layers.DifferenceOutput, {}, 2),
 ]
 SPECTRAL = [
-    (spectrogram_u_net.STFT, {"fft_frames": 8, "hop_frames": 4}, [(None, 1)]),
-    (spectrogram_u_net.Magnitude, {}, [(None, 5), (None, 5)]),
-    (spectrogram_u_net.NetworkInput, {}, [(None, 5)]),
-    (spectrogram_u_net.NyquistMask, {}, [(None, 4, 1)]),
+    (spectrogram_layers.STFT, {"fft_frames": 8, "hop_frames": 4}, [(None, 1)]),
+    (spectrogram_layers.Magnitude, {}, [(None, 5), (None, 5)]),
+    (spectrogram_layers.NetworkInput, {}, [(None, 5)]),
+    (spectrogram_layers.NyquistMask, {}, [(None, 4, 1)]),
     (
-        spectrogram_u_net.MaskedAudio,
+        spectrogram_layers.MaskedAudio,
         {"fft_frames": 8, "hop_frames": 4, "phase_iterations": 2},
         [(None, 5)] * 3,
     ),
@@ -170,7 +170,7 @@ def test_layers_are_saved_and_loaded_with_any_batch_and_length(
         shape = layer.compute_output_shape(
             arrays[0].shape if len(arrays) == 1 else [array.shape for array in arrays]
         )
-        if kind is spectrogram_u_net.STFT:
+        if kind is spectrogram_layers.STFT:
             (expected, _), (actual, _), (shape, _) = expected, actual, shape
         np.testing.assert_array_equal(values(actual), values(expected))
         assert tuple(expected.shape) == shape
