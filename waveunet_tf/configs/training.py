@@ -105,8 +105,8 @@ class TrainingConfig(Config):
     )
     track_sampling: str = setting(
         "even",
-        "How the track of an excerpt is drawn. even: every track is as likely, as in "
-        "the original. length: a track is as likely as it is long.",
+        "How the track of an excerpt is drawn. even: all tracks are equally likely, as "
+        "in the original. length: a track's probability is proportional to its length.",
         choices=("even", "length"),
     )
     loss: str = setting(

@@ -55,13 +55,21 @@ def build_program(
     Returns:
         The program. That of a window has no state.
     """
-    if not config.can_stream:
-        window, _, _ = shapes.song_windows(config, chunk_frames)
-        shape = (1, window.input_frames, config.channels)
-        return Program(
-            lambda mixture: network(mixture), {layer_names.MIXTURE: shape}, {}
-        )
-    from waveunet_tf.networks import fused, streaming
+    if config.can_stream:
+        return _stream_program(config, network, chunk_frames, whole_delays, layers)
+    window, _, _ = shapes.song_windows(config, chunk_frames)
+    shape = (1, window.input_frames, config.channels)
+    return Program(lambda mixture: network(mixture), {layer_names.MIXTURE: shape}, {})
+
+
+def _stream_program(
+    config: NetworkConfig,
+    network,
+    chunk_frames: int,
+    whole_delays: bool,
+    layers: Callable | None,
+) -> Program:
+    from waveunet_tf.networks import fused, streaming  # they import Keras
 
     streaming_network = streaming.StreamingNetwork(
         config, network, layers or fused.FusedLayers
