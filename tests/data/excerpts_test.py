@@ -1,33 +1,16 @@
 import dataclasses
-import itertools
-import sys
 
 import numpy as np
 import pytest
 import soundfile
-import tensorflow as tf
 
+from tests.data.batches import TRAINING, first_batches, flat
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.data import excerpts, manifest, preparation, prepared, readers
-from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 
 SOURCES = ("accompaniment", "vocals")
-
-
-TRAINING = TrainingConfig(batch_size=4, seed=5)
-
-
-def first_batches(tracks, config, count, training=TRAINING, **arguments):
-    batches = excerpts.random_excerpts(tracks, config, training, **arguments)
-    return list(itertools.islice(batches.as_numpy_iterator(), count))
-
-
-def flat(batches):
-    return [
-        array for mixture, sources in batches for array in (mixture, *sources.values())
-    ]
 
 
 def test_the_mixture_is_the_sum_and_the_sources_are_its_centre(stems_dir, tiny_config):
@@ -102,45 +85,6 @@ def test_workers_share_the_excerpts(stems_dir, tiny_config, first):
             np.testing.assert_array_equal(left, right)
     with pytest.raises(InputError, match="`worker` must be at least 0 and below 3"):
         first_batches(tracks, tiny_config, 1, worker=3, workers=3)
-
-
-@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_both_readers_give_the_same_samples(stems_dir, tiny_config, subtype, channels):
-    for path in stems_dir.rglob("*.wav"):
-        samples, rate_hz = soundfile.read(path)
-        with soundfile.SoundFile(path, "w", rate_hz, 2, subtype) as file:
-            file.title = "with a chunk before the samples"
-            file.write(samples)
-    config = dataclasses.replace(tiny_config, channels=channels)
-    tracks = prepared.load_prepared(stems_dir, config, "train")
-    one, other = (
-        first_batches(tracks, config, 6, reader=reader)
-        for reader in ("tensorflow_io", "soundfile")
-    )
-    for left, right in zip(flat(one), flat(other)):
-        assert left.any()
-        np.testing.assert_array_equal(left, right)
-
-
-def test_what_tensorflow_io_cannot_read_soundfile_reads(stems_dir, tiny_config):
-    path = stems_dir / "train" / "one" / "vocals.wav"
-    samples, rate_hz = soundfile.read(path)
-    soundfile.write(path, samples, rate_hz, subtype="PCM_16")  # the others are float
-    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
-    first_batches(tracks, tiny_config, 1)
-    with pytest.raises(InputError, match="must be soundfile, for .* several kinds"):
-        first_batches(tracks, tiny_config, 1, reader="tensorflow_io")
-    with pytest.raises(InputError, match="`reader` must be one of auto"):
-        first_batches(tracks, tiny_config, 1, reader="ffmpeg")
-
-
-def test_without_tensorflow_io_soundfile_reads(stems_dir, tiny_config, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_io", None)  # as if not installed
-    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
-    assert first_batches(tracks, tiny_config, 1)
-    with pytest.raises(InputError, match="tensorflow-io cannot be used"):
-        readers.build_reader(tracks, 9, 2, reader="tensorflow_io")
 
 
 def constant_tracks(folder, levels, frames=4000):
@@ -224,67 +168,6 @@ def test_another_seed_gives_other_excerpts(stems_dir, tiny_config):
     assert not np.array_equal(flat(one)[0], flat(other)[0])
 
 
-@pytest.mark.parametrize("reader", ["tensorflow_io", "soundfile"])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_a_track_beyond_its_ends_is_silence(stems_dir, tiny_config, reader, channels):
-    tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
-    built = readers.build_reader(tracks, 1100, channels, reader=reader)
-    whole = np.stack([soundfile.read(path)[0] for path in tracks[0].paths])
-    if channels == 1:
-        whole = whole.mean(axis=2, keepdims=True)
-    padded = np.pad(whole, ((0, 0), (2000, 2000), (0, 0)))
-    for start in (-30, 0, 500, 999, 1000, 1500, -1100, -1099):
-        excerpt = built.read(
-            tf.constant([0, 0]), tf.fill(2, tf.constant(start, tf.int64)), [1.0, 0.5]
-        )
-        expected = padded[:, 2000 + start : 3100 + start] * [[[1.0]], [[0.5]]]
-        np.testing.assert_allclose(np.stack(excerpt), expected, atol=1e-7)
-
-
-def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
-    """Of those that TensorFlow knows, only one is at hand."""
-    generator = np.random.default_rng(0)
-    names = ("vocals", "other", "drums")
-    for source in names:
-        path = tmp_path / "in" / "train" / "song" / f"{source}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, generator.normal(0, 0.1, (4000, 2)), 8000)
-    settings = manifest.Settings(8000, names)
-    preparation.prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
-    here = prepared.load_prepared(tmp_path / "out", tiny_config, "train")
-    there = prepared.load_prepared(f"file://{tmp_path}/out", tiny_config, "train")
-    expected = first_batches(here, tiny_config, 2)
-    for left, right in zip(flat(first_batches(there, tiny_config, 2)), flat(expected)):
-        np.testing.assert_array_equal(left, right)
-    with pytest.raises(InputError, match="must be tensorflow_io for files"):
-        first_batches(there, tiny_config, 1, reader="soundfile")
-    for change, message in {
-        "sample_rate_hz": "sample rate, 8001 Hz, but has 8000",
-        "sources": "lacks bass",
-    }.items():
-        value = 8001 if change == "sample_rate_hz" else ("bass", "vocals")
-        config = dataclasses.replace(tiny_config, **{change: value})
-        with pytest.raises(InputError, match=message):
-            prepared.load_prepared(f"file://{tmp_path}/out", config, "train")
-    with pytest.raises(InputError, match="must be what `prepare` wrote"):
-        prepared.load_prepared(f"file://{tmp_path}/none", tiny_config, "train")
-
-
-STEMS = ("bass", "drums", "other", "vocals")
-
-
-@pytest.fixture
-def constant_stems_dir(tmp_path):
-    """Track k's nth stem is the constant (k + 1) 8^-(n + 1): a digit of its own."""
-    for track in range(3):
-        for place, stem in enumerate(STEMS):
-            path = tmp_path / "constant" / "train" / str(track) / f"{stem}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            level = 8.0 ** -(place + 1) * (track + 1)
-            soundfile.write(path, np.full((2000, 2), level), 8000, subtype="FLOAT")
-    return tmp_path / "constant"
-
-
 @pytest.mark.parametrize("remixed", [0, 1])
 def test_an_accompaniment_is_the_sum_of_its_stems_each_remixed(
     constant_stems_dir, tiny_config, remixed
@@ -311,17 +194,6 @@ def test_an_accompaniment_is_the_sum_of_its_stems_each_remixed(
     assert len(drawn) > 20 if remixed else drawn == alike
 
 
-def test_all_folders_must_have_the_same_stems(
-    constant_stems_dir, stems_dir, tiny_config
-):
-    folders = [stems_dir, constant_stems_dir]
-    with pytest.raises(InputError, match="constant: must have the same stems as"):
-        prepared.load_all(folders, tiny_config, "train")
-    (constant_stems_dir / "train" / "0" / "vocals.wav").unlink()
-    with pytest.raises(InputError, match="but lacks accompaniment, vocals"):
-        prepared.load_prepared(constant_stems_dir, tiny_config, "train")
-
-
 def test_validation_windows_cover_every_frame_once(stems_dir, tiny_config):
     tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
     batches = excerpts.whole_track_windows(tracks, tiny_config, batch_size=3)
@@ -335,29 +207,6 @@ def test_validation_windows_cover_every_frame_once(stems_dir, tiny_config):
             pieces.append(piece[weight[:, 0] == 1])
     expected, _ = soundfile.read(stems_dir / "valid" / "three" / "vocals.wav")
     np.testing.assert_allclose(np.concatenate(pieces), expected, atol=1e-7)
-
-
-def rewrite(path, *, frames=None, channels=2, rate_hz=8000):
-    soundfile.write(path, np.zeros((frames, channels)), rate_hz)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.unlink(), "train/two .* lacks vocals"),
-        (lambda path: path.write_bytes(b"no wav"), r"vocals\.wav: must be a wav file"),
-        (lambda path: rewrite(path, frames=0), "to its last frame"),
-        (lambda path: rewrite(path, frames=2499), "must be of one length"),
-        (lambda path: rewrite(path, frames=2500, rate_hz=44100), "sample rate, 8000"),
-        (lambda path: rewrite(path, frames=2500, channels=1), "2 channels, but has 1"),
-    ],
-)
-def test_stems_that_do_not_fit_the_network_are_refused_by_name(
-    stems_dir, tiny_config, damage, message
-):
-    damage(stems_dir / "train" / "two" / "vocals.wav")
-    with pytest.raises(InputError, match=message):
-        prepared.load_prepared(stems_dir, tiny_config, "train")
 
 
 def test_an_excerpt_longer_than_every_track_is_refused(stems_dir, tiny_config):

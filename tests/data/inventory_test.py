@@ -1,43 +1,22 @@
-import json
-import pathlib
-import subprocess
-import sys
-
 import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
 
+from tests.data.stems import RATE_HZ, two_known_tracks
+from waveunet_tf.audio import io
+from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import inventory
-from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.manifest import Settings
-from waveunet_tf.data.preparation import prepare_tracks
-
-RATE_HZ = 8000
+from waveunet_tf.errors import InputError
 
 
-@pytest.fixture
-def prepared(tmp_path):
-    """Two tracks: a sine and silence, a square wave and a quiet sine."""
-    sine = np.sin(2 * np.pi * 1000 * np.arange(10 * RATE_HZ) / RATE_HZ)[:, None]
-    for number, stems in enumerate(
-        [
-            {"vocals": 0.5 * sine, "accompaniment": 0 * sine},
-            {"vocals": 0.25 * np.sign(sine + 1e-9), "accompaniment": 0.01 * sine},
-        ]
-    ):
-        folder = tmp_path / "in" / "train" / f"track {number}"
-        folder.mkdir(parents=True)
-        for name, stem in stems.items():
-            stem = np.repeat(stem, 2, axis=1)
-            soundfile.write(folder / f"{name}.wav", stem, RATE_HZ, subtype="FLOAT")
-    settings = Settings(RATE_HZ, ("accompaniment", "vocals"), bit_depth=32)
-    prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
-    return tmp_path / "out"
+@pytest.fixture(scope="module")
+def prepared_dir(tmp_path_factory):
+    return two_known_tracks(tmp_path_factory.mktemp("known"))
 
 
-def test_levels_are_those_of_known_signals(prepared):
-    levels = inventory.measure_levels(prepared)
+def test_levels_are_those_of_known_signals(prepared_dir):
+    levels = inventory.measure_levels(prepared_dir)
     assert {count for count, _ in levels.values()} == {2}
     vocals = levels["train", "vocals"][1]
     assert vocals.seconds == pytest.approx(20)
@@ -49,48 +28,96 @@ def test_levels_are_those_of_known_signals(prepared):
     assert accompaniment.silence == pytest.approx(0.5, abs=0.02)
 
 
-def run_data(*arguments):
-    root = pathlib.Path(__file__).parents[2]
-    return subprocess.run(
-        [sys.executable, "-m", "waveunet_tf", "data", *map(str, arguments)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_the_command_shows_draws_and_writes_what_is_there(prepared, tmp_path):
-    picture, folder = tmp_path / "x.png", tmp_path / "listen"
-    command = [f"--data_dir={prepared}", f"--plot={picture}", f"--listen={folder}"]
-    result = run_data(*command, "--excerpts=2", "--seconds=0.5", "--min_gain=1")
-    assert result.returncode == 0, result.stderr
-    (line,) = [x for x in result.stdout.splitlines() if x.startswith("train   vocals")]
+def test_the_table_has_a_line_for_each_subset_and_stem(prepared_dir):
+    lines = inventory.format_table(prepared_dir).splitlines()
+    (line,) = [line for line in lines if line.startswith("train   vocals")]
     assert line.split() == ["train", "vocals", "2", "0.01", "-10.3", "-6.0", "0%"]
-    assert matplotlib.image.imread(picture).shape[:2] == (900, 800)
-    for number in range(2):
-        stems = {
-            name: soundfile.read(folder / f"{number}_{name}.wav")[0]
-            for name in ("mixture", "accompaniment", "vocals")
-        }
-        assert {stem.shape for stem in stems.values()} == {(4000, 2)}
-        rest = stems["mixture"] - stems["accompaniment"] - stems["vocals"]
-        assert np.abs(rest).max() < 5 / 2**15  # 16 bits with dither
-
-    again = run_data(*command)
-    assert (again.returncode, "--overwrite" in again.stderr) == (1, True)
-    broken = run_data(f"--data_dir={prepared}", f"--plot={tmp_path}/x.txt")
-    assert broken.returncode == 1
-    assert "suffix must be one of" in broken.stderr
+    assert sum(line.startswith("train") for line in lines) == 3
+    assert "8000 Hz, 32 bits; validation: as in the source" in lines
+    assert "tracks with clipped samples: 0" in lines
 
 
-def test_what_is_not_prepared_is_refused(prepared, tmp_path):
-    result = run_data(f"--data_dir={tmp_path}")
-    assert (result.returncode, "has no manifest.json" in result.stderr) == (1, True)
-    (prepared / "train" / "track 0" / "vocals.wav").unlink()
-    result = run_data(f"--data_dir={prepared}")
-    assert (result.returncode, "but missing" in result.stderr) == (1, True)
-    manifest = json.loads((prepared / "manifest.json").read_text())
-    manifest["format_version"] = 1
-    (prepared / "manifest.json").write_text(json.dumps(manifest))
-    result = run_data(f"--data_dir={prepared}")
-    assert "`format_version` must be 2. Received: 1" in result.stderr
+def test_a_missing_file_is_named(prepared_dir, tmp_path):
+    (tmp_path / "manifest.json").write_bytes(
+        (prepared_dir / "manifest.json").read_bytes()
+    )
+    with pytest.raises(InputError, match="is in the manifest, but missing"):
+        inventory.measure_levels(tmp_path)
+
+
+def test_excerpts_are_sums_of_their_sources_and_the_same_for_a_seed(prepared_dir):
+    drawn, again, other = (
+        inventory.draw_excerpts(
+            prepared_dir, "train", TrainingConfig(seed=seed), count=2, seconds=0.25
+        )
+        for seed in (3, 3, 4)
+    )
+    assert len(drawn) == 2
+    for excerpt in drawn:
+        assert list(excerpt) == ["mixture", "accompaniment", "vocals"]
+        assert {stem.shape for stem in excerpt.values()} == {(RATE_HZ // 4, 2)}
+        np.testing.assert_allclose(
+            excerpt["accompaniment"] + excerpt["vocals"], excerpt["mixture"], atol=1e-6
+        )
+    np.testing.assert_array_equal(drawn[1]["mixture"], again[1]["mixture"])
+    assert not np.array_equal(drawn[0]["mixture"], other[0]["mixture"])
+
+
+def test_an_excerpt_longer_than_every_track_is_refused(prepared_dir):
+    with pytest.raises(InputError, match="longest track's 80000 frames"):
+        inventory.draw_excerpts(
+            prepared_dir, "train", TrainingConfig(), count=1, seconds=11
+        )
+
+
+def noise_excerpts(count, frames=2000):
+    generator = np.random.default_rng(0)
+    return [
+        {name: generator.uniform(-1, 1, (frames, 2)) for name in ("mixture", "vocals")}
+        for _ in range(count)
+    ]
+
+
+def test_excerpts_are_written_by_number_and_name(tmp_path):
+    excerpts = noise_excerpts(2)
+    paths = inventory.write_excerpts(tmp_path, excerpts, 8000)
+    names = ["0_mixture.wav", "0_vocals.wav", "1_mixture.wav", "1_vocals.wav"]
+    assert [path.name for path in paths] == names
+    samples, rate_hz = io.read(tmp_path / "1_vocals.wav")
+    assert rate_hz == 8000
+    np.testing.assert_allclose(samples, excerpts[1]["vocals"], atol=2 / 2**15)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (600, 400)), (3, (600, 1200))])
+def test_a_picture_has_a_column_for_each_excerpt(tmp_path, count, shape):
+    path = tmp_path / "x.png"
+    inventory.plot_excerpts(path, noise_excerpts(count), 8000)
+    assert matplotlib.image.imread(path).shape[:2] == shape
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_a_suffix_that_is_no_pictures_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"x\.txt: a picture's suffix must be one of"):
+        inventory.plot_excerpts(tmp_path / "x.txt", noise_excerpts(1), 8000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_without_levels_is_silence(tmp_path):
+    """A file of zeros: no logarithm of 0."""
+    levels = inventory._Levels()
+    levels.add(np.zeros((5000, 2)))
+    measured = levels.result(8000)
+    assert (measured.rms_dbfs, measured.peak_dbfs, measured.silence) == (-200, -200, 1)
+
+
+def test_levels_do_not_depend_on_how_audio_is_cut(tmp_path):
+    samples = np.random.default_rng(1).normal(0, 0.001, (20_000, 2))
+    soundfile.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
+    results = []
+    for cuts in ([], [1000, 1001, 5000], range(0, 20_000, 777)):
+        levels = inventory._Levels()
+        for block in np.split(samples, cuts):
+            levels.add(block)
+        results.append(levels.result(8000))
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0])

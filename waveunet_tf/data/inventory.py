@@ -58,7 +58,9 @@ class _Levels:
         if self._rest is not None:
             block = np.concatenate([self._rest, block])
         count = len(block) // _PIECE_FRAMES
-        pieces = block[: count * _PIECE_FRAMES].reshape(count, -1)
+        pieces = block[: count * _PIECE_FRAMES].reshape(
+            count, _PIECE_FRAMES * block.shape[1]
+        )
         levels = np.mean(np.square(pieces, dtype=np.float64), axis=1)
         self._pieces += count
         self._silent += int(np.count_nonzero(levels < 10 ** (SILENCE_DBFS / 10)))

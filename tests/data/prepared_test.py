@@ -1,0 +1,73 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.data.batches import first_batches, flat
+from waveunet_tf.data import manifest, preparation, prepared
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.errors import InputError
+
+
+def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
+    """Of those that TensorFlow knows, only one is at hand."""
+    generator = np.random.default_rng(0)
+    names = ("vocals", "other", "drums")
+    for source in names:
+        path = tmp_path / "in" / "train" / "song" / f"{source}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, generator.normal(0, 0.1, (4000, 2)), 8000)
+    settings = manifest.Settings(8000, names)
+    preparation.prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
+    here = prepared.load_prepared(tmp_path / "out", tiny_config, "train")
+    there = prepared.load_prepared(f"file://{tmp_path}/out", tiny_config, "train")
+    expected = first_batches(here, tiny_config, 2)
+    for left, right in zip(flat(first_batches(there, tiny_config, 2)), flat(expected)):
+        np.testing.assert_array_equal(left, right)
+    with pytest.raises(InputError, match="must be tensorflow_io for files"):
+        first_batches(there, tiny_config, 1, reader="soundfile")
+    for change, message in {
+        "sample_rate_hz": "sample rate, 8001 Hz, but has 8000",
+        "sources": "lacks bass",
+    }.items():
+        value = 8001 if change == "sample_rate_hz" else ("bass", "vocals")
+        config = dataclasses.replace(tiny_config, **{change: value})
+        with pytest.raises(InputError, match=message):
+            prepared.load_prepared(f"file://{tmp_path}/out", config, "train")
+    with pytest.raises(InputError, match="must be what `prepare` wrote"):
+        prepared.load_prepared(f"file://{tmp_path}/none", tiny_config, "train")
+
+
+def test_all_folders_must_have_the_same_stems(
+    constant_stems_dir, stems_dir, tiny_config
+):
+    folders = [stems_dir, constant_stems_dir]
+    with pytest.raises(InputError, match="constant: must have the same stems as"):
+        prepared.load_all(folders, tiny_config, "train")
+    (constant_stems_dir / "train" / "0" / "vocals.wav").unlink()
+    with pytest.raises(InputError, match="but lacks accompaniment, vocals"):
+        prepared.load_prepared(constant_stems_dir, tiny_config, "train")
+
+
+def rewrite(path, *, frames=None, channels=2, rate_hz=8000):
+    soundfile.write(path, np.zeros((frames, channels)), rate_hz)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "train/two .* lacks vocals"),
+        (lambda path: path.write_bytes(b"no wav"), r"vocals\.wav: must be a wav file"),
+        (lambda path: rewrite(path, frames=0), "to its last frame"),
+        (lambda path: rewrite(path, frames=2499), "must be of one length"),
+        (lambda path: rewrite(path, frames=2500, rate_hz=44100), "sample rate, 8000"),
+        (lambda path: rewrite(path, frames=2500, channels=1), "2 channels, but has 1"),
+    ],
+)
+def test_stems_that_do_not_fit_the_network_are_refused_by_name(
+    stems_dir, tiny_config, damage, message
+):
+    damage(stems_dir / "train" / "two" / "vocals.wav")
+    with pytest.raises(InputError, match=message):
+        prepared.load_prepared(stems_dir, tiny_config, "train")

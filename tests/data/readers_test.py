@@ -1,0 +1,67 @@
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+
+from tests.data.batches import first_batches, flat
+from waveunet_tf.data import prepared, readers
+from waveunet_tf.errors import InputError
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_both_readers_give_the_same_samples(stems_dir, tiny_config, subtype, channels):
+    for path in stems_dir.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        with soundfile.SoundFile(path, "w", rate_hz, 2, subtype) as file:
+            file.title = "with a chunk before the samples"
+            file.write(samples)
+    config = dataclasses.replace(tiny_config, channels=channels)
+    tracks = prepared.load_prepared(stems_dir, config, "train")
+    one, other = (
+        first_batches(tracks, config, 6, reader=reader)
+        for reader in ("tensorflow_io", "soundfile")
+    )
+    for left, right in zip(flat(one), flat(other)):
+        assert left.any()
+        np.testing.assert_array_equal(left, right)
+
+
+def test_what_tensorflow_io_cannot_read_soundfile_reads(stems_dir, tiny_config):
+    path = stems_dir / "train" / "one" / "vocals.wav"
+    samples, rate_hz = soundfile.read(path)
+    soundfile.write(path, samples, rate_hz, subtype="PCM_16")  # the others are float
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    first_batches(tracks, tiny_config, 1)
+    with pytest.raises(InputError, match="must be soundfile, for .* several kinds"):
+        first_batches(tracks, tiny_config, 1, reader="tensorflow_io")
+    with pytest.raises(InputError, match="`reader` must be one of auto"):
+        first_batches(tracks, tiny_config, 1, reader="ffmpeg")
+
+
+def test_without_tensorflow_io_soundfile_reads(stems_dir, tiny_config, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)  # as if not installed
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    assert first_batches(tracks, tiny_config, 1)
+    with pytest.raises(InputError, match="tensorflow-io cannot be used"):
+        readers.build_reader(tracks, 9, 2, reader="tensorflow_io")
+
+
+@pytest.mark.parametrize("reader", ["tensorflow_io", "soundfile"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_track_beyond_its_ends_is_silence(stems_dir, tiny_config, reader, channels):
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
+    built = readers.build_reader(tracks, 1100, channels, reader=reader)
+    whole = np.stack([soundfile.read(path)[0] for path in tracks[0].paths])
+    if channels == 1:
+        whole = whole.mean(axis=2, keepdims=True)
+    padded = np.pad(whole, ((0, 0), (2000, 2000), (0, 0)))
+    for start in (-30, 0, 500, 999, 1000, 1500, -1100, -1099):
+        excerpt = built.read(
+            tf.constant([0, 0]), tf.fill(2, tf.constant(start, tf.int64)), [1.0, 0.5]
+        )
+        expected = padded[:, 2000 + start : 3100 + start] * [[[1.0]], [[0.5]]]
+        np.testing.assert_allclose(np.stack(excerpt), expected, atol=1e-7)
