@@ -1,4 +1,4 @@
-r"""Draws an excerpt of a prepared track, and what a model makes of it, as spectrograms.
+r"""Draws a part of a prepared track, and a model's estimates of it, as spectrograms.
 
     python -m examples.pretrained.example_picture --checkpoint vocals \
         --track work/eir-1.0/valid/Sodium --start_seconds 60 --output picture.png
@@ -6,64 +6,46 @@ r"""Draws an excerpt of a prepared track, and what a model makes of it, as spect
 
 from __future__ import annotations
 
-import pathlib
-
-import soundfile
 from absl import flags
 
 from waveunet_tf.commands import app
-from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "vocals", "A checkpoint, or a model's name."
 )
 _TRACK = flags.DEFINE_string(
-    "track", None, "A track's folder, as `prepare` wrote it.", required=True
+    "track", None, "The folder of a track, as `prepare` wrote it.", required=True
 )
-_START_SECONDS = flags.DEFINE_float("start_seconds", 0.0, "Where it begins.")
-_DURATION_SECONDS = flags.DEFINE_float("duration_seconds", 10.0, "How long it is.")
+_START_SECONDS = flags.DEFINE_float(
+    "start_seconds", 0.0, "Where the part begins.", lower_bound=0
+)
+_DURATION_SECONDS = flags.DEFINE_float(
+    "duration_seconds", 10.0, "How long the part is.", lower_bound=0.1
+)
 _OUTPUT = flags.DEFINE_string("output", None, "The png file to write.", required=True)
 
 
 def main(_):
+    """Writes the picture."""
     import waveunet_tf
-    from evaluate import figures
-    from evaluate.report import spectrogram_picture
+    from examples.pretrained.spectrogram_panels import draw_panels, read_part
 
     separator = waveunet_tf.load(_CHECKPOINT.value)
-    sources = [*separator.config.sources]
-    excerpt = {}
-    for name in ("mixture", *sources):
-        path = pathlib.Path(_TRACK.value) / f"{name}.wav"
-        with soundfile.SoundFile(path) as file:
-            rate_hz = file.samplerate
-            file.seek(round(_START_SECONDS.value * rate_hz))
-            frames = round(_DURATION_SECONDS.value * rate_hz)
-            excerpt[name] = file.read(frames, dtype="float32", always_2d=True)
-    if not len(excerpt["mixture"]):
-        raise InputError(f"{_TRACK.value}: must be longer than `start_seconds`")
-    estimates = separator.separate(excerpt["mixture"], rate_hz)
-    panels = {"mixture": excerpt["mixture"]}
+    sources = separator.config.sources
+    true, rate_hz = read_part(
+        _TRACK.value,
+        ("mixture", *sources),
+        _START_SECONDS.value,
+        _DURATION_SECONDS.value,
+    )
+    estimates = separator.separate(true["mixture"], rate_hz)
+    panels = {"mixture": true["mixture"]}
     for name in reversed(sources):
-        panels[f"{name}, true"] = excerpt[name]
+        panels[f"{name}, true"] = true[name]
         panels[f"{name}, estimate"] = estimates[name]
-    figure, axes = figures.make_panels([*panels], columns=1, size=(8, 1.5))
-    for (panel,), samples in zip(axes, panels.values()):
-        panel.imshow(
-            spectrogram_picture.power_db(samples, rate_hz),
-            aspect="auto",
-            origin="lower",
-            cmap="magma",
-            vmin=-90,
-            vmax=-20,
-            extent=(0, len(samples) / rate_hz, 0, 1),
-        )
-        labels, heights = zip(*spectrogram_picture.frequency_marks(rate_hz))
-        panel.set_yticks(heights, labels)
-        panel.set_ylabel("Hz")
-    panel.set_xlabel("seconds")
-    with files.atomic_file(pathlib.Path(_OUTPUT.value)) as part:
+    figure = draw_panels(panels, rate_hz)
+    with files.atomic_file(_OUTPUT.value) as part:
         figure.savefig(part, dpi=80, format="png")
     print(_OUTPUT.value)
 

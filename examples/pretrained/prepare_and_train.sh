@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes the model waveunet_tf/pretrained/vocals anew, as WORK/models/vocals: prepares,
-# trains, packs and scores on MUSDB18's validation tracks.
+# Makes the model waveunet_tf/pretrained/vocals again, as WORK/models/vocals: prepares
+# the data, trains, packs, and scores the model on MUSDB18's validation tracks.
 #
 #     examples/pretrained/prepare_and_train.sh DATA WORK
 #
-# DATA holds musdb18-7s (musdb's 7-second MUSDB18) and eir-cc0 (a folder a song); WORK is
-# a folder for all that is made, some 8 GB. Called again after a stop, it goes on. The
-# same machine and versions give the same weights; others differ by rounding, and so in
-# the end by some tenths of a dB.
+# DATA holds musdb18-7s (musdb's 7-second MUSDB18) and eir-cc0 (a folder for each song).
+# WORK is a folder for all results, about 8 GB. After a stop, the same call continues.
+# The same machine and versions give the same weights; others round differently, and the
+# scores then differ by some tenths of a dB.
 set -eu
 [ $# = 2 ] || { echo "usage: $0 DATA WORK" >&2; exit 2; }
 data=$(realpath "$1")
@@ -30,9 +30,9 @@ for speed in 1.0 0.85 0.92 1.08 1.17; do
     done
 done
 
-# Trains in WORK/<stage> on stems of SOURCES, on all data at its own speed, and at other
-# speeds on each track of MUSDB18 and so many times as often on each CC0 song: train STAGE
-# SOURCES OFTEN SPEEDS FLAGS
+# Trains in WORK/STAGE on stems of SOURCES: on all data at its own speed, and at each of
+# SPEEDS on MUSDB18 once and on the CC0 songs OFTEN times:
+# train STAGE SOURCES OFTEN SPEEDS FLAGS
 train() {
     stage=$1 stems=$work/$2 often=$3 speeds=$4
     shift 4
@@ -48,7 +48,7 @@ train() {
         --precision mixed_bfloat16 --workdir "$work/$stage" "$@"
 }
 
-# Stops a stage after so many epochs: train_until EPOCHS STAGE …
+# Stops a stage after EPOCHS epochs: train_until EPOCHS STAGE …
 train_until() {
     last=$1
     shift
@@ -67,8 +67,8 @@ epochs() { if [ -f "$history" ]; then wc -l < "$history"; else echo 0; fi; }
     --learning_rate 6e-4 --max_epochs 18 --average_momentum 0.998 \
     --first_weights unit_variance --remix_probability 0.3)
 
-# Stopped after its 17th epoch, which was its best in 24: its loss went on falling, but
-# the validation SDR did not rise any more.
+# Stopped after its 17th epoch, which was the best of 24: the loss kept falling, but the
+# validation SDR no longer rose.
 train_until 17 stage-2 accompaniment,vocals 4 "0.85 0.92 1.08 1.17" \
     --learning_rate 5e-4 --max_epochs 36 --average_momentum 0.999 \
     --remix_probability 0.5 --min_gain 0.5 --seed 2 --init_from "$work/stage-1/best"
@@ -78,13 +78,13 @@ train_until 17 stage-2 accompaniment,vocals 4 "0.85 0.92 1.08 1.17" \
     --remix_probability 0.3 --sdr_floor_db -13 --seed 3 \
     --init_from "$work/stage-2/best")
 
-# Stopped, too, for a learning rate that falls to nothing.
+# Stopped as well, to continue with a learning rate that falls to zero.
 train_until 12 stage-4 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --learning_rate 5e-4 --max_epochs 44 --average_momentum 0.999 \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 5 \
     --init_from "$work/stage-3/best"
 
-# Its first epoch was its best in 17.
+# The first epoch was the best of 17.
 train_until 1 stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --learning_rate 3e-4 --max_epochs 17 --average_momentum 0.998 \
     --remix_probability 0.5 --min_gain 0.5 --sdr_floor_db -13 --seed 9 \
@@ -94,7 +94,7 @@ train_until 1 stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
     --checkpoint "$work/stage-3/best" --checkpoint "$work/stage-5/best" \
     --output "$work/average"
 $python -m waveunet_tf pack --checkpoint "$work/average" --name vocals \
-    --output_dir "$work/models" --overwrite --description "made anew by $0"
+    --output_dir "$work/models" --overwrite --description "made again by $0"
 export WAVEUNET_TF_MODELS="$work/models"
 score() {
     $python -m evaluate.run_musdb --data_dir "$work/accompaniment,vocals/musdb18-1.0" \

@@ -1,26 +1,24 @@
-r"""Trains on Keras' JAX backend from one file, where there is no TensorFlow.
+r"""Trains on Keras' JAX backend from one file, on a machine without TensorFlow.
 
     KERAS_BACKEND=jax python examples/pretrained/train_on_jax.py --data stems.npz \
         --workdir work/jax --variant M5 --learning_rate_schedule cosine \
         --max_epochs 20 --nofine_tuning --loss sdr …
 
 Needs keras, jax, absl-py, h5py and numpy. Network, loss and augmentation are those of
-`train`, and so are the flags, as far as they have a meaning here; stems lie on the
-device as a whole, and excerpts are cut there. Writes WORKDIR/best, an ordinary
-checkpoint, whenever the validation tracks' SDR is higher than before, history.jsonl,
-and state.npz, from which the same command goes on after its last whole epoch.
+`train`, and so are the flags that have a meaning here. All stems lie on the device, and
+excerpts are cut there.
+
+Writes WORKDIR/best, an ordinary checkpoint, after each epoch with a higher SDR on the
+validation tracks than before; history.jsonl; and state.npz, from which the same command
+continues after its last whole epoch.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import pathlib
 import sys
-import time
 
-import numpy as np
 from absl import flags
 
 if not __package__:  # run by its path
@@ -28,18 +26,18 @@ if not __package__:  # run by its path
 
 from waveunet_tf.commands import app, config_flags
 
-_DATA = flags.DEFINE_string("data", None, "What data_file wrote.", required=True)
+_DATA = flags.DEFINE_string("data", None, "The file of data_file.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder to write.", required=True)
 _PRECISION = flags.DEFINE_enum(
     "precision",
     "float32",
     ["float32", "mixed_bfloat16"],
-    "Numbers that layers compute with.",
+    "The numbers that layers compute with.",
 )
 _MAX_SECONDS = flags.DEFINE_float(
     "max_seconds",
     None,
-    "Begin no further epoch after so many seconds; the same command goes on.",
+    "Begin no epoch after this time, but for the first; the same command continues.",
     lower_bound=0,
 )
 config_flags.define_network_flags()
@@ -47,12 +45,13 @@ config_flags.define_training_flags()
 
 
 def main(_):
-    began = time.monotonic()
+    """Trains, and prints a line of JSON for each epoch."""
     if os.environ.get("KERAS_BACKEND") != "jax":
         raise app.UsageError("needs KERAS_BACKEND=jax in the environment")
     import keras
 
-    from examples.pretrained import jax_training, stems
+    from examples.pretrained import jax_training
+    from examples.pretrained.coded_stems import read_coded_stems
     from waveunet_tf.training import losses
 
     config = config_flags.network_config_from_flags()
@@ -63,36 +62,15 @@ def main(_):
         known = ", ".join(losses.OF_WAVEFORMS)
         raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")
     keras.config.set_dtype_policy(_PRECISION.value)
-    validation = stems.read(_DATA.value, "valid", config)
     trainer = jax_training.Trainer(
-        config, training, stems.read(_DATA.value, "train", config)
+        config, training, read_coded_stems(_DATA.value, "train", config)
     )
-    workdir = pathlib.Path(_WORKDIR.value)
-    workdir.mkdir(parents=True, exist_ok=True)
-    first, best = 0, -math.inf
-    if (workdir / "state.npz").exists():
-        first, best = trainer.load(workdir / "state.npz")
-    for epoch in range(first, training.max_epochs):
-        limit, spent = _MAX_SECONDS.value, time.monotonic() - began
-        if limit is not None and epoch > first and spent > limit:
-            break
-        started = time.monotonic()
-        loss = trainer.run_epoch(epoch)
-        sdr = trainer.validation_sdr_db(validation)
-        record = {
-            "epoch": epoch + 1,
-            "loss": loss,
-            "validation_sdr_db": sdr,
-            "seconds": round(time.monotonic() - started, 2),
-        }
-        print(json.dumps(record), flush=True)
-        with (workdir / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        mean = float(np.mean([level for level in sdr.values() if level is not None]))
-        if mean > best:
-            best = mean
-            trainer.save_best(workdir / "best")
-        trainer.save(workdir / "state.npz", epoch + 1, best)
+    jax_training.train(
+        trainer,
+        read_coded_stems(_DATA.value, "valid", config),
+        _WORKDIR.value,
+        max_seconds=_MAX_SECONDS.value,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,96 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from examples.pretrained import coded_stems
+from tests.command_line import ROOT, check_refusal, run_here
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.networks import shapes
+
+TRAIN_ON_JAX = "examples.pretrained.train_on_jax"
+
+
+@pytest.fixture
+def data(kept_stems_dir, tmp_path):
+    """The tiny stems in one file."""
+    path = tmp_path / "stems.npz"
+    coded_stems.write_coded_stems([kept_stems_dir], path, max_bytes=10**6)
+    return path
+
+
+def train_on(data, workdir, *flags):
+    """Runs the program on JAX; returns its history."""
+    program = ROOT / "examples" / "pretrained" / "train_on_jax.py"
+    network = "--num_levels=2 --base_filters=3 --sample_rate_hz=8000 --output_frames=64"
+    training = (
+        "--batch_size=4 --steps_per_epoch=30 --max_epochs=2 --nofine_tuning --loss=sdr "
+        "--learning_rate=1e-2 --learning_rate_schedule=cosine --average_momentum=0.8 "
+        "--clip_norm=20 --first_weights=unit_variance --remix_probability=0.5"
+    )
+    command = [sys.executable, program, "--data", data, "--workdir", workdir]
+    result = subprocess.run(
+        [*map(str, command), *network.split(), *training.split(), *flags],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = (workdir / "history.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_path):
+    first, second = train_on(data, tmp_path / "work")
+    assert second["loss"] < first["loss"]
+    best = Checkpoint.open(tmp_path / "work" / "best")
+    assert best.training.learning_rate_schedule == "cosine"
+    window = shapes.window_frames(best.config)
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, window.input_frames, 2))
+    estimates = best.load_network()(noise)
+    assert list(estimates) == ["accompaniment", "vocals"]
+    centre = noise[:, window.context_frames :][:, : window.output_frames]
+    np.testing.assert_allclose(sum(estimates.values()), centre, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_training_on_jax_goes_on_after_its_last_epoch(data, tmp_path):
+    expected = train_on(data, tmp_path / "whole")
+    (only,) = train_on(data, tmp_path / "parts", "--max_seconds=0")
+    assert only["epoch"] == 1
+    resumed = train_on(data, tmp_path / "parts")
+    for one, other in zip(resumed, expected):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    assert len(resumed) == len(expected) == 2
+
+
+def test_another_backend_is_refused(monkeypatch):
+    flags = ["--data", "x.npz", "--workdir", "x"]
+    for backend in (None, "tensorflow"):
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+        if backend:
+            monkeypatch.setenv("KERAS_BACKEND", backend)
+        check_refusal(run_here(TRAIN_ON_JAX, *flags), 2, "needs KERAS_BACKEND=jax")
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ([], "needs --nofine_tuning and --max_epochs"),
+        (["--nofine_tuning"], "needs --nofine_tuning and --max_epochs"),
+        (["--max_epochs=2"], "needs --nofine_tuning and --max_epochs"),
+        (
+            ["--nofine_tuning", "--max_epochs=2", "--variant=U7a"],
+            "--loss must be of mse, l1, sdr. Received: magnitude",
+        ),
+    ],
+)
+def test_trainings_that_jax_cannot_do_are_refused(monkeypatch, flags, text):
+    """The variable alone is checked; this process' backend is TensorFlow."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    result = run_here(TRAIN_ON_JAX, "--data=x.npz", "--workdir=x", *flags)
+    check_refusal(result, 2, text)
