@@ -1,25 +1,27 @@
-r"""How fast a training step is, beside a plain port of the original's graph.
+r"""Measures how fast a training step is, relative to a plain port of the original.
 
     python -m benchmarks.train_step --variant M4
     python -m benchmarks.train_step --small
     KERAS_BACKEND=jax python benchmarks/train_step.py --synthetic
 
-Trains untrained weights, each way in a process of its own, in turn, several rounds: our
-network, as it is and compiled by XLA, and a plain Keras port of the original's TF1
-graph, which decimates and crops by strided slices, interleaves the upsampled frames by
-a gather, and convolves these. Prints of each way's fastest round the excerpts a second,
-their share of the machine's float32 matrix-product rate (a step counted as three times
-the forward pass's multiply-adds), and the milliseconds of a step's forward pass,
-backward pass and update. Then it trains through the whole pipeline on stems of noise
-and prints the share of time that steps wait for their input. Last the ratio of our
-fastest way to the plain port.
+Three ways train untrained weights on noise: our network, our network compiled by XLA,
+and a plain Keras port of the original's TF1 graph. The plain port decimates and crops
+by strided slices, interleaves the upsampled frames by a gather, and convolves these.
+Each way runs in a process of its own, in turn, for several rounds; the fastest counts.
 
---synthetic leaves the pipeline out, and needs nothing but Keras, its backend, absl-py
-and tqdm; on a GPU add --precision mixed_bfloat16 or mixed_float16 for another run.
+Prints for each way the excerpts a second, their share of the machine's float32
+matrix-product rate (a step counts as three times the forward pass's multiply-adds), and
+the milliseconds of a step's forward pass, backward pass and update. Then it trains
+through the whole pipeline on stems of noise, and prints the share of time that steps
+wait for their input. The last line is the ratio of our fastest way to the plain port.
+
+--synthetic leaves the pipeline out, and needs only Keras, its backend, absl-py and
+tqdm. On a GPU, --precision mixed_bfloat16 or mixed_float16 measures another precision.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 import os
@@ -28,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import flags
@@ -37,13 +39,15 @@ if not __package__:  # run by its path
     sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from benchmarks.common import matrix_product_rate, write_noise
+from benchmarks.training_parts import JaxParts, TensorFlowParts, use_plain_port
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import VARIANTS, WaveUNetConfig
-from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
+from waveunet_tf.configs.training import VARIANT_TRAINING
 from waveunet_tf.networks import shapes
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_WAYS = ("ours", "ours compiled", "plain port")
+_PLAIN_PORT = "plain port"
+_WAYS = ("ours", "ours compiled", _PLAIN_PORT)
 _PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _VARIANT = flags.DEFINE_enum(
     "variant",
@@ -52,31 +56,31 @@ _VARIANT = flags.DEFINE_enum(
     "The network.",
 )
 _SMALL = flags.DEFINE_boolean(
-    "small", False, "Take 9 levels and 14 first filters instead of the full size."
+    "small", False, "Use 9 levels and 14 first filters instead of the full size."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Excerpts a step; by default the variant's.", lower_bound=1
 )
 _STEPS = flags.DEFINE_integer("steps", 3, "Steps measured a round.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer(
-    "rounds", 2, "How often each way is measured; the best counts.", lower_bound=1
+    "rounds", 2, "Rounds of all ways; the fastest counts.", lower_bound=1
 )
 _PRECISION = flags.DEFINE_list(
     "precision",
     None,
-    f"Numbers that layers compute with, of {', '.join(_PRECISIONS)}, comma separated. "
+    f"Precisions of the layers, of {', '.join(_PRECISIONS)}, comma separated. "
     "By default float32, on a GPU all.",
 )
 _SYNTHETIC = flags.DEFINE_boolean(
     "synthetic", False, "Measure the network alone, on any of Keras' backends."
 )
 _WAY = flags.DEFINE_enum(
-    "way", None, [*_WAYS, "input"], "Measure this way only (what a round runs)."
+    "way", None, [*_WAYS, "input"], "Measure this way only, in this process."
 )
 
 
 def network_config() -> WaveUNetConfig:
-    """The network that the flags describe."""
+    """Returns the network that the flags describe."""
     config = VARIANTS[_VARIANT.value]
     if _SMALL.value:
         config = dataclasses.replace(config, num_levels=9, base_filters=14)
@@ -84,180 +88,77 @@ def network_config() -> WaveUNetConfig:
 
 
 def batch_size() -> int:
-    """Excerpts a step."""
+    """Returns the excerpts of a step."""
     return _BATCH_SIZE.value or VARIANT_TRAINING[_VARIANT.value].batch_size
+
+
+def noise_batch(config: WaveUNetConfig) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws a mixture and its sources, `(batch, frames, channels)` each."""
+    draw = np.random.default_rng(0).normal
+    window = shapes.window_frames(config)
+    mixture = draw(0, 0.1, (batch_size(), window.input_frames, config.channels))
+    shape = (batch_size(), window.output_frames, config.channels)
+    targets = {name: draw(0, 0.1, shape) for name in config.sources}
+    return mixture.astype(np.float32), {
+        name: target.astype(np.float32) for name, target in targets.items()
+    }
 
 
 def measure(way: str) -> dict:
     """Runs steps on noise in this process.
 
     Returns:
-        The seconds of a forward pass, of that with the backward pass, and of a step;
-        the matrix product's rate, and whether there is a GPU.
+        The seconds of a forward pass, of a forward and backward pass (gradients), and
+        of a step; the matrix product's operations a second (flops), and whether there
+        is a GPU.
     """
     import keras
-
-    from waveunet_tf.checkpoints.adam import build_adam
-    from waveunet_tf.networks import fused, layers
-    from waveunet_tf.networks.build import build_network
 
     keras.utils.set_random_seed(0)
     (precision,) = _PRECISION.value
     keras.config.set_dtype_policy(precision)
+    if way == _PLAIN_PORT:
+        use_plain_port()
+    parts = JaxParts if keras.backend.backend() == "jax" else TensorFlowParts
     config = network_config()
-    if way == "plain port":
-        layers.Decimate.call = lambda _, inputs: inputs[:, ::2]
-        layers.LinearInterpolation.call = _gather_interleave
-        layers.LearnedInterpolation.call = _gather_interleave
-        layers.window = lambda inputs, start, frames: inputs[:, start : start + frames]
-        fused.training_pass = lambda _, network: partial(network, training=True)
-    network = build_network(config)
-    adam = build_adam(VARIANT_TRAINING[_VARIANT.value])
-    adam.build(network.trainable_variables)
-    window = shapes.window_frames(config)
-    draw = np.random.default_rng(0).normal
-    mixture = draw(0, 0.1, (batch_size(), window.input_frames, config.channels))
-    shape = (batch_size(), window.output_frames, config.channels)
-    batch = (
-        mixture.astype(np.float32),
-        {name: draw(0, 0.1, shape).astype(np.float32) for name in config.sources},
-    )
-    build = _jax_parts if keras.backend.backend() == "jax" else _tensorflow_parts
-    parts = build(network, adam, compiled=way == "ours compiled")
-    seconds = {}
-    for name, part in parts.items():
-        part(*batch)  # traces or compiles
-        part(*batch)
-        began = time.perf_counter()
-        for _ in range(_STEPS.value):
-            part(*batch)
-        seconds[name] = (time.perf_counter() - began) / _STEPS.value
+    training = VARIANT_TRAINING[_VARIANT.value]
+    built = parts(config, training, compiled=way == "ours compiled")
+    batch = noise_batch(config)
+    seconds = {
+        name: seconds_of(getattr(built, name), batch)
+        for name in ("forward", "gradients", "step")
+    }
     gpu = any(
         "gpu" in name or "cuda" in name for name in keras.distribution.list_devices()
     )
     return {**seconds, "flops": matrix_product_rate(), "gpu": gpu}
 
 
-def _gather_interleave(self, inputs):
-    """Upsampling as the original's graph: all between behind all, then a gather."""
-    from keras import ops
-
-    frames = inputs.shape[1] or ops.shape(inputs)[1]
-    after = inputs[:, -1:]
-    between = self.between(inputs[:, :-1], inputs[:, 1:])
-    if not self.context:
-        between = ops.concatenate([between, self.after_last(after)], axis=1)
-    places = ops.arange(frames + ops.shape(between)[1])
-    places = ops.where(places % 2 == 0, places // 2, frames + places // 2)
-    both = ops.concatenate([inputs, between], axis=1)
-    return ops.take(both, places, axis=1)
-
-
-def _tensorflow_parts(network, adam, *, compiled: bool) -> dict:
-    """forward, gradients and step: functions of a batch, as training_step has them."""
-    import tensorflow as tf
-
-    from waveunet_tf.configs.training import ComputeConfig
-    from waveunet_tf.training.devices import Devices
-    from waveunet_tf.training.objective import build_objective
-    from waveunet_tf.training.optimizer import Adam
-    from waveunet_tf.training.step import training_step
-
-    config = network_config()
-    options = ComputeConfig(jit_compile=compiled)
-    objective = build_objective(config, network, TrainingConfig())
-    devices = Devices(tf.distribute.get_strategy())
-    adam = Adam.from_config(adam.get_config())
-    adam.build(network.trainable_variables)
-    step = training_step(devices, network, adam, objective, options)
-
-    def loss_of(mixture, targets):
-        weights = tf.ones_like(next(iter(targets.values()))[..., :1])
-        return objective(mixture, targets, weights, True)[0]
-
-    @tf.function(jit_compile=compiled)
-    def gradients(mixture, targets):
-        with tf.GradientTape() as tape:
-            loss = loss_of(mixture, targets)
-        came = tape.gradient(loss, network.trainable_variables)
-        return loss, [tf.reduce_sum(gradient) for gradient in came]
-
-    forward = tf.function(loss_of, jit_compile=compiled)
-    stops = tf.constant(0.0)
-
-    def on_tensors(function):
-        return lambda mixture, targets: tf.nest.map_structure(
-            lambda tensor: tensor.numpy(),
-            function(tf.constant(mixture), tf.nest.map_structure(tf.constant, targets)),
-        )
-
-    return {
-        "forward": on_tensors(forward),
-        "gradients": on_tensors(gradients),
-        "step": on_tensors(lambda *batch: step(batch, stops)),
-    }
-
-
-def _jax_parts(network, adam, *, compiled: bool) -> dict:
-    """The same on JAX, which always compiles."""
-    import jax
-
-    from waveunet_tf.training import losses
-
-    del compiled
-    state = {
-        "weights": [variable.value for variable in network.trainable_variables],
-        "others": [variable.value for variable in network.non_trainable_variables],
-        "moments": [variable.value for variable in adam.variables],
-    }
-
-    def loss_of(weights, others, mixture, targets):
-        estimates, _ = network.stateless_call(weights, others, mixture, training=True)
-        ones = jax.numpy.ones_like(next(iter(targets.values()))[..., :1])
-        return losses.mean_squared_error(targets, estimates, ones)
-
-    @jax.jit
-    def update(state, mixture, targets):
-        loss, came = jax.value_and_grad(loss_of)(
-            state["weights"], state["others"], mixture, targets
-        )
-        weights, moments = adam.stateless_apply(
-            state["moments"], came, state["weights"]
-        )
-        return loss, {**state, "weights": weights, "moments": moments}
-
-    forward = jax.jit(loss_of)
-    gradients = jax.jit(jax.value_and_grad(loss_of))
-
-    def step(*batch):
-        loss, new = update(state, *batch)
-        state.update(new)
-        return jax.block_until_ready((loss, new))
-
-    def with_weights(function):
-        return lambda *batch: jax.block_until_ready(
-            function(state["weights"], state["others"], *batch)
-        )
-
-    return {
-        "forward": with_weights(forward),
-        "gradients": with_weights(gradients),
-        "step": step,
-    }
+def seconds_of(part: Callable, batch: tuple) -> float:
+    """Returns the mean seconds of a call, the first two of which do not count."""
+    part(*batch)  # traces or compiles
+    part(*batch)
+    began = time.perf_counter()
+    for _ in range(_STEPS.value):
+        part(*batch)
+    return (time.perf_counter() - began) / _STEPS.value
 
 
 def measure_input() -> dict[str, float]:
-    """Trains a small epoch on noise; gives the share of time it waited for input."""
+    """Trains two small epochs on noise through the whole pipeline.
+
+    Returns:
+        The share of time that the second epoch's steps wait for their input.
+    """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorflow import make_ndarray
 
-    from waveunet_tf.training import loop
+    from waveunet_tf.training.loop import train
 
-    steps = 2 * _STEPS.value
     training = dataclasses.replace(
         VARIANT_TRAINING[_VARIANT.value],
         batch_size=batch_size(),
-        steps_per_epoch=steps,
+        steps_per_epoch=2 * _STEPS.value,
         # The first epoch traces the graph and fills buffers.
         max_epochs=2,
         fine_tuning=False,
@@ -265,11 +166,12 @@ def measure_input() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         write_noise(root / "data", network_config())
-        loop.train(
+        train(
             network_config(),
             training,
             data_dirs=[root / "data"],
             workdir=root / "work",
+            illustrate=False,
         )
         events = EventAccumulator(str(root / "work" / "tensorboard"))
         events.Reload()
@@ -277,7 +179,7 @@ def measure_input() -> dict[str, float]:
         return {"input_wait_share": float(make_ndarray(last.tensor_proto))}
 
 
-def run_way(way: str, precision: str) -> dict:
+def measure_in_child(way: str, precision: str) -> dict:
     """Measures one way in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.train_step", *sys.argv[1:]]
     result = subprocess.run(
@@ -290,41 +192,30 @@ def run_way(way: str, precision: str) -> dict:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def main(_):
-    if unknown := set(_PRECISION.value or ()) - set(_PRECISIONS):
-        known = ", ".join(_PRECISIONS)
-        raise app.UsageError(f"--precision must be of {known}. Received: {unknown}")
-    if _WAY.value:
-        came = measure_input() if _WAY.value == "input" else measure(_WAY.value)
-        print(json.dumps(came))
-        return
-    ways = _WAYS
-    if os.environ.get("KERAS_BACKEND") == "jax":  # which always compiles
-        ways = ("ours compiled", "plain port")
-    precisions = _PRECISION.value
-    if not precisions:
-        on_gpu = run_way(ways[0], "float32")["gpu"]
-        precisions = _PRECISIONS if on_gpu else ("float32",)
-    best = {}
+def measure_rounds(ways: Sequence[str], precisions: Sequence[str]) -> dict:
+    """Measures all ways in turn, for several rounds.
+
+    Returns:
+        (precision, way) → what measure_in_child returned for the fastest step.
+    """
+    results = collections.defaultdict(list)
     for _ in range(_ROUNDS.value):
         for precision in precisions:
             for way in ways:
-                came = run_way(way, precision)
-                known = best.setdefault((precision, way), came)
-                best[precision, way] = min(came, known, key=lambda one: one["step"])
-    rate = max(came["flops"] for came in best.values())
-    print(f"batches of {batch_size()}; float32 matrix product {rate / 1e9:.0f} GFLOP/s")
-    for (precision, way), seconds in best.items():
-        print(f"{precision:<15}{way:<14}{format_parts(seconds, rate)}")
-    if not _SYNTHETIC.value:
-        share = run_way("input", "float32")["input_wait_share"]
-        print(f"share of the time that steps wait for their input: {share:.2%}")
-    ours = min(best["float32", way]["step"] for way in ways[:-1])
-    print(f"ratio to the plain port: {best['float32', ways[-1]]['step'] / ours:.2f}")
+                results[precision, way].append(measure_in_child(way, precision))
+    return {
+        key: min(rounds, key=lambda result: result["step"])
+        for key, rounds in results.items()
+    }
 
 
 def format_parts(seconds: dict, rate: float) -> str:
-    """What `measure` gave, as part of a line; `rate` in operations a second."""
+    """Formats what `measure` returned as part of a line.
+
+    Args:
+        seconds: the result.
+        rate: the matrix product's operations a second.
+    """
     from waveunet_tf.networks.description import describe_network
 
     rows = describe_network(network_config()).rows
@@ -336,6 +227,35 @@ def format_parts(seconds: dict, rate: float) -> str:
         f"{1000 * seconds['forward']:.0f} ms, backward {1000 * backward:.0f} ms, "
         f"update {1000 * (step - seconds['gradients']):.0f} ms"
     )
+
+
+def main(_):
+    """Measures all ways, or in a child process the one of --way."""
+    if unknown := set(_PRECISION.value or ()) - set(_PRECISIONS):
+        known = ", ".join(_PRECISIONS)
+        raise app.UsageError(f"--precision must be of {known}. Received: {unknown}")
+    if _WAY.value:
+        result = measure_input() if _WAY.value == "input" else measure(_WAY.value)
+        print(json.dumps(result))
+        return
+    ways = _WAYS
+    if os.environ.get("KERAS_BACKEND") == "jax":  # which always compiles
+        ways = ("ours compiled", _PLAIN_PORT)
+    precisions = _PRECISION.value
+    if not precisions:
+        on_gpu = measure_in_child(ways[0], "float32")["gpu"]
+        precisions = _PRECISIONS if on_gpu else ("float32",)
+    best = measure_rounds(ways, precisions)
+    rate = max(result["flops"] for result in best.values())
+    print(f"batches of {batch_size()}; float32 matrix product {rate / 1e9:.0f} GFLOP/s")
+    for (precision, way), result in best.items():
+        print(f"{precision:<15}{way:<14}{format_parts(result, rate)}")
+    if not _SYNTHETIC.value:
+        share = measure_in_child("input", "float32")["input_wait_share"]
+        print(f"share of the time that steps wait for their input: {share:.2%}")
+    ours, *_ = sorted(best[precisions[0], way]["step"] for way in ways[:-1])
+    plain = best[precisions[0], _PLAIN_PORT]["step"]
+    print(f"ratio to the plain port: {plain / ours:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What must hold for a training to begin, to go on, and to be judged."""
+"""What must hold for a training to begin, to continue, and to be judged."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.training.log import HISTORY
 from waveunet_tf.training.optimizer import adam_of
 from waveunet_tf.training.state import Progress
-from waveunet_tf.training.step import Step
+from waveunet_tf.training.step import StepResult
 
-# So many steps in a row whose outputs are saturated end a training.
+# Steps in a row with saturated outputs that end a training.
 _SATURATED_STEPS = 20
 
 
 def require_division(batch_size: int, replicas: int, parts: int) -> None:
     """Requires that devices and their parts divide a batch.
 
+    Args:
+        batch_size: excerpts a step, on all devices together.
+        replicas: the number of devices.
+        parts: the parts of a device's batch that are computed one after the other.
+
     Raises:
-        InputError: they do not.
+        InputError: The batch size is not a multiple of devices times parts.
     """
     if batch_size % (replicas * parts):
         raise InputError(
@@ -35,10 +40,10 @@ def require_division(batch_size: int, replicas: int, parts: int) -> None:
 
 
 def refuse_used(workdir: pathlib.Path) -> None:
-    """Requires that a workdir without a state holds no training's results.
+    """Requires that a workdir without a state holds no results of a training.
 
     Raises:
-        InputError: it does.
+        InputError: The workdir holds a best checkpoint or a history.
     """
     for name in ("best", HISTORY):
         if (workdir / name).exists():
@@ -52,21 +57,30 @@ class StepWatch:
     """Ends a training that cannot learn any more."""
 
     def __init__(self, workdir: pathlib.Path, optimizer: keras.Optimizer):
-        """Takes what tells where the best weights are, and if losses are scaled."""
+        """Begins to watch.
+
+        Args:
+            workdir: the training's folder, for the message.
+            optimizer: what optimizer.build_optimizer returned.
+        """
         self._workdir = workdir
-        # The loss scale of float16 passes over gradients that are not finite.
+        # The loss scale of float16 skips gradients that are not finite.
         self._gradients_count = optimizer is adam_of(optimizer)
         self._saturated_steps = 0
 
-    def require_sound(self, step: Step, progress: Progress) -> None:
-        """Looks at a step, before progress counts it.
+    def require_sound(self, result: StepResult, progress: Progress) -> None:
+        """Checks a step.
+
+        Args:
+            result: what the step gave.
+            progress: where the training stands, before it counts the step.
 
         Raises:
-            InputError: its loss or gradient is not finite; or, as in some before it,
-                most of the outputs are saturated, so that no gradient leads back.
+            InputError: The loss or the gradient is not finite; or most of the outputs
+                have been saturated for 20 steps, so that no gradient leads back.
         """
-        loss, norm = float(step.loss), float(step.gradient_norm)
-        saturated = float(step.saturated)
+        loss, norm = float(result.loss), float(result.gradient_norm)
+        saturated = float(result.saturated)
         self._saturated_steps = self._saturated_steps + 1 if saturated > 0.5 else 0
         finite = math.isfinite(loss) and (
             math.isfinite(norm) or not self._gradients_count
@@ -89,26 +103,26 @@ class StepWatch:
         )
 
 
-def judged(
+def epoch_score(
     training: TrainingConfig,
     loss: float,
     validation_loss: float | None,
-    sdr: dict[str, float | None] | None,
+    sdr_db: dict[str, float | None] | None,
 ) -> float:
-    """What an epoch is judged by, the lower the better.
+    """Returns the number that an epoch is judged by; the lowest is the best.
 
     Args:
-        training: tells by what.
-        loss: the training's.
-        validation_loss: None where there are no validation tracks.
-        sdr: source → median SDR in dB, None where it is silent in all tracks.
+        training: names the score, in `best_by`.
+        loss: the mean training loss.
+        validation_loss: the validation loss; None without validation tracks.
+        sdr_db: source → median SDR, None where it is silent in all tracks.
 
     Raises:
-        InputError: it is to be the SDR, but all sources are silent.
+        InputError: The SDR is the score, but all sources are silent.
     """
     if training.best_by == "loss":
         return loss if validation_loss is None else validation_loss
-    heard = [level for level in sdr.values() if level is not None]
+    heard = [level for level in sdr_db.values() if level is not None]
     if not heard:
         raise InputError(
             "`best_by` sdr needs a validation track with sound, but all sources are "
@@ -117,26 +131,35 @@ def judged(
     return -sum(heard) / len(heard)
 
 
-def next_batch(batches: Iterator, what: str):
-    """The next of batches.
+def next_batch(batches: Iterator, name: str):
+    """Returns the next batch.
+
+    Args:
+        batches: an iterator over batches.
+        name: a name for what they contain, for the message.
 
     Raises:
-        InputError: what they are of cannot be read: a file changed, or was not whole.
+        InputError: A file cannot be read, for instance because it has changed.
     """
     try:
         return next(batches)
     except tf.errors.OpError as error:
-        raise InputError(f"{what} must be readable: {error.message}") from error
+        raise InputError(f"{name} must be readable: {error.message}") from error
 
 
-def computed(function: Callable, batch, stops: float):
-    """What a step, or the scores of a batch, gives.
+def call_on_devices(step: Callable, batch: tuple, stops: float):
+    """Calls a TrainingStep or a ValidationStep.
+
+    Args:
+        step: the step.
+        batch: its batch.
+        stops: 1 where this worker asks to stop, else 0.
 
     Raises:
-        InputError: the memory is too small, or a worker is gone.
+        InputError: The memory is too small, or a worker is gone.
     """
     try:
-        return function(batch, tf.constant(stops))
+        return step(batch, tf.constant(stops))
     except tf.errors.ResourceExhaustedError as error:
         raise InputError(
             "The batch must fit into the memory, but does not; a lower `batch_size` or "

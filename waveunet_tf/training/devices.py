@@ -1,4 +1,4 @@
-"""On which devices a training computes, and how: one, several, or many workers'."""
+"""The devices that a training computes on: one, several, or those of many workers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Devices:
     """The devices of a training.
 
     Attributes:
-        strategy: TensorFlow's distribution strategy over them.
-        worker: this process's number, 0 being the chief, which alone writes files.
-        workers: how many processes there are.
+        strategy: TensorFlow's distribution strategy over the devices.
+        worker: this process's number; 0 is the chief, which alone writes files.
+        workers: the number of processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -31,23 +31,23 @@ class Devices:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the files."""
+        """True for the process that writes the files."""
         return self.worker == 0
 
     @property
     def replicas(self) -> int:
-        """The devices, of all workers."""
+        """The number of devices, of all workers together."""
         return self.strategy.num_replicas_in_sync
 
     def distribute(
         self, make: Callable[[int, int, int], tf.data.Dataset], batch_size: int
     ):
-        """Iterates over batches on the devices, each of which has its share.
+        """Returns an iterator over batches, of which each device has its share.
 
         Args:
-            make: a function of worker, workers and a device's batch size, to an endless
-                data set of batches of that size.
-            batch_size: of all devices together.
+            make: a function of a worker's number, the number of workers and a device's
+                batch size. It returns an endless data set of batches of that size.
+            batch_size: the size of a batch on all devices together.
         """
 
         def of_worker(context):
@@ -56,7 +56,7 @@ class Devices:
                 context.num_input_pipelines,
                 context.get_per_replica_batch_size(batch_size),
             )
-            # Or workers ask each other before each batch whether there is one.
+            # Otherwise workers ask each other before each batch whether there is one.
             endless = tf.data.experimental.assert_cardinality(
                 tf.data.INFINITE_CARDINALITY
             )
@@ -66,16 +66,16 @@ class Devices:
 
     @property
     def kind(self) -> str:
-        """CPU or GPU."""
+        """The kind of the devices, CPU or GPU."""
         return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
 
     def wait_for_all(self) -> None:
-        """Waits until every worker has come here."""
+        """Waits until every worker has called this."""
         if self.workers > 1:
             self.mean_of_workers([0.0])
 
     def mean_of_workers(self, values: list[float]) -> list[float]:
-        """Each value's mean over the workers' devices; every worker waits for all."""
+        """Returns each value's mean over all devices; every worker waits for all."""
 
         @tf.function
         def mean(values):
@@ -90,11 +90,14 @@ class Devices:
 
 
 def set_up_devices(compute: ComputeConfig) -> Devices:
-    """Finds the devices; before anything else of TensorFlow is called.
+    """Finds the devices; must be called before TensorFlow computes anything.
+
+    Args:
+        compute: the strategy, the kind of device and the number of threads.
 
     Raises:
-        InputError: there is no GPU where one is asked for; TF_CONFIG is missing or
-            wrong; TensorFlow has begun to work already, with other threads.
+        InputError: A GPU is asked for, but there is none; TF_CONFIG is missing or
+            wrong; TensorFlow is in use already, with other threads.
     """
     cluster = _cluster() if compute.strategy == "multiworker" else None
     try:
@@ -105,7 +108,8 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
             tf.config.set_visible_devices([], "GPU")
     except RuntimeError as error:
         raise InputError(
-            "`num_threads` and `device` must be set before TensorFlow is used; it is"
+            "`num_threads` and `device` must be set before TensorFlow is used, but it "
+            "is in use already"
         ) from error
     gpus = tf.config.get_visible_devices("GPU")
     if compute.device == "gpu" and not gpus:
@@ -136,10 +140,10 @@ def _multiworker(worker: int, addresses: list[str]) -> Devices:
 
 
 def _cluster() -> tuple[int, list[str]]:
-    """This process's number and all workers' addresses, by TF_CONFIG.
+    """Reads this process's number and all workers' addresses from TF_CONFIG.
 
     Raises:
-        InputError: TF_CONFIG is missing, or does not say so.
+        InputError: TF_CONFIG is missing or wrong.
     """
     text = os.environ.get("TF_CONFIG")
     example = (
@@ -169,16 +173,21 @@ def _cluster() -> tuple[int, list[str]]:
     return worker, addresses
 
 
-def require_agreement(devices: Devices, what: str, *values) -> None:
-    """Makes sure that all workers have the same values.
+def require_agreement(devices: Devices, name: str, *values) -> None:
+    """Requires that all workers have the same values.
+
+    Args:
+        devices: the devices.
+        name: a name for the values, for the message.
+        *values: objects whose `repr` is the same on all workers.
 
     Raises:
-        InputError: they have not.
+        InputError: The values of two workers differ.
     """
     if devices.workers == 1:
         return
     # 20 bits, so that float64 holds the mean of the squares exactly.
-    number = zlib.crc32(repr((what, values)).encode()) & 0xFFFFF
+    number = zlib.crc32(repr((name, values)).encode()) & 0xFFFFF
     mean, mean_square = devices.mean_of_workers([number, number**2])
     if mean_square - mean**2 > 0.1 / devices.workers:
-        raise InputError(f"All workers must have {what}, but they have not")
+        raise InputError(f"All workers must have {name}, but they differ")

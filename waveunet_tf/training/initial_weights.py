@@ -12,9 +12,9 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names
 
-# Fields that do not change what the weights are.
+# Fields on which the weights do not depend.
 _FREE = {"output_frames", *checkpoint.REFINEMENTS}
-# Fields that only change what the output layers are, or what they mean.
+# Fields on which only the output layers, or their meaning, depend.
 _OUTPUT = {
     "output_activation",
     "output_kernel_size",
@@ -24,7 +24,7 @@ _OUTPUT = {
 }
 
 
-def take(
+def load_initial_weights(
     directory: str | os.PathLike,
     config: NetworkConfig,
     network: keras.Model,
@@ -32,11 +32,11 @@ def take(
     *,
     reinit_output: bool = False,
 ) -> None:
-    """Sets weights and Adam's moments from a checkpoint.
+    """Sets the weights and Adam's moments to those of a checkpoint.
 
     Args:
         directory: the checkpoint.
-        config: the network's.
+        config: the network's config.
         network: the network.
         adam: its optimiser.
         reinit_output: whether the checkpoint may be for other sources or another
@@ -44,7 +44,7 @@ def take(
             moments.
 
     Raises:
-        InputError: no checkpoint, or one of another network.
+        InputError: The folder is no checkpoint, or holds another network.
     """
     start = checkpoint.Checkpoint.open(directory)
     theirs = start.config.to_dict()
@@ -63,8 +63,8 @@ def take(
         )
     source = start.load_network()
     if reinit_output:
-        _take_but_output(source, network)
-        logging.info("starting from %s, but with new output layers", directory)
+        _load_all_but_output(source, network)
+        logging.info("starting from %s, with new output layers", directory)
         return
     network.set_weights(source.get_weights())
     with_moments = start.load_adam(network, adam)
@@ -79,16 +79,16 @@ def take(
 def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None:
     """Scales the kernels until each convolution's features have variance 1.
 
-    "Layer-sequential unit variance" (Mishkin and Matas, 2016, arXiv 1511.06422), from
-    the input on; the output layers are scaled to the sources' own. Glorot's weights
-    make leaky features smaller from layer to layer: those of M4's bottleneck have a
-    thousandth of the mixture's level, and what is below the first levels begins to
-    learn late.
+    This is "layer-sequential unit variance" (Mishkin and Matas, 2016, arXiv
+    1511.06422), from the input on. Output layers are scaled to their sources' variance.
+    With Glorot's weights leaky features become smaller from layer to layer: those of
+    M4's bottleneck have a thousandth of the mixture's level, so that the deep levels
+    begin to learn late.
 
     Args:
         network: a network of waveforms.
-        mixture: excerpts, `(batch, frames, channels)`.
-        targets: their sources.
+        mixture: excerpts with context, `(batch, frames, channels)`.
+        targets: source → `(batch, frames, channels)`.
     """
     for layer in network.layers:
         if not isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):
@@ -98,19 +98,19 @@ def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None
             source = targets[layer_names.source_of_output(layer.name)]
             level = float(keras.ops.std(source))
         until_here = keras.Model(network.input, layer.output)
-        for _ in range(10):  # a tanh needs some turns
+        for _ in range(10):  # a tanh is not linear
             features = keras.ops.cast(until_here(mixture), "float32")
             spread = float(keras.ops.std(features))
-            # Of silence nothing is learned.
+            # Never scale by silence: the kernel would be zero or infinite.
             if not level or not spread or abs(spread / level - 1) < 0.01:
                 break
             layer.kernel.assign(layer.kernel * (level / spread))
 
 
-def _take_but_output(source: keras.Model, network: keras.Model) -> None:
+def _load_all_but_output(source: keras.Model, network: keras.Model) -> None:
     theirs = {layer.name: layer for layer in source.layers}
     for layer in network.layers:
-        # U7 has a whole U-Net a source, which a new source has no weights for.
+        # U7 has a whole U-Net for each source; a new source has no weights for it.
         is_output = layer_names.is_output(layer.name) or layer_names.is_mask(layer.name)
         if layer.weights and not is_output and layer.name in theirs:
             layer.set_weights(theirs[layer.name].get_weights())

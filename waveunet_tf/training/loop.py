@@ -1,8 +1,8 @@
 """The training loop: epochs, stages, early stopping, the best checkpoint.
 
-One loop for one device, several, or many workers. A loop of our own rather than Keras'
-`fit`, which fails under MultiWorkerMirroredStrategy, and on a data set of unknown
-length runs part of a further step at the end of each epoch, and misreports the loss.
+One loop serves one device, several, or many workers. Keras' `fit` fails under
+MultiWorkerMirroredStrategy. On a data set of unknown length it also runs part of a
+further step at the end of each epoch, and misreports the loss.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.objective import build_objective
 from waveunet_tf.training.optimizer import adam_of, build_optimizer
 from waveunet_tf.training.state import Progress, StateStore
-from waveunet_tf.training.step import training_step
+from waveunet_tf.training.step import TrainingStep
 from waveunet_tf.training.validation import Validation
 from waveunet_tf.training.weight_average import WeightAverage
 
-# Of the data, by which the first weights may be scaled.
+# Excerpts of the data by which unit_variance scales the first weights.
 _SCALED_EXCERPTS = 8
 
 
 class Stopped(Exception):
-    """The training was asked to stop, and has saved where it stands."""
+    """The training was asked to stop, and has saved its state."""
 
 
 def train(
@@ -53,55 +53,60 @@ def train(
     reinit_output: bool = False,
     save_seconds: float = 600.0,
     profile: bool = False,
+    illustrate: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Trains a network (paper, section 4.2), or goes on where a training was stopped.
+    """Trains a network (paper, section 4.2), or continues a stopped training.
 
-    The first stage ends when `patience` epochs brought no better validation loss; the
-    second, fine-tuning, goes on from the best weights. Writes `<workdir>/best`, the
-    checkpoint of the epoch with the lowest validation loss, `<workdir>/history.jsonl`,
-    one object an epoch, `<workdir>/loss.png`, `<workdir>/tensorboard`, and
-    `<workdir>/state`, from which a later call with the same arguments goes on as if
-    there had been no stop. Where the data has no validation tracks, the training loss
-    takes their place.
+    The first stage ends after `patience` epochs without a better validation loss. The
+    second stage, fine-tuning, starts from the best weights and ends likewise. Data
+    without validation tracks are judged by the training loss instead.
+
+    Writes into the workdir: `best`, the checkpoint of the best epoch; `history.jsonl`,
+    one object an epoch; `loss.png`; `tensorboard`; and `state`. A later call with the
+    same arguments continues from the state as if there had been no stop.
 
     Args:
         config: the network.
         training: how it is trained.
-        data_dirs: prepared folders of stems, whose tracks are taken together.
-        workdir: a new folder, or one of a training of the same config; of several
-            workers all must see it, the first one writes it.
-        compute: on what devices, and how; by default on one.
-        init_from: a checkpoint of the same network, whose weights and, if it holds
-            them, Adam's moments are the first; by default random weights.
+        data_dirs: prepared folders of stems, whose tracks form one data set.
+        workdir: a new folder, or the folder of a training of the same config. All
+            workers must see it; the chief writes it.
+        compute: the devices, and how they compute; by default one device.
+        init_from: a checkpoint of the same network to start from, with Adam's moments
+            if it holds them; by default random weights.
         reinit_output: whether that checkpoint may be for other sources or another
-            rate; its output layers are left out then, and Adam's moments.
-        save_seconds: how often the state is saved within an epoch, in seconds.
-        profile: whether to trace ten steps for TensorBoard's profiler.
-        should_stop: asked before every step and every validation batch.
+            sample rate. Its output layers and Adam's moments are then left out.
+        save_seconds: seconds between two states within an epoch.
+        profile: whether ten steps are traced for TensorBoard's profiler.
+        illustrate: whether each epoch draws `loss.png`, and writes sound and
+            spectrograms of validation tracks for TensorBoard.
+        should_stop: called before every step and every validation batch.
+
+    Returns:
+        Where the training stands at its end.
 
     Raises:
-        InputError: the checkpoint is of another network; the data do not fit the
+        InputError: The checkpoint holds another network; the data do not fit the
             network; the workdir holds another training; the loss is no longer finite;
-            the devices are not there, or do not divide the batch.
-        OSError: the workdir cannot be written.
-        Stopped: should_stop said so, here or on another worker.
+            the devices are missing, or do not divide the batch.
+        OSError: The workdir cannot be written.
+        Stopped: `should_stop` returned True, here or on another worker.
     """
     compute = compute or ComputeConfig()
     with _precision(compute.precision):
-        devices = set_up_devices(compute)
         loop = _Loop(
             config,
             training,
             compute,
-            devices,
+            set_up_devices(compute),
             data_dirs=data_dirs,
             workdir=pathlib.Path(workdir),
             save_seconds=save_seconds,
-            profile=profile,
             should_stop=should_stop,
         )
-        loop.start(init_from, reinit_output)
+        loop.load_weights(init_from, reinit_output)
+        loop.open_log(profile=profile, illustrate=illustrate)
         return loop.run()
 
 
@@ -115,7 +120,8 @@ def _precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _stages(training: TrainingConfig) -> list[TrainingConfig]:
+def stages_of(training: TrainingConfig) -> list[TrainingConfig]:
+    """Returns the config of each stage: the training, and its fine-tuning if any."""
     if not training.fine_tuning:
         return [training]
     second = dataclasses.replace(
@@ -127,7 +133,12 @@ def _stages(training: TrainingConfig) -> list[TrainingConfig]:
 
 
 def learning_rate(stage: TrainingConfig, step: int) -> float:
-    """The learning rate of a stage's step, counted from 0 over the whole training."""
+    """Returns the learning rate of a step.
+
+    Args:
+        stage: the config of the step's stage.
+        step: the step's number, counted from 0 over the whole training.
+    """
     if stage.learning_rate_schedule == "constant":
         return stage.learning_rate
     share = step / (stage.max_epochs * stage.steps_per_epoch)
@@ -135,7 +146,7 @@ def learning_rate(stage: TrainingConfig, step: int) -> float:
 
 
 class _Loop:
-    """A training with all that it needs."""
+    """A training: its data, network, step, validation, states and progress."""
 
     def __init__(
         self,
@@ -147,26 +158,22 @@ class _Loop:
         data_dirs: Sequence[str | os.PathLike],
         workdir: pathlib.Path,
         save_seconds: float,
-        profile: bool,
         should_stop: Callable[[], bool],
     ):
+        """Checks the data and builds all parts; nothing is written yet."""
         self.config, self.training, self.devices = config, training, devices
-        self.workdir, self.profile = workdir, profile
-        self.save_seconds, self.should_stop = save_seconds, should_stop
-        self.stages = _stages(training)
+        self.workdir, self.save_seconds = workdir, save_seconds
+        self.should_stop = should_stop
+        self.stages = stages_of(training)
         for stage in self.stages:
             checks.require_division(
                 stage.batch_size, devices.replicas, compute.accumulate_steps
             )
         self.tracks = prepared.load_all(data_dirs, config, "train")
         validation_tracks = prepared.load_all(data_dirs, config, "valid")
-        keras.utils.set_random_seed(training.seed)
-        with devices.strategy.scope():
-            self.network = build_network(config)
-            self.optimizer = build_optimizer(training, compute)
-            self.optimizer.build(self.network.trainable_variables)
+        self._build_network(compute)
         objective = build_objective(config, self.network, training)
-        self.step = training_step(
+        self.step = TrainingStep(
             devices,
             self.network,
             self.optimizer,
@@ -190,20 +197,23 @@ class _Loop:
         self.progress = Progress()
         self.watch = checks.StepWatch(workdir, self.optimizer)
 
-    def start(self, init_from: str | os.PathLike | None, reinit_output: bool) -> None:
-        """Goes where the last call stood, or to the first weights."""
+    def _build_network(self, compute: ComputeConfig) -> None:
+        keras.utils.set_random_seed(self.training.seed)
+        with self.devices.strategy.scope():
+            self.network = build_network(self.config)
+            self.optimizer = build_optimizer(self.training, compute)
+            self.optimizer.build(self.network.trainable_variables)
+
+    def load_weights(
+        self, init_from: str | os.PathLike | None, reinit_output: bool
+    ) -> None:
+        """Loads the last state, or else sets the first weights."""
         if progress := self.states.load():
             self.progress = progress
         else:
             checks.refuse_used(self.workdir)
             if init_from is not None:
-                initial_weights.take(
-                    init_from,
-                    self.config,
-                    self.network,
-                    adam_of(self.optimizer),
-                    reinit_output=reinit_output,
-                )
+                self._load_initial_weights(init_from, reinit_output)
             elif self.training.first_weights == "unit_variance":
                 self._scale_first_weights()
         require_agreement(
@@ -214,22 +224,16 @@ class _Loop:
             self.progress.step,
             [(track.name, track.frames) for track in self.tracks],
         )
-        # Not before: what is refused leaves no folder behind.
-        self.log = TrainingLog(
-            self.workdir,
+
+    def _load_initial_weights(
+        self, directory: str | os.PathLike, reinit_output: bool = False
+    ) -> None:
+        initial_weights.load_initial_weights(
+            directory,
             self.config,
-            self.validation.tracks,
-            enabled=self.devices.is_chief,
-            profile=self.profile,
-        )
-        self.log.forget_after(self.progress.epoch)
-        logging.info(
-            "training %d weights on %d tracks, %d for validation, on %d x %s",
-            self.network.count_params(),
-            len(self.tracks),
-            len(self.validation.tracks),
-            self.devices.replicas,
-            self.devices.kind,
+            self.network,
+            adam_of(self.optimizer),
+            reinit_output=reinit_output,
         )
 
     def _scale_first_weights(self) -> None:
@@ -242,6 +246,26 @@ class _Loop:
         batches = excerpts.random_excerpts(self.tracks, self.config, training)
         initial_weights.scale_to_unit_variance(self.network, *next(iter(batches)))
 
+    def open_log(self, *, profile: bool, illustrate: bool) -> None:
+        """Makes the workdir; not before, so that a refusal leaves no folder behind."""
+        self.log = TrainingLog(
+            self.workdir,
+            self.config,
+            self.validation.tracks,
+            enabled=self.devices.is_chief,
+            profile=profile,
+            illustrate=illustrate,
+        )
+        self.log.forget_after(self.progress.epoch)
+        logging.info(
+            "training %d weights on %d tracks, %d for validation, on %d x %s",
+            self.network.count_params(),
+            len(self.tracks),
+            len(self.validation.tracks),
+            self.devices.replicas,
+            self.devices.kind,
+        )
+
     def run(self) -> Progress:
         """Runs the stages that are left."""
         progress = self.progress
@@ -250,12 +274,7 @@ class _Loop:
                 continue
             if number > progress.stage:
                 progress.stage, progress.stage_began = number, progress.epoch
-                initial_weights.take(
-                    self.workdir / "best",
-                    self.config,
-                    self.network,
-                    adam_of(self.optimizer),
-                )
+                self._load_initial_weights(self.workdir / "best")
                 self.average.restart()
             batches = self._training_batches(stage)
             while not (
@@ -273,7 +292,7 @@ class _Loop:
         return progress
 
     def _training_batches(self, stage: TrainingConfig):
-        # Number n is a function of the seed and n, so this is where we stood.
+        # Excerpt n is a function of the seed and n: a stop changes none of them.
         first = self.progress.excerpt
 
         def make(worker, workers, batch_size):
@@ -289,7 +308,7 @@ class _Loop:
         return self.devices.distribute(make, stage.batch_size)
 
     def _run_epoch(self, batches, stage: TrainingConfig) -> float:
-        """Runs what is left of an epoch; gives its mean loss."""
+        """Runs what is left of an epoch, and returns its mean loss."""
         progress = self.progress
         began = time.monotonic() - progress.epoch_seconds
         saved = time.monotonic()
@@ -300,26 +319,33 @@ class _Loop:
                 asked = time.monotonic()
                 batch = checks.next_batch(batches, "excerpts")
                 waited = time.monotonic() - asked
-                step = checks.computed(self.step, batch, stops)
-                self.watch.require_sound(step, progress)
-                progress.end_step(float(step.loss), stage.batch_size)
+                result = checks.call_on_devices(self.step, batch, stops)
+                self.watch.require_sound(result, progress)
+                progress.end_step(float(result.loss), stage.batch_size)
                 self.average.end_step(progress.step, self.network)
                 progress.epoch_seconds = time.monotonic() - began
                 self.log.end_step(
                     bar,
                     progress,
-                    step,
+                    result,
                     excerpts=stage.batch_size,
                     waited_seconds=waited,
                 )
-                if float(step.stops):
+                if float(result.stops):
                     self._stop()
                 if time.monotonic() - saved > self.save_seconds:
                     self._save()
                     saved = time.monotonic()
         return progress.epoch_loss / stage.steps_per_epoch
 
-    def _end_epoch(self, stage, loss, validation_loss, sdr) -> None:
+    def _end_epoch(
+        self,
+        stage: TrainingConfig,
+        loss: float,
+        validation_loss: float | None,
+        sdr_db: dict[str, float | None] | None,
+    ) -> None:
+        """Keeps the weights if they are the best, and reports the epoch."""
         progress = self.progress
         record = {
             "epoch": progress.epoch + 1,
@@ -328,11 +354,11 @@ class _Loop:
             "learning_rate": learning_rate(stage, progress.step - 1),
             "loss": loss,
             "validation_loss": validation_loss,
-            "validation_sdr_db": sdr,
+            "validation_sdr_db": sdr_db,
             "seconds": round(progress.epoch_seconds, 2),
         }
-        judged = checks.judged(self.training, loss, validation_loss, sdr)
-        if progress.end_epoch(judged) and self.devices.is_chief:
+        score = checks.epoch_score(self.training, loss, validation_loss, sdr_db)
+        if progress.end_epoch(score) and self.devices.is_chief:
             checkpoint.save_checkpoint(
                 self.workdir / "best",
                 self.network,

@@ -1,4 +1,4 @@
-"""What training minimises, functions of targets, estimates and weights; and the SDR."""
+"""Losses: functions of targets, estimates and weights that a training minimises."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from keras import ops
 
-# Of a full-scale mixture's energy: what counts as silence.
+from waveunet_tf.configs.training import TrainingConfig
+
+# A share of a full-scale mixture's energy; less than it is silence.
 _SILENCE = 1e-8
 
 
 def mean_squared_error(targets: dict, estimates: dict, weights):
-    """The waveform's squared error, its mean over sources (paper, section 4.2).
+    """Returns the mean squared error of the waveforms (paper, section 4.2).
 
     Args:
         targets: source → `(batch, frames, channels)`.
@@ -20,41 +22,43 @@ def mean_squared_error(targets: dict, estimates: dict, weights):
         weights: `(batch, frames, 1)`, of each frame.
 
     Returns:
-        A scalar, the mean over what has a weight.
+        A scalar, the weighted mean over all sources, frames and channels.
     """
     return _mean_over_sources(ops.square, targets, estimates, weights)
 
 
 def mean_absolute_error(targets: dict, estimates: dict, weights):
-    """The absolute error, its mean over sources; of magnitudes it is U7a's.
+    """Returns the mean absolute error of waveforms, or of magnitudes (U7a's loss).
 
     Args:
         targets: source → `(batch, frames, channels)`, or `(batch, steps, bins)`.
         estimates: the same sources, of the same shapes.
-        weights: `(batch, frames, 1)`, of each frame or step.
+        weights: `(batch, frames, 1)` or `(batch, steps, 1)`.
 
     Returns:
-        A scalar, the mean over what has a weight.
+        A scalar, the weighted mean over all sources, frames and channels.
     """
     return _mean_over_sources(ops.abs, targets, estimates, weights)
 
 
 def error_level_db(targets: dict, estimates: dict, weights, *, floor_db: float = -30):
-    """The error's level below the mixture, in dB, its mean over excerpts and sources.
+    """Returns the error's mean level relative to the mixture, in dB.
 
-    10 log10(Σ (s - ŝ)² / Σ x² + τ): but for a constant of each excerpt, minus the
-    SDR that "thresholded SNR" bounds (Wisdom et al., 2021, arXiv 2011.00803, section
-    2.2), so that quiet excerpts count as much as loud ones, which in a squared error
-    they do not, and those in which a source is silent count too.
+    A source of an excerpt has the level 10 log10(Σ (s - ŝ)² / Σ x² + τ). But for a
+    constant of each excerpt, that is the negative of the bounded SDR of "thresholded
+    SNR" (Wisdom et al., 2021, arXiv 2011.00803, section 2.2). Quiet excerpts count as
+    much as loud ones, unlike in a squared error. Excerpts in which a source is silent
+    count, too.
 
     Args:
         targets: source → `(batch, frames, channels)`.
         estimates: the same sources, of the same shapes.
         weights: `(batch, frames, 1)`, of each frame.
-        floor_db: 10 log10 τ. Excerpts that are solved to that level give way to others.
+        floor_db: 10 log10 τ. Errors below this level hardly change the loss, so that
+            the training turns to other excerpts.
 
     Returns:
-        A scalar, the mean over what has a weight.
+        A scalar, the mean over sources and, by their weights, over excerpts.
     """
     floor = 10 ** (floor_db / 10)
     frames = ops.sum(weights, axis=(1, 2))
@@ -72,9 +76,9 @@ def error_level_db(targets: dict, estimates: dict, weights, *, floor_db: float =
     return ops.sum(sum(levels) * frames) / (total * len(targets))
 
 
-def _mean_over_sources(error, targets: dict, estimates: dict, weights):
+def _mean_over_sources(error: Callable, targets: dict, estimates: dict, weights):
     errors = sum(error(targets[source] - estimates[source]) for source in targets)
-    # Without any weight, 0 and not 0 / 0.
+    # Without any weight the loss is 0, not 0 / 0.
     frames = ops.maximum(ops.sum(weights), 1.0)
     return ops.sum(errors * weights) / (frames * errors.shape[-1] * len(targets))
 
@@ -84,20 +88,20 @@ OF_WAVEFORMS = {
     "l1": mean_absolute_error,
     "sdr": error_level_db,
 }
-"""The losses of networks that give waveforms, by their names in TrainingConfig."""
+"""Losses of waveforms, by their names in TrainingConfig."""
 
 
-def of_waveforms(training) -> Callable:
-    """The loss that a training of a network of waveforms minimises.
+def of_waveforms(training: TrainingConfig) -> Callable:
+    """Returns the loss of waveforms that a training minimises.
 
     Args:
-        training: its TrainingConfig.
+        training: the name of the loss, and the floor of `sdr`.
 
     Returns:
-        A function of targets, estimates and weights, as above.
+        A function of targets, estimates and weights, such as mean_squared_error.
 
     Raises:
-        KeyError: the loss is not one of OF_WAVEFORMS.
+        KeyError: The loss is not one of OF_WAVEFORMS.
     """
     if training.loss == "sdr":
         return functools.partial(error_level_db, floor_db=training.sdr_floor_db)

@@ -1,4 +1,4 @@
-"""Scores of estimates that a training watches."""
+"""Scores of estimates during a training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import numpy as np
 def median_sdr_db(
     sources: tuple[str, ...], energies: np.ndarray
 ) -> dict[str, float | None]:
-    """The median over tracks of their SDR, 10 log10(Σ s² / Σ (s - ŝ)²), in dB.
+    """Returns each source's median SDR over tracks, in dB.
 
-    As the Music Demixing Challenge 2021 scores a track (Mitsufuji et al., section 3.2),
-    but by the median, and without tracks in which the source is silent.
+    The SDR of a track is 10 log10(Σ s² / Σ (s - ŝ)²), as in the Music Demixing
+    Challenge 2021 (Mitsufuji et al., section 3.2). Tracks in which the source is silent
+    do not count.
 
     Args:
-        sources: their names.
-        energies: `(sources, 2, tracks)`, of each true source and of its estimate's
-            error.
+        sources: the sources' names.
+        energies: `(sources, 2, tracks)`, the energy of each true source and of its
+            estimate's error.
 
     Returns:
-        source → dB, None where it is silent in all tracks.
+        source → dB, or None where the source is silent in all tracks.
     """
     medians = {}
     for source, (signal, error) in zip(sources, energies):

@@ -2,54 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import keras
 import tensorflow as tf
 
-from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig, SpectrogramUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import fused, layer_names, spectrogram_u_net
 from waveunet_tf.training import losses
 
 
-def build_objective(
-    config: NetworkConfig, network: keras.Model, training_config: TrainingConfig
-) -> Callable:
-    """Builds the loss as a function of mixture, targets, weights, whether in training.
+class LossValue(NamedTuple):
+    """The loss of a batch.
 
-    It gives the loss, the weight that it is a mean over, and the estimates of the
-    waveform, or None where it does not need them.
+    Attributes:
+        loss: scalar, a mean over what has a weight.
+        weight: scalar, the sum of the weights.
+        estimates: source → `(batch, frames, channels)`; None where the loss does not
+            need the waveforms.
+    """
+
+    loss: tf.Tensor
+    weight: tf.Tensor
+    estimates: dict[str, tf.Tensor] | None
+
+
+class Objective(Protocol):
+    """What a training minimises: the loss of a network's output for a batch."""
+
+    def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
+        """Computes the loss of a batch.
+
+        Args:
+            mixture: `(batch, frames, channels)`, with the network's context.
+            targets: source → `(batch, frames, channels)`.
+            weights: `(batch, frames, 1)`, of each frame of the targets.
+            training: whether the network is in training, or validated.
+        """
+
+
+class WaveformObjective:
+    """A loss between true and estimated waveforms."""
+
+    def __init__(
+        self, config: NetworkConfig, network: keras.Model, training: TrainingConfig
+    ):
+        """Chooses the loss by its name.
+
+        Args:
+            config: the network's config.
+            network: the network.
+            training: the name of the loss, one of losses.OF_WAVEFORMS.
+        """
+        self._network = network
+        self._in_training = fused.training_pass(config, network)
+        self._loss = losses.of_waveforms(training)
+
+    def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
+        """Computes the loss of a batch; shapes as Objective has them."""
+        estimates = (self._in_training if training else self._network)(mixture)
+        loss = self._loss(targets, estimates, weights)
+        return LossValue(loss, tf.reduce_sum(weights), estimates)
+
+
+class MagnitudeObjective:
+    """The mean absolute error of magnitudes, by which U7a trains (paper, section 5.1).
+
+    No waveform is computed for it. A step of the STFT counts if its first frame does.
+    """
+
+    def __init__(self, config: SpectrogramUNetConfig, network: keras.Model):
+        """Finds the layers that compute the magnitudes.
+
+        Args:
+            config: the network's config.
+            network: the network, on spectrograms.
+        """
+        self._frames = slice(None, 1 - config.fft_frames, config.hop_frames)
+        self._estimated = spectrogram_u_net.magnitude_network(config, network)
+        self._stft = network.get_layer(layer_names.STFT)
+        self._magnitude = network.get_layer(layer_names.MAGNITUDE)
+
+    def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
+        """Computes the loss of a batch; shapes as Objective has them."""
+        true = {
+            source: self._magnitude(self._stft(target))  # (batch, steps, bins)
+            for source, target in targets.items()
+        }
+        weights = weights[:, self._frames]  # (batch, steps, 1)
+        estimates = self._estimated(mixture, training=training)
+        loss = losses.mean_absolute_error(true, estimates, weights)
+        return LossValue(loss, tf.reduce_sum(weights), None)
+
+
+def build_objective(
+    config: NetworkConfig, network: keras.Model, training: TrainingConfig
+) -> Objective:
+    """Builds the objective of a training.
+
+    Args:
+        config: the network's config.
+        network: the network.
+        training: the name of the loss.
 
     Raises:
-        InputError: the network has no such loss.
+        InputError: The network has no such loss.
     """
-    if training_config.loss in losses.OF_WAVEFORMS:
-        loss_of = losses.of_waveforms(training_config)
-        in_training = fused.training_pass(config, network)
-
-        def of_waveforms(mixture, targets, weights, training):
-            estimates = in_training(mixture) if training else network(mixture)
-            loss = loss_of(targets, estimates, weights)
-            return loss, tf.reduce_sum(weights), estimates
-
-        return of_waveforms
+    if training.loss in losses.OF_WAVEFORMS:
+        return WaveformObjective(config, network, training)
     if not config.has_spectrogram:
         raise InputError(
             f"`loss` must be {' or '.join(losses.OF_WAVEFORMS)} for a network of "
-            f"waveforms. Received: {training_config.loss}"
+            f"waveforms. Received: {training.loss}"
         )
-    magnitudes = spectrogram_u_net.magnitude_network(config, network)
-    stft = network.get_layer(layer_names.STFT)
-    magnitude = network.get_layer(layer_names.MAGNITUDE)
-
-    def of_magnitudes(mixture, targets, weights, training):
-        true = {source: magnitude(stft(target)) for source, target in targets.items()}
-        # A step of the STFT counts if its first frame does.
-        starts = weights[:, : -config.fft_frames + 1 : config.hop_frames]
-        estimates = magnitudes(mixture, training=training)
-        loss = losses.mean_absolute_error(true, estimates, starts)
-        return loss, tf.reduce_sum(starts), None
-
-    return of_magnitudes
+    return MagnitudeObjective(config, network)

@@ -9,18 +9,25 @@ from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam for gradients that are summed over the devices already.
+    """Adam for gradients that are already summed over the devices.
 
-    Keras' own sums them within `apply`, where neither their norm nor whether they are
-    finite, which the loss scale of float16 depends on, can be seen.
+    Keras' own sums them within `apply`. There neither their norm can be seen, nor
+    whether they are finite, on which the loss scale of float16 depends.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars
 
 
-def build_optimizer(training: TrainingConfig, compute: ComputeConfig):
-    """Adam, with a loss scale if the precision is float16."""
+def build_optimizer(
+    training: TrainingConfig, compute: ComputeConfig
+) -> keras.optimizers.Optimizer:
+    """Builds Adam, with a loss scale if the precision is float16.
+
+    Args:
+        training: the learning rate.
+        compute: the precision.
+    """
     adam = build_adam(training, Adam)
     if compute.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(adam)
@@ -28,5 +35,12 @@ def build_optimizer(training: TrainingConfig, compute: ComputeConfig):
 
 
 def adam_of(optimizer: keras.Optimizer) -> keras.optimizers.Adam:
-    """The Adam within what build_optimizer gave."""
+    """Returns the Adam within what build_optimizer returned."""
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def loss_scale_of(optimizer: keras.Optimizer) -> list[keras.Variable]:
+    """Returns float16's loss scale and the steps since it changed; else nothing."""
+    if optimizer is adam_of(optimizer):
+        return []
+    return [optimizer.dynamic_scale, optimizer.step_counter]

@@ -1,4 +1,4 @@
-"""Where a training stands, kept so that one that was stopped goes on exactly."""
+"""The state of a training, saved so that a stopped one continues exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
-from waveunet_tf.training.optimizer import adam_of
+from waveunet_tf.training.optimizer import adam_of, loss_scale_of
 from waveunet_tf.training.weight_average import WeightAverage
 
 _PROGRESS = "progress.json"
@@ -33,18 +33,18 @@ class Progress:
 
     Attributes:
         stage: 0, or 1 for the fine-tuning.
-        epoch: epochs done, of both stages.
-        step: optimiser steps done.
+        epoch: the number of finished epochs, of both stages.
+        step: the number of finished optimiser steps.
         excerpt: the number of the next excerpt.
-        best_loss: the lowest validation loss, or negative SDR, or training loss, as
-            they are judged.
-        best_epoch: the epoch that gave it.
+        best_loss: the lowest score of an epoch (checks.epoch_score).
+        best_epoch: the epoch that has it.
         stage_began: the epoch after which the stage began.
-        epoch_steps: steps done of the epoch in work.
+        epoch_steps: the number of finished steps of the current epoch.
         epoch_loss: the sum of their losses.
-        epoch_seconds: how long they took.
-        random_state: of the network's layers that draw, such as dropout.
-        loss_scale: float16's, and the steps since it last changed; else empty.
+        epoch_seconds: the time that they took.
+        random_state: the seeds of layers that draw random numbers, such as dropout.
+        loss_scale: float16's loss scale and the steps since it last changed; else
+            empty.
     """
 
     stage: int = 0
@@ -60,40 +60,40 @@ class Progress:
     random_state: list = dataclasses.field(default_factory=list)
     loss_scale: list = dataclasses.field(default_factory=list)
 
-    def keep_state_of(self, network: keras.Model, optimizer) -> None:
-        """Takes what of them is not in a checkpoint."""
+    def keep_state_of(self, network: keras.Model, optimizer: keras.Optimizer) -> None:
+        """Copies the state that a checkpoint does not hold."""
         self.random_state = [
             keras.ops.convert_to_numpy(seed).tolist() for seed in _random_seeds(network)
         ]
         self.loss_scale = [
             keras.ops.convert_to_numpy(variable).item()
-            for variable in _loss_scale(optimizer)
+            for variable in loss_scale_of(optimizer)
         ]
 
-    def give_state_to(self, network: keras.Model, optimizer) -> None:
-        """Sets it. What was saved by another precision has no loss scale to give."""
+    def give_state_to(self, network: keras.Model, optimizer: keras.Optimizer) -> None:
+        """Sets what keep_state_of copied; a state of float32 has no loss scale."""
         for seed, value in zip(_random_seeds(network), self.random_state):
             seed.assign(value)
-        for variable, value in zip(_loss_scale(optimizer), self.loss_scale):
+        for variable, value in zip(loss_scale_of(optimizer), self.loss_scale):
             variable.assign(value)
 
     def end_step(self, loss: float, batch_size: int) -> None:
-        """Counts a step."""
+        """Counts a step of this loss and batch size."""
         self.step += 1
         self.epoch_steps += 1
         self.epoch_loss += loss
         self.excerpt += batch_size
 
-    def end_epoch(self, loss: float) -> bool:
-        """Counts an epoch judged by this loss; tells whether it is the best."""
+    def end_epoch(self, score: float) -> bool:
+        """Counts an epoch of this score, and returns whether it is the best so far."""
         self.epoch += 1
         self.epoch_steps, self.epoch_loss, self.epoch_seconds = 0, 0.0, 0.0
-        if better := loss < self.best_loss:
-            self.best_loss, self.best_epoch = loss, self.epoch
+        if better := score < self.best_loss:
+            self.best_loss, self.best_epoch = score, self.epoch
         return better
 
     def has_stalled(self, patience: int) -> bool:
-        """Whether so many epochs of this stage brought nothing better."""
+        """Returns whether the last `patience` epochs of this stage were no better."""
         return self.epoch - max(self.best_epoch, self.stage_began) >= patience
 
 
@@ -102,18 +102,12 @@ def _random_seeds(network: keras.Model) -> list:
     return [variable for variable in network.variables if id(variable) not in weights]
 
 
-def _loss_scale(optimizer) -> list:
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return [optimizer.dynamic_scale, optimizer.step_counter]
-    return []
-
-
 class StateStore:
     """The last states of a training, in `<workdir>/state/<step>`.
 
     A state is a checkpoint with Adam's moments, `progress.json`, and the averages of
-    the weights, if there are any. It appears when it is whole; the one before is kept,
-    should the disk spoil the last.
+    the weights, if there are any. It appears only when it is complete. The state before
+    is kept, in case the disk spoils the last one.
     """
 
     def __init__(
@@ -125,14 +119,14 @@ class StateStore:
         optimizer: keras.Optimizer,
         average: WeightAverage,
     ):
-        """Takes what states are of; nothing is written yet.
+        """Prepares to save and load; nothing is written yet.
 
         Args:
-            workdir: the training's.
-            config: the network's.
+            workdir: the training's folder.
+            config: the network's config.
             training: how it is trained.
             network: the network.
-            optimizer: what optimizer.build_optimizer gave, built.
+            optimizer: what optimizer.build_optimizer returned, built.
             average: the averages of the network's weights.
         """
         self._folder = pathlib.Path(workdir) / "state"
@@ -141,10 +135,13 @@ class StateStore:
         self._average = average
 
     def save(self, progress: Progress) -> None:
-        """Saves a state.
+        """Saves the state.
+
+        Args:
+            progress: where the training stands.
 
         Raises:
-            OSError: it cannot be written; the last one is kept.
+            OSError: The state cannot be written; the last ones are kept.
         """
         progress.keep_state_of(self._network, self._optimizer)
         path = self._folder / f"{progress.step:09d}-{progress.epoch}-{progress.stage}"
@@ -165,20 +162,20 @@ class StateStore:
             shutil.rmtree(old)
 
     def load(self) -> Progress | None:
-        """Goes where the last state that can be read stood.
+        """Loads the last state that can be read.
 
         Returns:
-            Where the training stood; None where there is no state.
+            Where the training stands; None where there is no state.
 
         Raises:
-            InputError: the state is of another config; or none can be read.
+            InputError: The state is of another config, or no state can be read.
         """
         paths = self._paths()
         for path in paths:
             try:
                 progress = self._load(path)
             except InputError as error:
-                logging.warning("%s; taking the state before", error)
+                logging.warning("%s; loading the state before", error)
                 continue
             self._refuse_another(path)
             logging.info("going on after step %d", progress.step)
@@ -188,7 +185,7 @@ class StateStore:
         return None
 
     def _paths(self) -> list[pathlib.Path]:
-        """The states, the last one first."""
+        """Lists the states, the last one first."""
         return sorted(self._folder.glob("[0-9]*"), reverse=True)
 
     def _load(self, path: pathlib.Path) -> Progress:
@@ -211,7 +208,7 @@ class StateStore:
         ours = {**self._config.to_dict(), **self._training.to_dict()}
         free = set(_FREE)
         if self._training.learning_rate_schedule == "cosine":
-            free -= {"max_epochs"}  # the schedule depends on it
+            free -= {"max_epochs"}  # on which the schedule depends
         differ = [
             f"{name} ({theirs.get(name)}, now {ours.get(name)})"
             for name in sorted(set(ours) | set(theirs))

@@ -1,12 +1,11 @@
-"""What a training computes: a step of gradient descent, and the validation's scores.
+"""What a training computes: a step of gradient descent, and the scores of validation.
 
-Every function here is a graph on all devices at once. A batch is split among them; what
-is a mean over the batch is the mean over all of it, however many devices there are.
+Each class here is one graph on all devices at once. A batch is split among the devices;
+a mean over the batch is the mean over all of it, however many devices there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,9 +13,13 @@ import tensorflow as tf
 
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.training.devices import Devices
+from waveunet_tf.training.objective import Objective
+
+# Samples beyond this magnitude are saturated: a tanh hardly has a gradient there.
+_SATURATED = 0.99
 
 
-class Step(NamedTuple):
+class StepResult(NamedTuple):
     """What a step of gradient descent gives, scalars all.
 
     Attributes:
@@ -49,47 +52,81 @@ class Scores(NamedTuple):
     stops: tf.Tensor
 
 
-def training_step(
-    devices: Devices,
-    network: keras.Model,
-    optimizer: keras.Optimizer,
-    objective: Callable,
-    compute: ComputeConfig,
-    clip_norm: float = 0.0,
-) -> Callable[..., Step]:
-    """Builds a step of gradient descent: batch, stops → Step.
+class TrainingStep:
+    """A step of gradient descent on a batch that all devices share."""
 
-    The batch is what `excerpts.random_excerpts` gives, distributed. Gradients of a
-    norm beyond `clip_norm` are scaled down to it, unless it is 0.
-    """
-    weights = network.trainable_variables
-    parts = compute.accumulate_steps
+    def __init__(
+        self,
+        devices: Devices,
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        objective: Objective,
+        compute: ComputeConfig,
+        *,
+        clip_norm: float = 0.0,
+    ):
+        """Builds the step; its first call traces the graph.
 
-    def gradients_of(mixture, targets, scale):
+        Args:
+            devices: the devices.
+            network: the network.
+            optimizer: what optimizer.build_optimizer returned, built.
+            objective: the loss.
+            compute: whether XLA compiles, and the parts of a device's batch.
+            clip_norm: the norm that greater gradients are scaled down to; 0: none.
+        """
+        self._devices, self._optimizer = devices, optimizer
+        self._objective, self._clip_norm = objective, clip_norm
+        self._weights = network.trainable_variables
+        self._parts = compute.accumulate_steps
+        self._gradients_of = self.gradients_of
+        if compute.jit_compile:
+            self._gradients_of = tf.function(self.gradients_of, jit_compile=True)
+        self._on_all_devices = tf.function(self._run_on_all_devices)
+
+    def __call__(self, batch: tuple, stops: tf.Tensor) -> StepResult:
+        """Updates the weights by the gradients of a batch.
+
+        Args:
+            batch: a distributed batch of `excerpts.random_excerpts`.
+            stops: scalar, 1 where this worker asks to stop, else 0.
+        """
+        return self._on_all_devices(batch, stops)
+
+    def gradients_of(self, mixture, targets: dict, scale):
+        """Computes what a part of a device's batch adds to loss and gradients.
+
+        Args:
+            mixture: `(batch, frames, channels)`, with the network's context.
+            targets: source → `(batch, frames, channels)`.
+            scale: scalar, the factor of the gradients that float16 needs.
+
+        Returns:
+            The loss and the saturated share, `(2,)`, and a list of gradients, one a
+            weight. Summed over parts and devices, they are those of the whole batch.
+        """
         frame_weights = tf.ones_like(next(iter(targets.values()))[..., :1])
+        count = self._parts * self._devices.replicas
         with tf.GradientTape() as tape:
-            loss, _, estimates = objective(mixture, targets, frame_weights, True)
-            # A device's mean counts as its part of the batch.
-            loss /= parts * devices.replicas
+            value = self._objective(mixture, targets, frame_weights, training=True)
+            loss = value.loss / count
             scaled = loss * scale
-        saturated = _share_beyond(0.99, estimates) / (parts * devices.replicas)
-        return tf.stack([loss, saturated]), tape.gradient(scaled, weights)
+        saturated = _share_beyond(_SATURATED, value.estimates) / count
+        return tf.stack([loss, saturated]), tape.gradient(scaled, self._weights)
 
-    if compute.jit_compile:
-        gradients_of = tf.function(gradients_of, jit_compile=True)
-
-    def accumulated(mixture, targets, scale):
-        if parts == 1:
-            return gradients_of(mixture, targets, scale)
-        frames = mixture.shape[0] // parts
+    def accumulated(self, mixture, targets: dict, scale):
+        """Computes gradients_of for a device's batch, part after part, and sums it."""
+        if self._parts == 1:
+            return self._gradients_of(mixture, targets, scale)
+        size = mixture.shape[0] // self._parts
         totals = tf.zeros([2])
-        sums = [tf.zeros(weight.shape) for weight in weights]
-        for part in tf.range(parts):
-            piece = slice(part * frames, (part + 1) * frames)
-            means, gradients = gradients_of(
-                tf.ensure_shape(mixture[piece], (frames, *mixture.shape[1:])),
+        sums = [tf.zeros(weight.shape) for weight in self._weights]
+        for part in tf.range(self._parts):
+            piece = slice(part * size, (part + 1) * size)
+            means, gradients = self._gradients_of(
+                tf.ensure_shape(mixture[piece], (size, *mixture.shape[1:])),
                 {
-                    name: tf.ensure_shape(stem[piece], (frames, *stem.shape[1:]))
+                    name: tf.ensure_shape(stem[piece], (size, *stem.shape[1:]))
                     for name, stem in targets.items()
                 },
                 scale,
@@ -98,27 +135,31 @@ def training_step(
             sums = [one + other for one, other in zip(sums, gradients)]
         return totals, sums
 
-    def on_device(mixture, targets, stops):
-        scale = optimizer.scale_loss(tf.constant(1.0))
-        means, gradients = accumulated(mixture, targets, scale)
+    def on_device(self, mixture, targets: dict, stops) -> StepResult:
+        """Runs the step on one device, which exchanges gradients with all others.
+
+        Args:
+            mixture: the device's share of the batch, `(batch, frames, channels)`.
+            targets: source → `(batch, frames, channels)`.
+            stops: scalar.
+        """
+        scale = self._optimizer.scale_loss(tf.constant(1.0))
+        means, gradients = self.accumulated(mixture, targets, scale)
         means, stops, *gradients = _sum_over_devices([means, stops, *gradients])
         norm = tf.linalg.global_norm(gradients) / scale
-        if clip_norm:
-            smaller = tf.minimum(1.0, clip_norm / norm)
+        if self._clip_norm:
+            smaller = tf.minimum(1.0, self._clip_norm / norm)
             gradients = [smaller * gradient for gradient in gradients]
-        optimizer.apply(gradients, weights)
-        return Step(means[0], norm, means[1], stops)
+        self._optimizer.apply(gradients, self._weights)
+        return StepResult(means[0], norm, means[1], stops)
 
-    @tf.function
-    def step(batch, stops):
-        came = devices.strategy.run(on_device, args=(*batch, stops))
-        return _of_one_device(devices, came)
-
-    return step
+    def _run_on_all_devices(self, batch, stops):
+        results = self._devices.strategy.run(self.on_device, args=(*batch, stops))
+        return _of_one_device(self._devices, results)
 
 
 def _share_beyond(level: float, estimates: dict | None):
-    """The share of samples of a greater magnitude; 0 where there is no waveform."""
+    """Returns the share of samples of a greater magnitude; 0 without a waveform."""
     shares = [
         tf.reduce_mean(tf.cast(tf.abs(estimate) > level, tf.float32))
         for estimate in (estimates or {}).values()
@@ -126,22 +167,59 @@ def _share_beyond(level: float, estimates: dict | None):
     return tf.add_n(shares) / len(shares) if shares else tf.constant(0.0)
 
 
-def validation_scores(
-    devices: Devices,
-    network: keras.Model,
-    objective: Callable,
-    compute: ComputeConfig,
-    num_tracks: int,
-) -> Callable[..., Scores]:
-    """Builds the scores of a batch: batch, stops → Scores.
+class ValidationStep:
+    """The scores of a batch of validation windows that all devices share."""
 
-    The batch is what `excerpts.whole_track_windows` gives, distributed.
-    """
+    def __init__(
+        self,
+        devices: Devices,
+        network: keras.Model,
+        objective: Objective,
+        compute: ComputeConfig,
+        *,
+        num_tracks: int,
+    ):
+        """Builds the step; its first call traces the graph.
 
-    def scores_of(mixture, targets, weights, track):
-        loss, weight, estimates = objective(mixture, targets, weights, False)
+        Args:
+            devices: the devices.
+            network: the network, scored with the weights that it has at the time.
+            objective: the loss.
+            compute: whether XLA compiles.
+            num_tracks: validation tracks in all.
+        """
+        self._devices, self._network = devices, network
+        self._objective, self._num_tracks = objective, num_tracks
+        self._scores_of = self.scores_of
+        if compute.jit_compile:
+            self._scores_of = tf.function(self.scores_of, jit_compile=True)
+        self._on_all_devices = tf.function(self._run_on_all_devices)
+
+    def __call__(self, batch: tuple, stops: tf.Tensor) -> Scores:
+        """Scores a batch.
+
+        Args:
+            batch: a distributed batch of `excerpts.whole_track_windows`.
+            stops: scalar, 1 where this worker asks to stop, else 0.
+        """
+        return self._on_all_devices(batch, stops)
+
+    def scores_of(self, mixture, targets: dict, weights, track) -> list:
+        """Computes the loss, its weight and the energies of a device's windows.
+
+        Args:
+            mixture: `(batch, frames, channels)`, with the network's context.
+            targets: source → `(batch, frames, channels)`.
+            weights: `(batch, frames, 1)`, of each frame.
+            track: `(batch,)`, the number of each window's track.
+
+        Returns:
+            The fields of Scores but `stops`, of this device alone.
+        """
+        value = self._objective(mixture, targets, weights, training=False)
+        estimates = value.estimates
         if estimates is None:
-            estimates = network(mixture, training=False)
+            estimates = self._network(mixture, training=False)
         energies = [
             [
                 # Not by segments: XLA and GPUs sum these in any order.
@@ -150,22 +228,18 @@ def validation_scores(
             ]
             for source, target in targets.items()
         ]
-        of_tracks = tf.one_hot(track, num_tracks)  # (batch, tracks)
-        return loss * weight, weight, tf.stack(energies) @ of_tracks
+        of_tracks = tf.one_hot(track, self._num_tracks)  # (batch, tracks)
+        loss = value.loss * value.weight
+        return [loss, value.weight, tf.stack(energies) @ of_tracks]
 
-    if compute.jit_compile:
-        scores_of = tf.function(scores_of, jit_compile=True)
+    def on_device(self, mixture, targets: dict, weights, track, stops) -> Scores:
+        """Runs scores_of on one device, and sums it over all."""
+        scores = self._scores_of(mixture, targets, weights, track)
+        return Scores(*_sum_over_devices([*scores, stops]))
 
-    def on_device(mixture, targets, weights, track, stops):
-        came = [*scores_of(mixture, targets, weights, track), stops]
-        return Scores(*_sum_over_devices(came))
-
-    @tf.function
-    def scores(batch, stops):
-        came = devices.strategy.run(on_device, args=(*batch, stops))
-        return _of_one_device(devices, came)
-
-    return scores
+    def _run_on_all_devices(self, batch, stops):
+        scores = self._devices.strategy.run(self.on_device, args=(*batch, stops))
+        return _of_one_device(self._devices, scores)
 
 
 def _sum_over_devices(values: list) -> list:
@@ -176,8 +250,8 @@ def _sum_over_devices(values: list) -> list:
     )
 
 
-def _of_one_device(devices: Devices, came):
-    """The values of one device, where all have the same."""
-    return type(came)(
-        *(devices.strategy.experimental_local_results(value)[0] for value in came)
+def _of_one_device(devices: Devices, results):
+    """Returns the values of one device, where all devices have the same."""
+    return type(results)(
+        *(devices.strategy.experimental_local_results(value)[0] for value in results)
     )

@@ -1,4 +1,4 @@
-"""How well a network in training separates whole validation tracks."""
+"""The validation of a network in training on whole tracks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks, metrics
 from waveunet_tf.training.devices import Devices
-from waveunet_tf.training.step import validation_scores
+from waveunet_tf.training.objective import Objective
+from waveunet_tf.training.step import ValidationStep
 
 
 class Validation:
-    """The validation tracks, and what scores them.
+    """The validation tracks, and the step that scores them.
 
     Attributes:
-        tracks: there may be none.
+        tracks: the validation tracks; the list may be empty.
     """
 
     def __init__(
@@ -35,21 +36,21 @@ class Validation:
         devices: Devices,
         *,
         network: keras.Model,
-        objective: Callable,
+        objective: Objective,
     ):
-        """Builds the scores.
+        """Builds the step.
 
         Args:
-            tracks: of all data.
-            config: the network's.
-            training: the batch's size, and by what the best epoch is told.
-            compute: how it is computed.
-            devices: on which.
-            network: what is scored, with the weights that it has at the time.
-            objective: the loss, of objective.build_objective.
+            tracks: the validation tracks.
+            config: the network's config.
+            training: the batch's size, and the score of an epoch.
+            compute: whether XLA compiles.
+            devices: the devices.
+            network: the network, scored with the weights that it has at the time.
+            objective: the loss.
 
         Raises:
-            InputError: there are no tracks, but the best epoch is told by their SDR.
+            InputError: There are no tracks, but their SDR is the score of an epoch.
         """
         self.tracks, self._config = tracks, config
         if not tracks:
@@ -63,8 +64,8 @@ class Validation:
                 "lowest training loss"
             )
             return
-        self._scores = validation_scores(
-            devices, network, objective, compute, len(tracks)
+        self._step = ValidationStep(
+            devices, network, objective, compute, num_tracks=len(tracks)
         )
         of_all = training.batch_size
 
@@ -84,18 +85,18 @@ class Validation:
     def run(
         self, should_stop: Callable[[], bool]
     ) -> tuple[float | None, dict | None] | None:
-        """Separates all tracks once.
+        """Scores all tracks once.
 
         Args:
-            should_stop: asked before every batch.
+            should_stop: called before every batch.
 
         Returns:
             The loss over all frames, and each source's median SDR over tracks in dB;
             None for both without tracks. None where a worker asks to stop.
 
         Raises:
-            InputError: a track cannot be read; the loss is not finite; see
-                checks.computed.
+            InputError: A track cannot be read; the loss is not finite; the memory is
+                too small; or a worker is gone.
         """
         if not self.tracks:
             return None, None
@@ -103,7 +104,7 @@ class Validation:
         for _ in range(self._count):
             stops = float(should_stop())
             batch = checks.next_batch(self._batches, "validation tracks")
-            scores = checks.computed(self._scores, batch, stops)
+            scores = checks.call_on_devices(self._step, batch, stops)
             if float(scores.stops):
                 return None
             loss += float(scores.loss)

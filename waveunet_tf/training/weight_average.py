@@ -12,26 +12,36 @@ import numpy as np
 
 from waveunet_tf.errors import InputError
 
-# So near to each other weights hardly differ, and to fetch them from a GPU takes time.
+# Steps between two updates: weights so near hardly differ, and fetching them from a GPU
+# takes time.
 _STEPS = 10
 
 
 class WeightAverage:
-    """Averages of all weights, each new one a share of them.
+    """Exponential moving averages of all weights of a network.
 
-    They lie on the host, so that they are the same with any number of devices. The
-    first weights are forgotten sooner, by a momentum of at most (1 + n) / (10 + n) at
-    the nth update, as TF1's `ExponentialMovingAverage` has it.
+    They are computed on the host, so that they are the same with any number of devices.
+    The momentum of update n is at most (1 + n) / (10 + n), as in TF1's
+    `ExponentialMovingAverage`, so that the first weights are forgotten sooner.
     """
 
     def __init__(self, momentum: float):
-        """Takes the momentum of a step; 0: there are no averages."""
+        """Begins without weights.
+
+        Args:
+            momentum: the share of the averages that a step keeps; 0: no averages.
+        """
         self._momentum = momentum**_STEPS
         self._updates = 0
         self._averages: list[np.ndarray] = []
 
     def end_step(self, step: int, network: keras.Model) -> None:
-        """Takes the weights after so many steps into account."""
+        """Updates the averages, at every tenth step.
+
+        Args:
+            step: the number of finished steps.
+            network: the network.
+        """
         if not self._momentum or step % _STEPS:
             return
         weights = network.get_weights()
@@ -49,7 +59,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def within(self, network: keras.Model) -> Iterator[None]:
-        """Puts the averages, if there are any, into the network for a while."""
+        """Gives the network the averages, if there are any, within a `with` block."""
         if not self._averages:
             yield
             return
@@ -61,7 +71,11 @@ class WeightAverage:
             network.set_weights(weights)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes them as `.npz`, if there are any."""
+        """Writes the averages as `.npz`, if there are any.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         if self._averages:
             with open(path, "wb") as file:
                 np.savez(file, *self._averages, updates=self._updates)
@@ -69,8 +83,12 @@ class WeightAverage:
     def load(self, path: str | os.PathLike, network: keras.Model) -> None:
         """Reads what `save` wrote; without a file there are no averages yet.
 
+        Args:
+            path: the file.
+            network: the network whose weights are averaged.
+
         Raises:
-            InputError: they are broken or of another network.
+            InputError: The file is broken, or its averages are of another network.
         """
         if not self._momentum or not os.path.exists(path):
             self.restart()
@@ -85,5 +103,5 @@ class WeightAverage:
                 f"{path}: must be whole, but is broken: {error}"
             ) from error
         if [average.shape for average in averages] != shapes:
-            raise InputError(f"{path}: must be of the same network, but is not")
+            raise InputError(f"{path}: must be of the same network, but is of another")
         self._averages = averages

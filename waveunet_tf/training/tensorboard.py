@@ -1,0 +1,161 @@
+"""What TensorBoard shows of a training: curves, sound, spectrograms and a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.data import excerpts
+from waveunet_tf.data.prepared import PreparedTrack
+from waveunet_tf.networks import shapes
+
+# Steps of a call that are traced: the first ones build graphs and fill buffers.
+_TRACED_STEPS = range(10, 20)
+_LISTENED_TRACKS = 3
+_LISTENED_SECONDS = 5.0
+_SPECTROGRAM_FLOOR_DB = -90
+
+
+class TensorBoard:
+    """Writes what TensorBoard shows of a training."""
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        config: NetworkConfig,
+        tracks: list[PreparedTrack],
+        *,
+        profile: bool = False,
+    ):
+        """Opens a file of events in the folder.
+
+        Args:
+            folder: the folder to write, which may hold events of an earlier call.
+            config: the network's config.
+            tracks: validation tracks, of which the first three are played.
+            profile: whether ten steps are traced for TensorBoard's profiler.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        self._folder, self._config, self._profile = folder, config, profile
+        self._steps_here = 0
+        with _naming_files():
+            self._writer = tf.summary.create_file_writer(str(folder))
+        self._tracks = tracks[:_LISTENED_TRACKS]
+        self._windows = []
+        if self._tracks:
+            self._windows = excerpts.listening_windows(
+                self._tracks, config, _LISTENED_SECONDS
+            )
+
+    def write_points(
+        self, group: str, step: int, points: dict[str, float | None]
+    ) -> None:
+        """Adds a point to each curve.
+
+        Args:
+            group: the curves' group.
+            step: the step of the training.
+            points: curve → value; None adds no point.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        with _naming_files(), self._writer.as_default(step=step):
+            for name, value in points.items():
+                if value is not None:
+                    tf.summary.scalar(f"{group}/{name}", value)
+
+    def write_stems(self, network: keras.Model, step: int) -> None:
+        """Adds sound and spectrograms of excerpts of the validation tracks.
+
+        Args:
+            network: the network that separates them.
+            step: the step of the training.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        window = shapes.window_frames(self._config)
+        centre = slice(
+            window.context_frames, window.context_frames + window.output_frames
+        )
+        with _naming_files(), self._writer.as_default(step=step):
+            for prepared, (mixture, targets, _, _) in zip(self._tracks, self._windows):
+                track = pathlib.PurePath(prepared.name).name
+                estimates = network(mixture, training=False)
+                stems = {"mixture": mixture[:, centre]}
+                for source, target in targets.items():
+                    stems[f"{source}, true"] = target
+                    stems[f"{source}, estimate"] = estimates[source]
+                for label, windows in stems.items():
+                    self._write_stem(f"{track}/{label}", side_by_side(windows))
+
+    def _write_stem(self, label: str, stem: np.ndarray) -> None:
+        """Adds a stem `(frames, channels)`."""
+        tf.summary.audio(
+            f"audio of {label}",
+            np.clip(stem, -1, 1)[None],
+            self._config.sample_rate_hz,
+        )
+        tf.summary.image(f"spectrogram of {label}", spectrogram_picture(stem))
+
+    def end_step(self) -> None:
+        """Begins or ends the trace, if one is asked for and it is time."""
+        if self._profile and self._steps_here == _TRACED_STEPS.start:
+            tf.profiler.experimental.start(str(self._folder))
+        if self._profile and self._steps_here == _TRACED_STEPS.stop:
+            tf.profiler.experimental.stop()
+            logging.info(
+                "%s: a trace of steps %d to %d",
+                self._folder / "plugins" / "profile",
+                _TRACED_STEPS.start + 1,
+                _TRACED_STEPS.stop,
+            )
+        self._steps_here += 1
+
+
+@contextlib.contextmanager
+def _naming_files() -> Iterator[None]:
+    """Turns TensorFlow's errors of writing into OSError."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # Its first line, after the operation: the file and what is wrong with it.
+        message = error.message.splitlines()[0].rpartition("}} ")[2]
+        raise OSError(message) from error
+
+
+def side_by_side(windows) -> np.ndarray:
+    """Joins windows, `(windows, frames, channels)`, to `(frames, channels)`."""
+    windows = np.asarray(windows)
+    return windows.reshape(-1, windows.shape[-1])
+
+
+def spectrogram_picture(stem: np.ndarray) -> np.ndarray:
+    """Draws the spectrogram of a stem, from -90 to 0 dB below a full-scale sine.
+
+    Args:
+        stem: `(frames, channels)`.
+
+    Returns:
+        Colours from 0 to 1, `(1, bins, steps, 3)`, the highest frequency first.
+    """
+    from matplotlib import colormaps
+
+    window = 1024
+    mono = tf.constant(stem.mean(axis=1))
+    magnitude = np.abs(tf.signal.stft(mono, window, window // 4, pad_end=True))
+    # A sine of amplitude 1 gives a quarter of a Hann window's frames.
+    level_db = 20 * np.log10(np.maximum(magnitude / (window / 4), 1e-10))
+    brightness = np.clip(1 - level_db / _SPECTROGRAM_FLOOR_DB, 0, 1)
+    colours = colormaps["magma"](brightness)[..., :3]
+    return colours.transpose(1, 0, 2)[None, ::-1].astype(np.float32)
