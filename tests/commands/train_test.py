@@ -7,35 +7,82 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from tests.command_line import ROOT, TRAIN, check_refusal, run
+from tests.command_line import ROOT, TRAIN, check_refusal, run_here
+from waveunet_tf.checkpoints import checkpoint
+
+# The network of the fixture tiny_checkpoint.
+NETWORK = (
+    "--num_levels=3", "--base_filters=4", "--sample_rate_hz=8000",
+    "--output_frames=256",
+)  # fmt: skip
+ONE_STEP = ("--batch_size=2", "--steps_per_epoch=1", "--max_epochs=1")
 
 
-def test_a_training_starts_from_a_checkpoint(stems_dir, tiny_checkpoint, tmp_path):
-    flags = [
-        f"--data_dir={stems_dir}", "--num_levels=3", "--base_filters=4",
-        "--sample_rate_hz=8000", "--output_frames=256", "--batch_size=2",
-        "--steps_per_epoch=1", "--max_epochs=1", "--learning_rate=1e-30",
-    ]  # fmt: skip
-    losses = []
-    for name, more in {"a": [], "b": [f"--init_from={tiny_checkpoint}"]}.items():
-        result = run(TRAIN, *flags, f"--workdir={tmp_path}/{name}", *more)
-        assert result.returncode == 0, result.stderr
-        history = (tmp_path / name / "history.jsonl").read_text()
-        losses.append(json.loads(history)["loss"])
-    assert losses[0] != losses[1]
-    for more, text in {
-        f"--init_from={tmp_path}/missing": "a folder with config.json",
-        f"--init_from={tiny_checkpoint} --base_filters=5": "=4 instead of 5",
-    }.items():
-        result = run(TRAIN, *flags, f"--workdir={tmp_path}/c", *more.split())
-        check_refusal(result, 1, text)
-    assert not (tmp_path / "c").exists()
+def test_a_training_starts_from_a_checkpoint(kept_stems_dir, tiny_checkpoint, tmp_path):
+    interrupt = signal.getsignal(signal.SIGINT)
+    result = run_here(
+        TRAIN, f"--data_dir={kept_stems_dir}", *NETWORK, *ONE_STEP,
+        "--learning_rate=1e-30", f"--init_from={tiny_checkpoint}",
+        f"--workdir={tmp_path}/work",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert signal.getsignal(signal.SIGINT) is interrupt
+    (record,) = map(json.loads, (tmp_path / "work/history.jsonl").open())
+    assert result.stdout == (
+        f"{tmp_path}/work/best: epoch 1 of 1 (1 steps), validation loss "
+        f"{record['validation_loss']:.3e}\n"
+    )
+    for one, other in zip(
+        checkpoint.load_network(tmp_path / "work" / "best").get_weights(),
+        checkpoint.load_network(tiny_checkpoint).get_weights(),
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+def test_the_last_line_tells_the_sdr_where_it_is_the_score(kept_stems_dir, tmp_path):
+    result = run_here(
+        TRAIN, f"--data_dir={kept_stems_dir}", *NETWORK, *ONE_STEP, "--best_by=sdr",
+        f"--workdir={tmp_path}/work",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (record,) = map(json.loads, (tmp_path / "work/history.jsonl").open())
+    mean = np.mean(list(record["validation_sdr_db"].values()))
+    assert result.stdout.endswith(f"(1 steps), validation SDR {mean:.2f} dB\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "text"),
+    [
+        ("--init_from={tmp_path}/missing", 1, "a folder with config.json"),
+        ("--init_from={checkpoint} --base_filters=5", 1, "=4 instead of 5"),
+        ("--reinit_output", 2, "`reinit_output` needs `init_from`"),
+        ("--batch_size=0", 2, "`batch_size` must be at least 1"),
+        ("--fft_frames=64", 2, "`fft_frames`"),
+        ("--loss=magnitude_l1", 1, "`loss` must be mse or l1 or sdr"),
+        ("--strategy=mirrored", 1, "`strategy` mirrored needs GPUs"),
+        ("--save_seconds=-1", 2, "save_seconds"),
+        ("--data_dir={tmp_path}/no", 1, "{tmp_path}/no"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_and_leaves_nothing_behind(
+    kept_stems_dir, tiny_checkpoint, tmp_path, arguments, exit_code, text
+):
+    names = {"tmp_path": tmp_path, "checkpoint": tiny_checkpoint}
+    result = run_here(
+        TRAIN, f"--data_dir={kept_stems_dir}", *NETWORK, *ONE_STEP,
+        f"--workdir={tmp_path}/work", *arguments.format(**names).split(),
+    )  # fmt: skip
+    check_refusal(result, exit_code, text.format(**names))
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(("full", "size"), [(".", "64k"), ("tensorboard", "8k")])
-def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path, full, size):
+def test_a_full_disk_is_told_and_leaves_nothing_behind(
+    kept_stems_dir, tmp_path, full, size
+):
     """On a small file system; skipped where it may not be mounted."""
     workdir = tmp_path / "work"
     disk = workdir / full
@@ -44,25 +91,27 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(stems_dir, tmp_path, full
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     try:
-        result = run(
-            TRAIN, f"--data_dir={stems_dir}", f"--workdir={workdir}",
-            "--num_levels=3", "--base_filters=4", "--sample_rate_hz=8000",
-            "--output_frames=256", "--steps_per_epoch=1", "--max_epochs=3",
+        result = run_here(
+            TRAIN, f"--data_dir={kept_stems_dir}", f"--workdir={workdir}", *NETWORK,
+            "--batch_size=2", "--steps_per_epoch=1", "--max_epochs=3",
         )  # fmt: skip
         check_refusal(result, 1, "No space left on device")
         assert str(disk) in result.stderr
         assert not list(workdir.rglob("*part*"))
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # Lazily: this process may still have TensorBoard's file open.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
+def test_ctrl_c_ends_a_training_with_one_line_and_the_same_command_goes_on(
+    kept_stems_dir, tmp_path
+):
+    words = (
+        f"--data_dir={kept_stems_dir}", f"--workdir={tmp_path}/work", *NETWORK,
+        "--batch_size=2", "--steps_per_epoch=2",
+    )  # fmt: skip
     process = subprocess.Popen(
-        [
-            sys.executable, "-m", *TRAIN.split(), f"--data_dir={stems_dir}",
-            f"--workdir={tmp_path}/work", "--num_levels=3", "--base_filters=4",
-            "--sample_rate_hz=8000", "--output_frames=256", "--steps_per_epoch=2",
-        ],
+        [sys.executable, "-m", *TRAIN.split(), *words],
         cwd=ROOT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     best = tmp_path / "work" / "best" / "config.json"
@@ -74,5 +123,8 @@ def test_ctrl_c_ends_a_training_with_one_line(stems_dir, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert errors.endswith("which is saved; the same command goes on\n")
-    assert re.search("^interrupted after step ", errors, re.MULTILINE)
+    (steps,) = re.findall("^interrupted after step ([0-9]+)", errors, re.MULTILINE)
     assert best.exists()
+    result = run_here(TRAIN, *words, "--max_epochs=1")
+    assert result.returncode == 0, result.stderr
+    assert f"going on after step {steps}" in result.stderr

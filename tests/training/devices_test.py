@@ -6,22 +6,26 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.conftest import ROOT
+from tests.training.trainings import MINI, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.training.devices import set_up_devices
+from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 
 
-def start(data_dir, workdir, cpus=1, environment=None, **fields):
-    """Starts tests/training_process.py."""
+def start(data_dir, workdir, cpus=1, environment=None, training=None, **compute):
+    """Starts tests/training/training_process.py."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.training.training_process"),
-            *(str(data_dir), str(workdir), str(cpus), json.dumps(fields)),
+            *(str(data_dir), str(workdir), str(cpus)),
+            *(json.dumps(compute), json.dumps(training or {})),
         ],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
@@ -64,60 +68,54 @@ def task_of(addresses, index):
 
 def result(workdir):
     """The history without its seconds, and the best weights."""
-    records = []
-    for line in (workdir / "history.jsonl").read_text().splitlines():
-        record = json.loads(line)
+    records = history(workdir)
+    for record in records:
         del record["seconds"]
         record.update(record.pop("validation_sdr_db"))
-        records.append(record)
     return records, checkpoint.load_network(workdir / "best").get_weights()
 
 
-def check_equal(came, expected, tolerance=1e-5):
-    assert len(came[0]) == len(expected[0])
-    for one, other in zip(came[0], expected[0]):
+def check_equal(workdir, other_workdir, tolerance=1e-5):
+    (records, weights), (others, expected) = result(workdir), result(other_workdir)
+    assert len(records) == len(others)
+    for one, other in zip(records, others):
         assert one == pytest.approx(other, rel=tolerance)
-    for one, other in zip(came[1], expected[1]):
+    for one, other in zip(weights, expected):
         np.testing.assert_allclose(one, other, atol=tolerance)
 
 
-@pytest.fixture(scope="module")
-def of_one_device(kept_stems_dir, tmp_path_factory):
-    """What one device gives."""
-    workdir = tmp_path_factory.mktemp("one") / "work"
-    finish(start(kept_stems_dir, workdir))
-    return result(workdir)
+def test_parts_of_a_batch_give_what_the_whole_gives(
+    kept_stems_dir, tmp_path, finished_dir
+):
+    compute = ComputeConfig(accumulate_steps=2)
+    run(MINI, QUICK, kept_stems_dir, tmp_path / "work", compute=compute)
+    check_equal(tmp_path / "work", finished_dir)
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"cpus": 2, "strategy": "mirrored"},
-        {"accumulate_steps": 2, "num_threads": 1},
+        {"num_threads": 1},
         pytest.param(
-            {
-                **{"cpus": 2, "strategy": "mirrored"},
-                **{"accumulate_steps": 2, "jit_compile": True},
-            },
-            marks=pytest.mark.slow,
+            {"accumulate_steps": 2, "jit_compile": True}, marks=pytest.mark.slow
         ),
     ],
 )
-def test_several_devices_and_parts_give_what_one_device_gives(
-    stems_dir, tmp_path, of_one_device, fields
+def test_several_devices_give_what_one_gives(
+    kept_stems_dir, tmp_path, finished_dir, fields
 ):
-    finish(start(stems_dir, tmp_path / "work", **fields))
-    check_equal(result(tmp_path / "work"), of_one_device)
+    finish(start(kept_stems_dir, tmp_path / "work", 2, strategy="mirrored", **fields))
+    check_equal(tmp_path / "work", finished_dir)
 
 
-def test_two_workers_give_what_one_gives(stems_dir, tmp_path, of_one_device):
-    finish(*start_workers(stems_dir, tmp_path / "two"))
-    check_equal(result(tmp_path / "two"), of_one_device)
+def test_two_workers_give_what_one_gives(kept_stems_dir, tmp_path, finished_dir):
+    finish(*start_workers(kept_stems_dir, tmp_path / "two"))
+    check_equal(tmp_path / "two", finished_dir)
 
 
 @pytest.mark.slow
 def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path):
-    fields = {"training": {"steps_per_epoch": 40}}
+    fields = {"training": {"steps_per_epoch": 40, "max_epochs": 3}}
     finish(start(stems_dir, tmp_path / "one", **fields))
     chief, other = start_workers(stems_dir, tmp_path / "two", **fields)
     until = time.monotonic() + 120
@@ -129,24 +127,28 @@ def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path
     assert chief.returncode != 0, output
     other.wait()
     finish(*start_workers(stems_dir, tmp_path / "two", **fields))
-    check_equal(result(tmp_path / "two"), result(tmp_path / "one"))
+    check_equal(tmp_path / "two", tmp_path / "one")
 
 
-@pytest.mark.parametrize(
-    "precision",
-    [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"],
-)
-def test_mixed_precision_learns_nearly_the_same(
-    stems_dir, tmp_path, of_one_device, precision
-):
-    finish(start(stems_dir, tmp_path / "mixed", precision=precision))
-    came, weights = result(tmp_path / "mixed")
-    expected, _ = of_one_device
-    for one, other in zip(came, expected):
+def check_nearly_the_same(workdir, finished_dir):
+    records, weights = result(workdir)
+    for one, other in zip(records, history(finished_dir)):
         assert one["validation_loss"] == pytest.approx(
             other["validation_loss"], rel=0.02
         )
     assert {weight.dtype for weight in weights} == {np.dtype(np.float32)}
+    assert keras.config.dtype_policy().name == "float32"  # as before
+
+
+def test_float16_learns_nearly_the_same(float16_dir, finished_dir):
+    check_nearly_the_same(float16_dir, finished_dir)
+
+
+@pytest.mark.slow
+def test_bfloat16_learns_nearly_the_same(kept_stems_dir, tmp_path, finished_dir):
+    compute = ComputeConfig(precision="mixed_bfloat16")
+    run(MINI, QUICK, kept_stems_dir, tmp_path / "work", compute=compute)
+    check_nearly_the_same(tmp_path / "work", finished_dir)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +174,55 @@ def test_missing_gpus_are_refused():
         set_up_devices(ComputeConfig(device="gpu"))
     with pytest.raises(InputError, match="`strategy` mirrored needs GPUs"):
         set_up_devices(ComputeConfig(strategy="mirrored"))
+
+
+def test_threads_cannot_be_set_once_tensorflow_has_computed():
+    tf.constant(1.0)
+    with pytest.raises(InputError, match="must be set before TensorFlow is used"):
+        set_up_devices(ComputeConfig(num_threads=3))
+
+
+def test_one_device_is_the_chief_and_has_the_whole_batch():
+    devices = set_up_devices(ComputeConfig())
+    assert (devices.is_chief, devices.replicas, devices.kind) == (True, 1, "CPU")
+    asked = []
+
+    def make(worker, workers, batch_size):
+        asked.append((worker, workers, batch_size))
+        return tf.data.Dataset.range(12).batch(batch_size).repeat()
+
+    batches = devices.distribute(make, 4)
+    assert asked == [(0, 1, 4)]
+    first = [next(batches).numpy().tolist() for _ in range(4)]
+    assert first == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [0, 1, 2, 3]]
+
+
+class OtherWorker(Devices):
+    """Devices of two workers, of which the other one has the numbers `others`."""
+
+    others: list
+
+    def mean_of_workers(self, values):
+        return np.mean([values, self.others], axis=0).tolist()
+
+
+def test_workers_that_differ_are_refused():
+    numbers = []
+
+    class Recorder(Devices):
+        def mean_of_workers(self, values):
+            numbers.append(values)
+            return values
+
+    strategy = tf.distribute.get_strategy()
+    require_agreement(Recorder(strategy, 0, 2), "the same flags", 1, "a")
+    other = OtherWorker(strategy, 1, 2)
+    object.__setattr__(other, "others", numbers[0])
+    require_agreement(other, "the same flags", 1, "a")
+    with pytest.raises(InputError, match="All workers must have the same flags"):
+        require_agreement(other, "the same flags", 2, "a")
+
+
+def test_the_mean_over_one_device_is_the_value():
+    devices = Devices(tf.distribute.get_strategy())
+    assert devices.mean_of_workers([1.5, 2.0**40 + 1]) == [1.5, 2.0**40 + 1]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.training import losses, metrics
+from waveunet_tf.training import losses
 
 DRAW = np.random.default_rng(4).normal
 
@@ -30,10 +30,10 @@ def test_the_error_level_is_that_below_the_mixture_for_every_excerpt():
         "accompaniment": np.float32(0.1) * vocals,
         "vocals": np.float32(1 + 0.1**0.5) * vocals,
     }
-    came = losses.error_level_db(targets, estimates, np.ones((2, 50, 1), "f"))
+    level = losses.error_level_db(targets, estimates, np.ones((2, 50, 1), "f"))
     # 0.001 more than the error's share, in both excerpts: the quiet one counts as much.
     expected = 10 * np.log10([0.01 + 0.001, 0.1 + 0.001]).mean()
-    assert float(came) == pytest.approx(expected, abs=0.01)
+    assert float(level) == pytest.approx(expected, abs=0.01)
 
 
 def test_the_error_level_has_a_floor_and_silence_is_no_trap():
@@ -50,10 +50,10 @@ def test_a_floor_may_be_higher_and_belongs_to_the_training():
     targets = {"accompaniment": 0 * vocals, "vocals": vocals}
     estimates = {"accompaniment": np.float32(0.1) * vocals, "vocals": vocals}
     training = TrainingConfig(loss="sdr", sdr_floor_db=-10)
-    came = losses.of_waveforms(training)(targets, estimates, np.ones((1, 50, 1), "f"))
+    level = losses.of_waveforms(training)(targets, estimates, np.ones((1, 50, 1), "f"))
     # Errors of 20 dB below the mixture, and none.
     expected = 10 * np.log10([0.01 + 0.1, 0.1]).mean()
-    assert float(came) == pytest.approx(expected, abs=0.01)
+    assert float(level) == pytest.approx(expected, abs=0.01)
 
 
 def test_frames_without_weight_do_not_change_the_error_level():
@@ -65,21 +65,40 @@ def test_frames_without_weight_do_not_change_the_error_level():
     def of_first(stems):
         return {name: stem[:1, :30] for name, stem in stems.items()}
 
-    came = losses.error_level_db(targets, estimates, weights)
+    level = losses.error_level_db(targets, estimates, weights)
     alone = losses.error_level_db(
         of_first(targets), of_first(estimates), np.ones((1, 30, 1), "f")
     )
-    assert float(came) == pytest.approx(float(alone), rel=1e-5)
+    assert float(level) == pytest.approx(float(alone), rel=1e-5)
     nothing = losses.error_level_db(targets, estimates, 0 * weights)
     assert float(nothing) == 0
 
 
-def test_the_validation_sdr_is_the_median_over_tracks_of_whole_tracks():
-    energies = np.zeros((2, 2, 4))
-    energies[0, 0], energies[0, 1] = [100, 10, 1, 1], [1, 1, 1, 1]  # 20, 10, 0, 0 dB
-    energies[1, 0], energies[1, 1] = [0, 10, 0, 0], [5, 1, 2, 1]  # silent in three
-    came = metrics.median_sdr_db(("a", "b"), energies)
-    assert came["a"] == pytest.approx(5)
-    assert came["b"] == pytest.approx(10)
-    energies[1, 0] = 0
-    assert metrics.median_sdr_db(("a", "b"), energies)["b"] is None
+def test_the_absolute_error_is_the_mean_over_what_has_a_weight():
+    zeros = np.zeros((2, 3, 2), "f")
+    weights = np.array([[[1], [0], [0]], [[1], [1], [0]]], "f")
+    estimates = {
+        "a": np.arange(12, dtype="f").reshape(2, 3, 2),
+        "b": -np.ones((2, 3, 2), "f"),
+    }
+    loss = losses.mean_absolute_error({"a": zeros, "b": zeros}, estimates, weights)
+    # Frames 0, 3 and 4 of a: 0 + 1 + 6 + 7 + 8 + 9.
+    assert float(loss) == pytest.approx((31 + 6) / (3 * 2 * 2))
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "sdr"])
+def test_a_loss_is_least_where_the_estimates_are_true(name):
+    loss = losses.of_waveforms(TrainingConfig(loss=name))
+    targets = {"a": noise(3, 20, 2), "b": noise(3, 20, 2)}
+    ones = np.ones((3, 20, 1), "f")
+    values = [
+        float(loss(targets, {"a": share * targets["a"], "b": targets["b"]}, ones))
+        for share in (1.0, 0.9, 0.5, 0.0)
+    ]
+    assert values == sorted(values)
+    assert len(set(values)) == 4
+
+
+def test_a_loss_that_is_not_of_waveforms_has_no_function():
+    with pytest.raises(KeyError):
+        losses.of_waveforms(TrainingConfig(loss="magnitude_l1"))

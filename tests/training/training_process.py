@@ -1,41 +1,29 @@
 """A training of a tiny network in a process of its own, for devices_test.py.
 
-python -m tests.training_process DATA WORKDIR CPUS JSON
+python -m tests.training.training_process DATA WORKDIR CPUS COMPUTE TRAINING
 """
 
+import dataclasses
 import json
 import sys
 
 import tensorflow as tf
 
-from tests.conftest import TINY
-from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
-from waveunet_tf.training import loop
+from tests.training.trainings import MINI, QUICK, run
+from waveunet_tf.configs.training import ComputeConfig
 
 
-def main(data_dir, workdir, cpus, fields):
+def main(data_dir, workdir, cpus, compute, training):
+    """Trains by QUICK; COMPUTE and TRAINING are the JSON of other fields."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     logical = [tf.config.LogicalDeviceConfiguration()] * int(cpus)
     tf.config.set_logical_device_configuration(cpu, logical)
-    fields = json.loads(fields)
-    training = TrainingConfig(
-        **{
-            "batch_size": 4,
-            "fine_tuning_batch_size": 8,
-            "steps_per_epoch": 3,
-            "max_epochs": 3,
-            "patience": 2,
-            "learning_rate": 0.003,
-            "remix_probability": 0.5,
-            **fields.pop("training", {}),
-        }
-    )
-    loop.train(
-        TINY,
-        training,
-        data_dirs=[data_dir],
-        workdir=workdir,
-        compute=ComputeConfig(**fields),
+    run(
+        MINI,
+        dataclasses.replace(QUICK, **json.loads(training)),
+        data_dir,
+        workdir,
+        compute=ComputeConfig(**json.loads(compute)),
     )
 
 

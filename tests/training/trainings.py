@@ -2,9 +2,21 @@
 
 import json
 
-from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.training import loop
+
+MINI = WaveUNetConfig(
+    num_levels=2, base_filters=2, sample_rate_hz=8000, output_frames=128
+)
+MINI_U7 = SpectrogramUNetConfig(
+    num_levels=2,
+    base_filters=2,
+    sample_rate_hz=8000,
+    fft_frames=32,
+    hop_frames=24,
+    output_frames=392,
+)
 
 QUICK = TrainingConfig(
     batch_size=4,
@@ -12,17 +24,8 @@ QUICK = TrainingConfig(
     steps_per_epoch=3,
     max_epochs=2,
     seed=7,
-    fine_tuning_batch_size=6,
-)
-
-
-TINY_U7 = SpectrogramUNetConfig(
-    num_levels=3,
-    base_filters=4,
-    sample_rate_hz=8000,
-    fft_frames=64,
-    hop_frames=48,
-    output_frames=784,
+    fine_tuning_batch_size=8,
+    remix_probability=0.5,
 )
 
 
@@ -31,16 +34,20 @@ def history(workdir):
     return [json.loads(line) for line in lines]
 
 
-def run(config, training, stems_dir, workdir):
-    return loop.train(config, training, data_dirs=[stems_dir], workdir=workdir)
+def run(config, training, stems_dir, workdir, **arguments):
+    """Trains without pictures, which take longer than the steps of these networks."""
+    arguments = {"illustrate": False, **arguments}
+    return loop.train(
+        config, training, data_dirs=[stems_dir], workdir=workdir, **arguments
+    )
 
 
 class Enough:
-    """Asks a training to stop after so many steps."""
+    """Asks a training to stop after this number of calls."""
 
-    def __init__(self, steps):
-        self.steps = steps
+    def __init__(self, calls):
+        self.calls = calls
 
     def __call__(self):
-        self.steps -= 1
-        return self.steps == 0
+        self.calls -= 1
+        return self.calls == 0

@@ -1,0 +1,116 @@
+import math
+
+import keras
+import pytest
+import tensorflow as tf
+
+from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.training import checks
+from waveunet_tf.training.state import Progress
+from waveunet_tf.training.step import StepResult
+
+BY_LOSS, BY_SDR = TrainingConfig(), TrainingConfig(best_by="sdr")
+
+
+def test_devices_and_parts_must_divide_the_batch():
+    checks.require_division(24, 4, 3)
+    with pytest.raises(
+        InputError, match="of 12, 4 devices times 3 `accumulate_steps`. Received: 18"
+    ):
+        checks.require_division(18, 4, 3)
+
+
+def test_a_folder_with_results_but_no_state_is_refused(tmp_path):
+    checks.refuse_used(tmp_path)
+    checks.refuse_used(tmp_path / "new")
+    (tmp_path / "best").mkdir()
+    with pytest.raises(InputError, match=f"{tmp_path}: must be new.* but holds best "):
+        checks.refuse_used(tmp_path)
+
+
+def result(loss=1.0, gradient_norm=1.0, saturated=0.0):
+    return StepResult(
+        *(tf.constant(value) for value in (loss, gradient_norm, saturated, 0.0))
+    )
+
+
+@pytest.fixture
+def step_watch(tmp_path):
+    return checks.StepWatch(tmp_path, keras.optimizers.Adam())
+
+
+@pytest.mark.parametrize("field", ["loss", "gradient_norm"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_step_that_is_no_number_ends_a_training(step_watch, field, value):
+    step_watch.require_sound(result(), Progress())
+    with pytest.raises(InputError, match="at step 6 of epoch 3; a lower"):
+        step_watch.require_sound(
+            result(**{field: value}), Progress(epoch=2, epoch_steps=5)
+        )
+
+
+def test_the_loss_scale_of_float16_may_skip_gradients_that_are_not_finite(tmp_path):
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    step_watch = checks.StepWatch(tmp_path, optimizer)
+    step_watch.require_sound(result(gradient_norm=math.inf), Progress())
+    with pytest.raises(InputError, match="finite"):
+        step_watch.require_sound(result(loss=math.nan), Progress())
+
+
+def test_twenty_saturated_steps_in_a_row_end_a_training(step_watch):
+    for saturated in [0.6] * 19 + [0.4] + [0.6] * 19:
+        step_watch.require_sound(result(saturated=saturated), Progress())
+    with pytest.raises(
+        InputError, match="within ±0.99, but for 20 steps 60% are not, at step 1"
+    ):
+        step_watch.require_sound(result(saturated=0.6), Progress())
+
+
+def test_the_error_names_the_best_checkpoint_to_go_on_from(step_watch, tmp_path):
+    with pytest.raises(InputError) as error:
+        step_watch.require_sound(result(loss=math.nan), Progress(best_epoch=4))
+    assert f"{tmp_path / 'best'} holds epoch 4" in str(error.value)
+
+
+def test_an_epoch_is_judged_by_its_validation_loss_if_it_has_one():
+    assert checks.epoch_score(BY_LOSS, 3.0, 2.0, {"a": 1.0}) == 2
+    assert checks.epoch_score(BY_LOSS, 3.0, None, None) == 3
+
+
+def test_an_epoch_may_be_judged_by_the_mean_sdr_of_sources_that_are_heard():
+    sdr_db = {"a": 5.0, "b": None, "c": 1.0}
+    assert checks.epoch_score(BY_SDR, 3.0, 2.0, sdr_db) == -3
+    with pytest.raises(InputError, match="all sources are silent in all of them"):
+        checks.epoch_score(BY_SDR, 3.0, 2.0, {"a": None, "b": None})
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    missing = str(tmp_path / "missing.wav")
+    batches = iter(tf.data.Dataset.from_tensors(missing).map(tf.io.read_file))
+    with pytest.raises(InputError, match="excerpts must be readable: .*missing.wav"):
+        checks.next_batch(batches, "excerpts")
+    assert checks.next_batch(iter([3]), "excerpts") == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (tf.errors.ResourceExhaustedError, "must fit into the memory"),
+        (tf.errors.UnavailableError, "but one is gone"),
+        (tf.errors.AbortedError, "but one is gone"),
+    ],
+)
+def test_errors_of_devices_are_of_the_input(error, text):
+    def step(batch, stops):
+        raise error(None, None, "OOM when allocating tensor\n[[and a graph]]")
+
+    with pytest.raises(InputError, match=text) as raised:
+        checks.call_on_devices(step, (), 0.0)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_step_gets_its_batch_and_the_request_to_stop():
+    batch, stops = checks.call_on_devices(lambda *given: given, ("batch",), 1.0)
+    assert batch == ("batch",)
+    assert float(stops) == 1

@@ -1,0 +1,105 @@
+import json
+import logging
+
+import pytest
+import tensorflow as tf
+
+from tests.training.trainings import MINI, history
+from waveunet_tf.training.log import TrainingLog
+from waveunet_tf.training.state import Progress
+from waveunet_tf.training.step import StepResult
+
+RECORD = {
+    "epoch": 1,
+    "stage": 1,
+    "step": 2,
+    "learning_rate": 1e-4,
+    "loss": 0.5,
+    "validation_loss": None,
+    "validation_sdr_db": None,
+    "seconds": 3.0,
+}
+
+
+def log_of(workdir, **arguments):
+    return TrainingLog(workdir, MINI, [], **{"illustrate": False, **arguments})
+
+
+def run_steps(log, progress, losses):
+    """Reports an epoch of steps with these losses."""
+    with log.begin_epoch(progress, len(losses)) as bar:
+        for loss in losses:
+            progress.end_step(loss, 4)
+            numbers = (tf.constant(value) for value in (loss, 1.0, 0.0, 0.0))
+            step = StepResult(*numbers)
+            log.end_step(bar, progress, step, excerpts=4, waited_seconds=0.0)
+        return bar
+
+
+def test_each_epoch_is_a_line_of_the_history(tmp_path):
+    log = log_of(tmp_path / "work")
+    for epoch in (1, 2):
+        log.end_epoch({**RECORD, "epoch": epoch}, Progress(best_epoch=epoch), None)
+    assert history(tmp_path / "work") == [RECORD, {**RECORD, "epoch": 2}]
+
+
+def test_an_illustrated_epoch_draws_the_losses(tmp_path):
+    log_of(tmp_path / "a").end_epoch(RECORD, Progress(), None)
+    assert not (tmp_path / "a" / "loss.png").exists()
+    log_of(tmp_path / "b", illustrate=True).end_epoch(RECORD, Progress(), None)
+    assert (tmp_path / "b" / "loss.png").stat().st_size > 1000
+
+
+def test_only_the_chief_writes(tmp_path):
+    log = log_of(tmp_path / "work", enabled=False, illustrate=True, profile=True)
+    progress = Progress()
+    assert run_steps(log, progress, [1.0]).disable
+    log.end_epoch(RECORD, progress, None)
+    log.forget_after(0)
+    assert not (tmp_path / "work").exists()
+
+
+def test_epochs_that_the_state_does_not_contain_are_forgotten(tmp_path):
+    lines = [json.dumps({"epoch": epoch}) + "\n" for epoch in (1, 2, 3)]
+    (tmp_path / "history.jsonl").write_text("".join(lines) + '{"epoch": 4')
+    log_of(tmp_path).forget_after(2)
+    assert [record["epoch"] for record in history(tmp_path)] == [1, 2]
+
+
+def test_a_training_without_a_history_has_nothing_to_forget(tmp_path):
+    log_of(tmp_path).forget_after(2)
+    assert not (tmp_path / "history.jsonl").exists()
+
+
+def test_the_progress_bar_goes_on_within_an_epoch(tmp_path):
+    log = log_of(tmp_path)
+    with log.begin_epoch(Progress(epoch=1, epoch_steps=7), 10) as bar:
+        assert (bar.total, bar.n) == (10, 7)
+
+
+def test_without_a_terminal_a_plain_line_tells_the_mean_loss(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    # Of the lines of one place in the code, one a minute is written.
+    run_steps(log_of(tmp_path), Progress(epoch=4), [1.0, 3.0])
+    lines = [line for line in caplog.messages if line.startswith("epoch 5: step")]
+    for line in lines:
+        assert "step 1 of 2, loss 1.000e+00" in line
+        assert line.endswith(" left")
+
+
+@pytest.mark.parametrize(
+    ("record", "best_epoch", "text"),
+    [
+        ({}, 1, "loss 5.000e-01, validation loss none, 3 s, the best so far"),
+        (
+            {"validation_loss": 0.25, "validation_sdr_db": {"a": 1.234, "b": None}},
+            0,
+            "loss 5.000e-01, validation loss 2.500e-01, a 1.23 dB, b none dB, 3 s",
+        ),
+    ],
+)
+def test_an_epochs_line_tells_its_scores(tmp_path, caplog, record, best_epoch, text):
+    caplog.set_level(logging.INFO)
+    progress = Progress(best_epoch=best_epoch)
+    log_of(tmp_path).end_epoch({**RECORD, **record}, progress, None)
+    assert caplog.messages[-1] == f"epoch 1: {text}"

@@ -1,0 +1,183 @@
+import dataclasses
+import json
+import math
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.trainings import MINI, MINI_U7, QUICK
+from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.networks.build import build_network
+from waveunet_tf.training.optimizer import adam_of, build_optimizer, loss_scale_of
+from waveunet_tf.training.state import Progress, StateStore
+from waveunet_tf.training.weight_average import WeightAverage
+
+
+class Training:
+    """A network with its optimizer, averages and states, as the loop has them."""
+
+    def __init__(self, workdir, config=MINI, training=QUICK, precision="float32"):
+        self.network = build_network(config)
+        compute = ComputeConfig(precision=precision)
+        self.optimizer = build_optimizer(training, compute)
+        self.optimizer.build(self.network.trainable_variables)
+        self.average = WeightAverage(training.average_momentum)
+        self.states = StateStore(
+            workdir, config, training, self.network, self.optimizer, self.average
+        )
+
+    def step(self, progress):
+        """Takes a step by gradients of ones."""
+        weights = self.network.trainable_variables
+        self.optimizer.apply([keras.ops.ones_like(one) for one in weights], weights)
+        progress.end_step(0.5, 4)
+
+    def arrays(self):
+        """All that a state must bring back."""
+        variables = [
+            *self.network.variables,
+            *adam_of(self.optimizer).variables,
+            *loss_scale_of(self.optimizer),
+        ]
+        return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def saved(workdir, steps=1, **arguments):
+    """A training that has saved its state after a number of steps."""
+    training, progress = Training(workdir, **arguments), Progress()
+    for _ in range(steps):
+        training.step(progress)
+        training.states.save(progress)
+    return training, progress
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"config": MINI_U7}, {"precision": "mixed_float16"}],
+    ids=["waveforms", "dropout", "float16"],
+)
+def test_a_state_brings_back_all_that_a_training_consists_of(tmp_path, arguments):
+    training, progress = saved(tmp_path, **arguments)
+    keras.utils.set_random_seed(99)
+    other = Training(tmp_path, **arguments)
+    loaded = other.states.load()
+    assert loaded == progress
+    assert loaded.step == 1
+    for one, expected in zip(other.arrays(), training.arrays()):
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_a_training_begins_without_a_state(tmp_path):
+    assert Training(tmp_path).states.load() is None
+
+
+def test_the_last_two_states_are_kept(tmp_path):
+    saved(tmp_path, steps=4)
+    names = sorted(path.name for path in (tmp_path / "state").iterdir())
+    assert names == ["000000003-0-0", "000000004-0-0"]
+
+
+def test_a_state_is_not_written_twice(tmp_path):
+    training, progress = saved(tmp_path)
+    (path,) = (tmp_path / "state").iterdir()
+    (path / "progress.json").write_text("{}")
+    training.states.save(progress)
+    assert (path / "progress.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "name", ["network.weights.h5", "optimizer.weights.h5", "progress.json"]
+)
+def test_a_state_without_one_of_its_files_gives_way_to_the_one_before(
+    tmp_path, caplog, name
+):
+    saved(tmp_path, steps=2)
+    (max((tmp_path / "state").iterdir()) / name).unlink()
+    assert Training(tmp_path).states.load().step == 1
+    assert "loading the state before" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["[", "{}[", '{"steps": 3}', "[1, 2]"])
+def test_where_no_state_can_be_read_the_training_ends(tmp_path, text):
+    saved(tmp_path)
+    for state in (tmp_path / "state").iterdir():
+        (state / "progress.json").write_text(text)
+    with pytest.raises(InputError, match="must hold a whole state, but none is"):
+        Training(tmp_path).states.load()
+
+
+def test_a_state_of_another_training_is_refused_with_all_that_differs(tmp_path):
+    saved(tmp_path)
+    config = dataclasses.replace(MINI, output_activation="linear")
+    training = dataclasses.replace(QUICK, seed=8)
+    with pytest.raises(InputError) as error:
+        Training(tmp_path, config=config, training=training).states.load()
+    assert str(error.value).startswith(f"{tmp_path}: holds another training")
+    assert "output_activation (tanh, now linear), seed (7, now 8)" in str(error.value)
+
+
+def test_epochs_and_patience_may_change_but_not_the_end_of_a_cosine(tmp_path):
+    saved(tmp_path / "constant")
+    longer = dataclasses.replace(QUICK, max_epochs=30, patience=3)
+    assert Training(tmp_path / "constant", training=longer).states.load().step == 1
+    cosine = dataclasses.replace(
+        QUICK, fine_tuning=False, learning_rate_schedule="cosine"
+    )
+    saved(tmp_path / "cosine", training=cosine)
+    longer = dataclasses.replace(cosine, max_epochs=30)
+    with pytest.raises(InputError, match=r"max_epochs \(2, now 30\)"):
+        Training(tmp_path / "cosine", training=longer).states.load()
+
+
+def test_averages_are_part_of_a_state(tmp_path):
+    averaging = dataclasses.replace(QUICK, average_momentum=0.9)
+    training, progress = saved(tmp_path, training=averaging)
+    training.average.end_step(10, training.network)
+    training.step(progress)
+    training.states.save(progress)
+    other = Training(tmp_path, training=averaging)
+    other.states.load()
+    with training.average.within(training.network), other.average.within(other.network):
+        for one, expected in zip(
+            other.network.get_weights(), training.network.get_weights()
+        ):
+            np.testing.assert_array_equal(one, expected)
+    shutil.copy(__file__, max((tmp_path / "state").iterdir()) / "averages.npz")
+    assert Training(tmp_path, training=averaging).states.load().step == 1
+
+
+def test_progress_counts_steps_excerpts_and_epochs():
+    progress = Progress()
+    for loss in (3.0, 1.0):
+        progress.end_step(loss, 16)
+    assert (progress.step, progress.epoch_steps, progress.excerpt) == (2, 2, 32)
+    assert progress.epoch_loss == 4
+    assert progress.end_epoch(2.0)
+    assert (progress.epoch, progress.epoch_steps, progress.epoch_loss) == (1, 0, 0)
+    assert progress.step == 2
+
+
+def test_only_a_lower_score_is_the_best():
+    progress = Progress()
+    assert progress.best_loss == math.inf
+    better = [progress.end_epoch(score) for score in (2.0, 2.0, -1.0, 0.0)]
+    assert better == [True, False, True, False]
+    assert (progress.best_loss, progress.best_epoch) == (-1.0, 3)
+
+
+def test_patience_counts_from_the_best_epoch_or_the_stages_begin():
+    progress = Progress(epoch=7, best_epoch=3)
+    assert progress.has_stalled(4)
+    assert not progress.has_stalled(5)
+    progress.stage_began = 6
+    assert not progress.has_stalled(2)
+    assert progress.has_stalled(1)
+
+
+def test_progress_survives_json_also_before_the_first_epoch():
+    progress = Progress(random_state=[[1, 2]], loss_scale=[32768.0, 3])
+    text = json.dumps(dataclasses.asdict(progress))
+    assert Progress(**json.loads(text)) == progress
