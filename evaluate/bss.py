@@ -32,15 +32,14 @@ def score_estimates(
 ) -> TrackStore:
     """Scores the estimates of one track: SDR, ISR, SIR and SAR of every second.
 
-    As in museval, a second in which a source or an estimate is silent has no score
-    (NaN), for any source. museval refuses a track in which one of them is silent
-    throughout; here such a source has no score in any second, and the others have
-    those that museval gives them:
+    As in museval, no source has a score (NaN) in a second in which one source or one
+    estimate is silent. But museval refuses a track in which one of them is silent
+    throughout. Here such a source has no score in any second, and museval scores the
+    others:
 
-    - A silent true source is left out, for it is no interference to the others. A
-      source that remains alone has no SIR.
-    - The true source of a silent estimate remains, for the other estimates may hold
-      some of it.
+    - without a silent true source, which cannot interfere with them; a source that
+      remains alone has no SIR;
+    - with the true source of a silent estimate, for theirs may hold some of it.
 
     Args:
         name: The track's name.
@@ -48,8 +47,8 @@ def score_estimates(
         estimates: Target → the estimate, `(frames, channels)` of the same frames; a
             mono estimate of a stereo target counts for both channels.
         sample_rate_hz: The sample rate of all stems in Hz.
-        threads: Threads of linear algebra; None: one a core. Several workers with as
-            many threads each would get into each other's way.
+        threads: The number of threads of linear algebra; None: one a core, which slows
+            down several workers.
 
     Returns:
         museval's store: `.scores` is a dict, `.json` the text of museval's file.

@@ -87,7 +87,7 @@ def test_the_scores_are_musevals_own_in_stereo():
     "names", [PARTS, HALVES, bss.TARGETS, ("accompaniment", "drums")]
 )
 def test_targets_are_compared_as_museval_compares_those_of_musdb(names):
-    true = stems(names, frames=2 * RATE_HZ)
+    true = stems(names, frames=RATE_HZ)
     estimates = noisy(true)
     track = types.SimpleNamespace(
         name="song",

@@ -184,7 +184,7 @@ def test_systems_of_different_tracks_are_compared_on_the_common_ones(tmp_path):
     }
 
 
-def test_a_system_without_scores_is_told_and_the_rest_summarised(tmp_path):
+def test_a_system_without_scores_is_named_and_the_rest_summarised(tmp_path):
     ours = write_system(tmp_path / "ours", {"a": [1]})
     (tmp_path / "empty").mkdir()
     result = run(
@@ -220,7 +220,7 @@ def test_wrong_flags_of_run_summary_exit_with_2(arguments, text):
     assert len(errors(result)) == 1 and text in errors(result)[0]
 
 
-def test_wrong_flags_and_folders_of_run_musdb_are_told(data, tmp_path):
+def test_wrong_flags_and_folders_of_run_musdb_are_named(data, tmp_path):
     flags = (f"--data_dir={data}", f"--output_dir={tmp_path}/scores")
     for more, code, text in (
         ([], 2, "estimates_dir"),

@@ -10,13 +10,13 @@ RATE_HZ = 1000
 def test_energies_of_constants_are_their_closed_form():
     true = {"vocals": np.full((2500, 2), 0.5), "drums": np.zeros((2500, 2))}
     estimates = {"vocals": np.full((2500, 1), 0.25), "drums": np.full((2500, 2), 0.1)}
-    came = energies.measure_energies("song", true, estimates, RATE_HZ)
-    assert came.samples.tolist() == [2000, 2000, 1000]  # the last second is half
-    np.testing.assert_allclose(came.reference["vocals"], [500, 500, 250])
-    np.testing.assert_allclose(came.estimate["vocals"], [125, 125, 62.5])
-    np.testing.assert_allclose(came.error["vocals"], [125, 125, 62.5])
-    np.testing.assert_allclose(came.reference["drums"], 0)
-    np.testing.assert_allclose(came.error["drums"], [20, 20, 10])
+    result = energies.measure_energies("song", true, estimates, RATE_HZ)
+    assert result.samples.tolist() == [2000, 2000, 1000]  # the last second is half
+    np.testing.assert_allclose(result.reference["vocals"], [500, 500, 250])
+    np.testing.assert_allclose(result.estimate["vocals"], [125, 125, 62.5])
+    np.testing.assert_allclose(result.error["vocals"], [125, 125, 62.5])
+    np.testing.assert_allclose(result.reference["drums"], 0)
+    np.testing.assert_allclose(result.error["drums"], [20, 20, 10])
 
 
 def test_levels_are_dbfs():
@@ -82,8 +82,8 @@ def noise(frames=3 * RATE_HZ, scale=0.1):
 @pytest.mark.parametrize("gain", [0.5, 0.9, 2])
 def test_whole_track_sdr_of_a_scaled_estimate_is_its_closed_form(gain):
     true = noise()
-    came = energies.whole_track_sdr_db(measure(true, gain * true), "vocals")
-    assert came == pytest.approx(-20 * np.log10(abs(1 - gain)), abs=1e-4)
+    result = energies.whole_track_sdr_db(measure(true, gain * true), "vocals")
+    assert result == pytest.approx(-20 * np.log10(abs(1 - gain)), abs=1e-4)
 
 
 def test_whole_track_sdr_of_perfect_and_silent_estimates():
@@ -103,8 +103,8 @@ def test_whole_track_sdr_of_noise_at_a_known_level_counts_the_last_window_too():
     estimate = true.copy()
     estimate[2000:] += 0.1  # where museval does not look
     expected = 10 * np.log10(np.sum(true**2) / (500 * 2 * 0.01))
-    came = energies.whole_track_sdr_db(measure(true, estimate), "vocals")
-    assert came == pytest.approx(expected, abs=1e-4)
+    result = energies.whole_track_sdr_db(measure(true, estimate), "vocals")
+    assert result == pytest.approx(expected, abs=1e-4)
 
 
 def test_predicted_energy_at_silence_is_its_closed_form():
@@ -113,8 +113,8 @@ def test_predicted_energy_at_silence_is_its_closed_form():
     estimate = np.zeros_like(true)
     estimate[:1000] = 0.7  # not in silence
     estimate[1000:2000] = 0.1  # 2000 samples of 0.01: an energy of 20
-    came = energies.predicted_energy_at_silence_db(measure(true, estimate), "vocals")
-    np.testing.assert_allclose(came, [10 * np.log10(20), -120], atol=1e-6)
+    result = energies.predicted_energy_at_silence_db(measure(true, estimate), "vocals")
+    np.testing.assert_allclose(result, [10 * np.log10(20), -120], atol=1e-6)
     loud = energies.predicted_energy_at_silence_db(measure(noise(), true), "vocals")
     assert loud.shape == (0,)
 
@@ -123,8 +123,8 @@ def test_what_counts_as_silence_can_be_louder_than_zeros():
     true = np.concatenate([np.full((1000, 2), 1e-4), np.full((1000, 2), 1e-2)])
     track = measure(true, 0 * true + 0.1)
     assert not len(energies.predicted_energy_at_silence_db(track, "vocals"))
-    came = energies.predicted_energy_at_silence_db(track, "vocals", silence_dbfs=-60)
-    np.testing.assert_allclose(came, [10 * np.log10(20)], atol=1e-6)
+    result = energies.predicted_energy_at_silence_db(track, "vocals", silence_dbfs=-60)
+    np.testing.assert_allclose(result, [10 * np.log10(20)], atol=1e-6)
 
 
 def test_weighted_sdr_is_the_mean_of_equally_loud_frames():

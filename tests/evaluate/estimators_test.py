@@ -136,9 +136,9 @@ def test_estimates_are_read_in_any_format_and_layout(estimates_dir, suffix):
         soundfile.write(path.with_suffix(f".{suffix}"), tones(440), RATE_HZ)
         path.unlink()
     for root in (estimates_dir, estimates_dir / "test"):
-        came = read_estimates(root)
-        assert list(came) == list(HALVES)
-        assert np.abs(came["vocals"]).max() == pytest.approx(0.1, abs=0.01)
+        result = read_estimates(root)
+        assert list(result) == list(HALVES)
+        assert np.abs(result["vocals"]).max() == pytest.approx(0.1, abs=0.01)
 
 
 def test_estimates_that_are_missing_doubled_or_of_another_rate_are_refused(
@@ -184,9 +184,9 @@ def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
     ):
         estimator = estimators.of_network(kind, str(path))
         assert estimator.sources == tuple(expected)
-        came = estimator.estimate(TRACK, true, threads=1)
+        result = estimator.estimate(TRACK, true, threads=1)
         for name, stem in expected.items():
-            np.testing.assert_allclose(came[name], stem, atol=1e-5)
+            np.testing.assert_allclose(result[name], stem, atol=1e-5)
 
 
 def test_a_checkpoint_is_known_by_its_content(tiny_checkpoint):

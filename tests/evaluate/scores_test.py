@@ -93,14 +93,14 @@ def test_a_system_is_read_by_name_from_any_depth(tmp_path):
     np.testing.assert_array_equal(system["a"].sources["vocals"]["SDR"], [3])
 
 
-def test_a_broken_file_is_told_and_the_rest_read(tmp_path):
+def test_a_broken_file_is_named_and_the_rest_read(tmp_path):
     write(tmp_path / "a.json", {"vocals": [frame(SDR=3)]})
     (tmp_path / "b.json").write_text('{"targets": [')
     with pytest.raises(InputError, match=r"b\.json"):
         scores.read_system(tmp_path)
-    told = []
-    assert list(scores.read_system(tmp_path, left_out=told.append)) == ["a"]
-    assert [str(error).split(": ")[0] for error in told] == [str(tmp_path / "b.json")]
+    errors = []
+    assert list(scores.read_system(tmp_path, left_out=errors.append)) == ["a"]
+    assert [str(error).split(": ")[0] for error in errors] == [str(tmp_path / "b.json")]
 
 
 def test_no_folder_no_scores_and_two_of_a_name_are_refused(tmp_path):

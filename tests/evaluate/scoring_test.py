@@ -80,14 +80,14 @@ def test_scores_are_to_the_byte_what_museval_writes(data, estimates, tmp_path):
                 for name in ("vocals", "accompaniment")
             },
         )
-        came = {
+        result = {
             name: soundfile.read(
                 tmp_path / "estimates" / "test" / track.name / f"{name}.wav",
                 always_2d=True,
             )[0]
             for name in HALVES
         }
-        museval.eval_mus_track(theirs, came, output_dir=str(tmp_path / "theirs"))
+        museval.eval_mus_track(theirs, result, output_dir=str(tmp_path / "theirs"))
     ours, theirs = (contents(tmp_path / name) for name in ("scores", "theirs"))
     assert {name: ours[name] for name in theirs} == theirs
     assert sorted(theirs) == ["test/a.json", "test/b.json", "test/c.json"]
@@ -299,3 +299,76 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
         json.loads(path.read_text())
     scoring.score_tracks(tracks, MIXTURE, output)
     assert contents(output) == contents(tmp_path / "whole")
+
+
+def all_zero(root, name, *sources):
+    for source in sources:
+        silence = np.zeros(2 * RATE_HZ)
+        soundfile.write(root / "test" / name / f"{source}.wav", silence, RATE_HZ)
+
+
+@pytest.mark.parametrize("silent", [("vocals",), ("accompaniment",), HALVES])
+@pytest.mark.parametrize("what", ["data", "estimates"])
+def test_silent_sources_and_estimates_cost_their_own_scores_only(
+    data, estimates, tmp_path, what, silent
+):
+    all_zero(tmp_path / what, "b", *silent)
+    assert not scoring.score_tracks(find_tracks(data), estimates, tmp_path / "out")
+    system = scores.read_system(tmp_path / "out")
+    for name, track in system.items():
+        for source, metrics in track.sources.items():
+            expected = not (name == "b" and source in silent)
+            assert np.isfinite(metrics["SDR"]).tolist() == [expected] * 2
+    # Energies are of the same frames, silent or not.
+    measured = energies.read_system_energies(tmp_path / "out")["b"]
+    series = measured.reference if what == "data" else measured.estimate
+    for source in HALVES:
+        assert (series[source] == 0).tolist() == [source in silent] * 2
+    assert measured.frames == len(system["b"].times) == 2
+    # Nothing is left to do for a second run.
+    before = contents(tmp_path / "out")
+    assert not scoring.score_tracks(find_tracks(data), estimates, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("silent", [(), ("vocals",)])
+def test_a_track_shorter_than_a_window_has_one_frame(tmp_path, silent):
+    frames = RATE_HZ // 2
+    write_stems(tmp_path / "data" / "test" / "a", frames=frames)
+    for source in silent:
+        path = tmp_path / "data" / "test" / "a" / f"{source}.wav"
+        soundfile.write(path, np.zeros(frames), RATE_HZ)
+    tracks = find_tracks(tmp_path / "data")
+    assert not scoring.score_tracks(tracks, MIXTURE, tmp_path / "out")
+    sources = scores.read_system(tmp_path / "out")["a"].sources
+    assert {source: len(own["SDR"]) for source, own in sources.items()} == {
+        "vocals": 1,
+        "accompaniment": 1,
+    }
+    assert np.isnan(sources["vocals"]["SDR"][0]) == bool(silent)
+    assert energies.read_system_energies(tmp_path / "out")["a"].frames == 1
+
+
+def measured_of(reference, estimate):
+    """Energies of vocals in frames of 100 samples."""
+    arrays = (np.array(values, float) for values in (reference, estimate))
+    true, estimated = ({"vocals": values} for values in arrays)
+    windows = np.full(len(reference), 100)
+    return energies.TrackEnergies("a", 1.0, windows, true, estimated, true)
+
+
+@pytest.mark.parametrize(
+    ("reference", "estimate", "texts"),
+    [
+        ([1, 2, 0], [1, 1, 0], []),
+        ([1, 2, 0], [1, 0, 0], ["in 1 of the 2 frames in which vocals is not"]),
+        ([1, 2, 3], [0, 0, 0], ["in 3 of the 3 frames"]),
+        ([0, 0, 0], [1, 0, 1], ["vocals is silent throughout: it has no score"]),
+        ([0, 0, 0], [0, 0, 0], ["vocals is silent throughout"]),
+    ],
+)
+def test_warnings_are_of_silence_that_costs_scores(reference, estimate, texts):
+    lines = scoring.silence_warnings("test/a", measured_of(reference, estimate))
+    assert len(lines) == len(texts)
+    for line, text in zip(lines, texts):
+        assert line.startswith("test/a: ") and text in line

@@ -31,13 +31,13 @@ def test_the_originals_published_statistics_come_out(shared_data, tmp_path):
     archive = shared_data / "sisec2018-stl1" / "stl1-test-json.tar.gz"
     with tarfile.open(archive) as file:
         file.extractall(tmp_path)
-    came = summary.summarize(scores.read_system(tmp_path))
+    result = summary.summarize(scores.read_system(tmp_path))
     published = {  # median, MAD, mean, SD, median of track medians
         "vocals": (4.46, 3.21, 0.65, 13.67, 4.97),
         "accompaniment": (10.69, 3.15, 11.85, 7.03, 11.11),
     }
     for source, values in published.items():
-        ours = came[source]
+        ours = result[source]
         assert (ours.median, ours.mad, ours.mean, ours.sd, ours.track_median) == (
             pytest.approx(values, abs=0.0051)
         )
@@ -92,16 +92,16 @@ def test_two_systems_are_tested_on_the_tracks_that_both_have():
     second = {name: values - 0.5 - generator.random() for name, values in first.items()}
     second["only here"] = np.ones(3)
     second["b"] = np.full(7, math.nan)
-    (came,) = summary.compare_systems(
+    (result,) = summary.compare_systems(
         {"x": {"bass": first}, "y": {"bass": second}}, "SDR"
     )
     names = "acdefghij"
     medians = [[np.median(own[name]) for name in names] for own in (first, second)]
     expected = scipy.stats.wilcoxon(*medians)
-    assert (came.first, came.second, came.source) == ("x", "y", "bass")
-    assert came.tracks == 9
-    assert came.p_value == expected.pvalue == pytest.approx(2 / 2**9)
-    assert came.difference == pytest.approx(np.median(np.subtract(*medians)))
+    assert (result.first, result.second, result.source) == ("x", "y", "bass")
+    assert result.tracks == 9
+    assert result.p_value == expected.pvalue == pytest.approx(2 / 2**9)
+    assert result.difference == pytest.approx(np.median(np.subtract(*medians)))
 
 
 def test_systems_that_do_not_differ_or_share_nothing_are_no_error():

@@ -34,19 +34,19 @@ def test_energies_are_a_systems_own_or_anothers_or_the_stems(tmp_path):
         "theirs": {name: scores_of(name, 2) for name in "ab"},
     }
     errors = []
-    came = systems.energies_by_system(
+    result = systems.energies_by_system(
         {"ours": ours, "theirs": theirs},
         found,
         errors.append,
         stems={track.name: track for track in find_tracks(tmp_path / "stems")},
     )
-    assert {name: list(tracks) for name, tracks in came.items()} == {
+    assert {name: list(tracks) for name, tracks in result.items()} == {
         "ours": ["a", "b"],
         "theirs": ["a", "b"],
     }
-    assert list(came["ours"]["a"].estimate) == ["vocals"]
-    assert came["theirs"]["a"].estimate == {}  # of another system's estimate
-    np.testing.assert_allclose(came["theirs"]["b"].levels_db("vocals"), [-40, -40])
+    assert list(result["ours"]["a"].estimate) == ["vocals"]
+    assert result["theirs"]["a"].estimate == {}  # of another system's estimate
+    np.testing.assert_allclose(result["theirs"]["b"].levels_db("vocals"), [-40, -40])
     (error,) = errors
     assert str(error).startswith(f"{ours}: ") and "of 1 tracks" in str(error)
 
@@ -56,13 +56,13 @@ def test_stems_of_another_song_or_none_at_all_are_named(tmp_path):
     stems.mkdir(parents=True)
     (stems / "vocals.wav").write_bytes(b"nothing to hear")
     errors = []
-    came = systems.energies_by_system(
+    result = systems.energies_by_system(
         {"x": tmp_path},
         {"x": {"a": scores_of("a", 2)}},
         errors.append,
         stems={track.name: track for track in find_tracks(tmp_path)},
     )
-    assert came == {"x": {}}
+    assert result == {"x": {}}
     assert len(errors) == 2 and "vocals.wav" in str(errors[0])
 
 

@@ -29,11 +29,11 @@ def test_csv_has_the_promised_columns_and_is_read_back():
 
 
 def test_json_has_everything_and_null_for_nan():
-    came = json.loads(tables.format_summaries(SYSTEMS, "json", comparisons=[TEST]))
-    assert came["summaries"][0]["median"] is None
-    assert came["summaries"][1]["median"] == 1.234567
-    assert came["summaries"][1]["track_median_high"] == 5.5
-    assert came["comparisons"][0]["p_value"] == 0.00012345
+    result = json.loads(tables.format_summaries(SYSTEMS, "json", comparisons=[TEST]))
+    assert result["summaries"][0]["median"] is None
+    assert result["summaries"][1]["median"] == 1.234567
+    assert result["summaries"][1]["track_median_high"] == 5.5
+    assert result["comparisons"][0]["p_value"] == 0.00012345
 
 
 def test_text_is_aligned_and_shows_intervals_and_tests():

@@ -1,13 +1,13 @@
 "use strict";
 
-/* The SDR of one source over time, a line a system, stepped as its frames are. */
+/* The chart of one source's SDR over time: one line a system, with a step a frame. */
 class Chart {
   constructor(data, track, container) {
     this.data = data;
     this.track = track;
     this.container = container;
-    // A frame is two points, so that the line between them is level; after the last
-    // there is none.
+    // Each frame has two points, so that the line between them is level. The null after
+    // the last frame ends the line.
     const tables = data.series.map(({ times, sdr, length }) => [
       [...times.flatMap((time) => [time, time + length - 1e-3]), times.at(-1) + length],
       [...sdr.flatMap((value) => [value, value]), null],
@@ -56,7 +56,7 @@ class Chart {
     return this.container.clientWidth;
   }
 
-  /* A system's score at a time of the track; undefined: it has none of this source. */
+  /* Returns a system's score at a time of the track; undefined without any score. */
   at(system, time) {
     const series = this.data.series.find((each) => each.system === system);
     if (!series) return undefined;

@@ -1,6 +1,6 @@
 "use strict";
 
-/* One stem: its row of the page, its waveform and spectrogram, its channel of the mixer. */
+/* One stem: its row of the page, waveform, spectrogram and channel of the mixer. */
 class Lane {
   constructor(data, track, index) {
     this.data = data;

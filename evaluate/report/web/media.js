@@ -1,4 +1,4 @@
-/* What the scripts of the page share: helpers, and Tone.js' transport as a media element.
+/* Shared by the scripts of the page: helpers, and Tone.js' transport as a media element.
    Scripts load in the order of page.py: media, lane, chart, player. */
 "use strict";
 
@@ -16,14 +16,15 @@ function clock(seconds, digits = 1) {
   return `${Math.floor(rounded / 60)}:${rest.padStart(digits ? digits + 3 : 2, "0")}`;
 }
 
-/* Where ticks stand on a time axis: on the second, or on its tenth. */
+/* Formats a tick of a time axis: whole seconds, or tenths between them. */
 const tickClock = (seconds) => clock(seconds, Number.isInteger(seconds) ? 0 : 1);
 
-/* The earliest position, between its first two ticks (3 ms). At 0 Tone.js starts stems with
-   the tick of that time, which rounding makes it miss now and then; later with itself. */
+/* The earliest position, between the transport's first two ticks (3 ms). At 0 Tone.js
+   starts stems with the tick of that time, which rounding makes it miss now and then;
+   at later positions it starts them together with itself. */
 const FIRST_SECONDS = 90 / transport.PPQ / transport.bpm.value;
 
-/* The transport as the media element that every wavesurfer of the page follows and moves. */
+/* The transport as a media element, which every wavesurfer follows and moves. */
 class TransportMedia extends EventTarget {
   readyState = 4;
   volume = 1;
@@ -46,8 +47,8 @@ class TransportMedia extends EventTarget {
     return transport.state !== "started";
   }
 
-  /* Where the sound is. It waits for Tone.js, which starts all stems at one time, a tenth
-     of a second ahead. */
+  /* The time that is heard. Tone.js starts all stems at one time, a tenth of a second
+     ahead, and this clock waits for it. */
   get currentTime() {
     const now = Tone.immediate();
     const still = this.paused || now < this.soundsAt;

@@ -1,5 +1,5 @@
-/* Joins what plays (Tone.js), what draws waveforms (wavesurfer.js) and what draws the SDR
-   (uPlot) for one track at a time. Tracks come as scripts that call showTrack. */
+/* The player of one track at a time: Tone.js plays, wavesurfer.js draws waveforms, uPlot
+   draws the SDR. A track is a script that calls showTrack. */
 "use strict";
 
 let shown = null;
@@ -80,7 +80,7 @@ class Track {
     }
   }
 
-  /* Decodes all stems; tells whether they can be played. */
+  /* Decodes all stems, and returns whether they can be played. */
   async decode() {
     tell("Decoding…");
     try {
@@ -100,7 +100,7 @@ class Track {
     if (ready && shown === this && this.media.paused) this.media.play();
   }
 
-  /* Brings everything but the wavesurfers, who follow by themselves, to the time. */
+  /* Moves all but the wavesurfers, which follow by themselves, to the current time. */
   follow() {
     const { currentTime, duration, paused } = this.media;
     const time = currentTime + this.data.start;
@@ -141,7 +141,7 @@ function tell(text) {
   find("#status").textContent = text;
 }
 
-/* What the script of a track calls. */
+/* Shows a track; its script calls this. */
 function showTrack(data) {
   shown?.dispose();
   shown = new Track(data);

@@ -351,7 +351,7 @@ def test_another_track_takes_the_place_of_the_first(page):
         assert heard[0] > 0.05 and np.all(heard[1:] == 0)
 
 
-def test_audio_that_cannot_be_decoded_is_told(browser, report, tmp_path):
+def test_audio_that_cannot_be_decoded_is_named(browser, report, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(report, broken)
     for path in broken.glob("tracks/*.js"):

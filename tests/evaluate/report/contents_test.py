@@ -133,7 +133,7 @@ def test_a_report_is_written_from_python_with_a_song_without_vocals(
     assert [series["sdr"] for series in vocals["chart"]["series"]] == [[None] * 3] * 2
 
 
-def test_a_track_that_cannot_be_read_is_told_and_the_next_is_written(
+def test_a_track_that_cannot_be_read_is_named_and_the_next_is_written(
     songs, systems, tmp_path
 ):
     listening = listening_of(songs, start_seconds=2.0)

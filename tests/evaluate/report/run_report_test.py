@@ -229,7 +229,7 @@ def lines_of(result):
     return [line for line in result.stderr.splitlines() if line.startswith("error: ")]
 
 
-def test_estimates_that_do_not_fit_are_told_and_the_rest_is_done(songs, tmp_path):
+def test_estimates_that_do_not_fit_are_named_and_the_rest_is_done(songs, tmp_path):
     estimates = tmp_path / "estimates"
     longer = {"accompaniment": noise(SECONDS, seed=1), "vocals": noise(5, seed=2)}
     write_stems(estimates, TRACK, longer)
@@ -244,8 +244,8 @@ def test_estimates_that_do_not_fit_are_told_and_the_rest_is_done(songs, tmp_path
         '--tracks=plain,Nobody,"' + TRACK.replace('"', '""') + '"',
     )
     assert result.returncode == 1
-    told = lines_of(result)
-    assert len(told) == 5
+    errors = lines_of(result)
+    assert len(errors) == 5
     for text in [
         f"--tracks must name tracks of {songs / 'data'}. Received: Nobody",
         "test/plain: must have one estimate vocals.<wav|flac|mp3|…>. Received: none",
@@ -254,7 +254,7 @@ def test_estimates_that_do_not_fit_are_told_and_the_rest_is_done(songs, tmp_path
         "Received: 40000",
         "an estimate must have its target's rate, 8000 Hz. Received: 16000 Hz",
     ]:
-        assert sum(text in line for line in told) == 1, (text, told)
+        assert sum(text in line for line in errors) == 1, (text, errors)
     for number in (1, 2):
         track = read_track_script(tmp_path / f"report/tracks/{number}.js")
         assert [len(group["lanes"]) for group in track["groups"]] == [1, 1, 1]
