@@ -188,7 +188,7 @@ def stereo(tmp_path_factory):
         ),
         ({"overrides": {"output_type": "direct"}}, ["1 output layers", "needs 2"]),
         ({"overrides": {"sources": THREE}}, ["1 output layers", "needs 2"]),
-        ({"overrides": {"hop_frames": 768}}, ["`hop_frames` is no field of M4"]),
+        ({"overrides": {"hop_frames": 768}}, ["`hop_frames` is not a field of M4"]),
         (
             {"overrides": {"context": False, "output_frames": 12}},
             ["`output_frames` must be a multiple of 2^num_levels"],

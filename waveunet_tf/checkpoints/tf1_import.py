@@ -1,4 +1,4 @@
-"""A TF1 checkpoint of the original → one of ours."""
+"""Imports a TF1 checkpoint of the original implementation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from absl import logging
 
-from waveunet_tf.checkpoints import checkpoint, tf1
+from waveunet_tf.checkpoints import tf1
 from waveunet_tf.checkpoints.adam import build_adam
+from waveunet_tf.checkpoints.checkpoint import save_checkpoint
 from waveunet_tf.configs.networks import (
     ARCHITECTURES,
     VARIANTS,
@@ -18,14 +19,14 @@ from waveunet_tf.configs.networks import (
     WaveUNetConfig,
 )
 from waveunet_tf.configs.training import VARIANT_TRAINING
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.networks.build import build_network
 
 # The original's input_filter_size, in all of its configurations.
 _INPUT_KERNEL_SIZE = 15
-# What decides between variants; a checkpoint may differ from its variant in its sizes.
+# The fields that decide between variants; sizes may differ from the variant's.
 _KINDS = ("architecture", "channels", "upsampling")
-# Fields that shapes do not tell, further to the sample rate and the sources.
+# Architecture → the fields that shapes do not show, besides sample rate and sources.
 _ASSUMED = {
     WaveUNetConfig.architecture: (
         "context",
@@ -48,22 +49,23 @@ def import_tf1(
     """Writes a TF1 checkpoint of the original as one of ours.
 
     Args:
-        prefix: see tf1.read_variables.
-        directory: the checkpoint to write.
-        variant: the paper's model that it is of; by default the one that its shapes
+        prefix: The TF1 checkpoint; see tf1.read_variables.
+        directory: The checkpoint to write.
+        variant: The name of the paper's model; by default the one that the shapes
             suggest.
-        overrides: fields of the config that are not the variant's.
-        with_optimizer: whether Adam's moments and the step come along.
+        overrides: Fields of the config that differ from the variant's.
+        with_optimizer: Whether to import Adam's moments and step, too.
 
     Returns:
-        The variant's name, and the config.
+        The name of the variant, and the config.
 
     Raises:
-        InputError: the checkpoint cannot be read, is of another network, or contradicts
+        InputError: The checkpoint cannot be read, is of another network, or contradicts
             the variant or the overrides.
+        OSError: The folder cannot be written.
     """
     variables = tf1.read_variables(prefix)
-    try:
+    with naming(prefix):
         shapes = tf1.infer_config(variables)
         if variant is None:
             variant = _guess_variant(prefix, shapes)
@@ -75,26 +77,22 @@ def import_tf1(
             training = VARIANT_TRAINING[variant]
             optimizer = build_adam(training)
             tf1.set_adam(config, network, optimizer, variables)
-    except InputError as error:
-        raise InputError(f"{prefix}: {error}") from error
-    checkpoint.save_checkpoint(
-        directory, network, config, training, optimizer=optimizer
-    )
+    save_checkpoint(directory, network, config, training, optimizer=optimizer)
     return variant, config
 
 
 def likely_variants(shapes: dict[str, Any]) -> list[str]:
-    """The paper's models that a checkpoint's shapes suggest, alike as they see it.
+    """Lists the paper's models that fit a checkpoint's shapes best.
 
     The first is the one to assume: M3 rather than M2, M5 rather than M5-HighSR, and U7
     rather than U7a, which is the same network.
 
     Args:
-        shapes: what tf1.infer_config gave.
+        shapes: What tf1.infer_config returned.
     """
 
     def likeness(name: str) -> tuple[int, int]:
-        config = _described(VARIANTS[name])
+        config = _inferable(VARIANTS[name])
         kinds = sum(config.get(key) == shapes.get(key) for key in (*_KINDS, "outputs"))
         sizes = sum(config.get(key) == value for key, value in shapes.items())
         return kinds, sizes
@@ -104,7 +102,7 @@ def likely_variants(shapes: dict[str, Any]) -> list[str]:
 
 
 def _guess_variant(prefix: str | os.PathLike, shapes: dict[str, Any]) -> str:
-    """The likeliest variant; warns if another network is as likely."""
+    """Returns the likeliest variant; warns if another network is as likely."""
     variant, *others = likely_variants(shapes)
     others = [name for name in others if VARIANTS[name] != VARIANTS[variant]]
     if others:
@@ -117,49 +115,44 @@ def _guess_variant(prefix: str | os.PathLike, shapes: dict[str, Any]) -> str:
     return variant
 
 
-def _described(config: NetworkConfig) -> dict[str, Any]:
-    """A config in the words of tf1.infer_config."""
+def _inferable(config: NetworkConfig) -> dict[str, Any]:
+    """Returns the fields of a config as tf1.infer_config names them, and all others."""
     return {**config.to_json(), "outputs": len(config.estimated_sources)}
 
 
 def resolve_config(
     shapes: dict[str, Any], variant: str, overrides: dict[str, Any]
 ) -> NetworkConfig:
-    """Joins what a checkpoint's shapes tell with what they cannot.
+    """Joins what a checkpoint's shapes show with what they cannot show.
 
     Args:
-        shapes: what tf1.infer_config gave.
-        variant: the name of the variant that gives the rest.
-        overrides: fields that are neither the shapes' nor the variant's.
+        shapes: What tf1.infer_config returned.
+        variant: The name of the variant, which gives all other fields.
+        overrides: Fields that neither the shapes show nor the variant has.
 
     Raises:
-        InputError: the shapes contradict the variant or an override; both are named.
+        InputError: The shapes contradict the variant or an override, or an override is
+            not a field of the network.
     """
     base = VARIANTS[variant]
-    described = _described(base)
-    for key in _KINDS:
-        if key not in overrides and described.get(key) != shapes.get(key):
-            raise InputError(
-                f"its shapes tell {key}={shapes.get(key)}, but variant {variant} has "
-                f"{key}={described.get(key)}"
-            )
-    told = {key: value for key, value in shapes.items() if key in base.to_dict()}
+    known = base.to_dict()
+    shown = {key: value for key, value in shapes.items() if key in known}
+    _check_variant(shapes, variant, overrides)
     for key, value in overrides.items():
-        if key in told and told[key] != value:
+        if key not in known:
+            raise InputError(f"`{key}` is not a field of {variant}'s network")
+        if shown.get(key, value) != value:
             raise InputError(
-                f"its shapes tell {key}={told[key]}, but {key}={value} was given"
+                f"its shapes show {key}={shown[key]}, but {key}={value} was given"
             )
-    known = {field.name for field in dataclasses.fields(base)}
-    if unknown := sorted(set(overrides) - known):
-        raise InputError(f"`{unknown[0]}` is no field of {variant}'s network")
-    values = {**base.to_dict(), **overrides, **told}
-    assume_input = "input_kernel_size" in values.keys() - overrides.keys()
-    if assume_input:
+    values = {**known, **overrides, **shown}
+    is_assumed = "input_kernel_size" in known and "input_kernel_size" not in overrides
+    if is_assumed:
         values["input_kernel_size"] = 0
     config = ARCHITECTURES[shapes["architecture"]](**values)
-    if assume_input:
+    if is_assumed:
         config = _with_originals_input(config)
-    outputs = _described(config)["outputs"]
+    outputs = len(config.estimated_sources)
     if outputs != shapes["outputs"]:
         kind = "difference" if config.has_difference_output else "direct"
         raise InputError(
@@ -169,11 +162,24 @@ def resolve_config(
     return config
 
 
-def _with_originals_input(config: WaveUNetConfig) -> WaveUNetConfig:
-    """Returns the config with the input's length that the original's settings give.
+def _check_variant(
+    shapes: dict[str, Any], variant: str, overrides: dict[str, Any]
+) -> None:
+    """Refuses a variant of another kind than the shapes show."""
+    fields = _inferable(VARIANTS[variant])
+    for key in _KINDS:
+        if key not in overrides and fields.get(key) != shapes.get(key):
+            raise InputError(
+                f"its shapes show {key}={shapes.get(key)}, but variant {variant} has "
+                f"{key}={fields.get(key)}"
+            )
 
-    Where no network can have the original's 15 taps there, other settings were made,
-    and the config stays as it is.
+
+def _with_originals_input(config: WaveUNetConfig) -> WaveUNetConfig:
+    """Returns the config with the input length of the original's settings.
+
+    If no network can have the original's 15 taps there, the checkpoint was made with
+    other settings, and the config is returned as it is.
     """
     try:
         return dataclasses.replace(config, input_kernel_size=_INPUT_KERNEL_SIZE)
@@ -182,6 +188,10 @@ def _with_originals_input(config: WaveUNetConfig) -> WaveUNetConfig:
 
 
 def assumed_fields(config: NetworkConfig) -> dict[str, Any]:
-    """The fields of an imported config that its shapes could not tell."""
+    """Returns the fields of an imported config that its shapes do not show.
+
+    Args:
+        config: What import_tf1 returned.
+    """
     names = ("sample_rate_hz", "sources", *_ASSUMED[config.architecture])
     return {name: getattr(config, name) for name in names}
