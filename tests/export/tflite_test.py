@@ -3,68 +3,21 @@ import io
 import json
 import zipfile
 
-import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import waveunet_tf
-from export import (
-    calibration,
-    file_description,
-    parity,
-    parity_songs,
-    parity_tables,
-    quantize,
-    tflite,
-)
-from export.kinds import CALIBRATED, KINDS
-from waveunet_tf.checkpoints import checkpoint
+from export import tflite
+from tests.export.small_exports import CHUNK, export, music, one_pass, save_network
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
-from waveunet_tf.networks.build import build_network
 from waveunet_tf.separation import tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator
 
-CHUNK = 1024
-
-
-def save_network(directory, config, seed=1):
-    keras.utils.set_random_seed(seed)
-    network = build_network(config)
-    checkpoint.save_checkpoint(directory, network, config)
-    return network
-
-
-def music(frames, channels=2):
-    """Tones and noise, which have the peaks and the tails of music."""
-    generator = np.random.default_rng(5)
-    time = np.arange(frames)[:, None]
-    tones = np.sin(time * generator.uniform(0.01, 0.3, (1, channels)))
-    loud = 0.3 * tones + generator.laplace(0, 0.05, (frames, channels))
-    return loud.clip(-1, 1).astype(np.float32)
-
-
-def export(directory, path, *, mode="streaming", chunk=CHUNK, kind="float32"):
-    """Writes a file of a checkpoint."""
-    plan = tflite.plan(directory, mode, chunk)
-    excerpts = [music(6 * CHUNK, plan.config.channels)]
-    ((_, content),) = quantize.convert_plan(plan, [kind], excerpts)
-    path.write_bytes(content)
-    return content
-
-
-def one_pass(config, network, song):
-    """The Keras network once over the song, with silence before and after it."""
-    window = shapes.window_frames(config, len(song))
-    context = window.context_frames
-    after = window.input_frames - context - len(song)
-    padded = np.pad(song, ((context, after), (0, 0)))[None]
-    return {
-        name: np.asarray(stem)[0, : len(song)]
-        for name, stem in network(padded.astype("f")).items()
-    }
+# In one process, for the files that are converted once for all of these.
+pytestmark = pytest.mark.xdist_group("tflite")
 
 
 def run_from_metadata_alone(content, song):
@@ -117,18 +70,15 @@ def test_a_stream_from_the_metadata_alone_equals_the_network(
 
 
 def test_the_metadata_tells_the_network_in_the_model_and_in_the_archive(
-    tiny_checkpoint, tiny_config, tmp_path
+    kept_files, tiny_config
 ):
-    content = export(tiny_checkpoint, tmp_path / "x.tflite", kind="dynamic")
-    told = tflite_file.read_metadata("x", content)
-    assert told["network"] == {
-        "architecture": "wave_u_net",
-        **tiny_config.to_dict(),
-    }
+    path = kept_files["dynamic"]
+    told = tflite_file.read_metadata("x", path.read_bytes())
+    assert told["network"] == tiny_config.to_json()
     assert told["sample_rate_hz"] == 8000 and told["channels"] == 2
     assert told["latency_frames"] == shapes.stream_plan(tiny_config).latency_frames
     assert told["quantization"] == "dynamic"
-    with zipfile.ZipFile(tmp_path / "x.tflite") as archive:
+    with zipfile.ZipFile(path) as archive:
         assert json.loads(archive.read("waveunet_config.json")) == told
 
 
@@ -161,90 +111,45 @@ def test_a_song_is_separated_by_a_file_as_by_its_checkpoint(
         np.testing.assert_allclose(actual[source], stem, atol=1e-5)
 
 
-def test_each_kind_is_as_near_to_the_network_as_its_numbers_allow(
-    tiny_checkpoint, tiny_config, tmp_path
-):
-    plan = tflite.plan(tiny_checkpoint, "streaming", CHUNK)
-    song = music(4000)
-    network = waveunet_tf.load_network(tiny_checkpoint)
-    expected = one_pass(tiny_config, network, song)
-    decibels = {}
-    for kind, content in quantize.convert_plan(plan, list(KINDS), [music(6000)]):
-        (tmp_path / f"{kind}.tflite").write_bytes(content)
-        actual = run_from_metadata_alone(content, song)
-        noise = sum(np.sum((actual[n] - expected[n]) ** 2) for n in expected)
-        signal = sum(np.sum(stem**2) for stem in expected.values())
-        decibels[kind] = 10 * np.log10(signal / noise)
-    assert decibels["float32"] > 100
-    assert 60 < decibels["float16"] < 100
-    assert 35 < decibels["int16x8"] < decibels["float16"]
-    assert 15 < decibels["int8"] < decibels["mixed"] - 3
-
-    for kind in KINDS:
-        description = file_description.describe_tflite_file(tmp_path / f"{kind}.tflite")
-        assert description.metadata["quantization"] == kind
-        assert not any(name.startswith("Flex") for name in description.operations)
-        assert "TILE" not in description.operations
-        assert ("QUANTIZE" in description.operations) == (kind in CALIBRATED)
+def test_a_window_says_how_it_covers_a_song(tiny_config, tmp_path):
+    """Separated by the words of `usage`, on bare LiteRT."""
+    config = dataclasses.replace(tiny_config, output_frames=200)
+    network = save_network(tmp_path / "c", config)
+    content = export(tmp_path / "c", tmp_path / "x.tflite", mode="window")
+    told = tflite_file.read_metadata("x", content)
+    assert told["states"] == [] and told["chunk_frames"] == told["hop_frames"]
+    step = Interpreter(model_content=content).get_signature_runner("separate")
+    song = music(701)
+    zeros = ((told["context_frames"], told["input_frames"]), (0, 0))
+    padded, blocks = np.pad(song, zeros), []
+    for start in range(0, len(song), told["hop_frames"]):
+        window = padded[None, start : start + told["input_frames"]]
+        blocks.append(step(mixture=window)["vocals"][0, : told["hop_frames"]])
+    expected = one_pass(config, network, song)["vocals"]
+    np.testing.assert_allclose(np.concatenate(blocks)[:701], expected, atol=1e-5)
 
 
-def test_a_state_has_one_scale_for_as_long_as_it_waits(tiny_checkpoint):
-    """Else each chunk would round it anew, and errors would grow with the song."""
-    plan = tflite.plan(tiny_checkpoint, "streaming", 16)
-    ((_, content),) = quantize.convert_plan(plan, ["int8"], [music(3000)])
+def test_another_network_takes_the_place_of_a_plans(kept_checkpoint, tiny_config):
+    plan = tflite.plan(kept_checkpoint, "streaming", 64)
+    other = waveunet_tf.load_network(kept_checkpoint)
+    changed = plan.with_network(other)
+    assert changed.network is other and plan.network is not other
+    assert changed.program.input_shapes == plan.program.input_shapes
+    assert changed.metadata is plan.metadata
+
+
+def test_the_first_states_are_those_of_endless_silence(kept_files):
+    """After more silence than a song depends on, they are still the same."""
+    content = kept_files["float32"].read_bytes()
     interpreter = Interpreter(model_content=content)
+    first = interpreter.get_signature_runner("initial_state")()
     step = interpreter.get_signature_runner("separate")
-    state = interpreter.get_signature_runner("initial_state")()
-    song = music(320)
-    for start in range(0, len(song), 16):
-        outputs = step(mixture=song[None, None, start : start + 16], **state)
-        before, state = state, {name: outputs[name] for name in state}
-        for name in state if start else ():  # silence is not rounded yet
-            kind, level = f"{name}_0".split("_")[1:3]
-            levels = {"upsample": 1, "bottleneck": 3}.get(kind, 0)
-            levels += int(level) if level.isdigit() else 0
-            came = 16 >> levels
-            kept = before[name][:, :, came:]
-            np.testing.assert_array_equal(state[name][:, :, : kept.shape[2]], kept)
-
-
-def test_all_operations_of_the_step_are_for_the_gpu_delegate(tiny_checkpoint, tmp_path):
-    export(tiny_checkpoint, tmp_path / "x.tflite")
-    assert file_description.gpu_incompatibilities(tmp_path / "x.tflite") == []
-
-
-def test_multiply_adds_are_those_of_the_exact_stream(tiny_checkpoint, tmp_path):
-    """By hand: 4 first filters, 3 levels, kernels of 15 and 5; merges at two rates."""
-    export(tiny_checkpoint, tmp_path / "x.tflite", chunk=64)
-    description = file_description.describe_tflite_file(tmp_path / "x.tflite")
-    down = 64 * 15 * 2 * 4 + 32 * 15 * 4 * 8 + 16 * 15 * 8 * 12 + 8 * 15 * 12 * 16
-    up = 0
-    for level, (skip, low) in enumerate([(4, 8), (8, 12), (12, 16)]):
-        frames = 64 >> level
-        up += frames * 5 * skip * skip  # over the skip
-        # Four taps over the features below, for two frames of output side by side.
-        up += (frames // 2) * 4 * low * 2 * skip
-    assert description.multiply_adds == down + up + 64 * 6 * 2
-    assert description.multiply_adds_per_second == pytest.approx(
-        description.multiply_adds * 8000 / 64
-    )
-
-
-def test_multiply_adds_of_integers_count_what_upsamples_and_copies(
-    tiny_checkpoint, tmp_path
-):
-    """By hand, as above, but merges over both at once, and two or one tap a feature."""
-    export(tiny_checkpoint, tmp_path / "x.tflite", chunk=64, kind="int8")
-    down = 64 * 15 * 2 * 4 + 32 * 15 * 4 * 8 + 16 * 15 * 8 * 12 + 8 * 15 * 12 * 16
-    up = 0
-    for level, (skip, low) in enumerate([(4, 8), (8, 12), (12, 16)]):
-        frames = 64 >> level
-        up += frames * 5 * (skip + low) * skip
-        up += (frames + 4) * skip  # copies the skip, with four frames before it
-        up += 2 * (frames // 2 + 2) * 2 * low  # a frame between two, and a copied one
-    outputs = 64 * 2 + 64 * 6 * 2  # copies the mixture
-    description = file_description.describe_tflite_file(tmp_path / "x.tflite")
-    assert description.multiply_adds == down + up + outputs
+    state = first
+    for _ in range(3):
+        outputs = step(mixture=np.zeros((1, 1, CHUNK, 2), np.float32), **state)
+        state = {name: outputs[name] for name in state}
+    for name, value in first.items():
+        np.testing.assert_allclose(state[name], value, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -273,8 +178,8 @@ def test_a_spectrogram_network_is_refused_in_each_mode(tmp_path, mode):
         tflite.plan(tmp_path, mode)
 
 
-def test_a_truncated_tflite_is_refused(tiny_checkpoint, tmp_path):
-    content = export(tiny_checkpoint, tmp_path / "x.tflite")
+def test_a_truncated_tflite_is_refused(kept_files, tmp_path):
+    content = kept_files["float32"].read_bytes()
     for size in (9, 100, len(content) // 2):
         (tmp_path / "x.tflite").write_bytes(content[:size])
         with pytest.raises(InputError, match=r"x\.tflite: must"):
@@ -297,78 +202,10 @@ def test_a_file_that_is_no_tflite_is_refused(tmp_path, content):
         (b"waveunet_config", b"waveumet_config", "must carry the metadata"),
     ],
 )
-def test_a_file_of_another_kind_is_refused(
-    tiny_checkpoint, tmp_path, old, new, message
-):
-    content = export(tiny_checkpoint, tmp_path / "x.tflite")
+def test_a_file_of_another_kind_is_refused(kept_files, tmp_path, old, new, message):
+    content = kept_files["float32"].read_bytes()
     other = content.replace(old, new)
     assert other != content
     (tmp_path / "x.tflite").write_bytes(other)
     with pytest.raises(InputError, match=rf"x\.tflite: .*{message}"):
         load_tflite_separator(tmp_path / "x.tflite")
-
-
-def test_calibration_reads_mixtures_of_the_networks_rate(tiny_config, tmp_path):
-    import soundfile
-
-    with pytest.raises(InputError, match="must be a folder with audio files, but has"):
-        calibration.read_excerpts(tmp_path, tiny_config)
-    for number in range(20):
-        folder = tmp_path / "train" / f"{number:02}"
-        folder.mkdir(parents=True)
-        song = np.full((8000 * 9, 1), number / 100)
-        soundfile.write(folder / "mixture.wav", song, 8000, subtype="FLOAT")
-        soundfile.write(folder / "vocals.wav", song, 8000)
-    excerpts = calibration.read_excerpts(tmp_path, tiny_config)
-    assert [round(100 * float(e[0, 0])) for e in excerpts] == [0, 3, 6, 9, 12, 15, 18]
-    assert all(excerpt.shape == (8000 * 6, 2) for excerpt in excerpts)
-    soundfile.write(tmp_path / "train" / "00" / "mixture.wav", song, 44100)
-    with pytest.raises(InputError, match="00/mixture.wav: .* 8000 Hz.* 44100 Hz"):
-        calibration.read_excerpts(tmp_path, tiny_config)
-
-
-def test_snr_is_of_seconds_in_which_something_is_heard():
-    rate_hz, signal = 100, np.full((450, 1), 0.5)
-    signal[100:200] = 0
-    noisy = signal.copy()
-    noisy[:100] += 0.05  # 20 dB below
-    noisy[200:300] += 0.005  # 40 dB below
-    noisy[300:] += 0.0005
-    decibels = parity.signal_to_noise_db({"x": signal}, {"x": noisy}, rate_hz)
-    np.testing.assert_allclose(decibels, [20, 40, 60, 60][: len(decibels)])
-    assert len(decibels) == 3  # of the half second at the end nothing
-
-
-def row(kind, snr_db):
-    return parity.ParityRow(
-        f"{kind}.tflite", kind, 1.0, snr_db, 1.0, {}, 1.0, 1.0, 1.0, 1.0
-    )
-
-
-def test_what_is_below_its_floor_fails():
-    good = [row("float32", 101), row("int8", 22), row("mixed", 28)]
-    assert parity_tables.floor_failures(good) == []
-    assert (
-        parity_tables.floor_failures([row("mixed", 5)]) == []
-    )  # nothing to compare it with
-    below = [row("float32", 99), row("int8", float("nan")), row("int16x8", 39.9)]
-    assert len(parity_tables.floor_failures(below)) == 3
-    (line,) = parity_tables.floor_failures([row("int8", 22), row("mixed", 27.9)])
-    assert "at least 6 dB above int8's. Received: +5.9 dB" in line
-
-
-def test_parity_sees_other_weights_and_another_network(
-    tiny_checkpoint, tiny_config, tmp_path
-):
-    export(tiny_checkpoint, tmp_path / "x.tflite")
-    song = parity_songs.ParitySong("song", music(12_000), {})
-    (own,) = parity.measure_files([tmp_path / "x.tflite"], tiny_checkpoint, [song])
-    assert own.snr_db > 100 and own.sdr_change_db == {}
-    assert own.mib == pytest.approx((tmp_path / "x.tflite").stat().st_size / 2**20)
-    assert own.peak_mib > 20 and own.factor_1 > 0 and own.load_seconds > 0
-    save_network(tmp_path / "other", tiny_config, seed=2)
-    (row,) = parity.measure_files([tmp_path / "x.tflite"], tmp_path / "other", [song])
-    assert row.snr_db < 20
-    save_network(tmp_path / "third", dataclasses.replace(tiny_config, base_filters=5))
-    with pytest.raises(InputError, match="must be of the checkpoint"):
-        parity.measure_files([tmp_path / "x.tflite"], tmp_path / "third", [song])

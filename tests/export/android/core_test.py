@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from export.android import bridge
+# In one process, so that the core is built once.
+pytestmark = pytest.mark.xdist_group("java")
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +82,3 @@ def test_without_a_jdk_make_says_so_in_one_line(tmp_path):
     error, make = done.stderr.splitlines()
     assert error.startswith("error: needs a JDK") and "Error 1" in make
     assert not done.stdout
-
-
-def test_the_bridge_tells_why_a_model_cannot_be_run():
-    import io
-    import struct
-
-    def engine(**inputs):
-        raise ValueError(f"takes no {list(inputs)[0]}")
-
-    name, array = b"tea", np.float32([1, 2]).tobytes()
-    request = struct.pack("<ii3si8s", 1, 3, name, 8, array)
-    answers = io.BytesIO()
-    bridge.serve(engine, io.BytesIO(request), answers)
-    assert answers.getvalue() == struct.pack("<ii12s", -1, 12, b"takes no tea")
