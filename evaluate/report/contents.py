@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import tqdm
 from absl import logging
@@ -23,7 +22,8 @@ from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
 
-class Listening(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Listening:
     """What the page's player plays.
 
     Attributes:
@@ -36,9 +36,9 @@ class Listening(NamedTuple):
         audio_format: One of track_files.AUDIO_FORMATS.
     """
 
-    tracks: list[str] = []
-    data: Mapping[str, Track] = {}
-    estimators: Mapping[str, Estimator] = {}
+    tracks: Sequence[str] = ()
+    data: Mapping[str, Track] = dataclasses.field(default_factory=dict)
+    estimators: Mapping[str, Estimator] = dataclasses.field(default_factory=dict)
     start_seconds: float | None = None
     duration_seconds: float = selection.DURATION_SECONDS
     audio_format: str = "opus"

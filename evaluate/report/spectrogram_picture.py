@@ -19,7 +19,7 @@ def _mel(hz):
 
 
 def _edges_hz(rate_hz: int) -> np.ndarray:
-    """Returns the edges of the bands, `(rows + 1,)` in Hz, evenly in mel."""
+    """Returns the edges of the bands, `(bins + 1,)` in Hz, evenly in mel."""
     edges = np.linspace(_mel(_MIN_HZ), _mel(rate_hz / 2), _ROWS + 1)
     return 700 * (10 ** (edges / 2595) - 1)
 
