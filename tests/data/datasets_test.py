@@ -110,3 +110,42 @@ def test_musdb18_has_its_80_training_and_14_validation_tracks(shared_data):
     assert rate_hz == 44100
     residual = stems["mixture"] - stems["accompaniment"] - stems["vocals"]
     assert np.mean(residual**2) < 0.01 * np.mean(stems["mixture"] ** 2)
+
+
+def test_hidden_and_foreign_files_are_no_stems(tmp_path, caplog):
+    write_stem(tmp_path / "train" / "song" / "vocals.wav")
+    write_stem(tmp_path / "train" / ".hidden" / "vocals.wav")
+    write_stem(tmp_path / "train" / "song" / "._drums.wav")
+    write_stem(tmp_path / "extra" / "song" / "vocals.wav")
+    (tmp_path / "train" / "song" / "notes.txt").write_text("")
+    (tmp_path / "train" / "file").write_text("")
+    with caplog.at_level("WARNING", logger="absl"):
+        (track,) = find_tracks(tmp_path)
+    assert list(track.sources) == ["vocals"]
+    assert "extra: left out, for it is no subset" in caplog.text
+
+
+def test_suffixes_may_be_of_any_case_and_format(tmp_path):
+    for name in ("vocals.WAV", "drums.Flac", "bass.ogg"):
+        write_stem(tmp_path / "song" / name)
+    (track,) = find_tracks(tmp_path)
+    assert set(track.sources) == {"vocals", "drums", "bass"}
+
+
+def test_a_folder_of_no_tracks_tells_the_layouts_that_are_looked_for(tmp_path):
+    (tmp_path / "song").mkdir()
+    with pytest.raises(InputError, match=r"<train\|test>/<track>.stem.mp4 or <train"):
+        find_tracks(tmp_path)
+    with pytest.raises(InputError, match="as <track>/mix.wav, source-01.wav"):
+        find_tracks(tmp_path, dataset="ccmixter")
+    with pytest.raises(InputError, match="must hold tracks of test, as"):
+        find_tracks(tmp_path, subsets=("test",))
+
+
+def test_a_split_moves_tracks_of_any_layout(tmp_path):
+    for name in "abcd":
+        write_stem(tmp_path / "in" / "train" / name / "vocals.wav")
+    (tmp_path / "names.txt").write_text("c\n")
+    tracks = find_tracks(tmp_path / "in", validation=str(tmp_path / "names.txt"))
+    labels = [track.label for track in tracks]
+    assert labels == ["train/a", "train/b", "train/d", "valid/c"]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -6,15 +7,23 @@ import pytest
 import soundfile
 
 from tests.data.stems import contents, write_tracks
+from waveunet_tf.data import manifest as manifests
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings, verify
 from waveunet_tf.data.preparation import prepare_tracks
+from waveunet_tf.data.tracks import Mending, Track
 from waveunet_tf.errors import InputError
 
 SOURCES = ("accompaniment", "vocals")
-
-
 SETTINGS = Settings(22050, SOURCES)
+ENTRY = {
+    "origin": {},
+    "frames": 1,
+    "channels": 2,
+    "clipped_samples": 0,
+    "sha256": {},
+    "residual_db": -200.0,
+}
 
 
 def test_the_manifest_tells_what_was_prepared(source_dir, tmp_path):
@@ -93,3 +102,101 @@ def test_a_manifest_of_an_earlier_version_has_speed_1(source_dir, tmp_path):
     assert manifest.pop("speed") == 1
     path.write_text(json.dumps(manifest))
     assert prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings) == []
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
+    mending = Mending(merges={"vocals": ("lead", "choir")}, pad_short_stems=True)
+    settings = Settings(8000, SOURCES, 24, "paper", 0.9, mending)
+    entries = {f"train/caf\udce9 {number}": ENTRY for number in range(3)}
+    manifests.write_manifest(tmp_path, settings, entries)
+    read = manifests.read_manifest(tmp_path)
+    assert read.pop("tracks") == entries
+    assert read == settings.to_dict() == json.loads(json.dumps(settings.to_dict()))
+
+
+def test_tracks_are_listed_by_subset_and_name_whatever_their_order(tmp_path):
+    labels = ["train/B", "train/a", "train/ä", "valid/A", "test/A"]
+    for order in (labels, labels[::-1]):
+        manifests.write_manifest(tmp_path, SETTINGS, dict.fromkeys(order, ENTRY))
+        assert list(manifests.read_manifest(tmp_path)["tracks"]) == labels
+
+
+def broken(**changes):
+    content = {**SETTINGS.to_dict(), "tracks": {"train/a": ENTRY}, **changes}
+    return json.dumps({name: value for name, value in content.items() if value != {}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "no JSON", "[]", "null", "{}", '{"format_version": 2}'),
+        *(broken(tracks=[]), broken(tracks={"train": ENTRY}), broken(sources={})),
+        *(broken(tracks={"song/a": ENTRY}), broken(tracks={"train/..": ENTRY})),
+        *(
+            broken(tracks={"train/a": {"frames": 1}}),
+            broken(tracks={"train/a/b": ENTRY}),
+        ),
+    ],
+)
+def test_a_broken_manifest_is_refused_by_name(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json: must be a manifest, but"):
+        manifests.read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["", "missing", "file", "file/below"])
+def test_a_folder_without_a_manifest_is_no_prepared_one(tmp_path, path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="must be what `prepare` wrote, but has no"):
+        manifests.read_manifest(tmp_path / path)
+
+
+def test_a_manifest_of_another_version_is_refused():
+    with pytest.raises(InputError, match="x: `format_version` must be 2. Received: 3"):
+        manifests.parse_manifest(broken(format_version=3), "x")
+
+
+def test_a_new_or_empty_folder_has_no_entries(tmp_path):
+    for folder in (tmp_path, tmp_path / "new"):
+        assert manifests.entries_of_earlier_run(folder, SETTINGS, []) == {}
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_track_that_left_the_source_stays_prepared(tmp_path, caplog):
+    for name in ("a", "b"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    entries = {"train/a": ENTRY, "train/b": ENTRY}
+    manifests.write_manifest(tmp_path, SETTINGS, entries)
+    with caplog.at_level("WARNING", logger="absl"):
+        kept = manifests.entries_of_earlier_run(
+            tmp_path, SETTINGS, [Track("a", "train", {})]
+        )
+    assert kept == entries
+    (record,) = caplog.records
+    assert "train/b: is prepared, but is no longer in the source" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sample_rate_hz": 8000},
+        {"sources": ("vocals", "accompaniment")},
+        {"bit_depth": 24},
+        {"validation": "none"},
+        {"speed": 1.1},
+        {"mending": Mending(mono_to_stereo=True)},
+        {"mending": Mending(merges={"vocals": ("choir",)})},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_run_of_any_other_setting_is_another_one(tmp_path, changes):
+    manifests.write_manifest(tmp_path, SETTINGS, {})
+    assert manifests.entries_of_earlier_run(tmp_path, SETTINGS, []) == {}
+    other = dataclasses.replace(SETTINGS, **changes)
+    with pytest.raises(InputError, match="must be of an earlier run with"):
+        manifests.entries_of_earlier_run(tmp_path, other, [])
+
+
+def test_a_sum_must_be_one_of_the_sources():
+    with pytest.raises(InputError, match="`merges` must be of .* Received: rhythm"):
+        Settings(8000, SOURCES, mending=Mending(merges={"rhythm": ("drums",)}))

@@ -1,10 +1,12 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
 from tests.data.batches import first_batches, flat
+from tests.data.stems import write_tracks
 from waveunet_tf.data import manifest, preparation, prepared
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
@@ -70,4 +72,63 @@ def test_stems_that_do_not_fit_the_network_are_refused_by_name(
 ):
     damage(stems_dir / "train" / "two" / "vocals.wav")
     with pytest.raises(InputError, match=message):
+        prepared.load_prepared(stems_dir, tiny_config, "train")
+
+
+def test_a_prepared_track_has_its_stems_files_and_length(stems_dir, tiny_config):
+    one, two = prepared.load_prepared(stems_dir, tiny_config, "train")
+    assert (one.name, one.frames) == ("train/one", 4000)
+    assert (two.name, two.frames) == ("train/two", 2500)
+    assert one.stems == (("accompaniment",), ("vocals",))
+    assert one.kinds == {("WAV", "FLOAT")}
+    assert one.paths == tuple(
+        str(stems_dir / "train" / "one" / f"{name}.wav") for (name,) in one.stems
+    )
+
+
+def test_sources_are_sums_in_the_order_of_the_stems():
+    track = prepared.PreparedTrack("x", (), (("a", "b", "c"), ("d",), ("e", "f")), 1)
+    assert track.sums([1, 2, 4, 8, 16, 32]) == [7, 8, 48]
+    arrays = [np.full((2, 1), 2.0**place) for place in range(6)]
+    for source, expected in zip(track.sums(arrays), (7, 8, 48)):
+        np.testing.assert_array_equal(source, np.full((2, 1), expected))
+
+
+def test_a_folder_may_lack_validation_tracks_if_another_has_some(
+    stems_dir, tiny_config, tmp_path
+):
+    more = tmp_path / "more"
+    shutil.copytree(stems_dir / "train", more / "train")
+    assert prepared.has_subset(stems_dir, "valid")
+    assert not prepared.has_subset(more, "valid")
+    train = prepared.load_all([stems_dir, more], tiny_config, "train")
+    assert [track.name for track in train] == ["train/one", "train/two"] * 2
+    valid = prepared.load_all([more, stems_dir], tiny_config, "valid")
+    assert [track.name for track in valid] == ["valid/three"]
+    with pytest.raises(InputError, match="must hold tracks of valid"):
+        prepared.load_prepared(more, tiny_config, "valid")
+
+
+def test_a_track_that_the_manifest_lacks_is_left_out(tiny_config, tmp_path, caplog):
+    write_tracks(tmp_path / "in", 2)
+    settings = manifest.Settings(8000, ("accompaniment", "vocals"))
+    preparation.prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
+    added = tmp_path / "out" / "train" / "added"
+    shutil.copytree(tmp_path / "out" / "train" / "track 0", added)
+    with caplog.at_level("WARNING", logger="absl"):
+        tracks = prepared.load_prepared(tmp_path / "out", tiny_config, "train")
+    assert [track.name for track in tracks] == ["train/track 0", "train/track 1"]
+    assert "train/added: left out" in caplog.text
+
+
+def test_mono_networks_train_on_stereo_stems_and_not_the_other_way(
+    stems_dir, tiny_config
+):
+    mono = dataclasses.replace(tiny_config, channels=1)
+    assert len(prepared.load_prepared(stems_dir, mono, "train")) == 2
+    for path in stems_dir.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples[:, :1], rate_hz)
+    assert len(prepared.load_prepared(stems_dir, mono, "train")) == 2
+    with pytest.raises(InputError, match="the network's 2 channels, but has 1"):
         prepared.load_prepared(stems_dir, tiny_config, "train")
