@@ -4,10 +4,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-import soundfile
 
 import waveunet_tf
-from waveunet_tf.audio import io, resample
+from waveunet_tf.audio import resample
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -16,15 +15,6 @@ from waveunet_tf.networks.build import build_network
 
 def noise(frames, channels=2):
     return np.random.default_rng(frames).normal(0, 0.1, (frames, channels))
-
-
-@pytest.fixture(scope="module")
-def tiny_separator(tiny_config, tmp_path_factory):
-    """Of a network that is only read."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    keras.utils.set_random_seed(1)
-    checkpoint.save_checkpoint(folder, build_network(tiny_config), tiny_config)
-    return waveunet_tf.load(folder)
 
 
 def one_pass(directory, song):
@@ -107,54 +97,6 @@ def test_networks_that_cannot_stream_go_through_windows(tiny_config, tmp_path, c
             np.testing.assert_allclose(stem, expected[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 32000, 44100])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_the_stems_of_a_difference_output_add_up_to_the_song(
-    tiny_separator, sample_rate_hz, channels
-):
-    song = 10 * noise(5003, channels)
-    stems = tiny_separator.separate(song, sample_rate_hz)
-    np.testing.assert_allclose(sum(stems.values()), song, atol=1e-6)
-
-
-@pytest.mark.parametrize("sample_rate_hz", [8000, 44100])
-def test_a_stream_does_not_depend_on_its_blocks(tiny_separator, sample_rate_hz):
-    song = noise(200_003)
-    expected = tiny_separator.separate(song, sample_rate_hz)
-    stream = tiny_separator.stream(sample_rate_hz, 2)
-    blocks, position = [], 0
-    for length in (1, 100_000, 0, 77, 99_925):
-        blocks.append(stream.push(song[position : position + length]))
-        position += length
-    blocks.append(stream.finish())
-    assert position == len(song)
-    for name, stem in expected.items():
-        streamed = np.concatenate([block[name] for block in blocks])
-        np.testing.assert_allclose(streamed, stem, atol=1e-6)
-
-
-@pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 44100])
-def test_a_stream_takes_copies_and_lags_no_more_than_it_says(
-    tiny_checkpoint, sample_rate_hz
-):
-    separator = waveunet_tf.load(tiny_checkpoint, chunk_frames=64)
-    song = noise(3 * sample_rate_hz)
-    stream = separator.stream(sample_rate_hz, 2)
-    buffer = np.zeros((128, 2))
-    came, gone, longest, blocks = 0, 0, 0, []
-    for start in range(0, len(song) - 128, 128):
-        buffer[:] = song[start : start + 128]
-        blocks.append(stream.push(buffer))
-        came, gone = came + 128, gone + len(blocks[-1]["vocals"])
-        longest = max(longest, came - gone)
-    assert 0.5 * stream.latency_seconds < longest / sample_rate_hz
-    assert longest / sample_rate_hz < stream.latency_seconds + 0.02
-    expected = separator.separate(song, sample_rate_hz)
-    for name, stem in expected.items():
-        streamed = np.concatenate([block[name] for block in blocks])
-        np.testing.assert_allclose(streamed, stem[:gone], atol=1e-6)
-
-
 @pytest.mark.parametrize("engine", ["tensorflow", "litert"])
 def test_songs_may_be_separated_in_threads_at_once(tiny_checkpoint, engine):
     separator = waveunet_tf.load(tiny_checkpoint, engine=engine, chunk_frames=64)
@@ -164,81 +106,6 @@ def test_songs_may_be_separated_in_threads_at_once(tiny_checkpoint, engine):
         came = executor.map(lambda song: separator.separate(song, 8000), songs)
         for stems, vocals in zip(came, expected):
             np.testing.assert_allclose(stems["vocals"], vocals, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(100,), (100, 1), (100, 3)])
-def test_a_stream_refuses_blocks_of_another_shape(tiny_separator, shape):
-    stream = tiny_separator.stream(8000, channels=2)
-    with pytest.raises(InputError, match=r"must be of blocks \(frames, 2\)"):
-        stream.push(np.zeros(shape, np.float32))
-
-
-def test_a_file_is_separated_as_its_samples_are(tiny_separator, tmp_path):
-    song = noise(70_001).astype("f")
-    io.write_wav(tmp_path / "song.wav", song, 11025, bit_depth=32)
-    targets = {name: tmp_path / f"{name}.wav" for name in tiny_separator.config.sources}
-    done = []
-    tiny_separator.separate_file(
-        tmp_path / "song.wav", targets, bit_depth=32, on_progress=done.append
-    )
-    assert sum(done) == pytest.approx(70_001 / 11025)
-    for name, stem in tiny_separator.separate(song, 11025).items():
-        written, rate_hz = io.read(targets[name])
-        assert rate_hz == 11025
-        np.testing.assert_allclose(written, stem, atol=1e-6)
-
-
-def test_many_channels_are_refused_or_folded_down(tiny_separator, tmp_path):
-    six = np.zeros((9000, 6), np.float32)
-    six[:, 2] = 0.25 * np.sin(np.arange(9000) / 9)  # the centre of 5.1
-    soundfile.write(tmp_path / "six.wav", six, 8000, format="WAVEX")
-    targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
-    with pytest.raises(
-        InputError, match=r"six\.wav: .* --downmix folds more down. Received: 6"
-    ):
-        tiny_separator.separate_file(tmp_path / "six.wav", targets)
-    tiny_separator.separate_file(
-        tmp_path / "six.wav", targets, downmix=True, bit_depth=32
-    )
-    stems = [io.read(target)[0] for target in targets.values()]
-    folded = sum(stems)
-    assert folded.shape == (9000, 2)
-    np.testing.assert_allclose(folded[:, 0], folded[:, 1], atol=1e-6)
-    gain = np.dot(folded[:, 0], six[:, 2]) / np.dot(six[:, 2], six[:, 2])
-    assert 0.2 < gain < 1
-    np.testing.assert_allclose(folded[:, 0], gain * six[:, 2], atol=1e-4)
-
-
-def test_a_target_of_no_source_is_refused(tiny_separator, tmp_path):
-    io.write_wav(tmp_path / "song.wav", noise(100), 8000)
-    for name, message in {
-        "bass": "Received: bass",
-        "vocals": "must be one of wav",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            tiny_separator.separate_file(
-                tmp_path / "song.wav", {name: tmp_path / "x.xyz"}
-            )
-
-
-def test_a_file_that_breaks_off_leaves_nothing_behind(tiny_separator, tmp_path):
-    song = noise(200_000).astype("f")
-    for name, damaged in {"nan": song.copy(), "cut": song}.items():
-        if name == "nan":
-            damaged[150_000] = np.nan
-        io.write_wav(tmp_path / f"{name}.wav", damaged, 8000, bit_depth=32)
-    cut = (tmp_path / "cut.wav").read_bytes()
-    (tmp_path / "cut.wav").write_bytes(cut[:-9000])
-    targets = {
-        name: tmp_path / "out" / f"{name}.wav" for name in tiny_separator.config.sources
-    }
-    for name, message in {
-        "nan": "nan.wav: `song` must hold finite .* in frame 150000",
-        "cut": "truncated",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            tiny_separator.separate_file(tmp_path / f"{name}.wav", targets)
-        assert not (tmp_path / "out").exists()
 
 
 def test_another_rate_is_separated_at_the_networks_rate(tiny_separator):

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import waveunet_tf
+from tests.separation.numpy_engine import share_separator
 from waveunet_tf.audio import io, resample
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.checkpoints import checkpoint
@@ -19,15 +20,13 @@ from waveunet_tf.system import files
 SOURCES = ("accompaniment", "vocals")
 
 
-def load(directory, config, **options):
-    keras.utils.set_random_seed(1)
-    checkpoint.save_checkpoint(directory, build_network(config), config)
-    return waveunet_tf.load(directory, chunk_frames=512, **options)
-
-
 @pytest.fixture(scope="module")
-def separator(tiny_config, tmp_path_factory):
-    return load(tmp_path_factory.mktemp("checkpoint"), tiny_config)
+def separator():
+    return share_separator()
+
+
+def noise(frames):
+    return np.random.default_rng(frames).normal(0, 0.1, (frames, 2))
 
 
 def write_noise(path, frames, rate_hz, *, gain=0.1, bit_depth=32, channels=2):
@@ -43,30 +42,41 @@ def separate(separator, song, folder, suffix="wav", **options):
     return targets
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
-@pytest.mark.parametrize(
-    "change", [{}, {"context": False}, {"upsampling": "transposed"}, None], ids=str
+SPECTROGRAM = SpectrogramUNetConfig(
+    num_levels=2,
+    base_filters=2,
+    fft_frames=16,
+    hop_frames=8,
+    output_frames=296,
+    sample_rate_hz=8000,
 )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"context": False}, {"upsampling": "transposed"}, SPECTROGRAM],
+    ids=["stream", "windows side by side", "exact windows", "windows that fade"],
+)
+def network_separator(request, tiny_config, tmp_path_factory):
+    """A separator of each way through a song."""
+    config = request.param
+    if config is not SPECTROGRAM:
+        config = dataclasses.replace(tiny_config, **config)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    keras.utils.set_random_seed(1)
+    checkpoint.save_checkpoint(folder, build_network(config), config)
+    return waveunet_tf.load(folder, chunk_frames=512, engine="tensorflow")
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025, 44100])
 def test_a_part_has_the_stems_that_the_whole_song_has(
-    tiny_config, tmp_path, change, rate_hz
+    network_separator, tmp_path, rate_hz
 ):
-    if change is None:
-        config = SpectrogramUNetConfig(
-            num_levels=2,
-            base_filters=2,
-            fft_frames=16,
-            hop_frames=8,
-            output_frames=296,
-            sample_rate_hz=8000,
-        )
-    else:
-        config = dataclasses.replace(tiny_config, **change)
-    separator = load(tmp_path / "network", config, engine="tensorflow")
-    write_noise(tmp_path / "song.wav", 9 * rate_hz + 5, rate_hz)
-    whole = separate(separator, tmp_path / "song.wav", tmp_path / "whole")
-    for start, duration in [(0, 0.5), (5.3, 1.2), (8.5, None), (8.9, 99)]:
+    write_noise(tmp_path / "song.wav", 4 * rate_hz + 5, rate_hz)
+    whole = separate(network_separator, tmp_path / "song.wav", tmp_path / "whole")
+    for start, duration in [(0, 0.5), (2.3, 1.2), (3.5, None), (3.9, 99)]:
         part = separate(
-            separator,
+            network_separator,
             tmp_path / "song.wav",
             tmp_path / "part",
             start_seconds=start,
@@ -158,9 +168,9 @@ def test_every_format_holds_the_stems_and_their_tags(
     for name, path in stems.items():
         with av.open(str(path)) as container:  # another reader than most of ours
             stream = container.streams.audio[0]
-            came = {**container.metadata, **stream.metadata}
-            came = {key.lower(): value for key, value in came.items()}
-            assert {key: came[key] for key in tags} == tags
+            found = {**container.metadata, **stream.metadata}
+            found = {key.lower(): value for key, value in found.items()}
+            assert {key: found[key] for key in tags} == tags
             assert stream.rate == expected_hz
             if suffix == "m4a":  # its decoders add the padding of the last packet
                 assert stream.duration * stream.time_base == 1
@@ -205,6 +215,87 @@ def test_each_stem_has_dither_of_its_own(separator, tmp_path):
     errors = [io.read(stems[name])[0] - exact[name] for name in SOURCES]
     correlation = np.corrcoef(errors[0].ravel(), errors[1].ravel())[0, 1]
     assert abs(correlation) < 0.05
+
+
+def test_a_file_is_separated_as_its_samples_are(separator, tmp_path):
+    song = noise(30_001).astype("f")
+    io.write_wav(tmp_path / "song.wav", song, 11025, bit_depth=32)
+    targets = {name: tmp_path / f"{name}.wav" for name in separator.config.sources}
+    done = []
+    separator.separate_file(
+        tmp_path / "song.wav", targets, bit_depth=32, on_progress=done.append
+    )
+    assert sum(done) == pytest.approx(30_001 / 11025)
+    for name, stem in separator.separate(song, 11025).items():
+        written, rate_hz = io.read(targets[name])
+        assert rate_hz == 11025
+        np.testing.assert_allclose(written, stem, atol=1e-6)
+
+
+def test_many_channels_are_refused_or_folded_down(separator, tmp_path):
+    six = np.zeros((9000, 6), np.float32)
+    six[:, 2] = 0.25 * np.sin(np.arange(9000) / 9)  # the centre of 5.1
+    soundfile.write(tmp_path / "six.wav", six, 8000, format="WAVEX")
+    targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
+    with pytest.raises(
+        InputError, match=r"six\.wav: .* --downmix folds more down. Received: 6"
+    ):
+        separator.separate_file(tmp_path / "six.wav", targets)
+    separator.separate_file(tmp_path / "six.wav", targets, downmix=True, bit_depth=32)
+    stems = [io.read(target)[0] for target in targets.values()]
+    folded = sum(stems)
+    assert folded.shape == (9000, 2)
+    np.testing.assert_allclose(folded[:, 0], folded[:, 1], atol=1e-6)
+    gain = np.dot(folded[:, 0], six[:, 2]) / np.dot(six[:, 2], six[:, 2])
+    assert 0.2 < gain < 1
+    np.testing.assert_allclose(folded[:, 0], gain * six[:, 2], atol=1e-4)
+
+
+def test_a_target_of_no_source_is_refused(separator, tmp_path):
+    io.write_wav(tmp_path / "song.wav", noise(100), 8000)
+    for name, message in {
+        "bass": "Received: bass",
+        "vocals": "must be one of wav",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            separator.separate_file(tmp_path / "song.wav", {name: tmp_path / "x.xyz"})
+
+
+def test_a_file_that_breaks_off_leaves_nothing_behind(separator, tmp_path):
+    song = noise(200_000).astype("f")
+    for name, damaged in {"nan": song.copy(), "cut": song}.items():
+        if name == "nan":
+            damaged[150_000] = np.nan
+        io.write_wav(tmp_path / f"{name}.wav", damaged, 8000, bit_depth=32)
+    cut = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(cut[:-9000])
+    targets = {
+        name: tmp_path / "out" / f"{name}.wav" for name in separator.config.sources
+    }
+    for name, message in {
+        "nan": "nan.wav: `song` must hold finite .* in frame 150000",
+        "cut": "truncated",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            separator.separate_file(tmp_path / f"{name}.wav", targets)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", ["song.wav", "folder", "./folder/../song.wav"])
+def test_a_target_is_a_file_of_its_own(separator, tmp_path, target):
+    write_noise(tmp_path / "song.wav", 99, 8000)
+    (tmp_path / "folder").mkdir()
+    before = (tmp_path / "song.wav").read_bytes()
+    with pytest.raises(InputError, match="must be files of their own"):
+        separator.separate_file(
+            tmp_path / "song.wav", {"vocals": f"{tmp_path}/{target}"}
+        )
+    same = dict.fromkeys(SOURCES, tmp_path / "same.wav")
+    with pytest.raises(InputError, match="must be files of their own"):
+        separator.separate_file(tmp_path / "song.wav", same)
+    with pytest.raises(InputError, match="must name a file at least"):
+        separator.separate_file(tmp_path / "song.wav", {})
+    assert (tmp_path / "song.wav").read_bytes() == before
 
 
 def test_folders_that_are_made_for_nothing_go_again(tmp_path):

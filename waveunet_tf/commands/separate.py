@@ -12,6 +12,7 @@ OUTPUT_DIR/<song>/<source>.<format>, with the song's length and rate. Songs are 
 folders (all audio files in them), patterns in quotes ("*.mp3"), or -, standard input.
 """
 
+import functools
 import pathlib
 import re
 
@@ -22,6 +23,7 @@ from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app, config_flags, song_flags
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.engines import ENGINES
+from waveunet_tf.separation.separator import load_tflite_separator, separator_of
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -91,33 +93,26 @@ def network_folder() -> pathlib.Path:
         raise InputError(f"{error}{hint}") from None
 
 
-def load_separator(checkpoint: Checkpoint):
-    """Loads the separator of the checkpoint or the model.
+def check_engine() -> None:
+    """Checks the flags of what computes the network.
 
     Raises:
-        InputError: A flag is out of range, or the weights are missing or broken.
+        UsageError: A flag is out of range, or two contradict each other.
     """
-    from waveunet_tf.separation.separator import separator_of
-
-    return separator_of(
-        checkpoint,
-        engine=_ENGINE.value,
-        device=_DEVICE.value,
-        threads=_THREADS.value,
-    )
-
-
-def load_tflite():
-    """Loads the separator of the TFLite file.
-
-    Raises:
-        InputError: The file is broken, or was not written by this project.
-        OSError: The file cannot be read.
-    """
-    from waveunet_tf.separation.separator import load_tflite_separator
-
-    path = pathlib.Path(_TFLITE.value).expanduser()
-    return load_tflite_separator(path, threads=_THREADS.value)
+    on_cpu = _DEVICE.value in (None, "cpu")
+    if not on_cpu and not re.fullmatch(r"gpu:\d+", _DEVICE.value):
+        raise app.UsageError(
+            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
+        )
+    if _ENGINE.value == "litert" and not on_cpu:
+        raise app.UsageError(
+            f"--engine litert is for the CPU. Received: --device {_DEVICE.value}"
+        )
+    as_exported = on_cpu and _ENGINE.value != "tensorflow"
+    if _TFLITE.value is not None and (
+        not as_exported or config_flags.refinement_from_flags()
+    ):
+        raise app.UsageError("--tflite is for LiteRT on the CPU, as it was exported")
 
 
 def main(arguments):
@@ -126,23 +121,11 @@ def main(arguments):
         return list_models()
     if not arguments:
         raise app.UsageError(f"needs {_ARGUMENTS}")
-    if _DEVICE.value and not re.fullmatch(r"cpu|gpu:\d+", _DEVICE.value):
-        raise app.UsageError(
-            f"--device must be cpu, gpu:0, gpu:1, …. Received: {_DEVICE.value}"
-        )
-    if _ENGINE.value == "litert" and _DEVICE.value not in (None, "cpu"):
-        raise app.UsageError("--engine litert is for the CPU")
+    check_engine()
     options = song_flags.options_from_flags()
     if _TFLITE.value is not None:
-        if (
-            _ENGINE.value == "tensorflow"
-            or _DEVICE.value not in (None, "cpu")
-            or config_flags.refinement_from_flags()
-        ):
-            raise app.UsageError(
-                "--tflite is for LiteRT on the CPU, as it was exported"
-            )
-        separator = load_tflite()
+        path = pathlib.Path(_TFLITE.value).expanduser()
+        separator = load_tflite_separator(path, threads=_THREADS.value)
         return song_flags.separate_arguments(
             arguments, options, separator.config.sources, lambda: separator
         )
@@ -150,11 +133,15 @@ def main(arguments):
     checkpoint = Checkpoint.open(
         network_folder(), **config_flags.refinement_from_flags()
     )
+    load = functools.partial(
+        separator_of,
+        checkpoint,
+        engine=_ENGINE.value,
+        device=_DEVICE.value,
+        threads=_THREADS.value,
+    )
     return song_flags.separate_arguments(
-        arguments,
-        options,
-        checkpoint.config.sources,
-        lambda: load_separator(checkpoint),
+        arguments, options, checkpoint.config.sources, load
     )
 
 

@@ -15,7 +15,7 @@ from absl import flags
 from waveunet_tf.audio.formats import FORMATS, song_name
 from waveunet_tf.commands import app
 from waveunet_tf.separation import stem_paths
-from waveunet_tf.separation.song_batch import Progress, SongBatch
+from waveunet_tf.separation.song_batch import SongBatch, SongProgress
 from waveunet_tf.separation.songs import OptionsError, SongOptions
 from waveunet_tf.separation.stem_files import CLIP_MODES
 
@@ -124,7 +124,7 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: SongProgress) -> None:
         """Draws the bar; prints the paths of a finished song's stems."""
         if self._bar is None:
             self._bar = tqdm.tqdm(

@@ -35,6 +35,7 @@ def convert(
             temporary files.
     """
     import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
 
     module = tf.Module()
     module.variables_ = [variable.value for variable in variables]
@@ -54,7 +55,13 @@ def convert(
             if configure:
                 configure(converter)
             return converter.convert()
-    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+    except (
+        ConverterError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        tf.errors.OpError,
+    ) as error:
         reason = str(error).splitlines()[0]
         raise ConversionError(f"cannot be converted for LiteRT: {reason}") from error
 

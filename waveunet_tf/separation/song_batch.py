@@ -52,7 +52,7 @@ class Failure(NamedTuple):
         return one_line(self.error, of=self.what)
 
 
-class Progress(NamedTuple):
+class SongProgress(NamedTuple):
     """How far the separation of songs is.
 
     Attributes:
@@ -72,7 +72,7 @@ class _Meter:
     """Counts the seconds of audio that are done, and reports them."""
 
     def __init__(
-        self, total_seconds: float, on_progress: Callable[[Progress], None] | None
+        self, total_seconds: float, on_progress: Callable[[SongProgress], None] | None
     ):
         self._done_seconds, self._total_seconds = 0.0, total_seconds
         self._on_progress = on_progress
@@ -97,7 +97,9 @@ class _Meter:
     def _report(self, written: tuple[pathlib.Path, ...] = ()) -> None:
         if self._on_progress:
             self._on_progress(
-                Progress(self._song, self._done_seconds, self._total_seconds, written)
+                SongProgress(
+                    self._song, self._done_seconds, self._total_seconds, written
+                )
             )
 
 
@@ -161,7 +163,7 @@ class SongBatch:
         self,
         separator: Separator,
         *,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[SongProgress], None] | None = None,
     ) -> None:
         """Separates the songs; what fails is noted in `failures`.
 

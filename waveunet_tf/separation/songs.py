@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from waveunet_tf.audio import formats
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
-from waveunet_tf.separation.song_batch import Failure, Progress, SongBatch
+from waveunet_tf.separation.song_batch import Failure, SongBatch, SongProgress
 from waveunet_tf.separation.song_file import FileOptions
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def separate_songs(
     options: SongOptions,
     separator: Separator,
     *,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[SongProgress], None] | None = None,
 ) -> list[Failure]:
     """Separates songs into files, each song's files at once, and goes on after errors.
 

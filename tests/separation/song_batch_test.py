@@ -1,0 +1,134 @@
+import io
+import pathlib
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.separation.numpy_engine import share_separator
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation.song_batch import SongBatch
+from waveunet_tf.separation.songs import SongOptions
+
+SOURCES = ("accompaniment", "vocals")
+
+
+@pytest.fixture
+def songs(tmp_path):
+    """Two songs of half a second and of one."""
+    for number, name in enumerate(("a.wav", "b.wav"), 1):
+        soundfile.write(tmp_path / name, np.full((4000 * number, 1), 0.1), 8000)
+    return tmp_path
+
+
+def plan(names, tmp_path, **options):
+    options = {"output_dir": tmp_path / "stems", **options}
+    with SongBatch(names, SongOptions(**options), SOURCES) as batch:
+        return batch
+
+
+def texts(batch):
+    return [str(failure) for failure in batch.failures]
+
+
+def test_songs_are_looked_into_before_the_first_is_separated(songs):
+    batch = plan([songs], songs)
+    assert [job.song.path.name for job in batch.jobs] == ["a.wav", "b.wav"]
+    assert [job.seconds for job in batch.jobs] == [0.5, 1.0]
+    assert batch.jobs[0].targets == {
+        source: songs / "stems" / "a" / f"{source}.wav" for source in SOURCES
+    }
+    assert not (songs / "stems").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [
+        ({"start_seconds": 0.75}, [0.0, 0.25]),
+        ({"duration_seconds": 0.6}, [0.5, 0.6]),
+        ({"start_seconds": 0.25, "duration_seconds": 0.5}, [0.25, 0.5]),
+    ],
+)
+def test_a_part_is_expected_to_be_shorter(songs, options, seconds):
+    batch = plan(songs, songs, **options)
+    assert [job.seconds for job in batch.jobs] == pytest.approx(seconds)
+
+
+def test_a_song_that_is_named_twice_is_separated_once(songs):
+    (songs / "link.wav").symlink_to(songs / "a.wav")
+    batch = plan([songs / "a.wav", songs / "link.wav", f"{songs}/?.wav"], songs)
+    assert len(batch.jobs) == 2
+    assert batch.failures == []
+
+
+def test_songs_of_one_name_are_not_written_over_each_other(songs):
+    (songs / "other").mkdir()
+    (songs / "other" / "a.wav").write_bytes((songs / "b.wav").read_bytes())
+    batch = plan([songs / "a.wav", songs / "other" / "a.wav"], songs)
+    assert len(batch.jobs) == 1
+    (text,) = texts(batch)
+    assert text.startswith(f"{songs}/other/a.wav: its stems must have files of their")
+    assert f"is a stem of {songs}/a.wav (see --output_template)" in text
+
+
+def test_the_stems_of_a_song_have_files_of_their_own(songs):
+    batch = plan([songs / "a.wav"], songs, output_template="{track}.{ext}")
+    assert batch.jobs == []
+    assert "is another stem of it" in texts(batch)[0]
+
+
+def test_no_stem_is_written_over_a_song(songs):
+    options = {"output_template": "{track}.{ext}", "stems": ("vocals",)}
+    batch = plan(songs, songs, output_dir=songs, **options)
+    assert batch.jobs == []
+    batch = plan([songs / "a.wav", songs / "b.wav"], songs, output_dir=songs, **options)
+    assert len(texts(batch)) == 2
+    assert f"is the song {songs}/a.wav" in texts(batch)[0]
+
+
+def test_an_output_that_is_a_file_is_refused(songs):
+    with pytest.raises(InputError, match="a.wav: must be a folder, but is a file"):
+        plan([songs / "b.wav"], songs, output_dir=songs / "a.wav")
+
+
+def test_a_pipe_goes_through_a_file_to_standard_output(songs, monkeypatch, capfdbinary):
+    content = (songs / "b.wav").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    monkeypatch.chdir(songs)
+    options = SongOptions(output_dir="-", stems=("vocals",))
+    with SongBatch("-", options, SOURCES) as batch:
+        (job,) = batch.jobs
+        assert job.song.path.read_bytes() == content
+        batch.separate(share_separator())
+    assert batch.failures == []
+    stem, _ = soundfile.read(io.BytesIO(capfdbinary.readouterr().out))
+    np.testing.assert_allclose(stem, 0.025, atol=1e-4)
+    assert not job.song.path.exists()  # nor any stem
+    assert sorted(path.name for path in songs.iterdir()) == ["a.wav", "b.wav"]
+
+
+def test_a_reader_that_went_away_is_no_failure_of_a_song(songs):
+    def broken(progress):
+        raise BrokenPipeError
+
+    options = SongOptions(output_dir=songs / "stems")
+    with pytest.raises(BrokenPipeError):
+        with SongBatch(songs, options, SOURCES) as batch:
+            batch.separate(share_separator(), on_progress=broken)
+    assert batch.failures == []
+
+
+def test_a_length_that_a_header_understates_grows(songs, monkeypatch):
+    batch = SongBatch(songs / "b.wav", SongOptions(output_dir=songs / "s"), SOURCES)
+    steps = []
+    with batch:
+        batch.jobs[0] = batch.jobs[0]._replace(seconds=0.1)
+        batch.separate(share_separator(), on_progress=steps.append)
+    assert steps[0].total_seconds == 0.1
+    assert steps[-1].total_seconds == steps[-1].done_seconds == pytest.approx(1.0)
+
+
+def test_a_home_folder_is_found(songs, monkeypatch):
+    monkeypatch.setenv("HOME", str(songs))
+    batch = plan("~/a.wav", songs, output_dir="~/stems")
+    assert batch.jobs[0].targets["vocals"] == pathlib.Path(songs, "stems/a/vocals.wav")

@@ -1,0 +1,93 @@
+import io
+import os
+import pathlib
+import threading
+
+import pytest
+
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation.song_search import Song, find_songs, seekable
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Songs, a folder of songs, and what is none."""
+    for name in ("b.wav", "a.FLAC", "notes.txt", "._a.wav", "deep/c.mp3", "[x].wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "Live.wav").mkdir()
+    (tmp_path / "Live.wav" / "d.ogg").touch()
+    return tmp_path
+
+
+def names(songs, root):
+    return [str(song.path.relative_to(root)) for song in songs]
+
+
+def search(name, *, recursive=False, leave_out="nowhere"):
+    return find_songs(name, recursive=recursive, leave_out=pathlib.Path(leave_out))
+
+
+def test_a_folder_names_the_audio_files_in_it_in_order(album):
+    assert names(search(album), album) == ["[x].wav", "a.FLAC", "b.wav"]
+
+
+def test_folders_in_a_folder_are_searched_if_wished(album):
+    songs = search(album, recursive=True)
+    assert names(songs, album) == [
+        "Live.wav/d.ogg", "[x].wav", "a.FLAC", "b.wav", "deep/c.mp3",
+    ]  # fmt: skip
+    assert [str(song.folder) for song in songs] == ["Live.wav", ".", ".", ".", "deep"]
+
+
+def test_stems_of_earlier_runs_are_no_songs(album):
+    (album / "link").symlink_to(album / "deep")
+    for stems in (album / "deep", album / "link"):
+        songs = search(album, recursive=True, leave_out=stems)
+        assert "deep/c.mp3" not in names(songs, album)
+    with pytest.raises(InputError, match="has none"):
+        search(album / "deep", leave_out=album)
+
+
+def test_a_pattern_names_what_it_matches(album):
+    assert names(search(f"{album}/?.*"), album) == ["a.FLAC", "b.wav"]
+    assert names(search(f"{album}/dee*"), album) == ["deep/c.mp3"]  # a folder's songs
+    deep = names(search(f"{album}/**/*.mp3"), album)
+    assert deep == ["deep/c.mp3"]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(album):
+    assert search(album / "[x].wav") == [Song(album / "[x].wav")]
+
+
+def test_a_file_need_not_exist_yet_and_a_home_is_found(monkeypatch, tmp_path):
+    assert search(tmp_path / "none.wav") == [Song(tmp_path / "none.wav")]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert search("~/none.wav") == [Song(tmp_path / "none.wav")]
+
+
+@pytest.mark.parametrize("name", ["empty", "*.nothing", "emp*"])
+def test_what_finds_nothing_is_refused(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has none|finds none"):
+        search(f"{tmp_path}/{name}")
+
+
+def test_pipes_become_files(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "song.mp3")
+    writer = threading.Thread(
+        target=(tmp_path / "song.mp3").write_bytes, args=(b"from a pipe",)
+    )
+    writer.start()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"from stdin")))
+    (tmp_path / "plain.wav").write_bytes(b"plain")
+    (tmp_path / "copies").mkdir()
+    songs = [Song(pathlib.Path(tmp_path / "song.mp3")), Song(pathlib.Path("-"))]
+    songs.append(Song(tmp_path / "plain.wav", pathlib.PurePath("folder")))
+    files = seekable(songs, tmp_path / "copies")
+    writer.join()
+    contents = [song.path.read_bytes() for song in files]
+    assert contents == [b"from a pipe", b"from stdin", b"plain"]
+    assert files[0].path.name == "0 song.mp3"  # the suffix tells the format
+    assert files[1].path.name == "standard input"
+    assert files[2] == songs[2]
