@@ -2,6 +2,8 @@ r"""Draws a part of a prepared track, and a model's estimates of it, as spectrog
 
     python -m examples.pretrained.example_picture --checkpoint vocals \
         --track work/eir-1.0/valid/Sodium --start_seconds 60 --output picture.png
+
+The picture has the mixture, and of each source the true stem and the estimate.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@ r"""Turns a TF1 checkpoint of the original Wave-U-Net into one of this project's
     python -m waveunet_tf import --tf1_checkpoint checkpoints/full-118123 \
         --variant M5-HighSR --output ~/m5
 
-The shapes in the checkpoint give its levels, filters, kernel sizes, channels,
+The shapes in the checkpoint show its levels, filters, kernel sizes, channels,
 upsampling and number of outputs. The variant or flags give the rest: sample rate,
 context, output type and activation, and the names of the sources. If they contradict
 each other, nothing is written.
@@ -41,6 +41,7 @@ flags.adopt_module_key_flags(config_flags)
 
 
 def main(_):
+    """Imports the checkpoint, and prints the fields that its shapes do not show."""
     output = pathlib.Path(_OUTPUT.value).expanduser()
     files.require_new(output / CONFIG, overwrite=_OVERWRITE.value)
     overrides = config_flags.flag_overrides(*ARCHITECTURES.values())

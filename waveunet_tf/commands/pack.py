@@ -70,6 +70,7 @@ def scores_from_flags() -> dict[str, float]:
 
 
 def main(_):
+    """Packs the checkpoint, and prints the size of the model."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", _NAME.value):
         raise app.UsageError(
             "--name must be of letters, digits and _.-, as it names a folder. "
