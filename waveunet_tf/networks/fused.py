@@ -1,31 +1,41 @@
-"""A network's layers as functions, upsampling and the convolution after it in one.
+"""Computes a network's layers with upsampling and the next convolution in one.
 
-Upsampled frames are sums of two neighbours. So the merge convolution over them is one
-over the frames before upsampling, of fewer taps: 7 instead of 10 for two frames of the
-output, in an output without the upsampled frames, and without their concatenation to
-the skip. The weights are the network's own.
+Upsampled frames are sums of two neighbours. So the merge convolution over them equals a
+convolution over the frames before upsampling, with fewer taps: 7 instead of 10 for two
+frames of the output. The upsampled frames are then never written, nor joined to the
+skip. The weights are the network's own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 from keras import ops
 
 from waveunet_tf.configs.networks import NetworkConfig, WaveUNetConfig
-from waveunet_tf.networks import layers, shapes
+from waveunet_tf.networks import layer_names, layers
 
 
 class FusedLayers:
-    """The layers of a network that interpolates with context."""
+    """The layers of a network with context and interpolation, as functions.
+
+    Features may have an axis of 1 before their frames, as phones' 2-D convolutions
+    have: `(batch, 1, frames, features)`.
+
+    Attributes:
+        config: The network's config.
+        layer: Returns a layer of the network by its name.
+    """
 
     def __init__(self, config: WaveUNetConfig, network: keras.Model):
-        """Takes a network's layers; `shapes.can_stream(config)`."""
+        """Takes the layers of a network whose `config.can_stream`."""
         self.config = config
         self.layer = network.get_layer
         self._conv, self._leaky_relu = _conv, None
 
     def take_fast_gradients(self) -> None:
-        """Computes so that gradients are faster on a CPU, where there is no GPU."""
+        """Selects operations with faster gradients, where TensorFlow has no GPU."""
         if keras.backend.backend() != "tensorflow":
             return
         from waveunet_tf.networks import cpu_gradients
@@ -35,22 +45,34 @@ class FusedLayers:
             self._leaky_relu = cpu_gradients.leaky_relu
 
     def convolve(self, name: str, inputs):
-        """A layer's convolution, bias and activation."""
+        """Computes a layer's convolution, bias and activation.
+
+        Args:
+            name: The layer's name.
+            inputs: Features `(batch, frames, features)`.
+
+        Returns:
+            `(batch, frames - taps + 1, filters)`.
+        """
         layer = self.layer(name)
         inputs = ops.cast(inputs, layer.compute_dtype)
         sums = self._conv(inputs, _weight(layer, layer.kernel))
         return self._activate(layer, sums + _weight(layer, layer.bias))
 
     def merge(self, level: int, skip, features):
-        """The merge convolution over a skip and features not yet upsampled.
+        """Computes the merge convolution over a skip and features before upsampling.
 
         Args:
-            level: which.
-            skip: `(batch, frames + taps - 1, skip features)`.
-            features: `(batch, frames / 2 + (taps + 1) / 2, features)`, of which the
-                output's second frame, and not its first, is at the place of one.
+            level: The level of the skip.
+            skip: The cropped skip, `(batch, frames + taps - 1, skip_features)`.
+            features: The features from below,
+                `(batch, frames / 2 + (taps + 1) / 2, features)`. One of them lies at
+                the place of the result's second frame, none at that of the first.
+
+        Returns:
+            `(batch, frames, filters)`.
         """
-        layer = self.layer(f"up_{level}")
+        layer = self.layer(layer_names.up(level))
         kernel = _weight(layer, layer.kernel)
         of_skip = skip.shape[-1]
         pairs = self._conv(features, self._pair_kernel(level, kernel[:, of_skip:]))
@@ -59,30 +81,53 @@ class FusedLayers:
         return self._activate(layer, merged)
 
     def beside(self, left, right):
-        """Features side by side, such as the mixture and the last ones."""
+        """Joins two features of the same frames, such as the mixture and the last ones.
+
+        Args:
+            left: `(batch, frames, left_features)`.
+            right: `(batch, frames, right_features)`.
+
+        Returns:
+            `(batch, frames, left_features + right_features)`.
+        """
         return ops.concatenate([left, right], axis=-1)
 
+    def outputs(self, features) -> dict:
+        """Computes the output layers, without clipping and without the difference.
+
+        Args:
+            features: The mixture and the last features, `(batch, frames, features)`.
+
+        Returns:
+            Source → `(batch, frames - taps + 1, channels)`.
+        """
+        return {
+            source: self.convolve(layer_names.output(source), features)
+            for source in self.config.estimated_sources
+        }
+
     def _activate(self, layer, sums):
+        """Applies a layer's activation, with the faster gradient if one is chosen."""
         activation = layer.activation
         if self._leaky_relu and isinstance(activation, keras.layers.LeakyReLU):
             return self._leaky_relu(sums, activation.negative_slope)
         return activation(sums)
 
     def _pair_kernel(self, level: int, kernel):
-        """A kernel that upsamples too, and gives two frames side by side.
+        """Makes a kernel that also upsamples, and gives two frames side by side.
 
         With u the upsampled and f the given features, u[2m + 1] = f[m], and u[2m] is
-        what the interpolation puts between f[m - 1] and f[m].
+        the interpolation's value between f[m - 1] and f[m].
 
         Args:
-            level: of the interpolation.
-            kernel: `(taps, features, filters)`, for upsampled features.
+            level: The level of the interpolation.
+            kernel: The kernel for upsampled features, `(taps, features, filters)`.
 
         Returns:
             `((taps + 3) / 2, features, 2 * filters)`.
         """
         taps, features, filters = kernel.shape
-        interpolation = self.layer(f"upsample_{level}")
+        interpolation = self.layer(layer_names.upsample(level))
         one, zero = (
             ops.full((1, 1, features), value, kernel.dtype) for value in (1.0, 0.0)
         )
@@ -104,76 +149,102 @@ class FusedLayers:
             pair.append(ops.stack(sums))
         return ops.concatenate(pair, axis=-1)
 
-    def outputs(self, features) -> dict:
-        """What the output layers give, before clipping and the difference."""
-        sources = self.config.sources
-        if self.config.output_type == "difference":
-            sources = sources[:-1]
-        return {
-            source: self.convolve(f"output_{source}", features) for source in sources
-        }
 
-
-def training_pass(config: NetworkConfig, network: keras.Model):
-    """What `network(mixture, training=True)` gives, as a function, faster if it can be.
+def training_pass(config: NetworkConfig, network: keras.Model) -> Callable:
+    """Returns the fastest function that equals `network(mixture, training=True)`.
 
     Args:
-        config: the network's config.
-        network: the network.
+        config: The network's config.
+        network: The Keras network.
 
     Returns:
-        A function of a mixture `(batch, frames, channels)`, of frames that
-        `shapes.window_frames` gives, to a dict of sources.
+        A function from a mixture `(batch, frames, channels)`, of as many frames as
+        `shapes.window_frames` gives, to a dict of sources
+        `(batch, output_frames, channels)`.
     """
-    if not shapes.can_stream(config) or config.down_kernel_size == 1:
-        return lambda mixture: network(mixture, training=True)
-    fused = FusedLayers(config, network)
-    fused.take_fast_gradients()
-    decimate = layers.Decimate()
+    # The fused pass begins a frame before the output. Where no kernel on the way down
+    # has neighbours, a skip may have no such frame.
+    if config.can_stream and config.down_kernel_size > 1:
+        return _TrainingPass(config, network)
+    return lambda mixture: network(mixture, training=True)
 
-    def of_mixture(mixture):
-        features, skips = mixture, []
-        for level in range(config.num_levels):
-            features = fused.convolve(f"down_{level}", features)
-            skips.append(features)
-            features = decimate(features, training=True)
-        features = fused.convolve("bottleneck", features)
-        # Pairs of frames begin before the first one. What is there is of no account,
-        # and makes again a frame of no account before the merged ones.
+
+class _TrainingPass:
+    """A pass of the network in training, by fused layers with fast gradients.
+
+    Fused layers give pairs of frames, and the first pair begins a frame before the
+    output. That frame is computed of padding and is dropped at the end.
+    """
+
+    def __init__(self, config: WaveUNetConfig, network: keras.Model):
+        self._config, self._network = config, network
+        self._decimate = layers.Decimate()
+        self._fused = FusedLayers(config, network)
+        self._fused.take_fast_gradients()
+
+    def __call__(self, mixture):
+        """Computes the sources, not clipped.
+
+        Args:
+            mixture: `(batch, frames, channels)`.
+
+        Returns:
+            Source → `(batch, output_frames, channels)`.
+        """
+        features, skips = self._down(mixture)
         features = ops.pad(features, ((0, 0), (1, 0), (0, 0)))
-        for level in reversed(range(config.num_levels)):
-            frames = 2 * (features.shape[1] - (config.up_kernel_size + 1) // 2)
-            skip = _window_before(skips[level], frames + config.up_kernel_size - 1)
-            features = fused.merge(level, skip, features)
+        for level in reversed(range(self._config.num_levels)):
+            features = self._up(level, skips[level], features)
         beside = _window_before(mixture, features.shape[1])
-        features = fused.beside(beside, features)
+        features = self._fused.beside(beside, features)
         estimates = {
             source: layers.window(estimate, 1, estimate.shape[1] - 1)
-            for source, estimate in fused.outputs(features).items()
+            for source, estimate in self._fused.outputs(features).items()
         }
-        if config.output_type == "difference":
-            last = config.sources[-1]
-            estimates[last] = network.get_layer(f"output_{last}")(
-                [mixture, *estimates.values()], training=True
-            )
+        if self._config.has_difference_output:
+            last = self._config.sources[-1]
+            difference = self._network.get_layer(layer_names.output(last))
+            estimates[last] = difference([mixture, *estimates.values()], training=True)
         return estimates
 
-    return of_mixture
+    def _down(self, mixture) -> tuple:
+        """Computes the way down: the bottleneck's features, and every level's skip."""
+        features, skips = mixture, []
+        for level in range(self._config.num_levels):
+            features = self._fused.convolve(layer_names.down(level), features)
+            skips.append(features)
+            features = self._decimate(features, training=True)
+        return self._fused.convolve(layer_names.BOTTLENECK, features), skips
+
+    def _up(self, level: int, skip, features):
+        """Merges a skip, not cropped yet, and the features from below."""
+        taps = self._config.up_kernel_size
+        frames = 2 * (features.shape[1] - (taps + 1) // 2)
+        skip = _window_before(skip, frames + taps - 1)
+        return self._fused.merge(level, skip, features)
 
 
 def _window_before(inputs, frames: int):
-    """The centre's frames but one, and one before them."""
+    """Takes the centre of one frame less, as layers.crop does, and one frame before.
+
+    Args:
+        inputs: Features `(batch, more_frames, features)`.
+        frames: The number of frames to take.
+
+    Returns:
+        `(batch, frames, features)`.
+    """
     start = (inputs.shape[1] - (frames - 1)) // 2 - 1
     return layers.window(inputs, start, frames)
 
 
 def _weight(layer, variable):
-    """A layer's weight as the numbers that it computes with."""
+    """Returns a layer's weight in the type with which the layer computes."""
     return ops.cast(ops.convert_to_tensor(variable), layer.compute_dtype)
 
 
 def _conv(inputs, kernel):
-    """Convolves along frames; inputs with an axis of 1 before it keep it."""
+    """Convolves along frames; inputs may have an axis of 1 before them."""
     if len(inputs.shape) == 4:
         kernel = kernel[None]
     return ops.conv(inputs, kernel)

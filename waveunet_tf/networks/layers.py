@@ -1,4 +1,4 @@
-"""The Wave-U-Net's own layers, in `keras.ops`: any Keras backend runs them.
+"""Defines the Wave-U-Net's own layers, in `keras.ops`: any Keras backend runs them.
 
 Tensors are `(batch, frames, channels)`.
 """
@@ -25,8 +25,8 @@ class Decimate(keras.layers.Layer):
         batch, frames, channels = ops.shape(inputs)
         if not (training and isinstance(frames, int)):
             return inputs[:, ::2]
-        # The same, as the first half of pairs: TensorFlow's gradient of a strided slice
-        # takes half as long as all convolutions' on a CPU.
+        # The same as the first frames of pairs. On a CPU TensorFlow's gradient of a
+        # strided slice takes half as long as those of all convolutions together.
         pairs = (frames + 1) // 2
         if frames % 2:
             inputs = ops.pad(inputs, ((0, 0), (0, 1), (0, 0)))
@@ -39,13 +39,11 @@ class Decimate(keras.layers.Layer):
 
 
 class _Interpolation(keras.layers.Layer):
-    """Puts a value between every two neighbouring frames.
-
-    Subclasses say what the value is.
+    """Puts a value, which subclasses define, between every two neighbouring frames.
 
     Args:
-        context: True: the given frames and the values between them, 2n - 1 frames.
-            False: a last value, at the border, makes them 2n.
+        context: Whether the result ends with the last frame, and so has 2n - 1 frames.
+            Otherwise one value more, at the border, makes them 2n.
     """
 
     def __init__(self, *, context: bool, **kwargs):
@@ -53,11 +51,19 @@ class _Interpolation(keras.layers.Layer):
         self.context = context
 
     def between(self, left, right):
-        """The values between neighbours, both `(batch, frames, channels)`."""
+        """Computes the values between neighbours.
+
+        Args:
+            left: The earlier neighbours, `(batch, frames, channels)`.
+            right: The later neighbours, of the same shape.
+
+        Returns:
+            `(batch, frames, channels)`.
+        """
         raise NotImplementedError
 
     def after_last(self, last):
-        """What follows the last frame, `(batch, 1, channels)`, without context."""
+        """Computes the value after the last frame, both `(batch, 1, channels)`."""
         raise NotImplementedError
 
     def call(self, inputs):
@@ -103,8 +109,8 @@ class LinearInterpolation(_Interpolation):
 class LearnedInterpolation(_Interpolation):
     """Upsamples by 2 with one learned weight a feature (paper, section 3.2.3).
 
-    Between f_t and f_{t+1} stands σ(w) · f_t + (1 - σ(w)) · f_{t+1}. Without context,
-    zeros follow the last frame, as in the original's "same" convolution.
+    The value between f_t and f_{t+1} is σ(w) · f_t + (1 - σ(w)) · f_{t+1}. Without
+    context, zeros follow the last frame, as in the original's "same" convolution.
 
     Input shape: `(batch, frames, channels)`
     Output shape: `(batch, 2 * frames - 1, channels)` with context, else
@@ -115,7 +121,7 @@ class LearnedInterpolation(_Interpolation):
         self.interpolation = self.add_weight(
             name="interpolation",
             shape=(input_shape[-1],),
-            initializer="glorot_uniform",  # TF1's default, which the original takes
+            initializer="glorot_uniform",  # TF1's default, which the original uses
         )
 
     def between(self, left, right):
@@ -131,16 +137,16 @@ class CropAndConcat(keras.layers.Layer):
     """Crops a skip connection around its centre and puts it before other features.
 
     Args:
-        uneven: Whether the skip is longer by an odd number of frames, as it is at some
-            levels where the original counts more taps than the first convolution has.
-            Then one frame more is cut off its end than off its begin.
+        uneven: Whether the skip's surplus is odd, as it is at some levels of networks
+            with an `input_kernel_size`. Then the end loses one frame more than the
+            beginning, as in the original.
 
     Input shape: `(batch, skip_frames, skip_channels)`, `(batch, frames, channels)`
     Output shape: `(batch, frames, skip_channels + channels)`
 
     Raises:
-        InputError: The skip is shorter, or its surplus is odd where it must be even, or
-            even where it must be odd: the input's frames do not fit the network.
+        InputError: The skip is shorter, or its surplus is odd or even against `uneven`:
+            the input's frames do not fit the network.
     """
 
     def __init__(self, *, uneven: bool = False, **kwargs):
@@ -164,10 +170,10 @@ class CropAndConcat(keras.layers.Layer):
 class AudioClip(keras.layers.Layer):
     """Clips to [-1, 1] at inference and does nothing in training.
 
-    Clipping in training would take the gradient from what is too loud.
+    In training, clipping would leave samples that are too loud without a gradient.
 
-    Input shape: any
-    Output shape: as the input
+    Input shape: `(batch, frames, channels)`
+    Output shape: `(batch, frames, channels)`
     """
 
     def call(self, inputs, training=False):
@@ -179,12 +185,13 @@ class AudioClip(keras.layers.Layer):
 
 @_register
 class DifferenceOutput(AudioClip):
-    """The last source: the mixture less the others (paper, section 3.2.4).
+    """Subtracts the other sources from the mixture (paper, section 3.2.4).
 
-    Clipped to [-1, 1] at inference, as in the original.
+    The mixture is cropped around its centre. At inference the result is clipped to
+    [-1, 1], as in the original.
 
-    Input shape: the mixture `(batch, mixture_frames, channels)`, cropped around its
-        centre, and one `(batch, frames, channels)` for each other source
+    Input shape: `(batch, mixture_frames, channels)`, and `(batch, frames, channels)` of
+        each other source
     Output shape: `(batch, frames, channels)`
     """
 
@@ -198,32 +205,41 @@ class DifferenceOutput(AudioClip):
 
 
 def crop(inputs, frames, *, uneven=False):
-    """Takes frames from the centre, as the original does: one more is cut at the end.
+    """Takes the frames around the centre.
 
     Args:
-        inputs: `(batch, more frames, channels)`.
+        inputs: Features `(batch, more_frames, channels)`.
         frames: The number of frames to take.
-        uneven: Whether an odd number of frames is to be cut off.
+        uneven: Whether the surplus is odd. Then the end loses one frame more than the
+            beginning.
 
     Returns:
         `(batch, frames, channels)`.
 
     Raises:
-        InputError: The inputs have fewer frames, or the number of frames to cut off is
-            odd and must not be, or is even and must not be.
+        InputError: The inputs have fewer frames, or their surplus is odd or even
+            against `uneven`.
     """
     surplus = ops.shape(inputs)[1] - frames
     if isinstance(surplus, int) and (surplus < 0 or surplus % 2 != uneven):
-        rule = "leaves no odd number" if uneven else "has no centre"
         raise InputError(
-            "The input's frames must fit the network (see shapes.window_frames): at "
-            f"one level {frames} frames were to be cropped out of "
-            f"{surplus + frames}, which {rule}"
+            "The input's frames must fit the network (shapes.window_frames): at one "
+            "level the frames to cut off a skip must be an "
+            f"{'odd' if uneven else 'even'} number, at least 0. Received: {surplus}"
         )
     return window(inputs, surplus // 2, frames)
 
 
 def window(inputs, start, frames):
-    """`inputs[:, start : start + frames]`, with a gradient that is fast on a CPU."""
+    """Returns `inputs[:, start : start + frames]`, with a gradient fast on a CPU.
+
+    Args:
+        inputs: Features `(batch, more_frames, channels)`.
+        start: The first frame to take.
+        frames: The number of frames to take.
+
+    Returns:
+        `(batch, frames, channels)`.
+    """
     batch, _, channels = ops.shape(inputs)
     return ops.slice(inputs, (0, start, 0), (batch, frames, channels))

@@ -1,4 +1,4 @@
-"""How many frames go in and come out: pure integer arithmetic.
+"""Computes how many frames go in and come out: pure integer arithmetic.
 
 With context, convolutions are "valid" (k taps lose k - 1 frames), decimation takes
 2n - 1 frames to n, and upsampling takes n frames to 2n - 1.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from waveunet_tf.configs.networks import (
-    NetworkConfig,
-    SpectrogramUNetConfig,
-    WaveUNetConfig,
-)
+from waveunet_tf.configs.networks import NetworkConfig, WaveUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks import layer_names
 
 
 class WindowFrames(NamedTuple):
     """Frames of one window of a network.
 
     Attributes:
-        input_frames: frames of mixture that go in.
-        output_frames: frames of every source that come out, from the centre.
+        input_frames: Frames of the mixture that go in.
+        output_frames: Frames of every source that come out, at the input's centre.
     """
 
     input_frames: int
@@ -36,36 +33,40 @@ class WindowFrames(NamedTuple):
 def window_frames(
     config: NetworkConfig, wished_frames: int | None = None
 ) -> WindowFrames:
-    """The smallest window with at least the wished output.
+    """Computes the smallest window with at least the wished output.
 
-    Source: the original's `UnetAudioSeparator.get_padding`, which subtracts the output
-    kernel's frames where they have to be added; equal for its kernel of 1. It counts
-    the first convolution with a number of taps of its own, `input_kernel_size`.
+    Source: the original's `UnetAudioSeparator.get_padding`. It subtracts the output
+    kernel's frames where they have to be added, which is equal for its kernel of 1. It
+    counts the first convolution with its own number of taps, `input_kernel_size`.
 
     Args:
-        config: the network.
-        wished_frames: output frames wished for; by default `config.output_frames`.
+        config: The network.
+        wished_frames: The wished output frames; by default `config.output_frames`.
 
     Raises:
-        InputError: the wish is below 1 or, without context, no multiple of 2^levels.
+        InputError: The wish is below 1; or it is no multiple of 2^levels, without
+            context; or it differs from `config.output_frames`, with a spectrogram.
     """
     wish = config.output_frames if wished_frames is None else wished_frames
-    if isinstance(config, SpectrogramUNetConfig):
-        if wish != config.output_frames:
-            raise InputError(
-                "`wished_frames` of a spectrogram network must be its output_frames, "
-                f"{config.output_frames}. Received: {wish}"
-            )
-        return WindowFrames(wish, wish)
+    if config.has_spectrogram and wish != config.output_frames:
+        raise InputError(
+            "`wished_frames` of a spectrogram network must be its output_frames, "
+            f"{config.output_frames}. Received: {wish}"
+        )
     if wish < 1:
         raise InputError(f"`wished_frames` must be at least 1. Received: {wish}")
-    if not config.context:
-        if wish % 2**config.num_levels:
-            raise InputError(
-                f"`wished_frames` must be a multiple of {2**config.num_levels} for a "
-                f"network without context. Received: {wish}"
-            )
-        return WindowFrames(wish, wish)
+    if config.context:
+        return _window_with_context(config, wish)
+    if not config.has_spectrogram and wish % 2**config.num_levels:
+        raise InputError(
+            f"`wished_frames` must be a multiple of {2**config.num_levels} for a "
+            f"network without context. Received: {wish}"
+        )
+    return WindowFrames(wish, wish)
+
+
+def _window_with_context(config: WaveUNetConfig, wish: int) -> WindowFrames:
+    """Walks from the wished output to the bottleneck, and back to both ends."""
     down_lost = config.down_kernel_size - 1
     up_lost = config.up_kernel_size - 1
     output_lost = config.output_kernel_size - 1
@@ -73,27 +74,28 @@ def window_frames(
     bottleneck = wish + output_lost
     for _ in range(config.num_levels):
         bottleneck = -(-(bottleneck + up_lost + 1) // 2)
-    bottleneck = max(bottleneck, 2)  # something to interpolate between
+    bottleneck = max(bottleneck, 2)  # interpolation needs two frames
 
     input_frames = bottleneck + down_lost
     output_frames = bottleneck
     for _ in range(config.num_levels):
         input_frames = 2 * input_frames - 1 + down_lost
         output_frames = 2 * output_frames - 1 - up_lost
-    input_frames += skip_surplus_frames(config)
-    return WindowFrames(input_frames, output_frames - output_lost)
+    return WindowFrames(
+        input_frames + skip_surplus_frames(config), output_frames - output_lost
+    )
 
 
 def skip_surplus_frames(config: WaveUNetConfig, level: int = 0) -> int:
     """Returns the frames that a skip has beyond those that the network needs.
 
-    The original's input may be longer than the network needs. The surplus lies at the
-    end of what each convolution gives, and each decimation halves it. Skips are cropped
-    around their centre, and so begin half their surplus later than without it.
+    The original's input may be longer than the network needs (`input_kernel_size`). The
+    surplus lies at the end, and every decimation halves it. A skip is cropped around
+    its centre, and so begins half of its surplus later than it would without it.
 
     Args:
         config: The network.
-        level: The skip's level; at level 0 it is also the surplus of the mixture.
+        level: The skip's level. The mixture has the surplus of level 0.
     """
     return config.surplus_frames >> level
 
@@ -102,9 +104,9 @@ class SongWindows(NamedTuple):
     """How windows cover a song.
 
     Attributes:
-        window: the window's frames.
-        hop_frames: from one window's start to the next.
-        overlap_frames: how long one window's output fades into the next one's.
+        window: The window's frames.
+        hop_frames: Frames from one window's start to the next.
+        overlap_frames: Frames over which one window's output fades into the next one's.
     """
 
     window: WindowFrames
@@ -113,55 +115,34 @@ class SongWindows(NamedTuple):
 
 
 def song_windows(config: NetworkConfig, max_hop_frames: int) -> SongWindows:
-    """The windows with which a song is separated by a network that cannot stream.
+    """Chooses the windows with which a network that cannot stream separates a song.
 
-    With context, what a network computes depends on where its window starts only modulo
-    2^levels, because decimation keeps every second frame. Windows a multiple of
-    2^levels apart therefore give, frame for frame, what one window over the whole song
-    would give. Without context, windows are those of the training, side by side
-    (paper, section 3.2.2). A spectrogram network's fade over a quarter, because its
-    STFT has no neighbours at a window's ends.
-
-    Args:
-        config: the network.
-        max_hop_frames: the longest hop with context, unless 2^levels is longer.
-    """
-    if isinstance(config, SpectrogramUNetConfig):
-        overlap = config.output_frames // 4
-        return SongWindows(
-            window_frames(config), config.output_frames - overlap, overlap
-        )
-    if not config.context:
-        return SongWindows(window_frames(config), config.output_frames, 0)
-    hop = chunk_frames(config, max_hop_frames)
-    return SongWindows(window_frames(config, hop), hop, 0)
-
-
-def seam_frames(config: NetworkConfig, song_frames: int) -> range:
-    """The song's frames at which the output of one window gives way to the next one's.
-
-    With context there are none: windows, if there are any, give what one pass gives.
-    Where windows fade into each other, the frame is in the middle of the fade.
+    With context, a window's start matters only modulo 2^levels, because decimation
+    keeps every second frame. Windows a multiple of 2^levels apart therefore give, frame
+    for frame, the output of one window over the whole song. Without context, the
+    windows are those of the training, side by side (paper, section 3.2.2), or fading
+    into each other.
 
     Args:
-        config: the network.
-        song_frames: the song's frames, at the network's rate.
+        config: The network.
+        max_hop_frames: The longest hop with context; 2^levels frames are used at least.
     """
-    if isinstance(config, WaveUNetConfig) and config.context:
-        return range(0)
-    _, hop, overlap = song_windows(config, config.output_frames)
-    return range(hop - overlap // 2, song_frames, hop)
+    if config.context:
+        hop = chunk_frames(config, max_hop_frames)
+        return SongWindows(window_frames(config, hop), hop, 0)
+    fade = config.fade_frames
+    return SongWindows(window_frames(config), config.output_frames - fade, fade)
 
 
 def windows_of(config: WaveUNetConfig, window: WindowFrames) -> SongWindows:
-    """How windows of a given length cover a song, as those of an exported file do.
+    """Chooses how windows of a given length cover a song, as an exported file's do.
 
-    They lie a multiple of 2^levels frames apart, which makes them exact (see
-    `song_windows`), unless they are too short for that or have no context.
+    With context they lie a multiple of 2^levels frames apart, which makes them exact
+    (song_windows), unless their output is shorter than 2^levels.
 
     Args:
-        config: the network.
-        window: its frames.
+        config: The network.
+        window: The window's frames.
     """
     hop = window.output_frames
     if config.context:
@@ -169,28 +150,38 @@ def windows_of(config: WaveUNetConfig, window: WindowFrames) -> SongWindows:
     return SongWindows(window, hop, 0)
 
 
-def can_stream(config: NetworkConfig) -> bool:
-    """Whether there is a `stream_plan` for the network."""
-    return config.context and config.upsampling != "transposed"
+def seam_frames(config: NetworkConfig, song_frames: int) -> range:
+    """Returns the song's frames at which one window's output gives way to the next's.
+
+    With context there are none: chunks or windows give what one pass gives. Where
+    windows fade into each other, the frame is in the middle of the fade.
+
+    Args:
+        config: The network.
+        song_frames: The song's length, at the network's rate.
+    """
+    if config.context:
+        return range(0)
+    _, hop, overlap = song_windows(config, config.output_frames)
+    return range(hop - overlap // 2, song_frames, hop)
 
 
 class StreamPlan(NamedTuple):
     """How a network with context runs as a stream, each frame computed once.
 
-    A stream's frame n of the mixture is at time n. All convolutions end at the newest
+    Frame n of the stream's mixture is at time n. All convolutions end at the newest
     frame that they have seen, so features lag behind the mixture.
 
     Attributes:
-        phases: for each level, whether decimation keeps the even (0) or the odd (1)
+        phases: For each level, whether decimation keeps the even (0) or the odd (1)
             frames of a chunk.
-        skip_delays: for each level, frames by which the skip waits for the features
+        skip_delays: For each level, the frames by which the skip waits for the features
             from below, at the level's own rate.
-        mixture_delay: frames by which the mixture waits to be concatenated.
-        latency_frames: an output frame of the network is that of the mixture so many
-            frames before.
-        context_frames: frames, a multiple of 2^levels, on each side of a part of a song
-            on which its sources depend, if the part begins and ends at multiples of
-            2^levels.
+        mixture_delay: The frames by which the mixture waits for the last features.
+        latency_frames: The frames by which the sources lag behind the mixture.
+        context_frames: The frames on each side of a part of a song on which its sources
+            depend, where the part begins and ends at multiples of 2^levels. They are a
+            multiple of 2^levels, too.
     """
 
     phases: tuple[int, ...]
@@ -201,18 +192,18 @@ class StreamPlan(NamedTuple):
 
 
 def stream_plan(config: WaveUNetConfig) -> StreamPlan:
-    """Phases and delays with which a stream equals one pass over the padded song.
+    """Plans the stream that equals one pass over the song with silence around it.
 
-    The times below are of a level's first frame in the stream, in frames of the
+    The times below are those of a level's first frame in the stream, in frames of the
     mixture: a_i on the way down, b_i on the way up. In one pass they are A_i, where
-    A_0 = -context; the phases put a_i on the same grid of 2^i frames. Where skips have
-    a surplus, they begin half of it after the features from below, and wait less.
+    A_0 = -context. The phases put a_i on the same grid of 2^i frames. A skip with a
+    surplus begins half of it after the features from below, and so waits less.
 
     Raises:
-        InputError: the network has no context, whose windows stand alone, or upsamples
-            by transposed convolution.
+        InputError: The network has no context, so that its windows stand alone, or it
+            upsamples by transposed convolution.
     """
-    if not can_stream(config):
+    if not config.can_stream:
         raise InputError(
             "A stream needs a network with `context` and interpolation. Received: "
             f"context={config.context}, upsampling={config.upsampling}"
@@ -232,16 +223,16 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
         phases.append((one_pass - conv_time) // step % 2)
         first.append(conv_time + phases[level] * step)
 
-    rising = first[-1] - down_lag * 2**config.num_levels  # b_L
+    stride = 2**config.num_levels
+    rising = first[-1] - down_lag * stride  # b_L
     skip_delays = [0] * config.num_levels
     for level in reversed(range(config.num_levels)):
         step = 2**level
-        skip_delays[level] = (first[level] - rising) // step + 1 - down_lag
-        skip_delays[level] -= skip_surplus_frames(config, level) // 2
+        earlier = skip_surplus_frames(config, level) // 2
+        skip_delays[level] = (first[level] - rising) // step + 1 - down_lag - earlier
         rising -= (1 + up_lag) * step  # b_i
     mixture_delay = -rising - skip_surplus_frames(config) // 2
     latency = mixture_delay + output_lag
-    stride = 2**config.num_levels
     return StreamPlan(
         phases=tuple(phases),
         skip_delays=tuple(skip_delays),
@@ -252,24 +243,24 @@ def stream_plan(config: WaveUNetConfig) -> StreamPlan:
 
 
 def chunk_frames(config: WaveUNetConfig, wished_frames: int) -> int:
-    """The most frames that a stream takes at once: a multiple of 2^levels.
+    """Returns the frames of a stream's chunk: a multiple of 2^levels.
 
     Args:
-        config: the network.
-        wished_frames: not to be exceeded, unless 2^levels does.
+        config: The network.
+        wished_frames: The most frames; 2^levels are taken at least.
     """
     stride = 2**config.num_levels
     return max(wished_frames // stride, 1) * stride
 
 
 def step_frames(config: NetworkConfig, wished_frames: int) -> int:
-    """Frames that a step of separation gives: a chunk's, or a window's hop.
+    """Returns the frames that a step of separation gives: a chunk, or a window's hop.
 
     Args:
-        config: the network.
-        wished_frames: see chunk_frames.
+        config: The network.
+        wished_frames: The most frames, as for `chunk_frames` and `song_windows`.
     """
-    if can_stream(config):
+    if config.can_stream:
         return chunk_frames(config, wished_frames)
     return song_windows(config, wished_frames).hop_frames
 
@@ -277,34 +268,38 @@ def step_frames(config: NetworkConfig, wished_frames: int) -> int:
 def stream_state_frames(
     config: WaveUNetConfig, wished_chunk_frames: int | None = None
 ) -> dict[str, int]:
-    """Frames of each array of a stream's state; see streaming.StreamingNetwork.
+    """Returns the frames of each array of a stream's state, by its name.
 
-    What a kernel of one tap would remember, and a delay of no frames, are left out.
+    An array without frames is left out: a kernel of one tap remembers nothing, and some
+    delays are none.
 
     Args:
-        config: the network.
-        wished_chunk_frames: if given, a delay of more frames than such a chunk has (see
-            `chunk_frames`) has only the chunk's: those that are due.
+        config: The network.
+        wished_chunk_frames: The wished frames of a chunk (chunk_frames). A delay with
+            more frames than the chunk has at its level is cut to those of the chunk,
+            which are the ones that a step uses. By default all frames are counted.
 
     Raises:
-        InputError: see stream_plan.
+        InputError: The network cannot stream.
     """
     plan = stream_plan(config)
-    frames = {"bottleneck": config.down_kernel_size - 1}
-    for level in range(config.num_levels):
-        frames[f"down_{level}"] = config.down_kernel_size - 1
-        frames[f"delay_{level}"] = plan.skip_delays[level]
+    remembered = {
+        layer_names.BOTTLENECK: config.down_kernel_size - 1,
+        layer_names.OUTPUT_STATE: config.output_kernel_size - 1,
+    }
+    delays = {
+        layer_names.DELAY_MIXTURE: (plan.mixture_delay, 0),
+        layer_names.DELAY_DIFFERENCE: (plan.latency_frames - plan.mixture_delay, 0),
+    }
+    for level, delay in enumerate(plan.skip_delays):
+        remembered[layer_names.down(level)] = config.down_kernel_size - 1
         # The merge convolution's inputs: skips, and features before upsampling.
-        frames[f"up_{level}"] = config.up_kernel_size - 1
-        frames[f"upsample_{level}"] = (config.up_kernel_size + 1) // 2
-    frames["delay_mixture"] = plan.mixture_delay
-    frames["delay_difference"] = plan.latency_frames - plan.mixture_delay
-    frames["output"] = config.output_kernel_size - 1
-    if wished_chunk_frames:
-        chunk = chunk_frames(config, wished_chunk_frames)
-        for name in frames:
-            kind, _, level = name.partition("_")
-            if kind == "delay":
-                at_level = chunk >> int(level) if level.isdigit() else chunk
-                frames[name] = min(frames[name], at_level)
-    return {name: count for name, count in frames.items() if count}
+        remembered[layer_names.up(level)] = config.up_kernel_size - 1
+        remembered[layer_names.upsample(level)] = (config.up_kernel_size + 1) // 2
+        delays[layer_names.delay(level)] = delay, level
+    for name, (delay, level) in delays.items():
+        remembered[name] = delay
+        if wished_chunk_frames:
+            due = chunk_frames(config, wished_chunk_frames) >> level
+            remembered[name] = min(delay, due)
+    return {name: frames for name, frames in remembered.items() if frames}

@@ -13,21 +13,21 @@ import numpy as np
 from keras import ops
 
 from waveunet_tf.configs.networks import WaveUNetConfig
-from waveunet_tf.networks import shapes
+from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.networks.fused import FusedLayers
 
 
 class StreamingNetwork:
     """Runs a network's own weights over a stream; a pure function of chunk and state.
 
-    The state is a dict of arrays `(batch, frames, features)`: `<layer>` holds the last
-    inputs of a convolution or of an interpolation, `delay_<level>` a skip that waits,
-    `delay_mixture` and `delay_difference` the mixture.
+    The state is a dict of arrays `(batch, frames, features)`, by the names that
+    layer_names has for them: the last inputs of a convolution or an interpolation, a
+    skip that waits, and the mixture that waits.
 
     Attributes:
-        config: the network's config.
-        plan: phases and delays; its `latency_frames` tells how far the sources lag.
-        chunk_multiple: chunks must have a multiple of so many frames, 2^levels.
+        config: The network's config.
+        plan: The stream's phases and delays; sources lag by its `latency_frames`.
+        chunk_multiple: 2^levels; the frames of every chunk must be a multiple of it.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class StreamingNetwork:
         """Takes a network's layers.
 
         Args:
-            config: the network's config.
-            network: what `build.build_network` gave.
-            layers: the class that computes them, FusedLayers or of it.
+            config: The network's config.
+            network: The Keras network.
+            layers: The class that computes the layers, FusedLayers or a subclass.
 
         Raises:
-            InputError: see shapes.stream_plan.
+            InputError: The network cannot stream.
         """
         self.config = config
         self.plan = shapes.stream_plan(config)
@@ -49,41 +49,49 @@ class StreamingNetwork:
         self._layers = layers(config, network)
 
     def silence(self) -> dict[str, np.ndarray]:
-        """What each array of the state holds in silence, `(1, 1, features)`.
+        """Computes the value of each array of the state in silence.
 
-        Silence is not zero inside: every convolution has a bias. But it is the same at
-        all times, so one frame of it through the layers gives each state's value.
+        Silence is not zero inside, because every convolution has a bias. But it is the
+        same at all times, so one frame of it through the layers gives every value.
+
+        Returns:
+            Name → float32 `(1, 1, features)`.
         """
-        config = self.config
-        values = {}
-
-        def convolve(name: str, value):
-            """One frame `(1, 1, features)` of a constant through a convolution."""
-            values[name] = value
-            layer = self._layers.layer(name)
-            return layer(ops.repeat(value, layer.kernel_size[0], axis=1))
-
-        silence = ops.zeros((1, 1, config.channels))
-        value = silence
+        config, values = self.config, {}
+        silence = value = ops.zeros((1, 1, config.channels))
         for level in range(config.num_levels):
-            value = convolve(f"down_{level}", value)
-            values[f"delay_{level}"] = value
-        value = convolve("bottleneck", value)
+            values[layer_names.down(level)] = value
+            value = self._convolve_constant(layer_names.down(level), value)
+            values[layer_names.delay(level)] = value
+        values[layer_names.BOTTLENECK] = value
+        value = self._convolve_constant(layer_names.BOTTLENECK, value)
         for level in reversed(range(config.num_levels)):
-            values[f"upsample_{level}"] = value
-            skip = values[f"up_{level}"] = values[f"delay_{level}"]
-            layer = self._layers.layer(f"up_{level}")
+            values[layer_names.upsample(level)] = value
+            values[layer_names.up(level)] = skip = values[layer_names.delay(level)]
             both = ops.concatenate([skip, value], axis=-1)
-            value = layer(ops.repeat(both, layer.kernel_size[0], axis=1))
-        values["delay_mixture"] = values["delay_difference"] = silence
-        values["output"] = ops.concatenate([silence, value], axis=-1)
+            value = self._convolve_constant(layer_names.up(level), both)
+        values[layer_names.DELAY_MIXTURE] = silence
+        values[layer_names.DELAY_DIFFERENCE] = silence
+        values[layer_names.OUTPUT_STATE] = ops.concatenate([silence, value], axis=-1)
         return {
             name: np.asarray(ops.convert_to_numpy(value), np.float32)
             for name, value in values.items()
         }
 
+    def _convolve_constant(self, name: str, value):
+        """Computes one frame of a convolution over a constant, both `(1, 1, …)`."""
+        layer = self._layers.layer(name)
+        return layer(ops.repeat(value, layer.kernel_size[0], axis=1))
+
     def silent_state(self, batch_size: int = 1) -> dict[str, np.ndarray]:
-        """The state after endless silence, in which a song begins."""
+        """Returns the state after endless silence, in which a song begins.
+
+        Args:
+            batch_size: The number of songs.
+
+        Returns:
+            Name → float32 `(batch, frames, features)`.
+        """
         silence = self.silence()
         return {
             name: np.tile(silence[name], (batch_size, frames, 1))
@@ -97,69 +105,89 @@ class StreamingNetwork:
         have; then all have.
 
         Args:
-            chunk: the mixture's next frames, `(batch, frames, channels)`, a multiple of
-                `chunk_multiple` of them.
-            state: the state before it. Whoever keeps a delay's frames elsewhere may
-                give just those that are due, the oldest, as many as the chunk has at
-                the delay's level. Then those that the chunk has made come back.
-            clip: whether the last source of a difference output is clipped to [-1, 1].
+            chunk: The mixture's next frames, `(batch, frames, channels)`, a multiple of
+                `chunk_multiple`.
+            state: The state before the chunk. A caller that keeps a delay's frames
+                elsewhere passes only the oldest of them: as many as the chunk has at
+                the delay's level. The new state then holds the chunk's own.
+            clip: Whether the last source of a difference output is clipped to [-1, 1].
 
         Returns:
             Source → `(batch, frames, channels)`, `plan.latency_frames` behind the
-            chunk; and the state after it.
+            chunk; and the state after the chunk.
         """
-        config, plan = self.config, self.plan
-        after = {}
-
-        def last_and(name: str, inputs):
-            """Puts the remembered frames before the inputs, and remembers as many."""
-            if name not in state:  # a kernel of one tap, or no delay
-                return inputs
-            joined = ops.concatenate([state[name], inputs], axis=-2)
-            after[name] = joined[..., ops.shape(inputs)[-2] :, :]
-            return joined
-
-        def delayed(name: str, inputs):
-            """As many frames as the inputs, of the remembered and these."""
-            if name not in state:
-                return inputs
-            line, frames = state[name], inputs.shape[-2]
-            waiting = line.shape[-2]
-            if waiting > frames:
-                after[name] = ops.concatenate([line[..., frames:, :], inputs], axis=-2)
-                return line[..., :frames, :]
-            after[name] = inputs[..., frames - waiting :, :]
-            early = inputs[..., : frames - waiting, :]
-            return ops.concatenate([line, early], axis=-2) if waiting < frames else line
-
+        config, memory = self.config, _Memory(state)
         features, skips = chunk, []
         for level in range(config.num_levels):
-            name = f"down_{level}"
-            features = self._layers.convolve(name, last_and(name, features))
+            features = self._convolve(layer_names.down(level), memory, features)
             skips.append(features)
-            features = features[..., plan.phases[level] :: 2, :]
-        features = self._layers.convolve("bottleneck", last_and("bottleneck", features))
+            features = features[..., self.plan.phases[level] :: 2, :]
+        features = self._convolve(layer_names.BOTTLENECK, memory, features)
         for level in reversed(range(config.num_levels)):
-            skip = delayed(f"delay_{level}", skips[level])
+            skip = memory.delay(layer_names.delay(level), skips[level])
             features = self._layers.merge(
                 level,
-                last_and(f"up_{level}", skip),
-                last_and(f"upsample_{level}", features),
+                memory.extend(layer_names.up(level), skip),
+                memory.extend(layer_names.upsample(level), features),
             )
-        beside = delayed("delay_mixture", chunk)
+        beside = memory.delay(layer_names.DELAY_MIXTURE, chunk)
         features = self._layers.beside(beside, features)
-        mixture = delayed("delay_difference", beside)
-        return self._sources(mixture, last_and("output", features), clip), after
+        mixture = memory.delay(layer_names.DELAY_DIFFERENCE, beside)
+        features = memory.extend(layer_names.OUTPUT_STATE, features)
+        return self._sources(mixture, features, clip), memory.after
+
+    def _convolve(self, name: str, memory: _Memory, inputs):
+        """Computes a convolution of the last inputs of the chunk before, and these."""
+        return self._layers.convolve(name, memory.extend(name, inputs))
 
     def _sources(self, mixture, features, clip: bool) -> dict:
-        """The output layers; the mixture is for the difference."""
+        """Computes the output layers and, of the mixture, the difference."""
         config = self.config
         sources = self._layers.outputs(features)
         if config.output_activation == "linear":
             for source in sources:
-                clipping = self._layers.layer(f"clip_{source}")
+                clipping = self._layers.layer(layer_names.clip(source))
                 sources[source] = clipping(sources[source], training=False)
-        if config.output_type == "difference":
+        if config.has_difference_output:
             rest = mixture - sum(sources.values())
             sources[config.sources[-1]] = ops.clip(rest, -1.0, 1.0) if clip else rest
         return sources
+
+
+class _Memory:
+    """What a step remembers: the state before the chunk, and the state after it.
+
+    A name that is not in the state stands for no frames: a kernel of one tap, or no
+    delay. All arrays are `(..., frames, features)`.
+
+    Attributes:
+        after: The state after the chunk, by name, as far as it is known yet.
+    """
+
+    def __init__(self, before: dict):
+        self._before = before
+        self.after = {}
+
+    def extend(self, name: str, inputs):
+        """Puts the remembered frames before the inputs, and remembers the last ones."""
+        if name not in self._before:
+            return inputs
+        joined = ops.concatenate([self._before[name], inputs], axis=-2)
+        self.after[name] = joined[..., ops.shape(inputs)[-2] :, :]
+        return joined
+
+    def delay(self, name: str, inputs):
+        """Returns as many frames as the inputs have, the oldest; the rest waits."""
+        if name not in self._before:
+            return inputs
+        line, frames = self._before[name], inputs.shape[-2]
+        waiting = line.shape[-2]
+        if waiting > frames:
+            line, due = line[..., frames:, :], line[..., :frames, :]
+            self.after[name] = ops.concatenate([line, inputs], axis=-2)
+            return due
+        self.after[name] = inputs[..., frames - waiting :, :]
+        if waiting == frames:
+            return line
+        early = inputs[..., : frames - waiting, :]
+        return ops.concatenate([line, early], axis=-2)
