@@ -6,7 +6,7 @@ import pytest
 
 from export import equalize
 from tests.export.small_exports import music
-from tests.networks.streaming_test import BASE, random_network
+from tests.networks.small_networks import BASE, random_network
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 

@@ -6,7 +6,7 @@ import pytest
 
 from export import integer_layers
 from tests.export.small_exports import music
-from tests.networks.streaming_test import BASE, MATRIX, one_pass, random_network, stream
+from tests.networks.small_networks import BASE, MATRIX, one_pass, random_network, stream
 from waveunet_tf.networks import shapes, streaming
 
 

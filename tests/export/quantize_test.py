@@ -10,7 +10,7 @@ from export import file_description, parity, quantize, tflite
 from export.kinds import CALIBRATED, KINDS
 from tests.export.small_exports import CHUNK, export, music, one_pass, save_network
 from tests.export.tflite_test import run_from_metadata_alone
-from tests.networks.streaming_test import random_network
+from tests.networks.small_networks import random_network
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.separation import litert
 from waveunet_tf.separation.separator import load_tflite_separator

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.streaming_test import BASE, MATRIX, random_network
+from tests.networks.small_networks import BASE, MATRIX, random_network
 from tests.original import LONGER_INPUTS
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.networks import fused, shapes
