@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import hashlib
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.signal
@@ -19,27 +20,25 @@ from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 
-BASELINES = ("mixture", "oracle_irm")
-KINDS = ("checkpoint", "tflite", "estimates_dir", *BASELINES)
+if TYPE_CHECKING:
+    from waveunet_tf.separation.separator import Separator
+
 _FFT_FRAMES = 2048
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimator:
+class Estimator(abc.ABC):
     """Estimates the sources of a track; can be sent to another process.
 
     Attributes:
-        kind: One of KINDS.
+        kind: The name of the kind of estimator in notes and flags.
         sources: The names of the sources that are estimated.
-        path: The checkpoint, the TFLite file or the folder; None for a baseline.
-        options: (name, value) pairs, arguments of separator.load_separator.
     """
 
-    kind: str
+    kind: ClassVar[str]
     sources: tuple[str, ...]
-    path: str | None = None
-    options: tuple[tuple[str, Any], ...] = ()
 
+    @abc.abstractmethod
     def estimate(
         self, track: Track, stems: TrueStems, threads: int | None = None
     ) -> dict[str, np.ndarray]:
@@ -58,74 +57,171 @@ class Estimator:
                 network cannot take the song.
             OSError: A file cannot be read.
         """
-        if self.kind == "mixture":
-            return dict.fromkeys(self.sources, stems.mixture)
-        if self.kind == "oracle_irm":
-            return ideal_ratio_mask(stems)
-        if self.kind == "estimates_dir":
-            folder = _track_folder(pathlib.Path(self.path), track)
-            return {
-                source: _read_estimate(folder, source, stems.sample_rate_hz)
-                for source in self.sources
-            }
-        separator = _separator(self, threads)
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what distinguishes it from other estimators, for JSON or YAML."""
+        return {"estimator": self.kind, "sources": list(self.sources)}
+
+
+class MixtureEstimator(Estimator):
+    """The baseline that takes the mixture for every source."""
+
+    kind = "mixture"
+
+    def estimate(self, track, stems, threads=None):
+        """Returns the mixture for every source."""
+        return dict.fromkeys(self.sources, stems.mixture)
+
+
+class OracleEstimator(Estimator):
+    """The baseline that masks the mixture and knows the true sources."""
+
+    kind = "oracle_irm"
+
+    def estimate(self, track, stems, threads=None):
+        """Returns the estimates of `ideal_ratio_mask`."""
+        return ideal_ratio_mask(stems)
+
+
+# What needs neither a network nor files.
+BASELINES = {cls.kind: cls for cls in (MixtureEstimator, OracleEstimator)}
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderEstimator(Estimator):
+    """Reads estimates from `<path>/[<subset>/]<track>/<source>.<wav|flac|…>`.
+
+    Attributes:
+        path: The folder.
+    """
+
+    kind = "estimates_dir"
+    path: str
+
+    def estimate(self, track, stems, threads=None):
+        """Reads the estimates of a track."""
+        folder = _track_folder(pathlib.Path(self.path), track)
+        return {
+            source: _read_estimate(folder, source, stems.sample_rate_hz)
+            for source in self.sources
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """Returns what distinguishes it from other estimators, for JSON or YAML."""
+        return {**super().identity(), "path": str(pathlib.Path(self.path).resolve())}
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkEstimator(Estimator):
+    """Separates the mixture with a network.
+
+    Attributes:
+        path: The checkpoint or the TFLite file, an absolute path.
+        options: (name, value) pairs, arguments of separator.load_separator.
+    """
+
+    path: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @abc.abstractmethod
+    def load(self, threads: int | None) -> Separator:
+        """Loads the network with this number of CPU threads; None: all."""
+
+    @abc.abstractmethod
+    def content(self) -> list[pathlib.Path]:
+        """Returns the files that make up the network."""
+
+    def estimate(self, track, stems, threads=None):
+        """Separates the track's mixture."""
+        separator = _load_once(self, threads)
         return separator.separate(stems.mixture, stems.sample_rate_hz)
 
     def identity(self) -> dict[str, Any]:
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
-        identity = {"estimator": self.kind, "sources": list(self.sources)}
-        if self.path is not None:
-            identity["path"] = str(pathlib.Path(self.path).resolve())
+        identity = {
+            **super().identity(),
+            "path": str(pathlib.Path(self.path).resolve()),
+        }
         if self.options:
             identity["options"] = dict(self.options)
-        if self.kind in ("checkpoint", "tflite"):
-            identity["sha256"] = self._hash()
-        return identity
-
-    def _hash(self) -> str:
-        paths = [pathlib.Path(self.path)]
-        if self.kind == "checkpoint":
-            paths = [paths[0] / CONFIG, paths[0] / WEIGHTS]
         hashed = hashlib.sha256()
-        for path in paths:
+        for path in self.content():
             hashed.update(path.read_bytes())
-        return hashed.hexdigest()
+        return {**identity, "sha256": hashed.hexdigest()}
 
 
-def of_network(kind: str, path: str, **options) -> Estimator:
-    """Returns the estimator of a checkpoint or a TFLite file, with all its sources.
+class CheckpointEstimator(NetworkEstimator):
+    """Separates the mixture with a checkpoint's network."""
 
-    Args:
-        kind: "checkpoint" or "tflite".
-        path: The checkpoint, a model's name, or the TFLite file.
-        **options: Arguments of separator.load_separator.
+    kind = "checkpoint"
 
-    Raises:
-        InputError: The path holds no such network, or an option does not fit it.
-        OSError: The network cannot be read.
-    """
-    if kind == "checkpoint":
+    @classmethod
+    def open(cls, path: str, **options) -> CheckpointEstimator:
+        """Finds a checkpoint, whose sources it estimates.
+
+        Args:
+            path: The checkpoint, or a model's name.
+            **options: Arguments of separator.load_separator.
+
+        Raises:
+            InputError: The path holds no checkpoint, or an option does not fit it.
+            OSError: The checkpoint cannot be read.
+        """
         checkpoint = Checkpoint.open(path, **options)
-        path, sources = checkpoint.directory, checkpoint.config.sources
-    else:
+        # Beam's workers may run in other folders.
+        path = os.path.abspath(checkpoint.directory)
+        return cls(tuple(checkpoint.config.sources), path, tuple(options.items()))
+
+    def load(self, threads: int | None) -> Separator:
+        """Loads the network with this number of CPU threads; None: all."""
+        from waveunet_tf.separation.separator import load_separator
+
+        return load_separator(self.path, threads=threads, **dict(self.options))
+
+    def content(self) -> list[pathlib.Path]:
+        """Returns the config and the weights."""
+        return [pathlib.Path(self.path) / name for name in (CONFIG, WEIGHTS)]
+
+
+class TFLiteEstimator(NetworkEstimator):
+    """Separates the mixture with the network of a TFLite file."""
+
+    kind = "tflite"
+
+    @classmethod
+    def open(cls, path: str) -> TFLiteEstimator:
+        """Reads a TFLite file, whose sources it estimates.
+
+        Args:
+            path: A file that run_export wrote.
+
+        Raises:
+            InputError: The file holds no such network.
+            OSError: The file cannot be read.
+        """
         from waveunet_tf.separation.separator import load_tflite_separator
 
         sources = load_tflite_separator(path).config.sources
-    # Beam's workers may run in other folders.
-    path = os.path.abspath(path)
-    return Estimator(kind, tuple(sources), path, tuple(options.items()))
+        # Beam's workers may run in other folders.
+        return cls(tuple(sources), os.path.abspath(path))
+
+    def load(self, threads: int | None) -> Separator:
+        """Loads the network with this number of CPU threads; None: all."""
+        from waveunet_tf.separation.separator import load_tflite_separator
+
+        return load_tflite_separator(self.path, threads=threads)
+
+    def content(self) -> list[pathlib.Path]:
+        """Returns the file."""
+        return [pathlib.Path(self.path)]
 
 
 @functools.lru_cache(maxsize=1)
-def _separator(estimator: Estimator, threads: int | None):
+def _load_once(estimator: NetworkEstimator, threads: int | None) -> Separator:
     """Loads a network, once a process."""
     if threads:  # Several processes share the GPU.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    from waveunet_tf.separation.separator import load_separator, load_tflite_separator
-
-    if estimator.kind == "tflite":
-        return load_tflite_separator(estimator.path, threads=threads)
-    return load_separator(estimator.path, threads=threads, **dict(estimator.options))
+    return estimator.load(threads)
 
 
 def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:

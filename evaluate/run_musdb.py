@@ -101,18 +101,20 @@ def estimator_from_flags() -> estimators.Estimator:
     refinement = config_flags.refinement_from_flags()
     if refinement and not _CHECKPOINT.value:
         raise app.UsageError(f"--{min(refinement)} is for a --checkpoint")
-    for kind, path in (("checkpoint", _CHECKPOINT.value), ("tflite", _TFLITE.value)):
-        if path is not None:
-            if _SOURCES.value:
-                raise app.UsageError(f"--{kind} has its own sources: no --sources")
-            return estimators.of_network(kind, path, **refinement)
+    for flag in (_CHECKPOINT, _TFLITE):
+        if flag.value is not None and _SOURCES.value:
+            raise app.UsageError(f"--{flag.name} has its own sources: no --sources")
+    if _CHECKPOINT.value is not None:
+        return estimators.CheckpointEstimator.open(_CHECKPOINT.value, **refinement)
+    if _TFLITE.value is not None:
+        return estimators.TFLiteEstimator.open(_TFLITE.value)
     sources = tuple(_SOURCES.value or ("accompaniment", "vocals"))
     if _ESTIMATES.value:
-        return estimators.Estimator(_ESTIMATES.value, sources)
+        return estimators.BASELINES[_ESTIMATES.value](sources)
     if not pathlib.Path(_ESTIMATES_DIR.value).is_dir():
         raise InputError(f"{_ESTIMATES_DIR.value}: must be a folder, but is none")
     folder = os.path.abspath(_ESTIMATES_DIR.value)
-    return estimators.Estimator("estimates_dir", sources, folder)
+    return estimators.FolderEstimator(sources, folder)
 
 
 def main(beam_options):

@@ -84,8 +84,8 @@ def estimator_named(name: str) -> Estimator:
         name: One of estimators.BASELINES, or a folder's path.
     """
     if name in estimators.BASELINES:
-        return Estimator(name, ())
-    return Estimator("estimates_dir", (), name)
+        return estimators.BASELINES[name](())
+    return estimators.FolderEstimator((), name)
 
 
 def summarize_all(

@@ -238,6 +238,6 @@ def test_a_model_is_described_in_three_lines(models_dir, changes, line, text):
 def test_what_exports_and_scores_takes_a_models_name(vocals):
     plan = tflite.plan("vocals", "streaming", 256)
     assert plan.config == Checkpoint.open(vocals).config
-    estimator = estimators.of_network("checkpoint", "vocals")
+    estimator = estimators.CheckpointEstimator.open("vocals")
     assert estimator.path == str(vocals)
-    assert estimator == estimators.of_network("checkpoint", str(vocals))
+    assert estimator == estimators.CheckpointEstimator.open(str(vocals))

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import pickle
 
 import numpy as np
@@ -7,7 +8,14 @@ import scipy.signal
 import soundfile
 
 from evaluate import bss, estimators, true_stems
-from evaluate.estimators import Estimator
+from evaluate.estimators import (
+    BASELINES,
+    CheckpointEstimator,
+    FolderEstimator,
+    MixtureEstimator,
+    OracleEstimator,
+    TFLiteEstimator,
+)
 from evaluate.true_stems import TrueStems
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.tracks import Track
@@ -37,7 +45,7 @@ def stems():
 
 
 def test_the_mixture_is_every_source():
-    estimates = Estimator("mixture", HALVES).estimate(TRACK, stems())
+    estimates = MixtureEstimator(HALVES).estimate(TRACK, stems())
     assert list(estimates) == list(HALVES)
     for estimate in estimates.values():
         np.testing.assert_array_equal(estimate, stems().mixture)
@@ -45,7 +53,7 @@ def test_the_mixture_is_every_source():
 
 def test_the_oracle_separates_what_does_not_overlap():
     true = stems()
-    estimates = Estimator("oracle_irm", HALVES).estimate(TRACK, true)
+    estimates = OracleEstimator(HALVES).estimate(TRACK, true)
     for name, estimate in estimates.items():
         assert estimate.shape == true.mixture.shape
         error = estimate - true.sources[name]
@@ -105,8 +113,8 @@ def test_the_oracle_is_far_above_the_mixture_on_music(shared_data):
     tracks = find_tracks(shared_data / "musdb18-7s", subsets=("test",))
     true = true_stems.read_true_stems(tracks[0], HALVES)
     medians = {}
-    for kind in estimators.BASELINES:
-        estimates = Estimator(kind, HALVES).estimate(tracks[0], true)
+    for kind, baseline in BASELINES.items():
+        estimates = baseline(HALVES).estimate(tracks[0], true)
         scores = bss.score_estimates(
             "song", true.sources, estimates, true.sample_rate_hz
         )
@@ -127,7 +135,7 @@ def estimates_dir(tmp_path):
 
 
 def read_estimates(root):
-    return Estimator("estimates_dir", HALVES, str(root)).estimate(TRACK, stems())
+    return FolderEstimator(HALVES, str(root)).estimate(TRACK, stems())
 
 
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
@@ -160,7 +168,7 @@ def test_estimates_that_are_missing_doubled_or_of_another_rate_are_refused(
 
 
 def test_an_estimator_can_be_sent_to_a_process(tmp_path):
-    estimator = Estimator("estimates_dir", HALVES, str(tmp_path))
+    estimator = FolderEstimator(HALVES, str(tmp_path))
     assert pickle.loads(pickle.dumps(estimator)) == estimator
     assert estimator.identity() == {
         "estimator": "estimates_dir",
@@ -169,20 +177,20 @@ def test_an_estimator_can_be_sent_to_a_process(tmp_path):
     }
 
 
-def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
+def test_a_networks_estimates_are_its_separation(kept_checkpoint, tmp_path):
     import waveunet_tf
     from export import quantize, tflite
 
-    plan = tflite.plan(tiny_checkpoint, "streaming", 1024)
+    plan = tflite.plan(kept_checkpoint, "streaming", 1024)
     ((_, content),) = quantize.convert_plan(plan, ["float32"])
     (tmp_path / "x.tflite").write_bytes(content)
     true = stems()
-    expected = waveunet_tf.load(tiny_checkpoint).separate(true.mixture, RATE_HZ)
-    for kind, path in (
-        ("checkpoint", tiny_checkpoint),
-        ("tflite", tmp_path / "x.tflite"),
+    expected = waveunet_tf.load(kept_checkpoint).separate(true.mixture, RATE_HZ)
+    for estimator in (
+        CheckpointEstimator.open(str(kept_checkpoint)),
+        TFLiteEstimator.open(str(tmp_path / "x.tflite")),
     ):
-        estimator = estimators.of_network(kind, str(path))
+        assert pickle.loads(pickle.dumps(estimator)) == estimator
         assert estimator.sources == tuple(expected)
         result = estimator.estimate(TRACK, true, threads=1)
         for name, stem in expected.items():
@@ -190,11 +198,64 @@ def test_a_networks_estimates_are_its_separation(tiny_checkpoint, tmp_path):
 
 
 def test_a_checkpoint_is_known_by_its_content(tiny_checkpoint):
-    before = estimators.of_network("checkpoint", str(tiny_checkpoint)).identity()
+    before = CheckpointEstimator.open(str(tiny_checkpoint)).identity()
     weights = tiny_checkpoint / "network.weights.h5"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    after = estimators.of_network("checkpoint", str(tiny_checkpoint)).identity()
+    after = CheckpointEstimator.open(str(tiny_checkpoint)).identity()
     assert before["sha256"] != after["sha256"]
     assert before["path"] == after["path"]
+
+
+def test_a_tflite_file_is_known_by_its_hash_and_options_by_their_values(tmp_path):
+    (tmp_path / "x.tflite").write_bytes(b"network")
+    estimator = TFLiteEstimator(HALVES, str(tmp_path / "x.tflite"))
+    assert estimator.identity() == {
+        "estimator": "tflite",
+        "sources": list(HALVES),
+        "path": str(tmp_path / "x.tflite"),
+        "sha256": hashlib.sha256(b"network").hexdigest(),
+    }
+    (tmp_path / "config.json").write_bytes(b"net")
+    (tmp_path / "network.weights.h5").write_bytes(b"work")
+    refined = CheckpointEstimator(HALVES, str(tmp_path), (("engine", "litert"),))
+    identity = refined.identity()
+    assert identity["options"] == {"engine": "litert"}
+    assert identity["sha256"] == hashlib.sha256(b"network").hexdigest()
+
+
+def test_estimators_differ_by_kind_sources_and_path():
+    different = {
+        MixtureEstimator(HALVES),
+        OracleEstimator(HALVES),
+        OracleEstimator(HALVES[::-1]),
+        FolderEstimator(HALVES, "a"),
+        FolderEstimator(HALVES, "b"),
+        TFLiteEstimator(HALVES, "a"),
+        CheckpointEstimator(HALVES, "a"),
+        CheckpointEstimator(HALVES, "a", (("engine", "litert"),)),
+    }
+    assert len(different) == 8
+    assert MixtureEstimator(HALVES) == MixtureEstimator(HALVES)
+    assert {name: cls.kind for name, cls in BASELINES.items()} == {
+        "mixture": "mixture",
+        "oracle_irm": "oracle_irm",
+    }
+
+
+def test_a_path_without_a_network_is_refused(tmp_path):
+    with pytest.raises(InputError, match="must be a checkpoint"):
+        CheckpointEstimator.open(str(tmp_path))
+    (tmp_path / "x.tflite").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"x\.tflite"):
+        TFLiteEstimator.open(str(tmp_path / "x.tflite"))
+
+
+def test_the_oracle_of_a_song_without_vocals_gives_all_to_the_accompaniment():
+    parts = {"drums": tones(300, 900), "vocals": 0 * tones(500)}
+    sources = {"accompaniment": parts["drums"], "vocals": parts["vocals"]}
+    true = TrueStems(parts["drums"], sources, parts, RATE_HZ)
+    estimates = OracleEstimator(HALVES).estimate(TRACK, true)
+    assert not estimates["vocals"].any()
+    np.testing.assert_allclose(estimates["accompaniment"], parts["drums"], atol=1e-4)

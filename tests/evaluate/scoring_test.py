@@ -14,14 +14,14 @@ import pytest
 import soundfile
 
 from evaluate import energies, scores, scoring, true_stems
-from evaluate.estimators import Estimator
+from evaluate.estimators import FolderEstimator, MixtureEstimator, OracleEstimator
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
 
 RATE_HZ = 4000
 HALVES = ("accompaniment", "vocals")
-MIXTURE = Estimator("mixture", HALVES)
+MIXTURE = MixtureEstimator(HALVES)
 
 
 def noise(seed, frames):
@@ -53,7 +53,7 @@ def estimates(tmp_path, data):
         written.parent.mkdir(parents=True, exist_ok=True)
         noisy = stem + 10**-0.5 * noise(len(path.stem), len(stem))
         soundfile.write(written, noisy, RATE_HZ, subtype="FLOAT")
-    return Estimator("estimates_dir", HALVES, str(tmp_path / "estimates"))
+    return FolderEstimator(HALVES, str(tmp_path / "estimates"))
 
 
 def contents(folder):
@@ -100,7 +100,7 @@ def test_music_scores_as_museval_scores_it(shared_data, tmp_path):
     root = shared_data / "musdb18-7s"
     track = find_tracks(root, subsets=("test",))[1]
     true = true_stems.read_true_stems(track, HALVES)
-    oracle = Estimator("oracle_irm", HALVES)
+    oracle = OracleEstimator(HALVES)
     assert not scoring.score_tracks([track], oracle, tmp_path)
     estimates = oracle.estimate(track, true)
     store = import_sigsep("museval").eval_mus_track(
@@ -198,7 +198,7 @@ def test_scores_of_another_estimator_are_kept_apart(data, tmp_path):
     tracks = find_tracks(data)
     scoring.score_tracks(tracks, MIXTURE, tmp_path, about={"data_dir": "here"})
     before = contents(tmp_path)
-    oracle = Estimator("oracle_irm", HALVES)
+    oracle = OracleEstimator(HALVES)
     for estimator, about, named in (
         (oracle, {"data_dir": "here"}, "estimator"),
         (MIXTURE, {"data_dir": "there"}, "data_dir"),
@@ -278,9 +278,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     scoring.score_tracks(tracks, MIXTURE, tmp_path / "whole")
     code = (
         "import sys; from evaluate import scoring; from evaluate.estimators import"
-        " Estimator; from waveunet_tf.data.datasets import find_tracks;"
-        "scoring.score_tracks(find_tracks(sys.argv[1]), Estimator('mixture',"
-        " ('accompaniment', 'vocals')), sys.argv[2])"
+        " MixtureEstimator; from waveunet_tf.data.datasets import find_tracks;"
+        "scoring.score_tracks(find_tracks(sys.argv[1]), MixtureEstimator("
+        "('accompaniment', 'vocals')), sys.argv[2])"
     )
     output = tmp_path / "killed"
     child = subprocess.Popen(

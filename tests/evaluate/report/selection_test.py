@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluate import scores
-from evaluate.estimators import Estimator
+from evaluate.estimators import FolderEstimator
 from evaluate.report import selection
 from tests.evaluate.report.report_songs import RATE_HZ, noise, write_scores, write_stems
 from waveunet_tf.data.datasets import find_tracks
@@ -64,7 +64,7 @@ def test_broken_estimates_are_refused(change, text, song, tmp_path):
     stems = {source: noise(4, seed=1) for source in ("accompaniment", "vocals")}
     stems["vocals"] = change(stems["vocals"])
     write_stems(tmp_path, "plain", stems)
-    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path))
+    estimator = FolderEstimator(tuple(stems), str(tmp_path))
     errors = []
     excerpt = selection.read_excerpt(
         song, tuple(stems), {"ours": estimator}, left_out=errors.append
@@ -85,7 +85,7 @@ def test_an_excerpt_has_the_samples_of_mixture_sources_and_estimates(song, tmp_p
         source: noise(4, seed=9, channels=1) for source in ("accompaniment", "vocals")
     }
     write_stems(tmp_path / "ours", "plain", stems)
-    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path / "ours"))
+    estimator = FolderEstimator(tuple(stems), str(tmp_path / "ours"))
     excerpt = selection.read_excerpt(
         song,
         tuple(stems),
@@ -115,7 +115,7 @@ def test_a_silent_source_does_not_choose_the_excerpt_and_can_be_heard(tmp_path):
     stems["accompaniment"][: 4 * RATE_HZ] *= 0.1
     write_stems(tmp_path, "song", stems)
     (track,) = find_tracks(tmp_path, subsets=("test",))
-    estimator = Estimator("estimates_dir", tuple(stems), str(tmp_path))
+    estimator = FolderEstimator(tuple(stems), str(tmp_path))
     excerpt = selection.read_excerpt(
         track, tuple(stems), {"x": estimator}, duration_seconds=4, left_out=pytest.fail
     )
