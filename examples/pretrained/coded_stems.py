@@ -147,13 +147,11 @@ def write_coded_stems(
                     f"Received: {track.form}"
                 )
         lengths = [track.frames for track in tracks]
-        frame_bytes = len(form.stems) * form.channels
-        cut = max(lengths)
         if subset == "train":
-            cut = longest_allowed(lengths, left // frame_bytes)
-        lengths = [min(cut, length) for length in lengths]
-        left -= sum(lengths) * frame_bytes
-        if left < 0 or not cut:
+            cut = longest_allowed(lengths, left // form.frame_bytes)
+            lengths = [min(cut, length) for length in lengths]
+        left -= sum(lengths) * form.frame_bytes
+        if left < 0 or not any(lengths):
             raise InputError(
                 f"`max_bytes` must leave room for the {subset} tracks. "
                 f"Received: {max_bytes}"
@@ -196,6 +194,11 @@ class _Form:
     stems: tuple[str, ...]
     sample_rate_hz: int
     channels: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """The size of the codes of a frame of all stems."""
+        return len(self.stems) * self.channels
 
     def __str__(self) -> str:
         stems = ", ".join(self.stems)

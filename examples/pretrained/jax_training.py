@@ -305,7 +305,7 @@ class Trainer:
             return int(file["epoch"]), float(file["best"])
 
 
-def train(
+def run_training(
     trainer: Trainer,
     validation: CodedStems,
     workdir: str | os.PathLike,

@@ -65,7 +65,7 @@ def main(_):
     trainer = jax_training.Trainer(
         config, training, read_coded_stems(_DATA.value, "train", config)
     )
-    jax_training.train(
+    jax_training.run_training(
         trainer,
         read_coded_stems(_DATA.value, "valid", config),
         _WORKDIR.value,

@@ -23,7 +23,7 @@ def path(tmp_path):
 
 
 def load(path, *shapes, load_all=lambda: None):
-    arrays.load(path, variables(*shapes), load_all)
+    arrays.load_exactly(path, variables(*shapes), load_all)
 
 
 def test_arrays_of_the_expected_shapes_are_loaded_in_any_order(path):

@@ -165,13 +165,13 @@ def test_a_model_that_was_changed_is_refused_although_its_step_is_kept(vocals):
 
 
 def test_verifying_gives_the_hashes_of_the_files_that_were_asked_for(vocals):
-    hashes = registry.verify(vocals, ["config.json"])
+    hashes = registry.verify_model(vocals, ["config.json"])
     content = (vocals / "config.json").read_bytes()
     assert hashes == {"config.json": hashlib.sha256(content).hexdigest()}
     change_byte(vocals / "network.weights.h5")
-    assert registry.verify(vocals, ["config.json"]) == hashes
+    assert registry.verify_model(vocals, ["config.json"]) == hashes
     (vocals / "model.json").unlink()  # any checkpoint: there is nothing to compare
-    assert registry.verify(vocals, MODEL_FILES) == {}
+    assert registry.verify_model(vocals, MODEL_FILES) == {}
 
 
 def test_a_card_has_the_size_of_all_files():
@@ -203,9 +203,11 @@ def test_a_card_with_a_value_of_the_wrong_type_is_refused(field, value):
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path):
-    values = {"format_version": 1, **CARD_VALUES}
-    (tmp_path / "model.json").write_text(json.dumps(values))
-    assert registry.read_card(tmp_path) == registry.ModelCard(**CARD_VALUES)
+    card = registry.ModelCard(**{**CARD_VALUES, "description": "größer"})
+    registry.write_card(tmp_path / "model.json", card)
+    values = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert values == {"format_version": 1, **CARD_VALUES, "description": "größer"}
+    assert registry.read_card(tmp_path) == card
     with pytest.raises(FileNotFoundError):
         registry.read_card(tmp_path / "nowhere")
 
@@ -230,7 +232,7 @@ def test_a_model_is_described_in_three_lines(models_dir, changes, line, text):
     }
     values = {"format_version": 1, **CARD_VALUES, "files": files, **changes}
     (folder / "model.json").write_text(json.dumps(values))
-    lines = registry.describe("vocals").splitlines()
+    lines = registry.describe_model("vocals").splitlines()
     assert len(lines) == 3
     assert lines[line] == text
 

@@ -21,16 +21,16 @@ def models():
 @pytest.mark.parametrize("name", models())
 def test_a_shipped_model_is_whole_small_and_separates(name):
     """Noise, at a rate that is not the network's; its hash is checked as it loads."""
-    manifest = registry.read_card(registry.folder_of(name))
-    assert 0 < manifest.size_bytes <= packing.MAX_BYTES
+    card = registry.read_card(registry.folder_of(name))
+    assert 0 < card.size_bytes <= packing.MAX_BYTES
     separator = waveunet_tf.load(
         registry.folder_of(name), engine="tensorflow", chunk_frames=16384
     )
     config = separator.config
-    assert list(config.sources) == manifest.sources
-    assert config.sample_rate_hz == manifest.sample_rate_hz
-    assert config.channels == manifest.channels
-    assert f"{name}: {', '.join(config.sources)}; " in registry.describe(name)
+    assert list(config.sources) == card.sources
+    assert config.sample_rate_hz == card.sample_rate_hz
+    assert config.channels == card.channels
+    assert f"{name}: {', '.join(config.sources)}; " in registry.describe_model(name)
     noise = np.random.default_rng(0).normal(0, 0.1, (44100, config.channels))
     stems = separator.separate(noise, 44100)
     np.testing.assert_allclose(sum(stems.values()), noise, atol=1e-5)

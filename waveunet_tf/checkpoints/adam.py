@@ -76,6 +76,6 @@ def load_moments(
         with h5py.File(path) as file:
             optimizer.load_own_variables(file)
 
-    arrays.load(path, optimizer.variables, load)
+    arrays.load_exactly(path, optimizer.variables, load)
     optimizer.learning_rate = learning_rate
     return True

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from waveunet_tf.errors import InputError
 
 
-def load(path: pathlib.Path, variables: list, load_all: Callable[[], None]) -> None:
+def load_exactly(
+    path: pathlib.Path, variables: list, load_all: Callable[[], None]
+) -> None:
     """Loads arrays if the file holds those of the variables, and no others.
 
     Keras' own loading ignores arrays that it does not use.

@@ -70,7 +70,7 @@ class Checkpoint:
             OSError: A file cannot be read.
         """
         directory = registry.find(directory)
-        hashes = registry.verify(directory, (CONFIG, WEIGHTS))
+        hashes = registry.verify_model(directory, (CONFIG, WEIGHTS))
         path = directory / CONFIG
         values = _read_values(path)
         with naming(path):
@@ -124,7 +124,7 @@ class Checkpoint:
             raise InputError(
                 f"{path}: must be the checkpoint's weights, but is missing"
             )
-        arrays.load(path, network.weights, lambda: network.load_weights(path))
+        arrays.load_exactly(path, network.weights, lambda: network.load_weights(path))
         return network
 
     def load_adam(self, network: keras.Model, optimizer: keras.optimizers.Adam) -> bool:

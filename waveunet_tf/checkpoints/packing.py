@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import pathlib
 
@@ -71,12 +69,7 @@ def pack(
                 f"{directory}: its model must have at most {MAX_BYTES / 1e6:.0f} MB. "
                 f"Received: {card.size_bytes / 1e6:.1f} MB"
             )
-        values = {
-            "format_version": registry.FORMAT_VERSION,
-            **dataclasses.asdict(card),
-        }
-        text = json.dumps(values, indent=1, ensure_ascii=False)
-        card_part.write_text(text + "\n", encoding="utf-8")
+        registry.write_card(card_part, card)
     return card
 
 

@@ -160,6 +160,21 @@ def read_card(directory: str | os.PathLike) -> ModelCard:
         return ModelCard(**values)
 
 
+def write_card(path: str | os.PathLike, card: ModelCard) -> None:
+    """Writes a card.
+
+    Args:
+        path: The file.
+        card: The card.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    values = {"format_version": FORMAT_VERSION, **dataclasses.asdict(card)}
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+
+
 def describe_file(path: pathlib.Path) -> dict[str, int | str]:
     """Returns what a card says of a file: its `size_bytes` and `sha256`."""
     return {
@@ -168,7 +183,7 @@ def describe_file(path: pathlib.Path) -> dict[str, int | str]:
     }
 
 
-def verify(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str, str]:
+def verify_model(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str, str]:
     """Compares a model's files with its card; a checkpoint without a card passes.
 
     Args:
@@ -200,7 +215,7 @@ def verify(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str, str]
     return hashes
 
 
-def describe(name: str) -> str:
+def describe_model(name: str) -> str:
     """Describes a model in a few lines, from its card.
 
     Args:

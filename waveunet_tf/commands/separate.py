@@ -71,7 +71,7 @@ def list_models() -> int:
         print(f"no models in {registry.models_dir()}")
     for name in names:
         try:
-            print(registry.describe(name))
+            print(registry.describe_model(name))
         except InputError as error:
             app.print_error(error)
             failed = 1
