@@ -54,6 +54,11 @@ def test_noise_is_written_as_prepared_tracks(tmp_path, tiny_config):
             ["--kinds=float32,dynamic", "--chunk_frames=8192", "--rounds=1"],
             "dynamic int8 weights",
         ),
+        (
+            "train_step",
+            ["--small", "--batch_size=1", "--steps=1", "--rounds=1", "--synthetic"],
+            "ratio to the plain port",
+        ),
         ("upsampling_artifacts", ["--draws=1"], "transposed over linear"),
         ("separate_peers", ["--seconds=2", "--systems=waveunet_m4"], "waveunet_m4"),
     ],

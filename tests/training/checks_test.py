@@ -7,7 +7,7 @@ import tensorflow as tf
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks
-from waveunet_tf.training.state import Progress
+from waveunet_tf.training.state import TrainingProgress
 from waveunet_tf.training.step import StepResult
 
 BY_LOSS, BY_SDR = TrainingConfig(), TrainingConfig(best_by="sdr")
@@ -43,33 +43,33 @@ def step_watch(tmp_path):
 @pytest.mark.parametrize("field", ["loss", "gradient_norm"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_step_that_is_no_number_ends_a_training(step_watch, field, value):
-    step_watch.require_sound(result(), Progress())
+    step_watch.require_sound(result(), TrainingProgress())
     with pytest.raises(InputError, match="at step 6 of epoch 3; a lower"):
         step_watch.require_sound(
-            result(**{field: value}), Progress(epoch=2, epoch_steps=5)
+            result(**{field: value}), TrainingProgress(epoch=2, epoch_steps=5)
         )
 
 
 def test_the_loss_scale_of_float16_may_skip_gradients_that_are_not_finite(tmp_path):
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
     step_watch = checks.StepWatch(tmp_path, optimizer)
-    step_watch.require_sound(result(gradient_norm=math.inf), Progress())
+    step_watch.require_sound(result(gradient_norm=math.inf), TrainingProgress())
     with pytest.raises(InputError, match="finite"):
-        step_watch.require_sound(result(loss=math.nan), Progress())
+        step_watch.require_sound(result(loss=math.nan), TrainingProgress())
 
 
 def test_twenty_saturated_steps_in_a_row_end_a_training(step_watch):
     for saturated in [0.6] * 19 + [0.4] + [0.6] * 19:
-        step_watch.require_sound(result(saturated=saturated), Progress())
+        step_watch.require_sound(result(saturated=saturated), TrainingProgress())
     with pytest.raises(
         InputError, match="within ±0.99, but for 20 steps 60% are not, at step 1"
     ):
-        step_watch.require_sound(result(saturated=0.6), Progress())
+        step_watch.require_sound(result(saturated=0.6), TrainingProgress())
 
 
 def test_the_error_names_the_best_checkpoint_to_go_on_from(step_watch, tmp_path):
     with pytest.raises(InputError) as error:
-        step_watch.require_sound(result(loss=math.nan), Progress(best_epoch=4))
+        step_watch.require_sound(result(loss=math.nan), TrainingProgress(best_epoch=4))
     assert f"{tmp_path / 'best'} holds epoch 4" in str(error.value)
 
 

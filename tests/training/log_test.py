@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.training.trainings import MINI, history
 from waveunet_tf.training.log import TrainingLog
-from waveunet_tf.training.state import Progress
+from waveunet_tf.training.state import TrainingProgress
 from waveunet_tf.training.step import StepResult
 
 RECORD = {
@@ -39,20 +39,22 @@ def run_steps(log, progress, losses):
 def test_each_epoch_is_a_line_of_the_history(tmp_path):
     log = log_of(tmp_path / "work")
     for epoch in (1, 2):
-        log.end_epoch({**RECORD, "epoch": epoch}, Progress(best_epoch=epoch), None)
+        log.end_epoch(
+            {**RECORD, "epoch": epoch}, TrainingProgress(best_epoch=epoch), None
+        )
     assert history(tmp_path / "work") == [RECORD, {**RECORD, "epoch": 2}]
 
 
 def test_an_illustrated_epoch_draws_the_losses(tmp_path):
-    log_of(tmp_path / "a").end_epoch(RECORD, Progress(), None)
+    log_of(tmp_path / "a").end_epoch(RECORD, TrainingProgress(), None)
     assert not (tmp_path / "a" / "loss.png").exists()
-    log_of(tmp_path / "b", illustrate=True).end_epoch(RECORD, Progress(), None)
+    log_of(tmp_path / "b", illustrate=True).end_epoch(RECORD, TrainingProgress(), None)
     assert (tmp_path / "b" / "loss.png").stat().st_size > 1000
 
 
 def test_only_the_chief_writes(tmp_path):
     log = log_of(tmp_path / "work", enabled=False, illustrate=True, profile=True)
-    progress = Progress()
+    progress = TrainingProgress()
     assert run_steps(log, progress, [1.0]).disable
     log.end_epoch(RECORD, progress, None)
     log.forget_after(0)
@@ -73,14 +75,14 @@ def test_a_training_without_a_history_has_nothing_to_forget(tmp_path):
 
 def test_the_progress_bar_goes_on_within_an_epoch(tmp_path):
     log = log_of(tmp_path)
-    with log.begin_epoch(Progress(epoch=1, epoch_steps=7), 10) as bar:
+    with log.begin_epoch(TrainingProgress(epoch=1, epoch_steps=7), 10) as bar:
         assert (bar.total, bar.n) == (10, 7)
 
 
 def test_without_a_terminal_a_plain_line_tells_the_mean_loss(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     # Of the lines of one place in the code, one a minute is written.
-    run_steps(log_of(tmp_path), Progress(epoch=4), [1.0, 3.0])
+    run_steps(log_of(tmp_path), TrainingProgress(epoch=4), [1.0, 3.0])
     lines = [line for line in caplog.messages if line.startswith("epoch 5: step")]
     for line in lines:
         assert "step 1 of 2, loss 1.000e+00" in line
@@ -100,6 +102,6 @@ def test_without_a_terminal_a_plain_line_tells_the_mean_loss(tmp_path, caplog):
 )
 def test_an_epochs_line_tells_its_scores(tmp_path, caplog, record, best_epoch, text):
     caplog.set_level(logging.INFO)
-    progress = Progress(best_epoch=best_epoch)
+    progress = TrainingProgress(best_epoch=best_epoch)
     log_of(tmp_path).end_epoch({**RECORD, **record}, progress, None)
     assert caplog.messages[-1] == f"epoch 1: {text}"

@@ -10,7 +10,7 @@ import pytest
 from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.checkpoints.adam import build_adam
-from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
+from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.training import loop
@@ -96,15 +96,6 @@ def test_patience_ends_each_stage(kept_stems_dir, tmp_path):
     stages = [record["stage"] for record in history(tmp_path / "work")]
     assert stages == [1, 1, 1, 2, 2]
     assert progress.excerpt == 3 * 4 + 2 * 8  # batches of 4, then of 8
-
-
-def test_the_second_stage_has_its_own_batch_and_learning_rate():
-    first, second = loop.stages_of(QUICK)
-    assert first == QUICK
-    assert (second.batch_size, second.learning_rate) == (8, 1e-5)
-    assert second.seed == first.seed
-    alone = dataclasses.replace(QUICK, fine_tuning=False)
-    assert loop.stages_of(alone) == [alone]
 
 
 def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
@@ -335,12 +326,6 @@ def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
     assert rates[-1] < 0.01 * COSINE.learning_rate
 
 
-def test_a_constant_learning_rate_stays():
-    assert {loop.learning_rate(QUICK, step) for step in (0, 5, 10**6)} == {1e-3}
-    assert loop.learning_rate(COSINE, 0) == 1e-3
-    assert loop.learning_rate(COSINE, 12) == pytest.approx(0.5e-3)
-
-
 def test_averages_of_the_weights_are_what_is_validated_and_kept(cosine_dir):
     state = max((cosine_dir / "state").iterdir())
     progress = json.loads((state / "progress.json").read_text())
@@ -409,8 +394,3 @@ def test_the_sdr_needs_validation_tracks(stems_dir, tmp_path):
     with pytest.raises(InputError, match="`best_by` sdr needs validation tracks"):
         run(MINI, COSINE, stems_dir, tmp_path / "by sdr")
     assert not (tmp_path / "by sdr").exists()
-
-
-def test_the_config_of_a_training_survives_json():
-    values = json.loads(json.dumps(STOPPED.to_dict()))
-    assert TrainingConfig.from_dict(values) == STOPPED

@@ -12,7 +12,7 @@ from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.training.optimizer import adam_of, build_optimizer, loss_scale_of
-from waveunet_tf.training.state import Progress, StateStore
+from waveunet_tf.training.state import StateStore, TrainingProgress
 from waveunet_tf.training.weight_average import WeightAverage
 
 
@@ -47,7 +47,7 @@ class Training:
 
 def saved(workdir, steps=1, **arguments):
     """A training that has saved its state after a number of steps."""
-    training, progress = Training(workdir, **arguments), Progress()
+    training, progress = Training(workdir, **arguments), TrainingProgress()
     for _ in range(steps):
         training.step(progress)
         training.states.save(progress)
@@ -150,7 +150,7 @@ def test_averages_are_part_of_a_state(tmp_path):
 
 
 def test_progress_counts_steps_excerpts_and_epochs():
-    progress = Progress()
+    progress = TrainingProgress()
     for loss in (3.0, 1.0):
         progress.end_step(loss, 16)
     assert (progress.step, progress.epoch_steps, progress.excerpt) == (2, 2, 32)
@@ -161,7 +161,7 @@ def test_progress_counts_steps_excerpts_and_epochs():
 
 
 def test_only_a_lower_score_is_the_best():
-    progress = Progress()
+    progress = TrainingProgress()
     assert progress.best_loss == math.inf
     better = [progress.end_epoch(score) for score in (2.0, 2.0, -1.0, 0.0)]
     assert better == [True, False, True, False]
@@ -169,7 +169,7 @@ def test_only_a_lower_score_is_the_best():
 
 
 def test_patience_counts_from_the_best_epoch_or_the_stages_begin():
-    progress = Progress(epoch=7, best_epoch=3)
+    progress = TrainingProgress(epoch=7, best_epoch=3)
     assert progress.has_stalled(4)
     assert not progress.has_stalled(5)
     progress.stage_began = 6
@@ -178,6 +178,6 @@ def test_patience_counts_from_the_best_epoch_or_the_stages_begin():
 
 
 def test_progress_survives_json_also_before_the_first_epoch():
-    progress = Progress(random_state=[[1, 2]], loss_scale=[32768.0, 3])
+    progress = TrainingProgress(random_state=[[1, 2]], loss_scale=[32768.0, 3])
     text = json.dumps(dataclasses.asdict(progress))
-    assert Progress(**json.loads(text)) == progress
+    assert TrainingProgress(**json.loads(text)) == progress

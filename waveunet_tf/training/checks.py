@@ -13,7 +13,7 @@ from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.training.log import HISTORY
 from waveunet_tf.training.optimizer import adam_of
-from waveunet_tf.training.state import Progress
+from waveunet_tf.training.state import TrainingProgress
 from waveunet_tf.training.step import StepResult
 
 # Steps in a row with saturated outputs that end a training.
@@ -68,7 +68,7 @@ class StepWatch:
         self._gradients_count = optimizer is adam_of(optimizer)
         self._saturated_steps = 0
 
-    def require_sound(self, result: StepResult, progress: Progress) -> None:
+    def require_sound(self, result: StepResult, progress: TrainingProgress) -> None:
         """Checks a step.
 
         Args:

@@ -16,7 +16,7 @@ from waveunet_tf.networks import shapes
 from waveunet_tf.system import files
 from waveunet_tf.training.loss_curve import plot_losses
 from waveunet_tf.training.meter import Meter
-from waveunet_tf.training.state import Progress
+from waveunet_tf.training.state import TrainingProgress
 from waveunet_tf.training.step import StepResult
 from waveunet_tf.training.tensorboard import TensorBoard
 
@@ -84,7 +84,7 @@ class TrainingLog:
         with files.atomic_file(path) as part:
             part.write_text("".join(kept), encoding="utf-8")
 
-    def begin_epoch(self, progress: Progress, steps: int) -> tqdm.tqdm:
+    def begin_epoch(self, progress: TrainingProgress, steps: int) -> tqdm.tqdm:
         """Opens the progress bar of an epoch, which the caller closes.
 
         Args:
@@ -103,7 +103,7 @@ class TrainingLog:
     def end_step(
         self,
         bar: tqdm.tqdm,
-        progress: Progress,
+        progress: TrainingProgress,
         result: StepResult,
         *,
         excerpts: int,
@@ -142,7 +142,9 @@ class TrainingLog:
         if progress.step % _POINT_STEPS == 0 or progress.epoch_steps == bar.total:
             self._board.write_points("training", progress.step, self._meter.point())
 
-    def _log_step(self, steps: int, progress: Progress, mean: float, audio: str):
+    def _log_step(
+        self, steps: int, progress: TrainingProgress, mean: float, audio: str
+    ):
         """Logs a plain line, once a minute."""
         rate = self._meter.step_rate
         left_seconds = round((steps - progress.epoch_steps) / rate)
@@ -159,7 +161,9 @@ class TrainingLog:
             datetime.timedelta(seconds=left_seconds),
         )
 
-    def end_epoch(self, record: dict, progress: Progress, network: keras.Model) -> None:
+    def end_epoch(
+        self, record: dict, progress: TrainingProgress, network: keras.Model
+    ) -> None:
         """Adds an epoch to the history, the curves and the log.
 
         Args:
@@ -187,12 +191,14 @@ class TrainingLog:
             "epoch %d: loss %.3e, validation loss %s%s, %.0f s%s",
             record["epoch"],
             record["loss"],
-            _shown(record["validation_loss"], ".3e"),
-            "".join(f", {name} {_shown(sdr_db[name], '.2f')} dB" for name in sdr_db),
+            _formatted(record["validation_loss"], ".3e"),
+            "".join(
+                f", {name} {_formatted(sdr_db[name], '.2f')} dB" for name in sdr_db
+            ),
             record["seconds"],
             ", the best so far" if progress.best_epoch == record["epoch"] else "",
         )
 
 
-def _shown(value: float | None, form: str) -> str:
+def _formatted(value: float | None, form: str) -> str:
     return "none" if value is None else format(value, form)

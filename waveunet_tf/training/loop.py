@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import pathlib
 import time
@@ -29,7 +28,8 @@ from waveunet_tf.training.devices import Devices, require_agreement, set_up_devi
 from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.objective import build_objective
 from waveunet_tf.training.optimizer import adam_of, build_optimizer
-from waveunet_tf.training.state import Progress, StateStore
+from waveunet_tf.training.schedule import learning_rate, stages_of
+from waveunet_tf.training.state import StateStore, TrainingProgress
 from waveunet_tf.training.step import TrainingStep
 from waveunet_tf.training.validation import Validation
 from waveunet_tf.training.weight_average import WeightAverage
@@ -55,7 +55,7 @@ def train(
     profile: bool = False,
     illustrate: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Progress:
+) -> TrainingProgress:
     """Trains a network (paper, section 4.2), or continues a stopped training.
 
     The first stage ends after `patience` epochs without a better validation loss. The
@@ -120,31 +120,6 @@ def _precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def stages_of(training: TrainingConfig) -> list[TrainingConfig]:
-    """Returns the config of each stage: the training, and its fine-tuning if any."""
-    if not training.fine_tuning:
-        return [training]
-    second = dataclasses.replace(
-        training,
-        batch_size=training.fine_tuning_batch_size,
-        learning_rate=training.fine_tuning_learning_rate,
-    )
-    return [training, second]
-
-
-def learning_rate(stage: TrainingConfig, step: int) -> float:
-    """Returns the learning rate of a step.
-
-    Args:
-        stage: the config of the step's stage.
-        step: the step's number, counted from 0 over the whole training.
-    """
-    if stage.learning_rate_schedule == "constant":
-        return stage.learning_rate
-    share = step / (stage.max_epochs * stage.steps_per_epoch)
-    return 0.5 * stage.learning_rate * (1 + math.cos(math.pi * share))
-
-
 class _Loop:
     """A training: its data, network, step, validation, states and progress."""
 
@@ -194,7 +169,7 @@ class _Loop:
         self.states = StateStore(
             workdir, config, training, self.network, self.optimizer, self.average
         )
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self.watch = checks.StepWatch(workdir, self.optimizer)
 
     def _build_network(self, compute: ComputeConfig) -> None:
@@ -266,7 +241,7 @@ class _Loop:
             self.devices.kind,
         )
 
-    def run(self) -> Progress:
+    def run(self) -> TrainingProgress:
         """Runs the stages that are left."""
         progress = self.progress
         for number, stage in enumerate(self.stages):

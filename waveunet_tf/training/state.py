@@ -28,7 +28,7 @@ _FREE = ("max_epochs", "patience")
 
 
 @dataclasses.dataclass
-class Progress:
+class TrainingProgress:
     """Where a training stands.
 
     Attributes:
@@ -134,7 +134,7 @@ class StateStore:
         self._network, self._optimizer = network, optimizer
         self._average = average
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: TrainingProgress) -> None:
         """Saves the state.
 
         Args:
@@ -161,7 +161,7 @@ class StateStore:
         for old in self._paths()[_KEPT:]:
             shutil.rmtree(old)
 
-    def load(self) -> Progress | None:
+    def load(self) -> TrainingProgress | None:
         """Loads the last state that can be read.
 
         Returns:
@@ -188,10 +188,10 @@ class StateStore:
         """Lists the states, the last one first."""
         return sorted(self._folder.glob("[0-9]*"), reverse=True)
 
-    def _load(self, path: pathlib.Path) -> Progress:
+    def _load(self, path: pathlib.Path) -> TrainingProgress:
         try:
             text = (path / _PROGRESS).read_text(encoding="utf-8")
-            progress = Progress(**json.loads(text))
+            progress = TrainingProgress(**json.loads(text))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
         network, state = self._network, checkpoint.Checkpoint.open(path)

@@ -1,0 +1,39 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.training.trainings import QUICK
+from waveunet_tf.training.schedule import learning_rate, stages_of
+
+
+def test_the_second_stage_has_its_own_batch_and_learning_rate():
+    first, second = stages_of(QUICK)
+    assert first == QUICK
+    assert (second.batch_size, second.learning_rate) == (8, 1e-5)
+    assert second.seed == first.seed
+    alone = dataclasses.replace(QUICK, fine_tuning=False)
+    assert stages_of(alone) == [alone]
+
+
+def test_a_constant_learning_rate_stays():
+    assert {learning_rate(QUICK, step) for step in (0, 5, 10**6)} == {1e-3}
+    (_, second) = stages_of(QUICK)
+    assert learning_rate(second, 4) == 1e-5
+
+
+def test_a_cosine_falls_from_the_learning_rate_to_nothing_over_all_epochs():
+    cosine = dataclasses.replace(
+        QUICK,
+        fine_tuning=False,
+        learning_rate_schedule="cosine",
+        steps_per_epoch=12,
+        max_epochs=5,
+    )
+    rates = [learning_rate(cosine, step) for step in range(61)]
+    assert rates[0] == 1e-3
+    assert rates[30] == pytest.approx(0.5e-3)
+    assert rates[60] == pytest.approx(0, abs=1e-12)
+    assert (np.diff(rates) < 0).all()
+    # A cosine is symmetric about its middle.
+    np.testing.assert_allclose(np.add(rates, rates[::-1]), 1e-3)
