@@ -16,8 +16,9 @@ import pathlib
 from absl import flags
 
 from waveunet_tf.commands import app
+from waveunet_tf.data import manifest, preparation
 from waveunet_tf.data.datasets import DATASETS, find_tracks
-from waveunet_tf.data.tracks import Mending
+from waveunet_tf.data.tracks import Mending, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import cpus
 
@@ -119,11 +120,10 @@ def parse_merges() -> dict[str, tuple[str, ...]]:
     return merges
 
 
-def print_plan(tracks, settings) -> int:
+def print_plan(tracks: list[Track], settings: manifest.Settings) -> int:
     """Prints what would be prepared; returns the exit code."""
-    from waveunet_tf.data.manifest import entries_of_earlier_run
-
-    done = entries_of_earlier_run(pathlib.Path(_OUTPUT.value), settings, tracks)
+    output = pathlib.Path(_OUTPUT.value)
+    done = manifest.entries_of_earlier_run(output, settings, tracks)
     seconds, failed = 0.0, 0
     for track in tracks:
         if track.label in done:
@@ -142,15 +142,22 @@ def print_plan(tracks, settings) -> int:
     return 1 if failed else 0
 
 
-def settings_from_flags(validation: str | None):
+def print_problems() -> int:
+    """Checks the output against its manifest; returns the exit code."""
+    problems = manifest.verify(_OUTPUT.value)
+    for problem in problems:
+        app.print_error(InputError(problem))
+    print(f"{_OUTPUT.value}: {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def settings_from_flags(validation: str | None) -> manifest.Settings:
     """Builds the settings from the flags.
 
     Raises:
         InputError: The flags contradict each other.
         UsageError: A sum of --merge is not of the form name=stem+stem.
     """
-    from waveunet_tf.data import manifest
-
     return manifest.Settings(
         sample_rate_hz=_SAMPLE_RATE_HZ.value,
         sources=tuple(_SOURCES.value),
@@ -168,19 +175,12 @@ def settings_from_flags(validation: str | None):
 
 def main(beam_options):
     """Prepares, plans or verifies as the flags say; returns the exit code."""
-    from waveunet_tf.data import manifest, preparation
-
     if beam_options and not _RUNNER.value:
         raise app.UsageError(
             f"takes no arguments but a --runner's. Received: {' '.join(beam_options)}"
         )
-
     if _VERIFY.value:
-        problems = manifest.verify(_OUTPUT.value)
-        for problem in problems:
-            app.print_error(InputError(problem))
-        print(f"{_OUTPUT.value}: {len(problems)} problems")
-        return 1 if problems else 0
+        return print_problems()
     if _DATASET.value is None or _SOURCE.value is None:
         raise app.UsageError("needs --dataset and --source, or --verify")
     validation = _VALIDATION.value or DATASETS[_DATASET.value].validation
