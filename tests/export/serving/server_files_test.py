@@ -1,7 +1,4 @@
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -14,8 +11,7 @@ from google.protobuf import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.serving import server_files
-
-ROOT = pathlib.Path(__file__).parents[3]
+from tests.command_line import run_here
 
 
 def message(name, **fields):
@@ -112,12 +108,7 @@ def test_what_is_there_stays_and_one_is_told(tmp_path):
 
 
 def export(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "export.run_export", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return run_here("export.run_export", *arguments)
 
 
 def test_the_command_exports_a_saved_model_once(tiny_checkpoint, tmp_path):

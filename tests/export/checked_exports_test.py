@@ -1,0 +1,154 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from export import checked_exports, parity, saved_model
+from export.checked_exports import TFLiteOptions
+from tests.export.small_exports import CHUNK, music, save_network
+from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation.separator import load_tflite_separator
+
+OPTIONS = TFLiteOptions(chunk_frames=CHUNK)
+COST = {"factor": 1.0, "peak_mib": 1.0, "load_seconds": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch):
+    """What a file costs is parity_test's."""
+    monkeypatch.setattr(parity, "cost_in_a_process", lambda *_: COST)
+
+
+@pytest.fixture
+def songs_dir(tmp_path):
+    folder = tmp_path / "songs" / "test" / "song"
+    folder.mkdir(parents=True)
+    mixture = music(12_000)
+    for name, part in (("vocals", 0.4), ("accompaniment", 0.6), ("mixture", 1.0)):
+        soundfile.write(folder / f"{name}.wav", part * mixture, 8000, subtype="FLOAT")
+    return tmp_path / "songs"
+
+
+def test_files_and_tables_appear_together(kept_checkpoint, songs_dir, tmp_path):
+    folder = tmp_path / "out"
+    paths = {kind: folder / f"{kind}.tflite" for kind in ("float32", "dynamic")}
+    measured = []
+    checked_exports.write_tflite_files(
+        kept_checkpoint,
+        paths,
+        dataclasses.replace(OPTIONS, data_dir=songs_dir),
+        on_measured=measured.extend,
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "dynamic.tflite",
+        "float32.tflite",
+        "parity.json",
+        "parity.md",
+    ]
+    assert [row.artefact for row in measured] == ["float32.tflite", "dynamic.tflite"]
+    table = json.loads((folder / "parity.json").read_text())
+    assert table["songs"] == ["test/song"]
+    assert load_tflite_separator(paths["dynamic"]).config.num_levels == 3
+
+
+def test_a_file_that_loses_too_much_is_not_written(
+    kept_checkpoint, songs_dir, tmp_path, monkeypatch
+):
+    measured = []
+    monkeypatch.setattr(parity, "signal_to_noise_db", lambda *_: np.array([99.0]))
+    with pytest.raises(InputError, match="100 dB. Received: 99.0 dB; nothing is wri"):
+        checked_exports.write_tflite_files(
+            kept_checkpoint,
+            {"float32": tmp_path / "out" / "x.tflite"},
+            dataclasses.replace(OPTIONS, data_dir=songs_dir),
+            on_measured=measured.extend,
+        )
+    assert [row.snr_db for row in measured] == [99.0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_of_other_files_stay_unless_they_may_go(
+    kept_checkpoint, songs_dir, tmp_path
+):
+    (tmp_path / "parity.md").write_text("of another file")
+    options = dataclasses.replace(OPTIONS, data_dir=songs_dir)
+    paths = {"float32": tmp_path / "x.tflite"}
+    with pytest.raises(InputError, match=r"parity\.md: must be a new file"):
+        checked_exports.write_tflite_files(kept_checkpoint, paths, options)
+    assert (tmp_path / "parity.md").read_text() == "of another file"
+    options = dataclasses.replace(options, overwrite=True)
+    checked_exports.write_tflite_files(kept_checkpoint, paths, options)
+    assert "x.tflite" in (tmp_path / "parity.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16x8", "mixed"])
+def test_ranges_need_songs(kept_checkpoint, tmp_path, kind):
+    paths = {"float32": tmp_path / "x", kind: tmp_path / "y"}
+    with pytest.raises(InputError, match=f"`calibration_dir` must be given for {kind}"):
+        checked_exports.write_tflite_files(kept_checkpoint, paths, OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chunk_frames": 12}, "multiple of 2.num_levels"),
+        ({"data_dir": "/nowhere"}, "/nowhere"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_leaves_nothing(kept_checkpoint, tmp_path, change, message):
+    paths = {"float32": tmp_path / "out" / "x.tflite"}
+    options = dataclasses.replace(OPTIONS, **change)
+    with pytest.raises(InputError, match=message):
+        checked_exports.write_tflite_files(kept_checkpoint, paths, options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_version_is_written_with_all_that_a_server_needs(tiny_checkpoint, tmp_path):
+    folder = tmp_path / "models"
+    difference, hint = checked_exports.write_version(
+        tiny_checkpoint, folder, "songs", 2, chunk_frames=512
+    )
+    assert difference < 1e-5 and hint == ""
+    version = folder / "songs" / "2"
+    assert (version / "saved_model.pb").exists()
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").exists()
+    assert (folder / "compose.yaml").exists()
+    # Once more: the folder is replaced, and the server's config stays.
+    (version / "old.txt").touch()
+    _, hint = checked_exports.write_version(tiny_checkpoint, folder, "songs", 2)
+    assert hint == "" and not (version / "old.txt").exists()
+    assert sorted(path.name for path in version.parent.iterdir()) == ["2"]
+
+
+def test_a_version_that_differs_is_not_written(tiny_checkpoint, tmp_path, monkeypatch):
+    def write_other(directory, folder, **options):
+        network_config = checkpoint_config(directory)
+        save_network(tmp_path / "other", network_config, seed=2)
+        return write(tmp_path / "other", folder, **options)
+
+    write = saved_model.write_saved_model
+    monkeypatch.setattr(saved_model, "write_saved_model", write_other)
+    with pytest.raises(InputError, match="at most 1e-05, but differs by .* not writ"):
+        checked_exports.write_version(tiny_checkpoint, tmp_path / "m", "songs", 1)
+    assert not (tmp_path / "m").exists()
+
+
+def checkpoint_config(directory):
+    import waveunet_tf
+
+    return waveunet_tf.load(directory, engine="tensorflow").config
+
+
+def test_a_network_without_stream_is_served_in_windows(tmp_path):
+    config = SpectrogramUNetConfig(
+        num_levels=2, base_filters=2, fft_frames=16, hop_frames=8, output_frames=40
+    )
+    save_network(tmp_path / "c", config)
+    difference, _ = checked_exports.write_version(
+        tmp_path / "c", tmp_path / "m", "songs", 1
+    )
+    assert difference < 1e-5
