@@ -119,10 +119,6 @@ def test_every_layer_of_a_network_has_a_name_of_this_module(config):
     assert made - names == set()
 
 
-# The files whose turn has not been yet.
-_WAITING = {"fused.py", "shapes.py", "streaming.py", "wave_u_net.py"}
-
-
 def test_no_other_file_spells_a_name():
     spelled = re.compile(
         r'f"(\{\w+\}_)?(down|up|upsample|delay|output|clip|decimate|skip|state)_\{'
@@ -132,7 +128,7 @@ def test_no_other_file_spells_a_name():
         str(path.relative_to(ROOT))
         for package in ("waveunet_tf", "export", "benchmarks", "examples", "evaluate")
         for path in (ROOT / package).rglob("*.py")
-        if path.name not in {"layer_names.py", *_WAITING}
+        if path.name != "layer_names.py"
         and spelled.search(path.read_text(encoding="utf-8"))
     ]
     assert not found
