@@ -1,13 +1,13 @@
 """run_export, run_parity, run_describe, `separate --tflite`, as a user runs them."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.command_line import check_refusal
-from tests.command_line import run_here as run
+from tests.command_line import check_refusal, run, run_here
 from waveunet_tf.networks import shapes
 
 EXPORT, PARITY, DESCRIBE, SEPARATE = (
@@ -32,7 +32,7 @@ def test_files_are_exported_measured_described_and_used(
     flags = [f"--checkpoint={tiny_checkpoint}", f"--output={output}"]
     formats = "--formats=tflite_float32,tflite_mixed"
     data = [f"--data_dir={tmp_path}/data", f"--calibration_dir={tmp_path}/data"]
-    result = run(EXPORT, *flags, formats, *data, "--chunk_frames=1024")
+    result = run_here(EXPORT, *flags, formats, *data, "--chunk_frames=1024")
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in output.iterdir()) == [
         "parity.json",
@@ -48,17 +48,17 @@ def test_files_are_exported_measured_described_and_used(
     assert "| tflite_mixed.tflite " in (output / "parity.md").read_text()
     assert (output / "parity.md").read_text().strip() == result.stdout.strip()
 
-    again = run(EXPORT, *flags, formats, *data)
+    again = run_here(EXPORT, *flags, formats, *data)
     check_refusal(again, 1, "tflite_float32.tflite", "--overwrite")
     (output / "tflite_mixed.tflite").unlink()
     artifacts = [f"--checkpoint={tiny_checkpoint}", f"--artifacts={output}"]
-    result = run(PARITY, *artifacts, f"--data_dir={tmp_path}/data")
+    result = run_here(PARITY, *artifacts, f"--data_dir={tmp_path}/data")
     assert result.returncode == 0, result.stderr
     (row,) = json.loads((output / "parity.json").read_text())["artefacts"]
     assert row["snr_db"] == pytest.approx(rows["float32"]["snr_db"])
 
     file = output / "tflite_float32.tflite"
-    result = run(DESCRIBE, file, "--nogpu")
+    result = run_here(DESCRIBE, file, "--nogpu")
     assert result.returncode == 0, result.stderr
     latency = shapes.stream_plan(tiny_config).latency_frames
     for text in (
@@ -69,7 +69,7 @@ def test_files_are_exported_measured_described_and_used(
     ):
         assert text in result.stdout
     for flag, name in ((f"--tflite={file}", "a"), (flags[0], "b")):
-        result = run(
+        result = run_here(
             SEPARATE, flag, f"--output_dir={tmp_path}/{name}", songs / "mixture.wav"
         )
         assert result.returncode == 0, result.stderr
@@ -100,5 +100,54 @@ def test_bad_input_leaves_one_line_and_no_file(tiny_checkpoint, tmp_path):
         (SEPARATE, [tflite, *separate], 1, "x.tflite: must be a TFLite file"),
         (SEPARATE, [tflite, flags[0], *separate], 2, "checkpoint"),
     ]:
-        check_refusal(run(command, *arguments), code, text)
+        check_refusal(run_here(command, *arguments), code, text)
     assert not output.exists()
+
+
+@pytest.mark.parametrize("command", [EXPORT, PARITY, DESCRIBE])
+def test_a_command_starts_as_a_user_starts_it(command):
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert f"python -m {command}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--formats=tflite_int4"], "--formats must be of .* Received: tflite_int4"),
+        (["--formats="], "Received: none"),
+        (["--formats=tflite_mixed"], "tflite_mixed needs --calibration_dir"),
+        (["--formats=saved_model", "--model_name=a/b"], "--model_name .* a/b"),
+        (["--formats=saved_model", "--chunk_frames=0"], "chunk_frames"),
+        (["--formats=tflite_float32", "--mode=both"], "mode"),
+    ],
+)
+def test_bad_usage_of_run_export_is_told_before_anything_is_read(tmp_path, flags, text):
+    result = run_here(EXPORT, "--checkpoint=none", f"--output={tmp_path}/out", *flags)
+    assert result.returncode == 2
+    assert re.search(rf"^error: .*{text}", result.stderr, re.MULTILINE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_exist_stay_before_anything_is_read(tmp_path):
+    version = tmp_path / "waveunet" / "1"
+    version.mkdir(parents=True)
+    (version / "mine").touch()
+    (tmp_path / "tflite_int8.tflite").touch()
+    flags = ["--checkpoint=none", f"--output={tmp_path}"]
+    result = run_here(EXPORT, *flags, "--formats=saved_model")
+    check_refusal(result, 1, f"{version}: must be a new or empty folder")
+    int8 = ["--formats=tflite_int8", "--calibration_dir=none"]
+    result = run_here(EXPORT, *flags, *int8)
+    check_refusal(result, 1, "tflite_int8.tflite: must be a new file")
+
+
+def test_a_format_named_twice_is_written_once(tmp_path):
+    """It would else be refused, as a file that exists."""
+    result = run_here(
+        EXPORT,
+        "--checkpoint=none",
+        f"--output={tmp_path}/out",
+        "--formats=tflite_float32,tflite_float32",
+    )
+    check_refusal(result, 1, "none: must be a checkpoint")
