@@ -12,7 +12,7 @@ from waveunet_tf.networks import fused, shapes
 
 
 def estimates_and_gradients(function, mixture, weights):
-    """What it gives, and the gradient of a loss that no two of its frames share."""
+    """Computes the estimates, and gradients to which every frame adds its own part."""
     with tf.GradientTape() as tape:
         estimates = function(mixture)
         loss = sum(tf.reduce_sum(tf.sin(3 * stem)) for stem in estimates.values())
@@ -20,21 +20,22 @@ def estimates_and_gradients(function, mixture, weights):
 
 
 def check_equality(config, network, output_frames):
+    """Compares the training pass and its gradients with those of the network."""
     window = shapes.window_frames(config, output_frames)
     mixture = np.random.default_rng(0).normal(
         0, 0.5, (2, window.input_frames, config.channels)
     )
     mixture = mixture.astype("f")
     weights = network.trainable_variables
-    came, gradients = estimates_and_gradients(
+    actual, gradients = estimates_and_gradients(
         fused.training_pass(config, network), mixture, weights
     )
     expected, true_gradients = estimates_and_gradients(
         lambda mixture: network(mixture, training=True), mixture, weights
     )
-    assert list(came) == list(expected)
+    assert list(actual) == list(expected)
     for name, stem in expected.items():
-        np.testing.assert_allclose(came[name], stem, atol=1e-5)
+        np.testing.assert_allclose(actual[name], stem, atol=1e-5)
     for one, other in zip(gradients, true_gradients):
         np.testing.assert_allclose(one, other, atol=1e-4 * np.abs(other).max() + 1e-8)
 
@@ -60,8 +61,8 @@ def test_without_context_or_of_spectrograms_the_network_itself_trains():
     check_equality(config, random_network(config), 64)
 
 
-def test_what_frames_precede_the_first_is_of_no_account():
-    # One level, one tap down: the skip has no frame to spare before the centre.
+def test_a_network_without_a_frame_before_the_output_trains_as_itself():
+    # With one tap on the way down, a skip may begin where its centre does.
     config = WaveUNetConfig(
         num_levels=2, base_filters=3, down_kernel_size=1, up_kernel_size=3
     )
@@ -79,8 +80,8 @@ def test_a_training_pass_in_bfloat16_is_near_that_in_float32():
     network.set_weights(weights)
     window = shapes.window_frames(BASE, 800)
     mixture = np.random.default_rng(2).normal(0, 0.5, (1, window.input_frames, 2))
-    came = fused.training_pass(BASE, network)(mixture.astype("f"))
+    actual = fused.training_pass(BASE, network)(mixture.astype("f"))
     exact = fused.training_pass(BASE, random_network(BASE))(mixture.astype("f"))
     for name, stem in exact.items():
-        assert came[name].dtype == tf.float32
-        np.testing.assert_allclose(came[name], stem, atol=0.05)
+        assert actual[name].dtype == tf.float32
+        np.testing.assert_allclose(actual[name], stem, atol=0.05)

@@ -98,6 +98,27 @@ def test_a_part_of_a_song_depends_on_no_more_than_the_plans_context(config):
         assert np.abs(actual[name] - stem).max() > 0.01
 
 
+@pytest.mark.parametrize("name", [None, "4 levels, eoeo"])
+def test_a_frame_depends_on_the_context_of_the_part_between_multiples(name):
+    """At every phase of the frame, on both sides."""
+    config = LONGER_INPUTS[name].config() if name else BASE
+    network = random_network(config)
+    stride = 2**config.num_levels
+    most = shapes.stream_plan(config).context_frames + stride - 1
+    middle = most // stride * stride + stride
+    song = noise(2 * middle + 2 * stride, config.channels)
+    expected = one_pass(config, network, song)
+    for frame in range(middle, middle + stride, 3):
+        for first, last in ((0, frame - most), (frame + most + 1, len(song))):
+            other = song.copy()
+            other[first:last] += 1
+            actual = one_pass(config, network, other)
+            for source, stem in expected.items():
+                kept = actual[source][frame]
+                np.testing.assert_allclose(kept, stem[frame], atol=1e-6)
+                assert np.abs(actual[source] - stem).max() > 0.01
+
+
 def test_a_batch_streams_as_its_songs_alone(streaming_network):
     songs = np.stack([noise(64, 2, seed=2), noise(64, 2, seed=3)])
     together, _ = streaming_network.step(songs, streaming_network.silent_state(2))
@@ -109,7 +130,7 @@ def test_a_batch_streams_as_its_songs_alone(streaming_network):
 
 
 def test_arrays_with_an_axis_before_their_frames_give_the_same(streaming_network):
-    """As phones' 2-D convolutions take them."""
+    """Phones' 2-D convolutions take such arrays."""
     song, state = noise(64, 2)[None], streaming_network.silent_state()
     flat, flat_state = streaming_network.step(song, state)
     wide = {name: value[:, None] for name, value in state.items()}
@@ -121,7 +142,7 @@ def test_arrays_with_an_axis_before_their_frames_give_the_same(streaming_network
 
 
 def test_a_step_takes_of_a_delay_only_the_frames_that_are_due(streaming_network):
-    """The rest may wait elsewhere: the step gives the chunk's own frames for it."""
+    """The rest may wait elsewhere; the step returns the chunk's own frames for it."""
     song, state = noise(16, 2)[None], streaming_network.silent_state()
     expected, whole = streaming_network.step(song, state)
     counts = shapes.stream_state_frames(BASE, 16)
