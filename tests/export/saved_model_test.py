@@ -32,7 +32,7 @@ OPERATIONS = set(
     "Transpose Unpack VarHandleOp While".split()
 )
 CHUNK = 512
-LATENCY = 123  # of TINY, see tests/streaming_test.py
+LATENCY = 123  # of TINY, see tests/networks/shapes_test.py
 
 
 def noise(frames, channels=2, batch=1):

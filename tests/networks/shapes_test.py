@@ -115,3 +115,100 @@ def test_song_windows_cover_their_hop_and_keep_decimations_phase(name, max_hop_f
     if name == "M4":
         assert hop <= max(max_hop_frames, 4096)
         assert window.output_frames < hop + 4096
+
+
+TINY = WaveUNetConfig(num_levels=3, base_filters=4, output_frames=256)
+
+
+@pytest.mark.parametrize(
+    ("output_frames", "hop"), [(5, 5), (8, 8), (21, 16), (4096, 4096), (4101, 4096)]
+)
+def test_windows_of_a_file_hop_by_a_multiple_unless_they_are_too_short(
+    output_frames, hop
+):
+    window = shapes.WindowFrames(output_frames + 238, output_frames)
+    assert shapes.windows_of(TINY, window) == (window, hop, 0)
+    alone = dataclasses.replace(TINY, context=False)
+    assert shapes.windows_of(alone, window).hop_frames == output_frames
+
+
+@pytest.mark.parametrize(
+    ("wish", "frames"), [(1, 8), (8, 8), (15, 8), (16, 16), (1000, 1000), (1001, 1000)]
+)
+def test_a_chunk_is_a_multiple_of_the_stride_within_the_wish(wish, frames):
+    assert shapes.chunk_frames(TINY, wish) == frames
+    assert shapes.step_frames(TINY, wish) == frames
+
+
+def test_a_step_of_windows_is_their_hop():
+    assert shapes.step_frames(VARIANTS["M1"], 5) == 16384
+    assert shapes.step_frames(VARIANTS["U7"], 5) == 98560 * 3 // 4
+    transposed = dataclasses.replace(TINY, upsampling="transposed")
+    assert shapes.step_frames(transposed, 100) == 96
+
+
+def test_seams_lie_between_windows_or_amid_their_fade():
+    assert list(shapes.seam_frames(VARIANTS["M1"], 40000)) == [16384, 32768]
+    hop, fade = 98560 * 3 // 4, 98560 // 4
+    seams = [hop - fade // 2, 2 * hop - fade // 2]
+    assert list(shapes.seam_frames(VARIANTS["U7"], 2 * hop)) == seams
+    for config in (TINY, dataclasses.replace(TINY, upsampling="transposed")):
+        assert not shapes.seam_frames(config, 10**6)
+
+
+@pytest.mark.parametrize("wish", [98559, 98561, 1])
+def test_a_spectrogram_network_has_windows_of_one_length(wish):
+    assert shapes.window_frames(VARIANTS["U7"], 98560) == (98560, 98560)
+    with pytest.raises(InputError, match=f"output_frames, 98560. Received: {wish}"):
+        shapes.window_frames(VARIANTS["U7"], wish)
+
+
+def test_a_network_without_context_has_windows_of_a_multiple():
+    assert shapes.window_frames(VARIANTS["M1"], 8192) == (8192, 8192)
+    with pytest.raises(InputError, match="a multiple of 4096 .* Received: 5000"):
+        shapes.window_frames(VARIANTS["M1"], 5000)
+
+
+def test_the_streams_plan_is_that_of_a_calculation_by_hand():
+    """3 levels, 15 and 5 taps: the grid begins at -119, levels at -119 + 7 · 2^i …"""
+    plan = shapes.stream_plan(TINY)
+    # a: 0, -6, -20, -44 on the grids of A: -119, -112, -98, -70 (steps of 2, 4, 8).
+    assert plan.phases == (1, 0, 1)
+    # b: -100, -112, -118, -121 (less 7 · 8, then 3 steps a level); D by the formula.
+    assert plan.latency_frames == plan.mixture_delay == 121
+    assert plan.context_frames == 128
+
+
+def test_the_state_holds_what_kernels_and_delays_remember():
+    frames = shapes.stream_state_frames(TINY)
+    plan = shapes.stream_plan(TINY)
+    assert {name for name in frames if not name.startswith("delay")} == {
+        *(
+            f"{kind}_{level}"
+            for kind in ("down", "up", "upsample")
+            for level in range(3)
+        ),
+        "bottleneck",
+    }
+    assert {frames[f"down_{level}"] for level in range(3)} == {14}
+    assert {frames[f"up_{level}"] for level in range(3)} == {4}
+    assert {frames[f"upsample_{level}"] for level in range(3)} == {3}
+    assert tuple(frames[f"delay_{level}"] for level in range(3)) == plan.skip_delays
+    assert frames["delay_mixture"] == plan.mixture_delay
+
+
+def test_a_state_leaves_out_what_has_no_frames():
+    one_tap = dataclasses.replace(TINY, down_kernel_size=1, up_kernel_size=1)
+    names = shapes.stream_state_frames(one_tap)
+    assert not {"down_0", "up_0", "bottleneck", "output", "delay_difference"} & {*names}
+    wide = dataclasses.replace(TINY, output_kernel_size=5)
+    frames = shapes.stream_state_frames(wide)
+    assert (frames["output"], frames["delay_difference"]) == (4, 2)
+
+
+def test_a_state_for_a_chunk_holds_the_frames_of_delays_that_are_due():
+    whole = shapes.stream_state_frames(TINY)
+    due = shapes.stream_state_frames(TINY, 20)  # chunks of 16 frames
+    at_most = {"delay_mixture": 16, "delay_0": 16, "delay_1": 8, "delay_2": 4}
+    for name, frames in whole.items():
+        assert due[name] == min(frames, at_most.get(name, frames))
