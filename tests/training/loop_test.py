@@ -143,6 +143,7 @@ def without_stop(kept_stems_dir, tmp_path_factory):
 
 # After the first step, and some epochs later; after an epoch's last step; within a
 # validation.
+@pytest.mark.xdist_group("stopped_training")
 @pytest.mark.parametrize(
     "calls",
     [[1, 20], *(pytest.param([n, 2], marks=pytest.mark.slow) for n in (3, 4))],
@@ -184,6 +185,7 @@ def u7_dir(kept_stems_dir, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.xdist_group("u7_training")
 def test_dropout_goes_on_where_it_stood(kept_stems_dir, tmp_path, u7_dir):
     workdir = tmp_path / "stopped"
     with pytest.raises(loop.Stopped):
@@ -193,6 +195,7 @@ def test_dropout_goes_on_where_it_stood(kept_stems_dir, tmp_path, u7_dir):
     assert record["loss"] == pytest.approx(expected["loss"], rel=1e-6)
 
 
+@pytest.mark.xdist_group("u7_training")
 def test_a_spectrogram_network_trains_on_audio_or_magnitudes(
     kept_stems_dir, tmp_path, u7_dir
 ):
@@ -318,6 +321,7 @@ def cosine_dir(kept_stems_dir, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.xdist_group("cosine_training")
 def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
     rates = [record["learning_rate"] for record in history(cosine_dir)]
     # Of the last of 12 steps, and of 24.
@@ -326,6 +330,7 @@ def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
     assert rates[-1] < 0.01 * COSINE.learning_rate
 
 
+@pytest.mark.xdist_group("cosine_training")
 def test_averages_of_the_weights_are_what_is_validated_and_kept(cosine_dir):
     state = max((cosine_dir / "state").iterdir())
     progress = json.loads((state / "progress.json").read_text())
@@ -339,6 +344,7 @@ def test_averages_of_the_weights_are_what_is_validated_and_kept(cosine_dir):
     assert any((one != other).any() for one, other in zip(own, kept))
 
 
+@pytest.mark.xdist_group("cosine_training")
 def test_the_highest_sdr_may_be_what_is_best(cosine_dir):
     means = [
         np.mean(list(record["validation_sdr_db"].values()))
@@ -350,6 +356,7 @@ def test_the_highest_sdr_may_be_what_is_best(cosine_dir):
     assert progress["best_loss"] == pytest.approx(-max(means))
 
 
+@pytest.mark.xdist_group("cosine_training")
 def test_averages_and_a_cosine_go_on_where_they_stood(
     kept_stems_dir, tmp_path, cosine_dir
 ):

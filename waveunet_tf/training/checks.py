@@ -1,4 +1,4 @@
-"""What must hold for a training to begin, to continue, and to be judged."""
+"""Checks that a training can begin, continue and be judged."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class StepWatch:
         self._saturated_steps = 0
 
     def require_sound(self, result: StepResult, progress: TrainingProgress) -> None:
-        """Checks a step.
+        """Checks the result of a step.
 
         Args:
-            result: what the step gave.
+            result: the step's result.
             progress: where the training stands, before it counts the step.
 
         Raises:

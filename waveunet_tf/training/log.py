@@ -1,4 +1,4 @@
-"""What a training reports: its progress line, history, loss curve and TensorBoard."""
+"""The reports of a training: progress line, history, loss curve and TensorBoard."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class TrainingLog:
             part.write_text("".join(kept), encoding="utf-8")
 
     def begin_epoch(self, progress: TrainingProgress, steps: int) -> tqdm.tqdm:
-        """Opens the progress bar of an epoch, which the caller closes.
+        """Opens the progress bar of an epoch; the caller closes it.
 
         Args:
             progress: where the training stands.
@@ -114,7 +114,7 @@ class TrainingLog:
         Args:
             bar: the epoch's progress bar.
             progress: where the training stands after the step.
-            result: what the step gave.
+            result: the step's result.
             excerpts: the number of excerpts in its batch.
             waited_seconds: the time that it waited for them.
 

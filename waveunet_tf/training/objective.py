@@ -30,7 +30,7 @@ class LossValue(NamedTuple):
 
 
 class Objective(Protocol):
-    """What a training minimises: the loss of a network's output for a batch."""
+    """The function that a training minimises: the loss of a network for a batch."""
 
     def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
         """Computes the loss of a batch.
@@ -39,7 +39,7 @@ class Objective(Protocol):
             mixture: `(batch, frames, channels)`, with the network's context.
             targets: source → `(batch, frames, channels)`.
             weights: `(batch, frames, 1)`, of each frame of the targets.
-            training: whether the network is in training, or validated.
+            training: True in a training step, False in validation.
         """
 
 

@@ -1,4 +1,4 @@
-"""What a training computes: a step of gradient descent, and the scores of validation.
+"""The graphs of a training: a step of gradient descent, and the scores of validation.
 
 Each class here is one graph on all devices at once. A batch is split among the devices;
 a mean over the batch is the mean over all of it, however many devices there are.
@@ -20,7 +20,7 @@ _SATURATED = 0.99
 
 
 class StepResult(NamedTuple):
-    """What a step of gradient descent gives, scalars all.
+    """The results of a step of gradient descent, all scalars.
 
     Attributes:
         loss: the mean over the batch, before the step.
@@ -36,11 +36,11 @@ class StepResult(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a validation batch gives, summed over the devices.
+    """The scores of a validation batch, summed over the devices.
 
     Attributes:
         loss: the loss, times `weight`.
-        weight: what the loss is a mean over: frames, or steps of an STFT.
+        weight: the frames, or the steps of an STFT, that the loss is a mean over.
         energies: `(sources, 2, tracks)`, float32: the energy of each true source in the
             batch, and of its estimate's error.
         stops: above 0 where a worker asks to stop.
@@ -94,12 +94,12 @@ class TrainingStep:
         return self._on_all_devices(batch, stops)
 
     def gradients_of(self, mixture, targets: dict, scale):
-        """Computes what a part of a device's batch adds to loss and gradients.
+        """Computes the share of a part of a device's batch in loss and gradients.
 
         Args:
             mixture: `(batch, frames, channels)`, with the network's context.
             targets: source → `(batch, frames, channels)`.
-            scale: scalar, the factor of the gradients that float16 needs.
+            scale: scalar, the loss scale of float16, or 1.
 
         Returns:
             The loss and the saturated share, `(2,)`, and a list of gradients, one a
@@ -115,7 +115,13 @@ class TrainingStep:
         return tf.stack([loss, saturated]), tape.gradient(scaled, self._weights)
 
     def accumulated(self, mixture, targets: dict, scale):
-        """Computes gradients_of for a device's batch, part after part, and sums it."""
+        """Sums gradients_of over the parts of a device's batch.
+
+        Args:
+            mixture: `(batch, frames, channels)`, with the network's context.
+            targets: source → `(batch, frames, channels)`.
+            scale: scalar.
+        """
         if self._parts == 1:
             return self._gradients_of(mixture, targets, scale)
         size = mixture.shape[0] // self._parts
@@ -136,12 +142,12 @@ class TrainingStep:
         return totals, sums
 
     def on_device(self, mixture, targets: dict, stops) -> StepResult:
-        """Runs the step on one device, which exchanges gradients with all others.
+        """Runs the step on one device; the gradients are summed over all devices.
 
         Args:
             mixture: the device's share of the batch, `(batch, frames, channels)`.
             targets: source → `(batch, frames, channels)`.
-            stops: scalar.
+            stops: scalar, above 0 to stop.
         """
         scale = self._optimizer.scale_loss(tf.constant(1.0))
         means, gradients = self.accumulated(mixture, targets, scale)
@@ -222,7 +228,7 @@ class ValidationStep:
             estimates = self._network(mixture, training=False)
         energies = [
             [
-                # Not by segments: XLA and GPUs sum these in any order.
+                # Not a segment sum, which XLA and GPUs add up in any order.
                 tf.reduce_sum(tf.square(signal * weights), axis=[1, 2])
                 for signal in (target, target - estimates[source])
             ]
@@ -233,7 +239,15 @@ class ValidationStep:
         return [loss, value.weight, tf.stack(energies) @ of_tracks]
 
     def on_device(self, mixture, targets: dict, weights, track, stops) -> Scores:
-        """Runs scores_of on one device, and sums it over all."""
+        """Runs scores_of on one device, and sums the scores over all devices.
+
+        Args:
+            mixture: the device's share of the batch, `(batch, frames, channels)`.
+            targets: source → `(batch, frames, channels)`.
+            weights: `(batch, frames, 1)`.
+            track: `(batch,)`.
+            stops: scalar, above 0 to stop.
+        """
         scores = self._scores_of(mixture, targets, weights, track)
         return Scores(*_sum_over_devices([*scores, stops]))
 
@@ -243,7 +257,7 @@ class ValidationStep:
 
 
 def _sum_over_devices(values: list) -> list:
-    # A tensor that all devices share, such as an argument, cannot be summed as it is.
+    # all_reduce refuses a tensor that all devices share, such as an argument.
     values = [tf.identity(value) for value in values]
     return tf.distribute.get_replica_context().all_reduce(
         tf.distribute.ReduceOp.SUM, values

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a training: curves, sound, spectrograms and a trace."""
+"""The TensorBoard files of a training: curves, sound, spectrograms and a trace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SPECTROGRAM_FLOOR_DB = -90
 
 
 class TensorBoard:
-    """Writes what TensorBoard shows of a training."""
+    """Writes the curves, sound, spectrograms and trace of a training."""
 
     def __init__(
         self,

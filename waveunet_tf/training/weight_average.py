@@ -59,7 +59,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def within(self, network: keras.Model) -> Iterator[None]:
-        """Gives the network the averages, if there are any, within a `with` block."""
+        """Replaces the weights by the averages, if any, within a `with` block."""
         if not self._averages:
             yield
             return
