@@ -170,12 +170,15 @@ def test_a_network_without_context_has_windows_of_a_multiple():
 
 
 def test_the_streams_plan_is_that_of_a_calculation_by_hand():
-    """3 levels, 15 and 5 taps: the grid begins at -119, levels at -119 + 7 · 2^i …"""
+    """By the formulas of DESIGN, section 5, for 3 levels, 15 and 5 taps."""
     plan = shapes.stream_plan(TINY)
-    # a: 0, -6, -20, -44 on the grids of A: -119, -112, -98, -70 (steps of 2, 4, 8).
-    assert plan.phases == (1, 0, 1)
-    # b: -100, -112, -118, -121 (less 7 · 8, then 3 steps a level); D by the formula.
-    assert plan.latency_frames == plan.mixture_delay == 121
+    # In one pass levels begin at A = -119, -112, -98, -70. In the stream they begin at
+    # a = 0, -7 + 1, -6 - 14 + 2, -18 - 28, on the grids of A with steps of 2, 4, 8.
+    assert plan.phases == (1, 1, 0)
+    # On the way up b_3 = -46 - 56 = -102, then -114, -120, -123: less 3 steps a level.
+    assert plan.latency_frames == plan.mixture_delay == 123
+    # (a - b) / step + 1 - 7, with b of the level below.
+    assert plan.skip_delays == (0 + 120 - 6, (-6 + 114) // 2 - 6, (-18 + 102) // 4 - 6)
     assert plan.context_frames == 128
 
 
