@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -41,9 +42,13 @@ def command(source, output, workers):
 
 
 def wait_for(child, folder, pattern):
-    while not list(folder.rglob(pattern)):
-        assert child.poll() is None
+    """Waits until a run has written a file of this pattern."""
+    found = []
+    while not found:
+        assert child.poll() is None, "the run has ended already"
         time.sleep(0.01)
+        with contextlib.suppress(FileNotFoundError):  # a folder gets its final name
+            found = list(folder.rglob(pattern))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -83,7 +88,7 @@ def test_ctrl_c_leaves_nothing_half_written(source_dir, tmp_path):
     wait_for(child, tmp_path / "out", ".part-*/*.wav")
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, errors = child.communicate(timeout=60)
-    assert child.returncode == 130
+    assert child.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.endswith("interrupted\n")
     assert not list((tmp_path / "out").rglob(".part-*"))
