@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -107,43 +108,57 @@ def test_what_does_not_fit_leaves_nothing(kept_checkpoint, tmp_path, change, mes
     assert not (tmp_path / "out").exists()
 
 
-def test_a_version_is_written_with_all_that_a_server_needs(
-    tiny_checkpoint, tmp_path, monkeypatch
-):
-    folder = tmp_path / "models"
-    difference, hint = checked_exports.write_version(
-        tiny_checkpoint, folder, "songs", 2, chunk_frames=512
+@pytest.fixture
+def quick_saved_model(tiny_model_dir, monkeypatch):
+    """Copies a SavedModel in place of making one; says by how much it differs."""
+
+    def write(directory, folder, *, chunk_frames):
+        assert chunk_frames == saved_model.STREAM_CHUNK_FRAMES
+        shutil.copytree(tiny_model_dir / "waveunet" / "1", folder, dirs_exist_ok=True)
+
+    differences = [3e-6]
+    monkeypatch.setattr(saved_model, "write_saved_model", write)
+    monkeypatch.setattr(
+        saved_model_parity, "largest_difference", lambda *_: differences[0]
     )
-    assert difference < 1e-5 and hint == ""
-    version = folder / "songs" / "2"
+    return differences
+
+
+@pytest.mark.xdist_group("saved_model")
+def test_a_version_has_all_that_a_server_needs(quick_saved_model, tmp_path):
+    result = checked_exports.write_version("checkpoint", tmp_path, "songs", 2)
+    assert result == (3e-6, "")
+    version = tmp_path / "songs" / "2"
     assert (version / "saved_model.pb").exists()
     assert (version / "assets.extra" / "tf_serving_warmup_requests").exists()
-    assert (folder / "compose.yaml").exists()
-    # Once more: the folder is replaced, and the server's config stays.
-    (version / "old.txt").touch()
-    monkeypatch.setattr(saved_model_parity, "largest_difference", lambda *_: 0.0)
-    _, hint = checked_exports.write_version(tiny_checkpoint, folder, "songs", 2)
-    assert hint == "" and not (version / "old.txt").exists()
-    assert sorted(path.name for path in version.parent.iterdir()) == ["2"]
+    assert "songs" in (tmp_path / "models.config").read_text()
+    assert (tmp_path / "compose.yaml").exists()
 
 
-def test_a_version_that_differs_is_not_written(tiny_checkpoint, tmp_path, monkeypatch):
-    def write_other(directory, folder, **options):
-        network_config = checkpoint_config(directory)
-        save_network(tmp_path / "other", network_config, seed=2)
-        return write(tmp_path / "other", folder, **options)
+@pytest.mark.xdist_group("saved_model")
+def test_a_version_is_replaced_as_a_whole(quick_saved_model, tmp_path):
+    checked_exports.write_version("checkpoint", tmp_path, "songs", 1)
+    (tmp_path / "songs" / "1" / "old.txt").touch()
+    checked_exports.write_version("checkpoint", tmp_path, "songs", 1)
+    assert not (tmp_path / "songs" / "1" / "old.txt").exists()
+    _, hint = checked_exports.write_version("checkpoint", tmp_path, "songs", 2)
+    assert "models.config stays as it is" in hint
+    folders = sorted(path.name for path in (tmp_path / "songs").iterdir())
+    assert folders == ["1", "2"]
 
-    write = saved_model.write_saved_model
-    monkeypatch.setattr(saved_model, "write_saved_model", write_other)
+
+@pytest.mark.xdist_group("saved_model")
+@pytest.mark.parametrize("difference", [1.1e-5, float("nan")])
+def test_a_version_that_differs_is_not_written(quick_saved_model, tmp_path, difference):
+    checked_exports.write_version("checkpoint", tmp_path / "m", "songs", 1)
+    quick_saved_model[0] = difference
     with pytest.raises(InputError, match="at most 1e-05, but differs by .* not writ"):
-        checked_exports.write_version(tiny_checkpoint, tmp_path / "m", "songs", 1)
-    assert not (tmp_path / "m").exists()
-
-
-def checkpoint_config(directory):
-    import waveunet_tf
-
-    return waveunet_tf.load(directory, engine="tensorflow").config
+        checked_exports.write_version("checkpoint", tmp_path / "m", "songs", 1)
+    with pytest.raises(InputError, match=f"{tmp_path}/new/songs/1: must differ"):
+        checked_exports.write_version("checkpoint", tmp_path / "new", "songs", 1)
+    # What was there is there still.
+    assert (tmp_path / "m" / "songs" / "1" / "saved_model.pb").exists()
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_network_without_stream_is_served_in_windows(tmp_path):

@@ -9,10 +9,9 @@ import pytest
 import soundfile
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 import waveunet_tf
-from export import saved_model, saved_model_parity
+from export import saved_model
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")
@@ -209,37 +208,6 @@ def test_bad_requests_are_told_the_rule(exported, signature, changes, rule):
     inputs.update({name: tf.constant(value) for name, value in changes.items()})
     with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
         signatures[signature](**inputs)
-
-
-def test_parity_sees_other_weights(exported, tiny_checkpoint, tiny_config):
-    from waveunet_tf.checkpoints import checkpoint
-    from waveunet_tf.networks.build import build_network
-
-    other = build_network(tiny_config)
-    checkpoint.save_checkpoint(tiny_checkpoint, other, tiny_config)
-    assert saved_model_parity.largest_difference(tiny_checkpoint, exported[0]) > 1e-3
-
-
-def test_warm_up_has_a_request_for_each_signature_that_runs(exported):
-    folder, signatures = exported
-    path = str(folder / "assets.extra" / "tf_serving_warmup_requests")
-    content = (folder / "saved_model.pb").read_bytes()
-    (meta_graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
-    warmed = []
-    for record in tf.data.TFRecordDataset(path):
-        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-        request = log.predict_log.request
-        assert request.model_spec.name == "waveunet"
-        inputs = {
-            name: tf.constant(tf.make_ndarray(tensor))
-            for name, tensor in request.inputs.items()
-        }
-        # Or else a server that batches could not load the model.
-        outputs = meta_graph.signature_def[request.model_spec.signature_name].outputs
-        assert inputs or {*request.output_filter} < {*outputs}
-        signatures[request.model_spec.signature_name](**inputs)
-        warmed.append(request.model_spec.signature_name)
-    assert sorted(warmed) == sorted(signatures)
 
 
 def test_a_source_must_not_look_like_a_state(tiny_config, tmp_path):

@@ -87,3 +87,30 @@ def test_a_request_reads_as_the_official_one():
     np.testing.assert_array_equal(
         tf.make_ndarray(official.inputs["chunk"]), np.ones((1, 2, 2))
     )
+
+
+def test_an_array_of_an_unknown_type_is_none_of_ours():
+    with pytest.raises(KeyError):
+        messages.to_tensor(np.zeros(3, np.float64))
+    official = tf.make_tensor_proto(np.zeros(3, np.float64))
+    tensor = messages.Tensor.FromString(official.SerializeToString())
+    with pytest.raises(ValueError, match="known type. Received: 2"):
+        messages.to_array(tensor)
+
+
+def test_values_that_do_not_fit_their_shape_are_no_array():
+    tensor = messages.to_tensor(np.zeros((2, 3), np.float32))
+    tensor.tensor_shape.dim[0].size = 3
+    with pytest.raises(ValueError, match="reshape"):
+        messages.to_array(tensor)
+    tensor = messages.Tensor(dtype=3, int_val=[1, 2, 3])
+    with pytest.raises(ValueError, match="reshape"):
+        messages.to_array(tensor)
+
+
+def test_a_label_takes_the_place_of_a_version():
+    request = messages.predict_request("m", "s", {}, label="stable")
+    official = predict_pb2.PredictRequest.FromString(request.SerializeToString())
+    assert official.model_spec.version_label == "stable"
+    assert not official.model_spec.HasField("version")
+    assert not official.output_filter

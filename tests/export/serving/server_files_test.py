@@ -1,6 +1,7 @@
 import re
 
 import pytest
+import tensorflow as tf
 import yaml
 from google.protobuf import (
     descriptor_pb2,
@@ -8,6 +9,8 @@ from google.protobuf import (
     message_factory,
     text_format,
 )
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.serving import server_files
@@ -105,6 +108,36 @@ def test_what_is_there_stays_and_one_is_told(tmp_path):
     assert "stays as it is" in server_files.write_configs(tmp_path, "songs", 2)
     assert (tmp_path / "models.config").read_text() == before
     assert (tmp_path / "batching.config").read_text() == "mine"
+
+
+@pytest.mark.xdist_group("saved_model")
+def test_warm_up_has_a_request_for_each_signature_that_runs(tiny_model_dir):
+    folder = tiny_model_dir / "waveunet" / "1"
+    signatures = tf.saved_model.load(str(folder)).signatures
+    path = str(folder / "assets.extra" / "tf_serving_warmup_requests")
+    content = (folder / "saved_model.pb").read_bytes()
+    (meta_graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    warmed = []
+    for record in tf.data.TFRecordDataset(path):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        assert request.model_spec.name == "waveunet"
+        inputs = {
+            name: tf.constant(tf.make_ndarray(tensor))
+            for name, tensor in request.inputs.items()
+        }
+        # Or else a server that batches could not load the model.
+        outputs = meta_graph.signature_def[request.model_spec.signature_name].outputs
+        assert inputs or {*request.output_filter} < {*outputs}
+        signatures[request.model_spec.signature_name](**inputs)
+        warmed.append(request.model_spec.signature_name)
+    assert sorted(warmed) == sorted(signatures)
+
+
+def test_warm_up_is_silence_in_few_bytes(tiny_model_dir):
+    """The states of a stream are many values, but all are zeros."""
+    path = tiny_model_dir / "waveunet" / "1" / server_files.WARM_UP
+    assert path.stat().st_size < 100_000
 
 
 def export(*arguments):

@@ -1,8 +1,10 @@
 """What the client's transports do with servers that fail, in this process."""
 
+import base64
 import concurrent.futures
 import contextlib
 import http.server
+import io
 import json
 import shutil
 import socket
@@ -10,13 +12,20 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.request
 
 import grpc
 import numpy as np
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from export.serving.transports import GrpcTransport, RestTransport, Server
+from export.serving import messages
+from export.serving.transports import (
+    GrpcTransport,
+    RestTransport,
+    Server,
+    Unavailable,
+)
 from waveunet_tf.errors import InputError
 
 QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
@@ -242,3 +251,62 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
     stems = client.separate(song, 8000)
     np.testing.assert_array_equal(stems["accompaniment"], 0.25 * song)
     assert lengths == [800 + 2 * 128] * 4
+
+
+def test_waits_double_up_to_the_longest_and_differ_between_clients(monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+
+    def send():
+        raise Unavailable("gone")
+
+    server = Server("a:1", retries=6, first_wait_seconds=1, longest_wait_seconds=8)
+    for _ in range(20):
+        with pytest.raises(ConnectionError, match="a:1: not available in 7 tries"):
+            server.patiently(send)
+    waits = np.array(waits).reshape(20, 6)
+    longest = np.array([1, 2, 4, 8, 8, 8])
+    assert (waits <= longest).all() and (waits >= longest / 2).all()
+    assert (waits.std(axis=0) > 0.05 * longest).all()
+
+
+def test_an_answer_is_what_the_last_try_gives():
+    tries = iter([Unavailable("gone"), Unavailable("gone"), None])
+
+    def send():
+        if error := next(tries):
+            raise error
+        return "answer"
+
+    assert Server("a:1", **QUICK).patiently(send) == "answer"
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({}, "/v1/models/waveunet:predict"),
+        ({"model_name": "songs", "version": 3}, "/v1/models/songs/versions/3:predict"),
+        ({"label": "stable"}, "/v1/models/waveunet/labels/stable:predict"),
+    ],
+)
+def test_rest_asks_for_the_version_or_label(options, path, monkeypatch):
+    asked = []
+
+    def urlopen(request, **_):
+        asked.append(request.full_url)
+        return contextlib.nullcontext(io.BytesIO(ANSWER[1]))
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    RestTransport(Server("a:1", **options)).describe()
+    assert asked == [f"http://a:1{path}"]
+
+
+def test_stems_come_back_from_rest_as_they_went():
+    stem = np.random.default_rng(0).normal(0, 1, (1, 9, 2)).astype(np.float32)
+    content = messages.to_tensor(stem).SerializeToString()
+    value = [{"b64": base64.b64encode(content).decode()}]
+    body = json.dumps({"outputs": {"vocals_bytes": value, "rest_bytes": value}})
+    with rest_serving((200, body.encode())) as address:
+        stems = RestTransport(Server(address, **QUICK)).separate(stem)
+    assert sorted(stems) == ["rest", "vocals"]
+    np.testing.assert_array_equal(stems["vocals"], stem)
