@@ -99,13 +99,13 @@ class House:
         return found
 
     def is_command(self, name: str) -> bool:
-        """Whether a module is a command, or defines flags of commands."""
+        """Whether a module is a command, or reads flags or arguments for commands."""
         last = name.rpartition(".")[2]
         return (
             name.startswith(("waveunet_tf.commands.", "benchmarks.", "examples."))
             or last == "__main__"
             or last.startswith("run_")
-            or last.endswith("_flags")
+            or last.endswith(("_flags", "_arguments"))
         )
 
 
@@ -270,7 +270,9 @@ def shared_names(house: House) -> list[str]:
 
 def questions_of_class(house: House) -> list[str]:
     """A config is asked what it can, not which class it is of or which field it has."""
-    question = re.compile(r"\b(isinstance|getattr|hasattr)\((\w+\.)*_?config\b")
+    question = re.compile(
+        r"\bisinstance\((\w+\.)*_?config\b|\b(get|has)attr\((\w+\.)*_?config, [\"']"
+    )
     return [
         f"{name}, line {number}: {line.strip()}"
         for name, path in house.modules.items()
@@ -322,4 +324,10 @@ RULES: list[Callable[[House], list[str]]] = [
     relative_imports,
     circles,
     full_packages,
+    flags_in_libraries,
+    shared_file_names,
+    shared_names,
+    questions_of_class,
+    long_functions,
+    missing_tests,
 ]
