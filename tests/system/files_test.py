@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -91,6 +92,25 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path):
         with files.atomic_folder(tmp_path / "a" / "b") as part:
             (part / "x").write_text("")
             raise KeyError
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_ctrl_c_while_a_folder_is_made_leaves_nothing(
+    tmp_path, monkeypatch, stop_after
+):
+    mkdir, calls = pathlib.Path.mkdir, []
+
+    def stopped(*args, **kwargs):
+        mkdir(*args, **kwargs)
+        calls.append(args)
+        if len(calls) == stop_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pathlib.Path, "mkdir", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        with files.atomic_folder(tmp_path / "a" / "b"):
+            raise AssertionError
     assert names(tmp_path) == []
 
 

@@ -68,9 +68,9 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     part = _part(path)
     made = [folder for folder in path.parents if not folder.exists()][::-1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.mkdir()
-    try:
+    try:  # From the first folder on: Ctrl-C may end any of these lines.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
         yield part
         os.rename(part, path)
     finally:
