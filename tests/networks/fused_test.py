@@ -85,3 +85,38 @@ def test_a_training_pass_in_bfloat16_is_near_that_in_float32():
     for name, stem in exact.items():
         assert actual[name].dtype == tf.float32
         np.testing.assert_allclose(actual[name], stem, atol=0.05)
+
+
+@pytest.mark.parametrize("axis", [False, True], ids=["flat", "with an axis of 1"])
+@pytest.mark.parametrize("taps", [1, 3, 5, 9])
+@pytest.mark.parametrize("upsampling", ["linear", "learned"])
+def test_a_merge_is_upsampling_and_the_convolution_after_it(upsampling, taps, axis):
+    config = dataclasses.replace(
+        BASE, num_levels=1, upsampling=upsampling, up_kernel_size=taps
+    )
+    network = random_network(config)
+    draw = np.random.default_rng(4).normal
+    features = draw(0, 1, (2, 11, 8)).astype("f")
+    upsampled = np.asarray(network.get_layer("upsample_0")(features))  # 21 frames
+    frames = 2 * (11 - (taps + 1) // 2)
+    skip = draw(0, 1, (2, frames + taps - 1, 4)).astype("f")
+    # The last frame of the result sees the last upsampled one.
+    both = np.concatenate([skip, upsampled[:, -skip.shape[1] :]], axis=-1)
+    expected = network.get_layer("up_0")(both)
+    if axis:
+        skip, features = skip[:, None], features[:, None]
+    merged = fused.FusedLayers(config, network).merge(0, skip, features)
+    np.testing.assert_allclose(np.reshape(merged, expected.shape), expected, atol=1e-5)
+
+
+def test_fused_outputs_are_neither_clipped_nor_subtracted():
+    config = dataclasses.replace(BASE, output_activation="linear")
+    network = random_network(config)
+    features = 50 * np.random.default_rng(4).normal(0, 1, (1, 9, 6)).astype("f")
+    outputs = fused.FusedLayers(config, network).outputs(features)
+    assert list(outputs) == ["accompaniment"]
+    kernel, bias = network.get_layer("output_accompaniment").get_weights()
+    np.testing.assert_allclose(
+        outputs["accompaniment"], features @ kernel[0] + bias, rtol=1e-4, atol=1e-3
+    )
+    assert np.abs(outputs["accompaniment"]).max() > 1
