@@ -15,6 +15,7 @@ from absl import flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = "waveunet_tf train"
+PACKAGES = ("waveunet_tf", "evaluate", "export", "benchmarks", "examples")
 
 
 def run(command, *arguments):
@@ -60,6 +61,7 @@ def run_here(command, *arguments):
 
 def _exit_code_of(module: str) -> int:
     """Runs a module as `python -m` does; the exit code is 1 after a traceback."""
+    sys.modules.pop(f"{module}.__main__", None)  # imported by a test: runpy would warn
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as exit_:
@@ -81,8 +83,8 @@ def _forget_flags() -> None:
         for flag in list(defined):
             with contextlib.suppress(AttributeError):
                 delattr(flags.FLAGS, flag.name)
-        # Its import defines them again.
-        if name != "__main__" and sys.modules.pop(name, None):
+        # Its import defines them again. absl may ascribe flags to pytest's modules.
+        if name.partition(".")[0] in PACKAGES and sys.modules.pop(name, None):
             package, _, last = name.rpartition(".")
             if package and hasattr(importlib.import_module(package), last):
                 delattr(importlib.import_module(package), last)

@@ -146,28 +146,6 @@ def test_the_command_writes_stems(server, separator, tmp_path):
     np.testing.assert_allclose(vocals, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "flags, text",
-    [
-        (["--server=localhost"], "--server must be HOST:PORT. Received: localhost"),
-        (["--server=a:1", "--rest", "--stream"], "--stream is for gRPC"),
-        (["--server=a:1", "--version=1", "--label=b"], "exclude each other"),
-    ],
-)
-def test_wrong_flags_are_bad_usage(flags, text):
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "export.serving.run_client", "--output_dir=o", "s"),
-            *flags,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert text in result.stderr
-
-
 def test_a_client_imports_no_tensorflow():
     code = """
 import sys

@@ -1,0 +1,105 @@
+"""`python -m waveunet_tf`: the list of commands, and their start."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+import waveunet_tf
+from tests.architecture import House
+from tests.command_line import ROOT, check_refusal, run, run_here
+from waveunet_tf.__main__ import COMMANDS
+
+
+@pytest.mark.parametrize("words", ["", "--help", "-h"])
+def test_help_lists_every_command_with_what_it_does(words):
+    result = run_here("waveunet_tf", *words.split())
+    assert (result.returncode, result.stderr) == (0, "")
+    usage, _, *lines = result.stdout.splitlines()
+    assert usage == "python -m waveunet_tf COMMAND [--help | …]"
+    assert [line.split()[0] for line in lines] == list(COMMANDS)
+    for line in lines:
+        words = line.split()[1:]
+        assert words[0].endswith("s") and line.endswith("."), line  # "Separates …"
+
+
+def test_every_module_of_commands_that_runs_is_a_command():
+    modules = {
+        name.rpartition(".")[2]
+        for name, path in House(ROOT).modules.items()
+        if name.startswith("waveunet_tf.commands.") and "__main__" in path.read_text()
+    }
+    assert modules == set(COMMANDS.values())
+
+
+def test_the_version_is_that_of_the_package():
+    result = run_here("waveunet_tf", "--version")
+    assert (result.returncode, result.stdout) == (0, f"{waveunet_tf.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("seperate", "did you mean separate?"),
+        ("trian", "did you mean train?"),
+        ("descibe", "did you mean describe?"),
+        ("xyz", "(see --help)"),
+        ("--checkpoint=a", "(see --help)"),
+        ("", "(see --help)"),
+    ],
+)
+def test_an_unknown_command_is_refused_with_the_nearest(name, hint):
+    result = run_here("waveunet_tf", name, "song.wav")
+    check_refusal(result, 2, "the command must be one of separate, prepare", hint)
+    assert f"Received: {name}" in result.stderr
+
+
+def test_a_command_takes_its_flags_before_and_after_its_arguments(tmp_path):
+    for words in (["a.wav", "--stems=bass"], ["--stems=bass", "a.wav"]):
+        result = run_here("waveunet_tf", "separate", *words)
+        check_refusal(result, 2, "Received: bass")
+    result = run_here("waveunet_tf", "separate", "--", "--stems=bass")
+    check_refusal(result, 1, "--stems=bass: No such file")  # a song of that name
+
+
+def test_a_commands_help_is_its_own():
+    result = run_here("waveunet_tf", "describe", "--help")
+    assert result.returncode == 0
+    assert "python -m waveunet_tf describe" in result.stdout
+    assert "COMMAND" not in result.stdout
+
+
+def test_processes_that_a_command_spawns_find_their_way(tmp_path):
+    """They import the command's module anew, under another name."""
+    for track in ("one", "two"):
+        for source in ("bass", "drums"):
+            path = tmp_path / "in" / "train" / track / f"{source}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.full((800, 1), 0.1), 8000)
+    result = run(
+        "waveunet_tf", "prepare", "--dataset=folder", "--workers=2",
+        f"--source={tmp_path}/in", f"--output={tmp_path}/out",
+        "--sources=bass,drums", "--sample_rate_hz=8000",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert len(manifest["tracks"]) == 2
+
+
+def test_importing_the_package_imports_no_tensorflow():
+    code = (
+        "import sys, waveunet_tf; waveunet_tf.VARIANTS['M4']; "
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+    assert child.returncode == 0
+
+
+def test_the_package_offers_what_it_says():
+    for name in waveunet_tf.__all__:
+        assert getattr(waveunet_tf, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'separate'"):
+        _ = waveunet_tf.separate
