@@ -24,14 +24,14 @@ from waveunet_tf.audio.decode import AudioReader
 SEPARATE = "waveunet_tf separate"
 
 
-def test_stems_come_in_the_wished_format_and_selection(tiny_checkpoint, tmp_path):
+def test_stems_come_in_the_wished_format_and_selection(kept_checkpoint, tmp_path):
     songs = tmp_path / "songs"
     (songs / "deep").mkdir(parents=True)
     song = np.random.default_rng(0).normal(0, 0.1, (30_000, 2))
     soundfile.write(songs / "a.wav", song, 44100, subtype="PCM_24")
     soundfile.write(songs / "deep" / "b.flac", song[:, :1], 22050)
     (songs / "notes.txt").write_text("no song")
-    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}/stems"]
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={tmp_path}/stems"]
 
     assert run_here(SEPARATE, *flags, "--stems=vocals", songs).returncode == 0
     written = [path for path in (tmp_path / "stems").rglob("*") if path.is_file()]
@@ -77,7 +77,7 @@ def test_stems_come_in_the_wished_format_and_selection(tiny_checkpoint, tmp_path
     ],
 )
 def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
-    tiny_checkpoint, tmp_path, options
+    kept_checkpoint, tmp_path, options
 ):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -90,7 +90,7 @@ def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
         pytest.skip("needs the right to mount a small file system")
     try:
         result = run_here(
-            SEPARATE, f"--checkpoint={tiny_checkpoint}", f"--output_dir={disk}/stems",
+            SEPARATE, f"--checkpoint={kept_checkpoint}", f"--output_dir={disk}/stems",
             "--stems=vocals", *options, tmp_path / "long.wav", tmp_path / "short.wav",
         )  # fmt: skip
         assert result.returncode == 1
@@ -105,11 +105,11 @@ def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (15, 143)])
 def test_a_stopped_separation_leaves_nothing_half_written(
-    tiny_checkpoint, tmp_path, number, code
+    kept_checkpoint, tmp_path, number, code
 ):
     minute = np.random.default_rng(0).normal(0, 0.1, (60 * 44100, 2))
     with soundfile.SoundFile(tmp_path / "song.wav", "w", 44100, 2) as file:
-        for _ in range(5):
+        for _ in range(3):
             file.write(minute)
     process = subprocess.Popen(
         [
@@ -117,7 +117,7 @@ def test_a_stopped_separation_leaves_nothing_half_written(
                 sys.executable,
                 "-m",
                 *SEPARATE.split(),
-                f"--checkpoint={tiny_checkpoint}",
+                f"--checkpoint={kept_checkpoint}",
             ),
             *(f"--output_dir={tmp_path}/stems", tmp_path / "song.wav"),
         ],
@@ -136,13 +136,13 @@ def test_a_stopped_separation_leaves_nothing_half_written(
 
 
 def test_songs_come_from_patterns_and_go_where_the_template_says(
-    tiny_checkpoint, tmp_path
+    kept_checkpoint, tmp_path
 ):
     for name in ("one", "two"):
         with soundfile.SoundFile(tmp_path / f"{name}.flac", "w", 8000, 1) as file:
             file.artist, file.title = "../AC/DC", f"Song {name}"
             file.write(np.zeros(24_000))
-    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}/stems"]
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={tmp_path}/stems"]
     template = "--output_template={artist}/{title} - {source}.{ext}"
     part = ["--start_seconds=1", "--duration_seconds=0.5", "--engine=tensorflow"]
     result = run_here(
@@ -175,13 +175,13 @@ def test_songs_come_from_patterns_and_go_where_the_template_says(
     check_refusal(run_here(SEPARATE, *pipe), 2, "takes one song. Received: 2 songs")
 
 
-def test_a_song_is_never_overwritten_and_stems_are_no_songs(tiny_checkpoint, tmp_path):
+def test_a_song_is_never_overwritten_and_stems_are_no_songs(kept_checkpoint, tmp_path):
     (tmp_path / "a").mkdir()
     for name in ("song.wav", "a/song.wav"):
         soundfile.write(tmp_path / name, np.zeros((2000, 2)), 8000)
     (tmp_path / "._song.wav").write_bytes(b"of a Mac")
     (tmp_path / "Live.wav").mkdir()
-    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}"]
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={tmp_path}"]
     over = ["--output_template={track}.{ext}", "--stems=vocals", "--overwrite"]
     before = (tmp_path / "song.wav").read_bytes()
     result = run_here(SEPARATE, *flags, *over, tmp_path / "song.wav")
@@ -202,11 +202,11 @@ def test_a_song_is_never_overwritten_and_stems_are_no_songs(tiny_checkpoint, tmp
         ]
 
 
-def test_names_that_are_not_utf_8_are_as_good_as_any(tiny_checkpoint, tmp_path):
+def test_names_that_are_not_utf_8_are_as_good_as_any(kept_checkpoint, tmp_path):
     name = os.fsdecode(b"caf\xe9")
     song = tmp_path / f"{name}.flac"
     soundfile.write(os.fsencode(song), np.zeros((2000, 2)), 8000, format="FLAC")
-    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={tmp_path}/stems"]
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={tmp_path}/stems"]
     for suffix in ("wav", "mp3"):
         result = run_here(SEPARATE, *flags, f"--format={suffix}", song)
         assert result.returncode == 0, result.stderr
@@ -214,7 +214,7 @@ def test_names_that_are_not_utf_8_are_as_good_as_any(tiny_checkpoint, tmp_path):
 
 
 def test_a_wrong_length_in_a_header_does_not_stop_the_progress(
-    tiny_checkpoint, tmp_path
+    kept_checkpoint, tmp_path
 ):
     """On a terminal, where the bar is drawn."""
     import pty
@@ -237,7 +237,7 @@ def test_a_wrong_length_in_a_header_does_not_stop_the_progress(
                 sys.executable,
                 "-m",
                 *SEPARATE.split(),
-                f"--checkpoint={tiny_checkpoint}",
+                f"--checkpoint={kept_checkpoint}",
             ),
             *(f"--output_dir={tmp_path}/stems", path),
         ],
@@ -253,14 +253,14 @@ def test_a_wrong_length_in_a_header_does_not_stop_the_progress(
     assert b"100%" in shown
 
 
-def test_a_song_goes_through_pipes(tiny_checkpoint, tmp_path):
+def test_a_song_goes_through_pipes(kept_checkpoint, tmp_path):
     song = np.random.default_rng(0).normal(0, 0.1, (9000, 2))
     soundfile.write(tmp_path / "song.wav", song, 8000, subtype="FLOAT")
     command = [
         sys.executable,
         "-m",
         *SEPARATE.split(),
-        f"--checkpoint={tiny_checkpoint}",
+        f"--checkpoint={kept_checkpoint}",
     ]
     child = subprocess.run(
         [*command, "--output_dir=-", "--stems=vocals", "-"],
@@ -269,7 +269,7 @@ def test_a_song_goes_through_pipes(tiny_checkpoint, tmp_path):
         check=True,
     )
     stem, rate_hz = soundfile.read(io.BytesIO(child.stdout))
-    expected = waveunet_tf.load(tiny_checkpoint).separate(song, 8000)["vocals"]
+    expected = waveunet_tf.load(kept_checkpoint).separate(song, 8000)["vocals"]
     assert rate_hz == 8000
     np.testing.assert_allclose(stem, expected, atol=1e-6)
 
@@ -283,7 +283,7 @@ def test_a_song_goes_through_pipes(tiny_checkpoint, tmp_path):
 
 
 def test_separating_does_what_it_can_and_names_what_it_cannot(
-    tiny_checkpoint, tmp_path
+    kept_checkpoint, tmp_path
 ):
     good, text, six = (tmp_path / name for name in ("good.flac", "text.wav", "six.wav"))
     song = np.random.default_rng(0).normal(0, 0.1, (1234, 2))
@@ -292,7 +292,7 @@ def test_separating_does_what_it_can_and_names_what_it_cannot(
     text.write_text("no music")
     missing = tmp_path / "missing.wav"
     output = tmp_path / "stems"
-    flags = [f"--checkpoint={tiny_checkpoint}", f"--output_dir={output}"]
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={output}"]
 
     result = run_here(SEPARATE, *flags, text, missing, good, six)
     assert result.returncode == 1
