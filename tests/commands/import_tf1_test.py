@@ -65,6 +65,20 @@ def test_the_lines_that_it_prints_are_flags_that_give_the_same_again(
     assert ours == theirs
 
 
+@pytest.mark.parametrize(("taps", "kept"), [(15, 0), (17, 17)])
+def test_the_originals_input_filter_size_may_be_given(original, tmp_path, taps, kept):
+    result = import_(original, tmp_path / "a", f"--input_kernel_size={taps}")
+    assert result.returncode == 0, result.stderr
+    assert Checkpoint.open(tmp_path / "a").config.input_kernel_size == kept
+    assert f"--input_kernel_size={kept}" in result.stdout
+
+
+def test_an_input_filter_size_that_fits_no_network_is_refused(original, tmp_path):
+    result = import_(original, tmp_path / "a", "--input_kernel_size=19")
+    check_refusal(result, 1, "m4.npz: `input_kernel_size` must be 0", "Received: 19")
+    assert not (tmp_path / "a").exists()
+
+
 def test_adams_moments_come_only_where_they_are_wished_for(original, tmp_path):
     for flags, files in [
         (["--with_optimizer"], 3),
