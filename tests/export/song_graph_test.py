@@ -73,7 +73,9 @@ def test_a_graph_equals_a_separator_at_odd_lengths(tiny_config, tmp_path, change
     if isinstance(change, dict):
         config = dataclasses.replace(tiny_config, **change)
     graph, separator = build(config, tmp_path)
-    separate = tf.function(graph.separate, reduce_retracing=True)
+    # As a SavedModel has it: traced once, for audio of any shape.
+    audio_of_any_shape = tf.TensorSpec((None, None, None), tf.float32)
+    separate = tf.function(graph.separate, input_signature=[audio_of_any_shape])
     generator = np.random.default_rng(0)
     for frames, channels in [(1, 2), (257, 1), (40_001, 2)]:
         if config.architecture != "wave_u_net":
