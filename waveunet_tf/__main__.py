@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import importlib.util
 import pathlib
 import runpy
 import sys
 
 import waveunet_tf
+from waveunet_tf.commands import app
 
 # Command → its module in waveunet_tf.commands.
 COMMANDS = {
@@ -29,16 +31,26 @@ def main() -> None:
     if name in COMMANDS:
         del sys.argv[1]
         runpy.run_module(_module(name), run_name="__main__", alter_sys=True)
-    elif name in ("-h", "-help", "--help"):
+    else:
+        sys.exit(app.exit_code_of(functools.partial(_answer, name)))
+
+
+def _answer(name: str) -> None:
+    """Prints what a first word that is no command asks for.
+
+    Raises:
+        UsageError: The word is neither a command nor a flag.
+    """
+    if name in ("-h", "-help", "--help"):
         _print_commands()
     elif name == "--version":
         print(waveunet_tf.__version__)
     else:
         near = difflib.get_close_matches(name, COMMANDS, 1)
-        rule = f"the command must be one of {', '.join(COMMANDS)}. Received: {name}"
-        hint = f"; did you mean {near[0]}?" if near else " (see --help)"
-        print(f"error: {rule}{hint}", file=sys.stderr)
-        sys.exit(2)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise app.UsageError(
+            f"the command must be one of {', '.join(COMMANDS)}. Received: {name}{hint}"
+        )
 
 
 def _module(name: str) -> str:

@@ -19,7 +19,7 @@ def naming(what: str | os.PathLike) -> Iterator[None]:
     """Puts a file or argument before the text of an InputError that lacks it.
 
     Args:
-        what: the file or argument in work.
+        what: The file or argument that the body works on.
 
     Raises:
         InputError: The body raised one.
@@ -37,7 +37,8 @@ def one_line(error: InputError | OSError, *, of: str = "") -> str:
 
     Args:
         error: What went wrong.
-        of: The file or argument in work, which begins the line unless the error does.
+        of: The file or argument that failed. The line begins with it, unless the error
+            names it first.
     """
     text = str(error)
     if isinstance(error, OSError) and error.strerror:

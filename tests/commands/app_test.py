@@ -173,6 +173,7 @@ def test_ctrl_c_while_decoding_is_not_taken_for_a_broken_file(shared_data, tmp_p
 @pytest.mark.parametrize(
     ("command", "flag"),
     [
+        ("waveunet_tf", "--help"),
         ("waveunet_tf separate", "--help"),
         ("waveunet_tf separate", "--list_models"),
     ],

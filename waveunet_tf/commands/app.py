@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging as python_logging
 import os
 import signal
@@ -39,30 +40,45 @@ def run(
     logging.set_verbosity(logging.INFO)
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
 
+    def checked(argv: list[str]) -> int | None:
+        if len(argv) > 1 and not arguments:
+            raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
+        if len(argv) == 1 and arguments and not may_be_none:
+            raise UsageError(f"needs {arguments}")
+        return main(argv[1:])
+
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
         _end_like_ctrl_c()
-        try:
-            if len(argv) > 1 and not arguments:
-                raise UsageError(f"takes no arguments. Received: {' '.join(argv[1:])}")
-            if len(argv) == 1 and arguments and not may_be_none:
-                raise UsageError(f"needs {arguments}")
-            code = main(argv[1:]) or 0
-            sys.stdout.flush()  # here, where a missing reader can still be handled
-            return code
-        except UsageError as error:
-            print(f"error: {error} (see --help)", file=sys.stderr)
-            return 2
-        except BrokenPipeError:
-            return _without_reader()
-        except (InputError, OSError) as error:
-            print_error(error)
-            return 1
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            return 130
+        return exit_code_of(functools.partial(checked, argv))
 
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def exit_code_of(function: Callable[[], int | None]) -> int:
+    """Calls a function, and turns its errors into one line and an exit code.
+
+    Args:
+        function: Does the work; may return an exit code.
+
+    Returns:
+        The exit code; `run` lists them.
+    """
+    try:
+        code = function() or 0
+        sys.stdout.flush()  # here, where a missing reader can still be handled
+        return code
+    except UsageError as error:
+        print(f"error: {error} (see --help)", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return _without_reader()
+    except (InputError, OSError) as error:
+        print_error(error)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 def print_error(error: InputError | OSError, *, of: str = "") -> None:
@@ -70,7 +86,8 @@ def print_error(error: InputError | OSError, *, of: str = "") -> None:
 
     Args:
         error: What went wrong.
-        of: The file or argument in work, which begins the line unless the error does.
+        of: The file or argument that failed. The line begins with it, unless the error
+            names it first.
     """
     tqdm.tqdm.write(f"error: {one_line(error, of=of)}", file=sys.stderr)
 
