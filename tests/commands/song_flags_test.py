@@ -158,6 +158,16 @@ def test_a_terminal_shows_a_bar_to_the_end(song_flags, songs, monkeypatch):
     assert "12/12 s of audio" in last
 
 
+def test_a_terminal_names_each_song_from_its_begin(song_flags, songs, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with song_flags.ProgressBar() as bar:
+        for number, name in enumerate("ab"):
+            bar.show(SongProgress(songs / f"{name}.wav", 9.0 * number, 18.0))
+            shown = terminal.getvalue().rpartition("\r")[2]
+            assert shown.startswith(f"{name}: ")
+
+
 def test_a_log_shows_no_bar(song_flags, songs, capsys):
     with song_flags.ProgressBar() as bar:
         bar.show(SongProgress(songs / "a.wav", 1.0, 2.0, (songs / "x.wav",)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -116,6 +117,7 @@ class ProgressBar:
     def __init__(self):
         """Draws nothing yet."""
         self._bar: tqdm.tqdm | None = None
+        self._song: pathlib.Path | None = None
 
     def __enter__(self) -> ProgressBar:
         return self
@@ -134,8 +136,10 @@ class ProgressBar:
                 bar_format="{desc}{percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of "
                 "audio [{elapsed} < {remaining}]",
             )
-        self._bar.set_description(song_name(progress.song)[:30], refresh=False)
         self._bar.total = progress.total_seconds
+        if progress.song != self._song:
+            self._song = progress.song
+            self._bar.set_description(song_name(progress.song)[:30])
         self._bar.update(progress.done_seconds - self._bar.n)
         if progress.written:
             tqdm.tqdm.write("\n".join(map(str, progress.written)))
