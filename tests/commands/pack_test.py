@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import waveunet_tf
-from tests.command_line import check_refusal, run_here
+from tests.command_line import check_refusal, run, run_here
 from waveunet_tf.audio import io
 from waveunet_tf.checkpoints import registry
 
@@ -59,7 +59,7 @@ def test_packing_writes_a_model_that_another_call_may_replace(
         *(PACK, f"--checkpoint={tiny_checkpoint}", f"--output_dir={own}"),
         *("--name=tiny", "--description=Ein Modell, größer als nichts"),
     ]
-    result = run_here(*command, "--median_sdr_db=a=b=1.5")
+    result = run(*command, "--median_sdr_db=a=b=1.5")  # in a process of its own
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"{own}/tiny: 0.")
     assert registry.read_card(own / "tiny").median_sdr_db == {"a=b": 1.5}
