@@ -131,10 +131,8 @@ class GrpcTransport:
         options = [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", -1),  # by default 4 MB
-            (
-                "grpc.max_reconnect_backoff_ms",
-                2000,
-            ),  # `patiently` waits longer than that
+            # `patiently` waits longer than that.
+            ("grpc.max_reconnect_backoff_ms", 2000),
         ]
         if server.ca_file is None:
             channel = grpc.insecure_channel(server.address, options)

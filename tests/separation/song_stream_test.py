@@ -90,7 +90,7 @@ def test_a_stream_refuses_what_are_no_samples(block, message):
 def test_a_song_does_not_go_on_after_its_end():
     stream = share_separator().stream(8000)
     stream.finish()
-    with pytest.raises(InputError, match="must not go on after its end"):
+    with pytest.raises(InputError, match="`push` must not follow `finish`"):
         stream.push(noise(1))
 
 

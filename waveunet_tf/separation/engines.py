@@ -80,7 +80,14 @@ class TensorFlowEngine:
         self._call = tf.function(program.function)
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
-        """Computes one step on the device."""
+        """Computes one step on the device.
+
+        Args:
+            **inputs: The arrays of `input_shapes`, each `(1, frames, features)`.
+
+        Returns:
+            Source, or array of the state, → float32 `(1, frames, features)`.
+        """
         with self._tf_device(self._device):
             return self._call(**inputs)
 

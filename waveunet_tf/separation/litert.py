@@ -85,7 +85,14 @@ class LiteRTEngine:
         }
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Computes one step, one call at a time."""
+        """Computes one step, one call at a time.
+
+        Args:
+            **inputs: The arrays of `input_shapes`, each `(1, frames, features)`.
+
+        Returns:
+            Source, or array of the state, → float32 `(1, frames, features)`.
+        """
         inputs = {
             name: np.reshape(value, self._shapes[name])
             for name, value in inputs.items()

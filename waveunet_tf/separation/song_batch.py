@@ -1,4 +1,4 @@
-"""A batch of songs: found, looked into, and separated in turn."""
+"""Separates the songs of one call, one after the other, and notes what fails."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Job(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What could not be done, and why; its text is one line.
+    """What could not be done, and why; `str` writes it as one line.
 
     Attributes:
-        what: The song, or the name of songs.
+        what: The song, or the argument that names songs.
         error: What went wrong.
     """
 
@@ -56,10 +56,10 @@ class SongProgress(NamedTuple):
     """How far the separation of songs is.
 
     Attributes:
-        song: The song in work.
+        song: The song that is being separated.
         done_seconds: Seconds of audio done, of all songs.
         total_seconds: Seconds of audio of all songs, as far as they say.
-        written: The song's files once it is done, before that none.
+        written: The stems' files once the song is done; before that none.
     """
 
     song: pathlib.Path
@@ -104,12 +104,12 @@ class _Meter:
 
 
 class SongBatch:
-    """Songs on their way to stems: found, looked into, and separated in turn.
+    """Finds songs, opens each to plan its stems' files, and separates them in turn.
 
     A context manager: songs from pipes lie in temporary files until its end.
 
     Attributes:
-        jobs: What can be done, once the context is entered.
+        jobs: The songs that can be separated, once the context is entered.
         failures: What could not be done so far.
     """
 
@@ -149,7 +149,7 @@ class SongBatch:
     def __enter__(self) -> SongBatch:
         with contextlib.ExitStack() as stack:
             temporary = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            if self._options.to_stdout:  # what a pipe got cannot be taken back
+            if self._options.to_stdout:  # half a stem in a pipe cannot be taken back
                 self._output = temporary / "stems"
             self._songs = seekable(self._songs, temporary)
             self._plan()
@@ -190,7 +190,7 @@ class SongBatch:
                     meter.end(tuple(job.targets.values()))
 
     def _plan(self) -> None:
-        """Looks into the songs; notes those that cannot be read or written apart.
+        """Plans the songs; notes those that cannot be read, or lack files of their own.
 
         Raises:
             InputError: The output is no folder.
@@ -213,10 +213,10 @@ class SongBatch:
                 self.jobs.append(job)
 
     def _job(self, song: Song) -> Job:
-        """Looks into a song.
+        """Opens a song, and plans its stems' files.
 
         Raises:
-            InputError: The song is no audio file, or no name for its stems.
+            InputError: The song is no audio file, or its name cannot name stems.
             OSError: The song cannot be read.
         """
         options = self._options
@@ -241,7 +241,7 @@ class SongBatch:
 
     @contextlib.contextmanager
     def _noting(self, what: str | os.PathLike) -> Iterator[None]:
-        """Notes bad input, unless it is that the reader of our output went away."""
+        """Notes errors of the body, unless a reader of our output has gone away."""
         try:
             yield
         except BrokenPipeError:

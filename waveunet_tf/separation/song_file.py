@@ -113,7 +113,9 @@ def _check_targets(
             f"Received: {unknown[0]}"
         )
     if not targets:
-        raise InputError(f"{path}: `targets` must name a file at least. Received: none")
+        raise InputError(
+            f"{path}: `targets` must have at least one file. Received: none"
+        )
     places = [pathlib.Path(place).resolve() for place in (path, *targets.values())]
     if len(set(places)) < len(places) or any(place.is_dir() for place in places[1:]):
         raise InputError(

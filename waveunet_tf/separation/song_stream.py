@@ -96,7 +96,7 @@ class SongStream:
                 other channels than the song; or the song has ended.
         """
         if self._ended:
-            raise InputError("`song` must not go on after its end (finish)")
+            raise InputError("`song` has ended: `push` must not follow `finish`")
         if block.ndim != 2 or block.shape[1] != self._song_channels:
             raise InputError(
                 f"`song` must be of blocks (frames, {self._song_channels}). "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from waveunet_tf.audio import formats
@@ -54,7 +54,7 @@ class SongOptions:
     clip: str | None = None
     start_seconds: float = 0.0
     duration_seconds: float | None = None
-    stems: Iterable[str] | None = None
+    stems: Sequence[str] | None = None
     two_stems: str | None = None
     downmix: bool = False
     recursive: bool = False
@@ -159,7 +159,8 @@ def separate_songs(
         on_progress: Called when a song is begun, goes on, and is done.
 
     Returns:
-        What could not be done, in the songs' order; empty if all is well.
+        What could not be done; empty if all is well. Names that find nothing come
+        first, then songs that cannot be read, then those that fail midway.
 
     Raises:
         OptionsError: The options do not suit the network or the number of songs.
