@@ -131,7 +131,15 @@ class _Sink(Protocol):
 class _LibsndfileSink:
     """A file that libsndfile writes."""
 
-    def __init__(self, path, rate_hz, channels, container, codec, tags):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        rate_hz: int,
+        channels: int,
+        container: str,
+        codec: str,
+        tags: Mapping[str, str],
+    ):
         self._path = path
         bytes_a_sample = {"PCM_16": 2, "PCM_24": 3}.get(codec, 4)
         self._room_samples = np.inf
@@ -176,7 +184,15 @@ class _LibsndfileSink:
 class _FFmpegSink:
     """A file that FFmpeg writes, of a lossy codec."""
 
-    def __init__(self, path, rate_hz, channels, container, codec, tags):
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        rate_hz: int,
+        channels: int,
+        container: str,
+        codec: str,
+        tags: Mapping[str, str],
+    ):
         import av
 
         self._path, self._rate_hz, self._frames = path, rate_hz, 0
