@@ -70,6 +70,14 @@ def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
         prepare_tracks(both, tmp_path / "out", Settings(8000, SOURCES))
 
 
+def test_an_output_is_named_as_it_was_given(source_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tracks = find_tracks(source_dir)
+    prepare_tracks(tracks, "out", Settings(22050, SOURCES))
+    with pytest.raises(InputError, match="^out: must be of an earlier run with"):
+        prepare_tracks(tracks, "out", Settings(8000, SOURCES))
+
+
 def test_what_is_clipped_is_counted(source_dir, tmp_path):
     loud = np.full((44100, 2), 0.9)
     for name in ("drums", "bass"):

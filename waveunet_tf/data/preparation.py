@@ -62,9 +62,10 @@ def prepare_tracks(
             in it; or Beam is not installed, or knows no such pipeline runner.
         OSError: The output folder cannot be written.
     """
+    output = pathlib.Path(output)
     if pipeline_runner:
         beam.import_beam()  # Before anything is written.
-    output = pathlib.Path(output).absolute()
+        output = output.absolute()  # Its workers may run in other folders.
     with files.locked_folder(output):
         entries = entries_of_earlier_run(output, settings, tracks)
         files.remove_parts(output)
