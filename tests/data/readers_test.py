@@ -1,4 +1,5 @@
 import dataclasses
+import subprocess
 import sys
 
 import numpy as np
@@ -65,3 +66,39 @@ def test_a_track_beyond_its_ends_is_silence(stems_dir, tiny_config, reader, chan
         )
         expected = padded[:, 2000 + start : 3100 + start] * [[[1.0]], [[0.5]]]
         np.testing.assert_allclose(np.stack(excerpt), expected, atol=1e-7)
+
+
+# Reads slowly, so that threads surely read when Python ends; keeps the iterator in a
+# cycle, as TensorFlow's strategies do.
+ENDING = """
+import sys
+import time
+from tests.data.batches import TRAINING
+from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.data import excerpts, prepared, readers
+
+def read_slowly(self, *arguments):
+    time.sleep(0.2)
+    return read_at_once(self, *arguments)
+
+read_at_once = readers.SoundFileReader._read_now
+readers.SoundFileReader._read_now = read_slowly
+config = WaveUNetConfig(num_levels=2, sample_rate_hz=8000, output_frames=128)
+tracks = prepared.load_prepared(sys.argv[1], config, "train")
+cycle = [iter(excerpts.random_excerpts(tracks, config, TRAINING, reader="soundfile"))]
+cycle.append(cycle)
+next(cycle[0])
+del cycle
+print("the end")
+"""
+
+
+def test_python_ends_while_excerpts_are_read_ahead(stems_dir):
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING, stems_dir],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stdout == "the end\n"
+    assert ended.returncode == 0

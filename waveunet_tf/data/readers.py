@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Sequence
 from typing import Protocol
@@ -154,6 +156,7 @@ class SoundFileReader:
 
     def __init__(self, tracks: Sequence[PreparedTrack], frames: int, channels: int):
         """Takes tracks of any kinds, on this machine."""
+        _end_reading_at_exit()
         self._tracks, self._stems = tracks, len(tracks[0].paths)
         self._frames, self._channels = frames, channels
 
@@ -181,3 +184,14 @@ class SoundFileReader:
             samples = to_channels(samples, self._channels) * gain
             excerpt[first - start : last - start] = samples
         return excerpt
+
+
+def _end_reading_at_exit() -> None:
+    """Frees iterators that nothing uses any more before Python ends.
+
+    An iterator of tf.data reads ahead in threads. Python stops a thread that calls it
+    while it ends; the iterator, freed after that, would wait for the thread for ever.
+    TensorFlow's strategies leave their iterators in cycles, which only `gc` finds.
+    """
+    atexit.unregister(gc.collect)
+    atexit.register(gc.collect)
