@@ -119,6 +119,13 @@ def test_a_state_of_another_training_is_refused_with_all_that_differs(tmp_path):
     assert "output_activation (tanh, now linear), seed (7, now 8)" in str(error.value)
 
 
+def test_a_state_of_a_network_of_other_sizes_is_refused_not_loaded(tmp_path):
+    saved(tmp_path)
+    wider = dataclasses.replace(MINI, base_filters=3)
+    with pytest.raises(InputError, match=r"base_filters \(2, now 3\)"):
+        Training(tmp_path, config=wider).states.load()
+
+
 def test_epochs_and_patience_may_change_but_not_the_end_of_a_cosine(tmp_path):
     saved(tmp_path / "constant")
     longer = dataclasses.replace(QUICK, max_epochs=30, patience=3)

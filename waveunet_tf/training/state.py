@@ -173,11 +173,18 @@ class StateStore:
         paths = self._paths()
         for path in paths:
             try:
-                progress = self._load(path)
+                state = checkpoint.Checkpoint.open(path)
+                differences = self._differences(state)
+                progress = None if differences else self._load(state)
             except InputError as error:
                 logging.warning("%s; loading the state before", error)
                 continue
-            self._refuse_another(path)
+            if progress is None:
+                raise InputError(
+                    f"{self._folder.parent}: holds another training, to go on with the "
+                    "same flags or to be left alone. What differs: "
+                    f"{', '.join(differences)}"
+                )
             logging.info("going on after step %d", progress.step)
             return progress
         if paths:
@@ -188,13 +195,13 @@ class StateStore:
         """Lists the states, the last one first."""
         return sorted(self._folder.glob("[0-9]*"), reverse=True)
 
-    def _load(self, path: pathlib.Path) -> TrainingProgress:
+    def _load(self, state: checkpoint.Checkpoint) -> TrainingProgress:
+        path, network = state.directory, self._network
         try:
             text = (path / _PROGRESS).read_text(encoding="utf-8")
             progress = TrainingProgress(**json.loads(text))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
-        network, state = self._network, checkpoint.Checkpoint.open(path)
         network.set_weights(state.load_network().get_weights())
         if not state.load_adam(network, adam_of(self._optimizer)):
             raise InputError(f"{path}: must hold Adam's moments, but does not")
@@ -202,20 +209,17 @@ class StateStore:
         progress.give_state_to(network, self._optimizer)
         return progress
 
-    def _refuse_another(self, path: pathlib.Path) -> None:
-        state = checkpoint.Checkpoint.open(path)
+    def _differences(self, state: checkpoint.Checkpoint) -> list[str]:
+        """Lists the fields in which a state's configs differ from this training's."""
+        if state.training is None:
+            raise InputError(f"{state.directory}: must say how it was trained")
         theirs = {**state.config.to_dict(), **state.training.to_dict()}
         ours = {**self._config.to_dict(), **self._training.to_dict()}
         free = set(_FREE)
         if self._training.learning_rate_schedule == "cosine":
             free -= {"max_epochs"}  # on which the schedule depends
-        differ = [
+        return [
             f"{name} ({theirs.get(name)}, now {ours.get(name)})"
             for name in sorted(set(ours) | set(theirs))
             if theirs.get(name) != ours.get(name) and name not in free
         ]
-        if differ:
-            raise InputError(
-                f"{path.parent.parent}: holds another training, to go on with the same "
-                f"flags or to be left alone. What differs: {', '.join(differ)}"
-            )
