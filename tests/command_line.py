@@ -40,7 +40,7 @@ def run_here(command, *arguments):
     handlers = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
     }
-    argv, folder = sys.argv, os.getcwd()
+    argv, folder, hook = sys.argv, os.getcwd(), sys.unraisablehook
     _forget_flags()
     os.chdir(ROOT)
     try:
@@ -53,6 +53,7 @@ def run_here(command, *arguments):
     finally:
         os.chdir(folder)
         sys.argv = argv
+        sys.unraisablehook = hook
         for number, handler in handlers.items():
             signal.signal(number, handler)
         _forget_flags()

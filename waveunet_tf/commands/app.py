@@ -13,6 +13,7 @@ import tqdm
 from absl import app, flags, logging
 
 from waveunet_tf.errors import InputError, one_line
+from waveunet_tf.system import interrupts
 
 
 class UsageError(Exception):
@@ -126,7 +127,8 @@ def _end_like_ctrl_c() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
-            signal.signal(number, lambda received, _: sys.exit(128 + received))
+            signal.signal(number, interrupts.exit_by_signal)
+    interrupts.raise_swallowed_exits()
 
 
 def _without_reader() -> int:

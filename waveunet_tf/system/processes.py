@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from waveunet_tf.system import interrupts
+
 # The exit code after SIGTERM, as a shell gives it.
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -85,6 +87,7 @@ def _interrupts_ignored() -> Iterator[None]:
 def _prepare_worker() -> None:
     """Makes a worker end on SIGTERM, and when its parent ends."""
     signal.signal(signal.SIGTERM, _end)
+    interrupts.raise_swallowed_exits()
     parent = multiprocessing.parent_process()
 
     def end_with_parent() -> None:
