@@ -71,6 +71,11 @@ def test_a_network_of_an_earlier_version_has_no_longer_input():
     )
 
 
+def test_earlier_versions_can_read_a_network_without_a_longer_input():
+    assert "input_kernel_size" not in VARIANTS["M4"].to_json()
+    assert VARIANTS["M3-SmallFilter"].to_json()["input_kernel_size"] == 15
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_survives_json(name):
     config = VARIANTS[name]

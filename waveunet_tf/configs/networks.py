@@ -236,6 +236,17 @@ class WaveUNetConfig(NetworkConfig):
             values = {"input_kernel_size": 0, **values}
         return super().from_dict(values)
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the architecture and the fields, for network_config_from_json.
+
+        An `input_kernel_size` of 0 is left out: earlier versions, which do not know the
+        field, can then read the file.
+        """
+        values = super().to_json()
+        if not self.input_kernel_size:
+            del values["input_kernel_size"]
+        return values
+
     @property
     def can_stream(self) -> bool:
         """Whether the network has context and upsamples by interpolation."""
