@@ -9,11 +9,12 @@ from absl import flags
 from waveunet_tf.errors import InputError
 
 
-def define_artefact_flags(*, max_seconds: float) -> None:
+def define_artefact_flags(*, max_seconds: float, least_seconds: float) -> None:
     """Defines --artifacts, --data_dir and --max_seconds.
 
     Args:
         max_seconds: The default of --max_seconds, in seconds.
+        least_seconds: The least that --max_seconds may be, in seconds.
     """
     flags.DEFINE_string("artifacts", None, "The folder of *.tflite.", required=True)
     flags.DEFINE_string(
@@ -26,7 +27,7 @@ def define_artefact_flags(*, max_seconds: float) -> None:
         "max_seconds",
         max_seconds,
         "The longest part of a song, from its middle, in seconds.",
-        lower_bound=0.01,
+        lower_bound=least_seconds,
     )
 
 

@@ -25,7 +25,7 @@ _ROOT = flags.DEFINE_string(
     "the user's cache.",
 )
 _CPU = flags.DEFINE_string("cpu", machine.CPU, "qemu's name of the processor.")
-artefact_flags.define_artefact_flags(max_seconds=1.0)
+artefact_flags.define_artefact_flags(max_seconds=1.0, least_seconds=0.01)
 flags.adopt_module_key_flags(artefact_flags)
 
 

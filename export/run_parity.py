@@ -28,7 +28,7 @@ _CHECKPOINT = flags.DEFINE_string(
 _MAX_SONGS = flags.DEFINE_integer(
     "max_songs", 4, "The most songs to measure on.", lower_bound=1
 )
-artefact_flags.define_artefact_flags(max_seconds=30.0)
+artefact_flags.define_artefact_flags(max_seconds=30.0, least_seconds=1.0)
 flags.adopt_module_key_flags(artefact_flags)
 
 

@@ -47,6 +47,13 @@ def test_a_folder_of_files_is_required(command, flags):
     check_refusal(run_here(command, *flags), 2, "artifacts")
 
 
-def test_no_part_of_a_song_is_no_part(tmp_path):
-    flags = [f"--artifacts={tmp_path}", "--max_seconds=0"]
-    check_refusal(run_here("export.run_arm64", *flags), 2, "max_seconds")
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("export.run_arm64", ["--max_seconds=0"]),
+        ("export.run_parity", ["--checkpoint=c", "--max_seconds=0.9"]),
+    ],
+)
+def test_a_part_too_short_to_measure_is_refused(command, flags, tmp_path):
+    result = run_here(command, f"--artifacts={tmp_path}", *flags)
+    check_refusal(result, 2, "max_seconds")
