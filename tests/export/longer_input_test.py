@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import waveunet_tf
 from export import quantize, saved_model, tflite
+from export.serving.client import RemoteSeparator
 from tests.original import Original, noise
 from waveunet_tf.checkpoints import tf1_import
 from waveunet_tf.separation.separator import load_tflite_separator
@@ -70,10 +71,43 @@ def test_a_tflite_file_gives_the_originals_stems(separated, mode, chunk):
     check(separator.separate(separated.song, RATE_HZ), separated)
 
 
-def test_a_saved_model_gives_the_originals_stems_at_once_and_as_a_stream(separated):
+@pytest.fixture(scope="module")
+def signatures(separated):
+    """The signatures of the network's SavedModel."""
     version = separated.folder / "model" / "1"
     saved_model.write_saved_model(separated.checkpoint, version, chunk_frames=160)
-    signatures = tf.saved_model.load(str(version)).signatures
+    return tf.saved_model.load(str(version)).signatures
+
+
+class LocalTransport:
+    """The way to a model in this process, as a client takes it."""
+
+    def __init__(self, signatures):
+        self._signatures = signatures
+
+    def describe(self):
+        return self._signatures["describe"]()["config"].numpy()
+
+    def separate(self, audio):
+        return self.predict("serving_default", {"audio": audio})
+
+    def predict(self, signature, inputs):
+        tensors = {name: tf.constant(value) for name, value in inputs.items()}
+        outputs = self._signatures[signature](**tensors)
+        return {name: value.numpy() for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_gives_the_originals_stems(separated, signatures, stream):
+    separator = RemoteSeparator(
+        LocalTransport(signatures), stream=stream, request_seconds=100 / RATE_HZ
+    )
+    check(separator.separate(separated.song, RATE_HZ), separated)
+
+
+def test_a_saved_model_gives_the_originals_stems_at_once_and_as_a_stream(
+    separated, signatures
+):
     audio = tf.constant(separated.song[None])
     stems = signatures["serving_default"](audio=audio)
     check({source: stem[0] for source, stem in stems.items()}, separated)
