@@ -213,8 +213,8 @@ def format_parts(seconds: dict, rate: float) -> str:
     """Formats what `measure` returned as part of a line.
 
     Args:
-        seconds: the result.
-        rate: the matrix product's operations a second.
+        seconds: The result.
+        rate: The matrix product's operations a second.
     """
     from waveunet_tf.networks.description import describe_network
 

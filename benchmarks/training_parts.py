@@ -23,7 +23,7 @@ def _gather_interleave(self, inputs):
     """Upsamples as the original does: puts all new frames last, then gathers.
 
     Args:
-        self: the layer that interpolates.
+        self: The layer that interpolates.
         inputs: `(batch, frames, features)`.
     """
     from keras import ops
@@ -52,9 +52,9 @@ class TensorFlowParts:
         """Builds the graphs.
 
         Args:
-            config: the network.
-            training: the learning rate.
-            compiled: whether XLA compiles them.
+            config: The network.
+            training: The learning rate.
+            compiled: Whether XLA compiles them.
         """
         import tensorflow as tf
 

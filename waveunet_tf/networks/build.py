@@ -27,10 +27,10 @@ def build_network(
     """Builds a network with random weights, drawn as in the original (Glorot).
 
     Args:
-        config: the network's config.
-        frames: the input frames of every window. By default a window may have any
+        config: The network's config.
+        frames: The input frames of every window. By default a window may have any
             number of frames that `shapes.window_frames` gives.
-        batch_size: the number of windows in a call. By default any number.
+        batch_size: The number of windows in a call. By default any number.
 
     Returns:
         A model from a mixture `(batch, frames, channels)` to a dict that maps every

@@ -25,8 +25,8 @@ def convolve(inputs, kernel):
     """Convolves along frames, without padding.
 
     Args:
-        inputs: features `(batch, frames, features)`.
-        kernel: weights `(taps, features, filters)`.
+        inputs: Features `(batch, frames, features)`.
+        kernel: Weights `(taps, features, filters)`.
 
     Returns:
         Sums `(batch, frames - taps + 1, filters)`.
@@ -62,8 +62,8 @@ def _cut(inputs, upstream, taps: int):
 
     Args:
         inputs: `(batch, frames + taps - 1, features)`.
-        upstream: gradients of the sums, `(batch, frames, filters)`.
-        taps: the kernel's taps.
+        upstream: Gradients of the sums, `(batch, frames, filters)`.
+        taps: The kernel's taps.
 
     Returns:
         Inputs `(batch * pieces, 1, frames + taps - 1, features)` and gradients
@@ -92,8 +92,8 @@ def leaky_relu(inputs, slope: float):
     For bfloat16 its gradient is vectorised, which TensorFlow's own is not.
 
     Args:
-        inputs: features `(batch, frames, features)`.
-        slope: the factor of negative values, from 0 to 1.
+        inputs: Features `(batch, frames, features)`.
+        slope: The factor of negative values, from 0 to 1.
     """
     if inputs.dtype != tf.bfloat16:
         return tf.nn.leaky_relu(inputs, slope)

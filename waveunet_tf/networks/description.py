@@ -23,11 +23,11 @@ class LayerRow:
     """A layer with weights, in one window of training.
 
     Attributes:
-        name: the layer's name.
-        frames: the frames of its output; of a spectrogram, steps × bins.
-        channels: the features of its output.
-        parameters: the number of its weights, with those of a normalization after it.
-        multiply_adds: the number of multiply-adds of a window.
+        name: The layer's name.
+        frames: The frames of its output; of a spectrogram, steps × bins.
+        channels: The features of its output.
+        parameters: The number of its weights, with those of a normalization after it.
+        multiply_adds: The number of multiply-adds of a window.
     """
 
     name: str
@@ -47,9 +47,9 @@ class NetworkDescription:
     """A network's layers, and their sums.
 
     Attributes:
-        config: the network's config.
-        window: the frames of a window of training.
-        rows: the layers with weights, in the order of computation, source by source if
+        config: The network's config.
+        window: The frames of a window of training.
+        rows: The layers with weights, in the order of computation, source by source if
             every source has a network of its own.
     """
 
@@ -90,7 +90,7 @@ def describe_network(config: NetworkConfig) -> NetworkDescription:
     """Counts the weights, work and memory of a network in one window of training.
 
     Args:
-        config: the network's config.
+        config: The network's config.
     """
     window = shapes.window_frames(config)
     network = build_network(config, frames=window.input_frames, batch_size=1)

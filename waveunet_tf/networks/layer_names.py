@@ -145,7 +145,7 @@ def state(array: str) -> str:
     The prefix keeps it apart from the sources, which stand beside it.
 
     Args:
-        array: its name in the state: a layer's, `delay(level)`, DELAY_MIXTURE,
+        array: Its name in the state: a layer's, `delay(level)`, DELAY_MIXTURE,
             DELAY_DIFFERENCE or OUTPUT_STATE.
     """
     return f"{_STATE_PREFIX}{array}"

@@ -21,8 +21,8 @@ def plot_network(description: NetworkDescription, path: str | os.PathLike) -> No
     """Draws a network: the way down on the left, the way up on the right, skips across.
 
     Args:
-        description: the network, from description.describe_network.
-        path: the picture to write; its suffix (.png, .svg or .pdf) tells the format.
+        description: The network, from description.describe_network.
+        path: The picture to write; its suffix (.png, .svg or .pdf) tells the format.
 
     Raises:
         OSError: The picture cannot be written.

@@ -18,11 +18,11 @@ class Program(NamedTuple):
     """A network's step, and the arrays that it takes.
 
     Attributes:
-        function: takes arrays by keyword and returns arrays by name. It takes the
+        function: Takes arrays by keyword and returns arrays by name. It takes the
             `mixture` and the state; it returns every source and the next state.
-        input_shapes: the shape of each array that `function` takes: the mixture
+        input_shapes: The shape of each array that `function` takes: the mixture
             `(1, frames, channels)`, and the state's `(1, frames, features)`.
-        silence: the value of each array of the state in silence, `(1, 1, features)`.
+        silence: The value of each array of the state in silence, `(1, 1, features)`.
     """
 
     function: Callable[..., dict]
@@ -44,12 +44,12 @@ def build_program(
     them apart from the sources.
 
     Args:
-        config: the network's config.
-        network: the Keras network, from build.build_network.
-        chunk_frames: the largest number of frames in a chunk, or in a window's hop.
-        whole_delays: whether the state holds all frames of its delays, instead of only
+        config: The network's config.
+        network: The Keras network, from build.build_network.
+        chunk_frames: The largest number of frames in a chunk, or in a window's hop.
+        whole_delays: Whether the state holds all frames of its delays, instead of only
             those that a step uses (streaming.StreamingNetwork.step).
-        layers: the class that computes the stream's layers; by default
+        layers: The class that computes the stream's layers; by default
             fused.FusedLayers.
 
     Returns:

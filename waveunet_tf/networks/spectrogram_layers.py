@@ -20,8 +20,8 @@ class _Transform(keras.layers.Layer):
     """A layer with the STFT: periodic Hann windows, no padding at the ends.
 
     Args:
-        fft_frames: the length of a window, in audio frames.
-        hop_frames: the distance from one window to the next, in audio frames.
+        fft_frames: The length of a window, in audio frames.
+        hop_frames: The distance from one window to the next, in audio frames.
     """
 
     def __init__(self, *, fft_frames: int, hop_frames: int, **kwargs):
@@ -54,7 +54,7 @@ class _Transform(keras.layers.Layer):
         transform gives other frames at the ends, which depend on the backend.
 
         Args:
-            spectrum: the real and the imaginary part, `(batch, steps, bins)` each.
+            spectrum: The real and the imaginary part, `(batch, steps, bins)` each.
 
         Returns:
             Audio `(batch, frames)`.
@@ -178,8 +178,8 @@ class MaskedAudio(_Transform):
     result, and restores the magnitude.
 
     Args:
-        phase_iterations: the number of iterations.
-        phase_start: the first phase: `mixture`, or `random` for uniform phases, which
+        phase_iterations: The number of iterations.
+        phase_start: The first phase: `mixture`, or `random` for uniform phases, which
             are the same at each call.
 
     Input shape: the mask, and the real and the imaginary part of the mixture,
@@ -218,9 +218,9 @@ class MaskedAudio(_Transform):
         """Refines the phase of a spectrogram by Griffin and Lim's iterations.
 
         Args:
-            magnitude: the magnitude to keep, `(batch, steps, bins)`.
-            real: the first real part, `(batch, steps, bins)`.
-            imaginary: the first imaginary part, `(batch, steps, bins)`.
+            magnitude: The magnitude to keep, `(batch, steps, bins)`.
+            real: The first real part, `(batch, steps, bins)`.
+            imaginary: The first imaginary part, `(batch, steps, bins)`.
 
         Returns:
             The real and the imaginary part, `(batch, steps, bins)` each.

@@ -22,9 +22,9 @@ def build_spectrogram_u_net(
     """Builds the network: for each source a U-Net that masks the mixture.
 
     Args:
-        config: the network's config.
-        frames: the input frames of every window, or None for any number.
-        batch_size: the number of windows in a call, or None for any number.
+        config: The network's config.
+        frames: The input frames of every window, or None for any number.
+        batch_size: The number of windows in a call, or None for any number.
 
     Returns:
         A model from a mixture `(batch, frames, 1)` to a dict of sources, each
@@ -57,8 +57,8 @@ def magnitude_network(
     """Builds a network with the same weights that returns magnitudes.
 
     Args:
-        config: the network's config.
-        network: the network, from build_spectrogram_u_net.
+        config: The network's config.
+        network: The network, from build_spectrogram_u_net.
 
     Returns:
         A model from a mixture `(batch, frames, 1)` to a dict of sources, each
@@ -78,9 +78,9 @@ def _mask(config: SpectrogramUNetConfig, features, source: str):
     """Builds a source's U-Net.
 
     Args:
-        config: the network's config.
-        features: the network's input, `(batch, steps, bins - 1, 1)`.
-        source: the source's name.
+        config: The network's config.
+        features: The network's input, `(batch, steps, bins - 1, 1)`.
+        source: The source's name.
 
     Returns:
         The mask, `(batch, steps, bins)`, from 0 to 1.
