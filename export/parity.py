@@ -201,7 +201,7 @@ def _scores(
     heard = [
         name
         for name, stem in song.stems.items()
-        if name in bss.TARGETS and np.any(stem.sum(axis=1))
+        if name in bss.TARGETS and not bss.is_silent(stem)
     ]
     if len(heard) < 2 or len(song.mixture) < config.sample_rate_hz:
         return {}

@@ -102,9 +102,8 @@ def _let_describe_pass_batching(folder: pathlib.Path) -> None:
         )
     )
     path.write_bytes(saved.SerializeToString())
-    (folder / "fingerprint.pb").unlink(
-        missing_ok=True
-    )  # that of the file before the change
+    # It is the fingerprint of the file before the change.
+    (folder / "fingerprint.pb").unlink(missing_ok=True)
 
 
 class _Functions:

@@ -98,9 +98,8 @@ class SongGraph:
         )
         stems = {}
         for name in names:
-            steps = tf.transpose(
-                filled[name].stack(), (1, 0, 2, 3)
-            )  # (b, hops, hop, c)
+            steps = filled[name].stack()
+            steps = tf.transpose(steps, (1, 0, 2, 3))  # (b, hops, hop, c)
             stem = tf.reshape(steps, (batch, -1, self._config.channels))
             stems[name] = stem[:, self.lag_frames : self.lag_frames + frames]
         return stems
