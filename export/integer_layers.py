@@ -31,7 +31,17 @@ class IntegerLayers(FusedLayers):
         self._first_level = first_level
 
     def merge(self, level: int, skip, features):
-        """Upsamples features and computes the merge convolution; see FusedLayers."""
+        """Upsamples features and computes the merge convolution.
+
+        Args:
+            level: The level of the skip.
+            skip: The cropped skip, `(batch, frames + taps - 1, skip_features)`.
+            features: The features from below,
+                `(batch, frames / 2 + (taps + 1) / 2, features)`.
+
+        Returns:
+            `(batch, frames, filters)`.
+        """
         if level < self._first_level:
             return FusedLayers.merge(self, level, skip, features)
         zero, one = (ops.full((1, 1, features.shape[-1]), x) for x in (0.0, 1.0))
@@ -77,7 +87,15 @@ class TwoPartLayers(FusedLayers):
     """
 
     def convolve(self, name: str, inputs):
-        """Computes a layer, in two parts if it is an output layer."""
+        """Computes a layer, in two parts if it is an output layer.
+
+        Args:
+            name: The layer's name.
+            inputs: `(batch, frames, features)`.
+
+        Returns:
+            `(batch, frames - taps + 1, filters)`.
+        """
         if not layer_names.is_output(name):
             return FusedLayers.convolve(self, name, inputs)
         layer = self.layer(name)
