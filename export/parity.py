@@ -171,6 +171,7 @@ def _measure_file(
         for source, sdr_db in _scores(song, stems, config).items():
             changes.setdefault(source, []).append(sdr_db - reference.sdr_db[source])
     snr_db = np.concatenate(decibels)
+    scored = {source: np.concatenate(change) for source, change in changes.items()}
     if not len(snr_db):
         raise InputError("the songs must have something to be heard, but are silent")
     costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
@@ -182,8 +183,9 @@ def _measure_file(
         snr_db=float(np.median(snr_db)),
         worst_snr_db=float(snr_db.min()),
         sdr_change_db={
-            source: float(np.nanmedian(np.concatenate(change)))
-            for source, change in changes.items()
+            source: float(np.nanmedian(change))
+            for source, change in scored.items()
+            if not np.isnan(change).all()  # all: of silent estimates
         },
         factor_1=costs[1]["factor"],
         factor_2=costs[2]["factor"],

@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -82,6 +83,26 @@ def test_scores_change_with_the_stems_and_not_without(
         assert abs(change_db) < 1e-3
     assert any(abs(change_db) > 1e-3 for change_db in coarse.sdr_change_db.values())
     assert exact.snr_db > coarse.snr_db >= coarse.worst_snr_db
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_silent_estimate_has_no_change_of_scores(
+    kept_files, tiny_config, monkeypatch
+):
+    cost = {"factor": 1.0, "peak_mib": 1.0, "load_seconds": 1.0}
+    monkeypatch.setattr(parity, "cost_in_a_process", lambda *_: cost)
+    stems = {"accompaniment": music(16_000), "vocals": music(16_000)[::-1] / 2}
+    song = parity_songs.ParitySong("song", sum(stems.values()), stems)
+    noisy = {
+        source: stem + music(16_000)[:, ::-1] / 9 for source, stem in stems.items()
+    }
+    reference = parity._Reference(song, noisy, parity._scores(song, noisy, tiny_config))
+    silent = {**noisy, "vocals": np.zeros_like(stems["vocals"])}
+    runner = types.SimpleNamespace(run=lambda mixture: silent)
+    separator = types.SimpleNamespace(config=tiny_config, runner=lambda: runner)
+    path = kept_files["float32"]
+    row = parity._measure_file(path, path.name, separator, [reference])
+    assert row.sdr_change_db == {"accompaniment": 0}
 
 
 def test_songs_of_silence_cannot_be_measured(kept_files, kept_checkpoint):
