@@ -267,6 +267,44 @@ def test_training_starts_from_a_checkpoint(kept_stems_dir, tmp_path, finished_di
     assert int(adam.iterations) == 3 * best["best_epoch"] + 1
 
 
+def test_gradients_are_clipped_as_the_training_says(kept_stems_dir, tmp_path):
+    training = dataclasses.replace(STILL, clip_norm=1e-5)
+    run(MINI, training, kept_stems_dir, tmp_path / "work")
+    adam = build_adam(training)
+    best = checkpoint.Checkpoint.open(tmp_path / "work" / "best")
+    assert best.load_adam(build_network(MINI), adam)
+    # Adam's first moments are a tenth of its first gradients.
+    moments = [np.ravel(moment) for moment in adam._momentums]
+    norm = 10 * np.linalg.norm(np.concatenate(moments))
+    assert norm == pytest.approx(1e-5, rel=1e-4)
+
+
+def test_saturated_outputs_end_a_training(kept_stems_dir, tmp_path):
+    network = build_network(MINI)
+    for layer in network.layers:
+        if layer.name.startswith("output_") and layer.weights:
+            layer.bias.assign([9.0, -9.0])
+    checkpoint.save_checkpoint(tmp_path / "start", network, MINI)
+    training = dataclasses.replace(QUICK, steps_per_epoch=50)
+    arguments = {"init_from": tmp_path / "start"}
+    with pytest.raises(InputError, match=r"within ±0.99, but for 20 steps [5-9]\d%"):
+        run(MINI, training, kept_stems_dir, tmp_path / "work", **arguments)
+
+
+def test_output_layers_may_begin_anew(kept_stems_dir, tmp_path, finished_dir):
+    config = dataclasses.replace(MINI, sources=("vocals", "accompaniment"))
+    start = finished_dir / "best"
+    workdir = tmp_path / "work"
+    arguments = {"init_from": start, "reinit_output": True}
+    run(config, STILL, kept_stems_dir, workdir, **arguments)
+    old, new = (checkpoint.load_network(folder) for folder in (start, workdir / "best"))
+    for layer in new.layers:
+        if layer.weights and not layer.name.startswith("output_"):
+            expected = old.get_layer(layer.name).get_weights()
+            for one, other in zip(layer.get_weights(), expected):
+                np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 def test_a_checkpoint_of_another_network_is_refused_and_leaves_nothing(
     kept_stems_dir, tmp_path, finished_dir
 ):
