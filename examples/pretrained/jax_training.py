@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from examples.pretrained.coded_stems import CodedStems, decode_samples
+from waveunet_tf.checkpoints.adam import EPSILON
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
@@ -123,7 +124,7 @@ class Trainer:
             steps = training.steps_per_epoch * training.max_epochs
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         adam = keras.optimizers.Adam(
-            rate, epsilon=1e-8, global_clipnorm=training.clip_norm or None
+            rate, epsilon=EPSILON, global_clipnorm=training.clip_norm or None
         )
         adam.build(self.network.trainable_variables)
         return adam

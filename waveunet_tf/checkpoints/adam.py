@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # a checkpoint's config is read without Keras
     import keras
 
 MOMENTS = "optimizer.weights.h5"
-_EPSILON = 1e-8
-"""TensorFlow 1's, which the original trained with; Keras' own is 1e-7."""
+EPSILON = 1e-8
+"""TensorFlow 1's epsilon, with which the original trained; Keras' own is 1e-7."""
 
 
 def build_adam(
@@ -29,7 +29,7 @@ def build_adam(
     import keras
 
     kind = kind or keras.optimizers.Adam
-    return kind(training.learning_rate, epsilon=_EPSILON, name="adam")
+    return kind(training.learning_rate, epsilon=EPSILON, name="adam")
 
 
 def save_moments(path: pathlib.Path, optimizer: keras.optimizers.Adam) -> None:

@@ -30,7 +30,7 @@ def find_tracks(
         root: The data set's folder.
         dataset: The layout, one of `DATASETS`; by default tracks of musdb18's and of
             folder's layout are listed.
-        subsets: The wished subsets.
+        subsets: The subsets to list.
         validation: The training tracks that become the subset `valid`; see
             splits.split. By default musdb's official 14 of MUSDB18; of other data sets
             the tracks in a folder of that name.

@@ -136,7 +136,7 @@ class _RandomExcerpts:
         self._training = training
 
     def excerpt(self, number: tf.Tensor):
-        """Reads excerpt `number`, int64: what _Windows.read returns."""
+        """Reads excerpt `number`, a scalar int64; returns what _Windows.read does."""
         # float64: a float32 has too few steps for the frames of a long track.
         draws = tf.random.stateless_uniform(
             [self._windows.stems, augmentation.DRAWS],

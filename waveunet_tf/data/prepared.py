@@ -114,7 +114,7 @@ def load_all(
 
 
 def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
-    """Whether a folder holds tracks of a subset.
+    """Returns whether a folder holds tracks of a subset.
 
     Args:
         data_dir: The folder; see load_prepared.

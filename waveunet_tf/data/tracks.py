@@ -1,4 +1,4 @@
-"""A track: a song and its true stems, read in step, mended where that is wished."""
+"""A track: a song and its true stems, read in step, and repaired if asked for."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Track:
 
         Args:
             names: The sources, which may be sums of stems.
-            mending: The repairs that are wished.
+            mending: The repairs that are allowed.
 
         Raises:
             InputError: The track has no such source, or its stems differ in channels or
@@ -125,7 +125,7 @@ class Track:
 
         Args:
             names: The sources, which may be sums of stems.
-            mending: The repairs that are wished.
+            mending: The repairs that are allowed.
 
         Returns:
             `mixture` and each name → float32 `(frames, channels)`; the sample rate in
