@@ -80,7 +80,10 @@ def keras_estimates(
     import tensorflow as tf
 
     checkpoint = Checkpoint.open(checkpoint_dir)
-    config, network = checkpoint.config, tf.function(checkpoint.load_network())
+    config, network = (
+        checkpoint.config,
+        tf.function(checkpoint.load_network(), autograph=False),
+    )
     windows = shapes.song_windows(config, _HOP_FRAMES)
 
     def engine(mixture):

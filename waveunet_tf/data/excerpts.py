@@ -18,6 +18,9 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.system import cpus
 
+# Nothing here needs AutoGraph, which takes longer than all else of a data set.
+_without_autograph = tf.autograph.experimental.do_not_convert
+
 
 def random_excerpts(
     tracks: list[PreparedTrack],
@@ -67,7 +70,7 @@ def random_excerpts(
     start = first + (worker - first) % workers
     excerpts = [
         tf.data.Dataset.range(start + lane * workers, tf.int64.max, lanes * workers)
-        .map(random.excerpt)
+        .map(_without_autograph(random.excerpt))
         .prefetch(2)
         for lane in range(lanes)
     ]
@@ -265,4 +268,4 @@ def _windows_at(
 
     track, start = np.array(places, np.int64).T
     places = tf.data.Dataset.from_tensor_slices((track.astype(np.int32), start))
-    return places.map(window_at)
+    return places.map(_without_autograph(window_at))

@@ -77,7 +77,7 @@ class TensorFlowEngine:
             )
         self.silence = program.silence
         self.input_shapes = program.input_shapes
-        self._call = tf.function(program.function)
+        self._call = tf.function(program.function, autograph=False)
 
     def __call__(self, **inputs: Any) -> dict[str, Any]:
         """Computes one step on the device.

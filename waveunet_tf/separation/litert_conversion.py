@@ -45,7 +45,8 @@ def convert(
             array: tf.TensorSpec(shape, tf.float32, name=array)
             for array, shape in shapes.items()
         }
-        concrete[name] = tf.function(function).get_concrete_function(**specs)
+        graph = tf.function(function, autograph=False)
+        concrete[name] = graph.get_concrete_function(**specs)
     try:
         with tempfile.TemporaryDirectory() as folder, quiet():
             tf.saved_model.save(module, folder, signatures=concrete)

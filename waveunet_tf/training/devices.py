@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import zlib
@@ -77,7 +78,7 @@ class Devices:
     def mean_of_workers(self, values: list[float]) -> list[float]:
         """Returns each value's mean over all devices; every worker waits for all."""
 
-        @tf.function
+        @functools.partial(tf.function, autograph=False)
         def mean(values):
             return self.strategy.run(
                 lambda: tf.distribute.get_replica_context().all_reduce(

@@ -6,6 +6,7 @@ a mean over the batch is the mean over all of it, however many devices there are
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import keras
@@ -15,6 +16,8 @@ from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.objective import Objective
 
+# Nothing here needs AutoGraph, which takes longer than all else of a first step.
+_graph = functools.partial(tf.function, autograph=False)
 # Samples beyond this magnitude are saturated: a tanh hardly has a gradient there.
 _SATURATED = 0.99
 
@@ -81,8 +84,8 @@ class TrainingStep:
         self._parts = compute.accumulate_steps
         self._gradients_of = self.gradients_of
         if compute.jit_compile:
-            self._gradients_of = tf.function(self.gradients_of, jit_compile=True)
-        self._on_all_devices = tf.function(self._run_on_all_devices)
+            self._gradients_of = _graph(self.gradients_of, jit_compile=True)
+        self._on_all_devices = _graph(self._run_on_all_devices)
 
     def __call__(self, batch: tuple, stops: tf.Tensor) -> StepResult:
         """Updates the weights by the gradients of a batch.
@@ -125,9 +128,8 @@ class TrainingStep:
         if self._parts == 1:
             return self._gradients_of(mixture, targets, scale)
         size = mixture.shape[0] // self._parts
-        totals = tf.zeros([2])
-        sums = [tf.zeros(weight.shape) for weight in self._weights]
-        for part in tf.range(self._parts):
+
+        def add_part(part, totals, sums):
             piece = slice(part * size, (part + 1) * size)
             means, gradients = self._gradients_of(
                 tf.ensure_shape(mixture[piece], (size, *mixture.shape[1:])),
@@ -137,8 +139,15 @@ class TrainingStep:
                 },
                 scale,
             )
-            totals += means
             sums = [one + other for one, other in zip(sums, gradients)]
+            return part + 1, totals + means, sums
+
+        nothing = [tf.zeros(weight.shape) for weight in self._weights]
+        _, totals, sums = tf.while_loop(
+            lambda part, *_: part < self._parts,
+            add_part,
+            (tf.constant(0), tf.zeros([2]), nothing),
+        )
         return totals, sums
 
     def on_device(self, mixture, targets: dict, stops) -> StepResult:
@@ -198,8 +207,8 @@ class ValidationStep:
         self._objective, self._num_tracks = objective, num_tracks
         self._scores_of = self.scores_of
         if compute.jit_compile:
-            self._scores_of = tf.function(self.scores_of, jit_compile=True)
-        self._on_all_devices = tf.function(self._run_on_all_devices)
+            self._scores_of = _graph(self.scores_of, jit_compile=True)
+        self._on_all_devices = _graph(self._run_on_all_devices)
 
     def __call__(self, batch: tuple, stops: tf.Tensor) -> Scores:
         """Scores a batch.
