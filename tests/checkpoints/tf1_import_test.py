@@ -17,19 +17,26 @@ from waveunet_tf.errors import InputError
 THREE = ("bass", "drums", "vocals")
 
 # What the original could be set to; no preset has these sizes.
+
+
+def slow(case):
+    """A case that make test-slow runs."""
+    return pytest.param(case, marks=pytest.mark.slow)
+
+
 MATRIX = [
     Original(),
     Original(1, 3, 5, merge_filter_size=3, input_filter_size=5),
-    Original(num_layers=5, num_initial_filters=2, filter_size=5, merge_filter_size=1),
+    slow(Original(5, 2, filter_size=5, merge_filter_size=1)),
     Original(5, 2, 7, 3, input_filter_size=37, upsampling="learned"),
-    Original(upsampling="learned", output_filter_size=5),
+    slow(Original(upsampling="learned", output_filter_size=5)),
     Original(upsampling="learned", output_activation="linear", source_names=THREE),
     Original(output_type="direct", output_activation="linear", num_channels=1),
-    Original(context=False),
+    slow(Original(context=False)),
     Original(context=False, upsampling="learned", output_type="direct"),
     Original(context=False, filter_size=4, merge_filter_size=2, num_channels=1),
-    Original(context=False, output_filter_size=3, output_activation="linear"),
-    Original(num_initial_filters=1, num_channels=1, source_names=THREE),
+    slow(Original(context=False, output_filter_size=3, output_activation="linear")),
+    slow(Original(num_initial_filters=1, num_channels=1, source_names=THREE)),
 ]
 
 

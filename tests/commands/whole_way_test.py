@@ -34,7 +34,8 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
         "--formats tflite_float32",
     ]
     for step in steps:
-        result = run(*step.format(tmp_path).split())
+        # Each command's own tests start it as a program.
+        result = run_here(*step.format(tmp_path).split())
         assert result.returncode == 0, result.stderr
     config = json.loads((tmp_path / "work" / "best" / "config.json").read_text())
     expected = {

@@ -109,6 +109,7 @@ def test_the_oracle_refuses_what_the_mixture_does_not_consist_of():
         estimators.ideal_ratio_mask(true)
 
 
+@pytest.mark.slow
 def test_the_oracle_is_far_above_the_mixture_on_music(shared_data):
     tracks = find_tracks(shared_data / "musdb18-7s", subsets=("test",))
     true = true_stems.read_true_stems(tracks[0], HALVES)

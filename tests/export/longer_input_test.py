@@ -26,7 +26,10 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module",
+    params=["difference", pytest.param("direct", marks=pytest.mark.slow)],
+)
 def separated(request, tmp_path_factory):
     """A checkpoint imported from the original, and its stems of a song in one pass."""
     original = NETWORKS[request.param]

@@ -52,18 +52,25 @@ class Transport:
         return json.dumps(self._description)
 
 
+def slow(change):
+    """A case that make test-slow runs."""
+    return pytest.param(change, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {},
-        {"upsampling": "learned", "sources": ("bass", "drums", "vocals")},
+        slow({"upsampling": "learned", "sources": ("bass", "drums", "vocals")}),
         {"output_type": "direct", "output_activation": "linear", "channels": 1},
-        {"output_kernel_size": 3, "upsampling": "transposed"},
+        slow({"output_kernel_size": 3, "upsampling": "transposed"}),
         {"context": False, "channels": 1},
         dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random"),
         LONGER_INPUTS["4 levels, eoeo"].config(),
-        dataclasses.replace(
-            LONGER_INPUTS["5 levels, eeooe"].config(), upsampling="transposed"
+        slow(
+            dataclasses.replace(
+                LONGER_INPUTS["5 levels, eeooe"].config(), upsampling="transposed"
+            )
         ),
     ],
     ids=str,

@@ -49,11 +49,16 @@ def conversions(monkeypatch):
     [
         {"sources": ("down_0", "output", "vocals")},  # as arrays of the state are named
         {"upsampling": "learned", "channels": 1, "up_kernel_size": 3},
-        {"output_type": "direct", "output_activation": "linear"},
-        {"output_kernel_size": 3, "down_kernel_size": 5},
-        {"down_kernel_size": 1, "up_kernel_size": 1},
+        *(
+            pytest.param(change, marks=pytest.mark.slow)
+            for change in [
+                {"output_type": "direct", "output_activation": "linear"},
+                {"output_kernel_size": 3, "down_kernel_size": 5},
+                {"down_kernel_size": 1, "up_kernel_size": 1},
+                {"upsampling": "transposed"},
+            ]
+        ),
         {"context": False},
-        {"upsampling": "transposed"},
     ],
     ids=str,
 )

@@ -97,7 +97,9 @@ def test_networks_that_cannot_stream_go_through_windows(tiny_config, tmp_path, c
             np.testing.assert_allclose(stem, expected[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["tensorflow", "litert"])
+@pytest.mark.parametrize(
+    "engine", [pytest.param("tensorflow", marks=pytest.mark.slow), "litert"]
+)
 def test_songs_may_be_separated_in_threads_at_once(tiny_checkpoint, engine):
     separator = waveunet_tf.load(tiny_checkpoint, engine=engine, chunk_frames=64)
     songs = [noise(20_000 + number) for number in range(4)]

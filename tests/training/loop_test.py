@@ -160,6 +160,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     check_same_weights(workdir / "best", without_stop / "best", 1e-5)
 
 
+@pytest.mark.slow
 def test_float16_goes_on_with_its_loss_scale(kept_stems_dir, tmp_path, float16_dir):
     arguments = (MINI, QUICK, kept_stems_dir, tmp_path / "stopped")
     compute = ComputeConfig(precision="mixed_float16")
@@ -185,6 +186,7 @@ def u7_dir(kept_stems_dir, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("u7_training")
 def test_dropout_goes_on_where_it_stood(kept_stems_dir, tmp_path, u7_dir):
     workdir = tmp_path / "stopped"
@@ -394,6 +396,7 @@ def test_the_highest_sdr_may_be_what_is_best(cosine_dir):
     assert progress["best_loss"] == pytest.approx(-max(means))
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("cosine_training")
 def test_averages_and_a_cosine_go_on_where_they_stood(
     kept_stems_dir, tmp_path, cosine_dir

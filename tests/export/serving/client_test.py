@@ -167,6 +167,7 @@ def test_sixteen_clients_at_once_get_their_own_stems(server, separator):
             assert_equal(stems, separator.separate(song, 8000))
 
 
+@pytest.mark.slow  # a server starts twice
 def test_a_song_survives_its_server(server, separator):
     restarts = []
 
