@@ -21,13 +21,13 @@ def setting(
     """Declares a field of a config: its default, its flag's help and its range.
 
     Args:
-        default: the default, whose type the field has; None for an optional integer.
-        help_text: what the flag of the same name says in `--help`.
-        choices: the values that are allowed, if only some are.
-        minimum: the least value allowed.
-        maximum: the greatest value allowed.
-        above: a number that the value must exceed.
-        below: a number that the value must not reach.
+        default: The default, whose type the field has; None for an optional integer.
+        help_text: What the flag of the same name says in `--help`.
+        choices: The values that are allowed, if only some are.
+        minimum: The least value allowed.
+        maximum: The greatest value allowed.
+        above: A number that the value must exceed.
+        below: A number that the value must not reach.
 
     Returns:
         The field of a dataclass.
@@ -90,7 +90,7 @@ class Config:
         """Builds a config from JSON values.
 
         Args:
-            values: the value of every field, as `to_dict` gave them.
+            values: The value of every field, as `to_dict` gave them.
 
         Raises:
             InputError: A field is missing, unknown or out of its range.

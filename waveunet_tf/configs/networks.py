@@ -17,17 +17,17 @@ class NetworkConfig(Config):
     """Describes a network: what every config has, and what its network can do.
 
     Attributes:
-        architecture: the kind of network, a key of ARCHITECTURES.
-        has_spectrogram: whether the network masks a spectrogram instead of computing
+        architecture: The kind of network, a key of ARCHITECTURES.
+        has_spectrogram: Whether the network masks a spectrogram instead of computing
             waveforms. Its windows then have one length only, its loss may compare
             magnitudes, and LiteRT cannot run it for want of an inverse Fourier
             transform.
-        num_levels: the levels of decimation.
-        context: whether the input has real audio around the output.
-        channels: the audio channels of the mixture and of every source.
-        sources: the names of the sources, in the order of the outputs.
-        sample_rate_hz: the sample rate of the audio.
-        output_frames: the output frames wished for in training.
+        num_levels: The levels of decimation.
+        context: Whether the input has real audio around the output.
+        channels: The audio channels of the mixture and of every source.
+        sources: The names of the sources, in the order of the outputs.
+        sample_rate_hz: The sample rate of the audio.
+        output_frames: The output frames wished for in training.
     """
 
     architecture: ClassVar[str]
@@ -226,7 +226,7 @@ class WaveUNetConfig(NetworkConfig):
         """Builds a config from JSON values.
 
         Args:
-            values: fields as `to_dict` gave them. An earlier version's lack
+            values: Fields as `to_dict` gave them. An earlier version's lack
                 `input_kernel_size`, which is then 0.
 
         Raises:
@@ -338,7 +338,7 @@ def network_config_from_json(values: Any) -> NetworkConfig:
     """Builds a network's config from JSON values.
 
     Args:
-        values: the `architecture` and the fields, as NetworkConfig.to_json gives them.
+        values: The `architecture` and the fields, as NetworkConfig.to_json gives them.
 
     Raises:
         InputError: The architecture or a field is unknown, missing or out of its range.

@@ -145,7 +145,7 @@ class TrainingConfig(Config):
         """Builds a config from JSON values, with defaults for fields that they lack.
 
         Args:
-            values: fields as `to_dict` gave them, perhaps of an earlier version.
+            values: Fields as `to_dict` gave them, perhaps of an earlier version.
 
         Raises:
             InputError: A field is unknown or out of its range.

@@ -24,9 +24,9 @@ def require_division(batch_size: int, replicas: int, parts: int) -> None:
     """Requires that devices and their parts divide a batch.
 
     Args:
-        batch_size: excerpts a step, on all devices together.
-        replicas: the number of devices.
-        parts: the parts of a device's batch that are computed one after the other.
+        batch_size: Excerpts a step, on all devices together.
+        replicas: The number of devices.
+        parts: The parts of a device's batch that are computed one after the other.
 
     Raises:
         InputError: The batch size is not a multiple of devices times parts.
@@ -60,8 +60,8 @@ class StepWatch:
         """Begins to watch.
 
         Args:
-            workdir: the training's folder, for the message.
-            optimizer: what optimizer.build_optimizer returned.
+            workdir: The training's folder, for the message.
+            optimizer: What optimizer.build_optimizer returned.
         """
         self._workdir = workdir
         # The loss scale of float16 skips gradients that are not finite.
@@ -72,8 +72,8 @@ class StepWatch:
         """Checks the result of a step.
 
         Args:
-            result: the step's result.
-            progress: where the training stands, before it counts the step.
+            result: The step's result.
+            progress: Where the training stands, before it counts the step.
 
         Raises:
             InputError: The loss or the gradient is not finite; or most of the outputs
@@ -112,10 +112,10 @@ def epoch_score(
     """Returns the number that an epoch is judged by; the lowest is the best.
 
     Args:
-        training: names the score, in `best_by`.
-        loss: the mean training loss.
-        validation_loss: the validation loss; None without validation tracks.
-        sdr_db: source → median SDR, None where it is silent in all tracks.
+        training: Names the score, in `best_by`.
+        loss: The mean training loss.
+        validation_loss: The validation loss; None without validation tracks.
+        sdr_db: Source → median SDR, None where it is silent in all tracks.
 
     Raises:
         InputError: The SDR is the score, but all sources are silent.
@@ -135,8 +135,8 @@ def next_batch(batches: Iterator, name: str):
     """Returns the next batch.
 
     Args:
-        batches: an iterator over batches.
-        name: a name for what they contain, for the message.
+        batches: An iterator over batches.
+        name: A name for what they contain, for the message.
 
     Raises:
         InputError: A file cannot be read, for instance because it has changed.
@@ -151,8 +151,8 @@ def call_on_devices(step: Callable, batch: tuple, stops: float):
     """Calls a TrainingStep or a ValidationStep.
 
     Args:
-        step: the step.
-        batch: its batch.
+        step: The step.
+        batch: Its batch.
         stops: 1 where this worker asks to stop, else 0.
 
     Raises:

@@ -22,8 +22,8 @@ class Devices:
 
     Attributes:
         strategy: TensorFlow's distribution strategy over the devices.
-        worker: this process's number; 0 is the chief, which alone writes files.
-        workers: the number of processes.
+        worker: This process's number; 0 is the chief, which alone writes files.
+        workers: The number of processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -46,9 +46,9 @@ class Devices:
         """Returns an iterator over batches, of which each device has its share.
 
         Args:
-            make: a function of a worker's number, the number of workers and a device's
+            make: A function of a worker's number, the number of workers and a device's
                 batch size. It returns an endless data set of batches of that size.
-            batch_size: the size of a batch on all devices together.
+            batch_size: The size of a batch on all devices together.
         """
 
         def of_worker(context):
@@ -94,7 +94,7 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
     """Finds the devices; must be called before TensorFlow computes anything.
 
     Args:
-        compute: the strategy, the kind of device and the number of threads.
+        compute: The strategy, the kind of device and the number of threads.
 
     Raises:
         InputError: A GPU is asked for, but there is none; TF_CONFIG is missing or
@@ -178,9 +178,9 @@ def require_agreement(devices: Devices, name: str, *values) -> None:
     """Requires that all workers have the same values.
 
     Args:
-        devices: the devices.
-        name: a name for the values, for the message.
-        *values: objects whose `repr` is the same on all workers.
+        devices: The devices.
+        name: A name for the values, for the message.
+        *values: Objects whose `repr` is the same on all workers.
 
     Raises:
         InputError: The values of two workers differ.

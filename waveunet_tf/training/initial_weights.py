@@ -35,11 +35,11 @@ def load_initial_weights(
     """Sets the weights and Adam's moments to those of a checkpoint.
 
     Args:
-        directory: the checkpoint.
-        config: the network's config.
-        network: the network.
-        adam: its optimiser.
-        reinit_output: whether the checkpoint may be for other sources or another
+        directory: The checkpoint.
+        config: The network's config.
+        network: The network.
+        adam: Its optimiser.
+        reinit_output: Whether the checkpoint may be for other sources or another
             sample rate. The output layers then keep their weights, and Adam its
             moments.
 
@@ -86,9 +86,9 @@ def scale_to_unit_variance(network: keras.Model, mixture, targets: dict) -> None
     begin to learn late.
 
     Args:
-        network: a network of waveforms.
-        mixture: excerpts with context, `(batch, frames, channels)`.
-        targets: source → `(batch, frames, channels)`.
+        network: A network of waveforms.
+        mixture: Excerpts with context, `(batch, frames, channels)`.
+        targets: Source → `(batch, frames, channels)`.
     """
     for layer in network.layers:
         if not isinstance(layer, (keras.layers.Conv1D, keras.layers.Conv1DTranspose)):

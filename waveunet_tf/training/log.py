@@ -45,12 +45,12 @@ class TrainingLog:
         """Makes the workdir and opens TensorBoard's file.
 
         Args:
-            workdir: the training's folder.
-            config: the network's config.
-            validation_tracks: the tracks of which TensorBoard plays some.
-            enabled: whether this is the chief's log.
-            profile: whether ten steps are traced for TensorBoard's profiler.
-            illustrate: whether each epoch draws the losses, and writes sound and
+            workdir: The training's folder.
+            config: The network's config.
+            validation_tracks: The tracks of which TensorBoard plays some.
+            enabled: Whether this is the chief's log.
+            profile: Whether ten steps are traced for TensorBoard's profiler.
+            illustrate: Whether each epoch draws the losses, and writes sound and
                 spectrograms for TensorBoard.
 
         Raises:
@@ -88,8 +88,8 @@ class TrainingLog:
         """Opens the progress bar of an epoch; the caller closes it.
 
         Args:
-            progress: where the training stands.
-            steps: the epoch's steps in all.
+            progress: Where the training stands.
+            steps: The epoch's steps in all.
         """
         self._meter = Meter()
         return tqdm.tqdm(
@@ -112,11 +112,11 @@ class TrainingLog:
         """Reports a step.
 
         Args:
-            bar: the epoch's progress bar.
-            progress: where the training stands after the step.
-            result: the step's result.
-            excerpts: the number of excerpts in its batch.
-            waited_seconds: the time that it waited for them.
+            bar: The epoch's progress bar.
+            progress: Where the training stands after the step.
+            result: The step's result.
+            excerpts: The number of excerpts in its batch.
+            waited_seconds: The time that it waited for them.
 
         Raises:
             OSError: TensorBoard's file cannot be written.
@@ -167,9 +167,9 @@ class TrainingLog:
         """Adds an epoch to the history, the curves and the log.
 
         Args:
-            record: the epoch's line of the history.
-            progress: where the training stands after it.
-            network: the network, whose estimates TensorBoard plays.
+            record: The epoch's line of the history.
+            progress: Where the training stands after it.
+            network: The network, whose estimates TensorBoard plays.
 
         Raises:
             OSError: A file cannot be written.

@@ -67,21 +67,21 @@ def train(
     same arguments continues from the state as if there had been no stop.
 
     Args:
-        config: the network.
-        training: how it is trained.
-        data_dirs: prepared folders of stems, whose tracks form one data set.
-        workdir: a new folder, or the folder of a training of the same config. All
+        config: The network.
+        training: How it is trained.
+        data_dirs: Prepared folders of stems, whose tracks form one data set.
+        workdir: A new folder, or the folder of a training of the same config. All
             workers must see it; the chief writes it.
-        compute: the devices, and how they compute; by default one device.
-        init_from: a checkpoint of the same network to start from, with Adam's moments
+        compute: The devices, and how they compute; by default one device.
+        init_from: A checkpoint of the same network to start from, with Adam's moments
             if it holds them; by default random weights.
-        reinit_output: whether that checkpoint may be for other sources or another
+        reinit_output: Whether that checkpoint may be for other sources or another
             sample rate. Its output layers and Adam's moments are then left out.
-        save_seconds: seconds between two states within an epoch.
-        profile: whether ten steps are traced for TensorBoard's profiler.
-        illustrate: whether each epoch draws `loss.png`, and writes sound and
+        save_seconds: Seconds between two states within an epoch.
+        profile: Whether ten steps are traced for TensorBoard's profiler.
+        illustrate: Whether each epoch draws `loss.png`, and writes sound and
             spectrograms of validation tracks for TensorBoard.
-        should_stop: called before every step and every validation batch.
+        should_stop: Called before every step and every validation batch.
 
     Returns:
         Where the training stands at its end.

@@ -15,8 +15,8 @@ def plot_losses(history: str | os.PathLike, path: str | os.PathLike) -> None:
     """Draws the losses of a history.jsonl over its steps.
 
     Args:
-        history: the file, one JSON object an epoch.
-        path: the picture to write.
+        history: The file, one JSON object an epoch.
+        path: The picture to write.
 
     Raises:
         OSError: The picture cannot be written.

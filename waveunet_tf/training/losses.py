@@ -17,8 +17,8 @@ def mean_squared_error(targets: dict, estimates: dict, weights):
     """Returns the mean squared error of the waveforms (paper, section 4.2).
 
     Args:
-        targets: source → `(batch, frames, channels)`.
-        estimates: the same sources, of the same shapes.
+        targets: Source → `(batch, frames, channels)`.
+        estimates: The same sources, of the same shapes.
         weights: `(batch, frames, 1)`, of each frame.
 
     Returns:
@@ -31,8 +31,8 @@ def mean_absolute_error(targets: dict, estimates: dict, weights):
     """Returns the mean absolute error of waveforms, or of magnitudes (U7a's loss).
 
     Args:
-        targets: source → `(batch, frames, channels)`, or `(batch, steps, bins)`.
-        estimates: the same sources, of the same shapes.
+        targets: Source → `(batch, frames, channels)`, or `(batch, steps, bins)`.
+        estimates: The same sources, of the same shapes.
         weights: `(batch, frames, 1)` or `(batch, steps, 1)`.
 
     Returns:
@@ -51,8 +51,8 @@ def error_level_db(targets: dict, estimates: dict, weights, *, floor_db: float =
     count, too.
 
     Args:
-        targets: source → `(batch, frames, channels)`.
-        estimates: the same sources, of the same shapes.
+        targets: Source → `(batch, frames, channels)`.
+        estimates: The same sources, of the same shapes.
         weights: `(batch, frames, 1)`, of each frame.
         floor_db: 10 log10 τ. Errors below this level hardly change the loss, so that
             the training turns to other excerpts.
@@ -95,7 +95,7 @@ def of_waveforms(training: TrainingConfig) -> Callable:
     """Returns the loss of waveforms that a training minimises.
 
     Args:
-        training: the name of the loss, and the floor of `sdr`.
+        training: The name of the loss, and the floor of `sdr`.
 
     Returns:
         A function of targets, estimates and weights, such as mean_squared_error.

@@ -15,7 +15,7 @@ class Meter:
         """Begins to measure.
 
         Args:
-            clock: returns the time in seconds.
+            clock: Returns the time in seconds.
         """
         self._clock = clock
         self._began = self._last_point = clock()
@@ -33,10 +33,10 @@ class Meter:
         """Adds a step.
 
         Args:
-            loss: the step's loss.
-            gradient_norm: the norm of its gradients.
-            audio_seconds: the audio in its batch.
-            waited_seconds: the time that it waited for its batch.
+            loss: The step's loss.
+            gradient_norm: The norm of its gradients.
+            audio_seconds: The audio in its batch.
+            waited_seconds: The time that it waited for its batch.
         """
         self._steps += 1
         self._audio_seconds += audio_seconds

@@ -15,7 +15,7 @@ def median_sdr_db(
     do not count.
 
     Args:
-        sources: the sources' names.
+        sources: The sources' names.
         energies: `(sources, 2, tracks)`, the energy of each true source and of its
             estimate's error.
 

@@ -18,9 +18,9 @@ class LossValue(NamedTuple):
     """The loss of a batch.
 
     Attributes:
-        loss: scalar, a mean over what has a weight.
-        weight: scalar, the sum of the weights.
-        estimates: source → `(batch, frames, channels)`; None where the loss does not
+        loss: Scalar, a mean over what has a weight.
+        weight: Scalar, the sum of the weights.
+        estimates: Source → `(batch, frames, channels)`; None where the loss does not
             need the waveforms.
     """
 
@@ -37,7 +37,7 @@ class Objective(Protocol):
 
         Args:
             mixture: `(batch, frames, channels)`, with the network's context.
-            targets: source → `(batch, frames, channels)`.
+            targets: Source → `(batch, frames, channels)`.
             weights: `(batch, frames, 1)`, of each frame of the targets.
             training: True in a training step, False in validation.
         """
@@ -52,9 +52,9 @@ class WaveformObjective:
         """Chooses the loss by its name.
 
         Args:
-            config: the network's config.
-            network: the network.
-            training: the name of the loss, one of losses.OF_WAVEFORMS.
+            config: The network's config.
+            network: The network.
+            training: The name of the loss, one of losses.OF_WAVEFORMS.
         """
         self._network = network
         self._in_training = fused.training_pass(config, network)
@@ -77,8 +77,8 @@ class MagnitudeObjective:
         """Finds the layers that compute the magnitudes.
 
         Args:
-            config: the network's config.
-            network: the network, on spectrograms.
+            config: The network's config.
+            network: The network, on spectrograms.
         """
         self._frames = slice(None, 1 - config.fft_frames, config.hop_frames)
         self._estimated = spectrogram_u_net.magnitude_network(config, network)
@@ -103,9 +103,9 @@ def build_objective(
     """Builds the objective of a training.
 
     Args:
-        config: the network's config.
-        network: the network.
-        training: the name of the loss.
+        config: The network's config.
+        network: The network.
+        training: The name of the loss.
 
     Raises:
         InputError: The network has no such loss.

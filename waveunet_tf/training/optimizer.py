@@ -25,8 +25,8 @@ def build_optimizer(
     """Builds Adam, with a loss scale if the precision is float16.
 
     Args:
-        training: the learning rate.
-        compute: the precision.
+        training: The learning rate.
+        compute: The precision.
     """
     adam = build_adam(training, Adam)
     if compute.precision == "mixed_float16":

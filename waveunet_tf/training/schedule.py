@@ -24,8 +24,8 @@ def learning_rate(stage: TrainingConfig, step: int) -> float:
     """Returns the learning rate of a step.
 
     Args:
-        stage: the config of the step's stage.
-        step: the step's number, counted from 0 over the whole training.
+        stage: The config of the step's stage.
+        step: The step's number, counted from 0 over the whole training.
     """
     if stage.learning_rate_schedule == "constant":
         return stage.learning_rate

@@ -33,16 +33,16 @@ class TrainingProgress:
 
     Attributes:
         stage: 0, or 1 for the fine-tuning.
-        epoch: the number of finished epochs, of both stages.
-        step: the number of finished optimiser steps.
-        excerpt: the number of the next excerpt.
-        best_loss: the lowest score of an epoch (checks.epoch_score).
-        best_epoch: the epoch that has it.
-        stage_began: the epoch after which the stage began.
-        epoch_steps: the number of finished steps of the current epoch.
-        epoch_loss: the sum of their losses.
-        epoch_seconds: the time that they took.
-        random_state: the seeds of layers that draw random numbers, such as dropout.
+        epoch: The number of finished epochs, of both stages.
+        step: The number of finished optimiser steps.
+        excerpt: The number of the next excerpt.
+        best_loss: The lowest score of an epoch (checks.epoch_score).
+        best_epoch: The epoch that has it.
+        stage_began: The epoch after which the stage began.
+        epoch_steps: The number of finished steps of the current epoch.
+        epoch_loss: The sum of their losses.
+        epoch_seconds: The time that they took.
+        random_state: The seeds of layers that draw random numbers, such as dropout.
         loss_scale: float16's loss scale and the steps since it last changed; else
             empty.
     """
@@ -122,12 +122,12 @@ class StateStore:
         """Prepares to save and load; nothing is written yet.
 
         Args:
-            workdir: the training's folder.
-            config: the network's config.
-            training: how it is trained.
-            network: the network.
-            optimizer: what optimizer.build_optimizer returned, built.
-            average: the averages of the network's weights.
+            workdir: The training's folder.
+            config: The network's config.
+            training: How it is trained.
+            network: The network.
+            optimizer: What optimizer.build_optimizer returned, built.
+            average: The averages of the network's weights.
         """
         self._folder = pathlib.Path(workdir) / "state"
         self._config, self._training = config, training
@@ -138,7 +138,7 @@ class StateStore:
         """Saves the state.
 
         Args:
-            progress: where the training stands.
+            progress: Where the training stands.
 
         Raises:
             OSError: The state cannot be written; the last ones are kept.

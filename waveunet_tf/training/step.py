@@ -26,10 +26,10 @@ class StepResult(NamedTuple):
     """The results of a step of gradient descent, all scalars.
 
     Attributes:
-        loss: the mean over the batch, before the step.
-        gradient_norm: the gradients' Euclidean norm over all weights, before clipping.
-        saturated: the share of the estimates' samples beyond ±0.99.
-        stops: above 0 where a worker asks to stop.
+        loss: The mean over the batch, before the step.
+        gradient_norm: The gradients' Euclidean norm over all weights, before clipping.
+        saturated: The share of the estimates' samples beyond ±0.99.
+        stops: Above 0 where a worker asks to stop.
     """
 
     loss: tf.Tensor
@@ -42,11 +42,11 @@ class Scores(NamedTuple):
     """The scores of a validation batch, summed over the devices.
 
     Attributes:
-        loss: the loss, times `weight`.
-        weight: the frames, or the steps of an STFT, that the loss is a mean over.
+        loss: The loss, times `weight`.
+        weight: The frames, or the steps of an STFT, that the loss is a mean over.
         energies: `(sources, 2, tracks)`, float32: the energy of each true source in the
             batch, and of its estimate's error.
-        stops: above 0 where a worker asks to stop.
+        stops: Above 0 where a worker asks to stop.
     """
 
     loss: tf.Tensor
@@ -71,12 +71,12 @@ class TrainingStep:
         """Builds the step; its first call traces the graph.
 
         Args:
-            devices: the devices.
-            network: the network.
-            optimizer: what optimizer.build_optimizer returned, built.
-            objective: the loss.
-            compute: whether XLA compiles, and the parts of a device's batch.
-            clip_norm: the norm that greater gradients are scaled down to; 0: none.
+            devices: The devices.
+            network: The network.
+            optimizer: What optimizer.build_optimizer returned, built.
+            objective: The loss.
+            compute: Whether XLA compiles, and the parts of a device's batch.
+            clip_norm: The norm that greater gradients are scaled down to; 0: none.
         """
         self._devices, self._optimizer = devices, optimizer
         self._objective, self._clip_norm = objective, clip_norm
@@ -91,8 +91,8 @@ class TrainingStep:
         """Updates the weights by the gradients of a batch.
 
         Args:
-            batch: a distributed batch of `excerpts.random_excerpts`.
-            stops: scalar, 1 where this worker asks to stop, else 0.
+            batch: A distributed batch of `excerpts.random_excerpts`.
+            stops: Scalar, 1 where this worker asks to stop, else 0.
         """
         return self._on_all_devices(batch, stops)
 
@@ -101,8 +101,8 @@ class TrainingStep:
 
         Args:
             mixture: `(batch, frames, channels)`, with the network's context.
-            targets: source → `(batch, frames, channels)`.
-            scale: scalar, the loss scale of float16, or 1.
+            targets: Source → `(batch, frames, channels)`.
+            scale: Scalar, the loss scale of float16, or 1.
 
         Returns:
             The loss and the saturated share, `(2,)`, and a list of gradients, one a
@@ -122,8 +122,8 @@ class TrainingStep:
 
         Args:
             mixture: `(batch, frames, channels)`, with the network's context.
-            targets: source → `(batch, frames, channels)`.
-            scale: scalar.
+            targets: Source → `(batch, frames, channels)`.
+            scale: Scalar.
         """
         if self._parts == 1:
             return self._gradients_of(mixture, targets, scale)
@@ -154,9 +154,9 @@ class TrainingStep:
         """Runs the step on one device; the gradients are summed over all devices.
 
         Args:
-            mixture: the device's share of the batch, `(batch, frames, channels)`.
-            targets: source → `(batch, frames, channels)`.
-            stops: scalar, above 0 to stop.
+            mixture: The device's share of the batch, `(batch, frames, channels)`.
+            targets: Source → `(batch, frames, channels)`.
+            stops: Scalar, above 0 to stop.
         """
         scale = self._optimizer.scale_loss(tf.constant(1.0))
         means, gradients = self.accumulated(mixture, targets, scale)
@@ -197,11 +197,11 @@ class ValidationStep:
         """Builds the step; its first call traces the graph.
 
         Args:
-            devices: the devices.
-            network: the network, scored with the weights that it has at the time.
-            objective: the loss.
-            compute: whether XLA compiles.
-            num_tracks: validation tracks in all.
+            devices: The devices.
+            network: The network, scored with the weights that it has at the time.
+            objective: The loss.
+            compute: Whether XLA compiles.
+            num_tracks: Validation tracks in all.
         """
         self._devices, self._network = devices, network
         self._objective, self._num_tracks = objective, num_tracks
@@ -214,8 +214,8 @@ class ValidationStep:
         """Scores a batch.
 
         Args:
-            batch: a distributed batch of `excerpts.whole_track_windows`.
-            stops: scalar, 1 where this worker asks to stop, else 0.
+            batch: A distributed batch of `excerpts.whole_track_windows`.
+            stops: Scalar, 1 where this worker asks to stop, else 0.
         """
         return self._on_all_devices(batch, stops)
 
@@ -224,7 +224,7 @@ class ValidationStep:
 
         Args:
             mixture: `(batch, frames, channels)`, with the network's context.
-            targets: source → `(batch, frames, channels)`.
+            targets: Source → `(batch, frames, channels)`.
             weights: `(batch, frames, 1)`, of each frame.
             track: `(batch,)`, the number of each window's track.
 
@@ -251,11 +251,11 @@ class ValidationStep:
         """Runs scores_of on one device, and sums the scores over all devices.
 
         Args:
-            mixture: the device's share of the batch, `(batch, frames, channels)`.
-            targets: source → `(batch, frames, channels)`.
+            mixture: The device's share of the batch, `(batch, frames, channels)`.
+            targets: Source → `(batch, frames, channels)`.
             weights: `(batch, frames, 1)`.
             track: `(batch,)`.
-            stops: scalar, above 0 to stop.
+            stops: Scalar, above 0 to stop.
         """
         scores = self._scores_of(mixture, targets, weights, track)
         return Scores(*_sum_over_devices([*scores, stops]))

@@ -37,10 +37,10 @@ class TensorBoard:
         """Opens a file of events in the folder.
 
         Args:
-            folder: the folder to write, which may hold events of an earlier call.
-            config: the network's config.
-            tracks: validation tracks, of which the first three are played.
-            profile: whether ten steps are traced for TensorBoard's profiler.
+            folder: The folder to write, which may hold events of an earlier call.
+            config: The network's config.
+            tracks: Validation tracks, of which the first three are played.
+            profile: Whether ten steps are traced for TensorBoard's profiler.
 
         Raises:
             OSError: The folder cannot be written.
@@ -62,9 +62,9 @@ class TensorBoard:
         """Adds a point to each curve.
 
         Args:
-            group: the curves' group.
-            step: the step of the training.
-            points: curve → value; None adds no point.
+            group: The curves' group.
+            step: The step of the training.
+            points: Curve → value; None adds no point.
 
         Raises:
             OSError: The folder cannot be written.
@@ -78,8 +78,8 @@ class TensorBoard:
         """Adds sound and spectrograms of excerpts of the validation tracks.
 
         Args:
-            network: the network that separates them.
-            step: the step of the training.
+            network: The network that separates them.
+            step: The step of the training.
 
         Raises:
             OSError: The folder cannot be written.

@@ -24,7 +24,7 @@ class Validation:
     """The validation tracks, and the step that scores them.
 
     Attributes:
-        tracks: the validation tracks; the list may be empty.
+        tracks: The validation tracks; the list may be empty.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Validation:
         """Builds the step.
 
         Args:
-            tracks: the validation tracks.
-            config: the network's config.
-            training: the batch's size, and the score of an epoch.
-            compute: whether XLA compiles.
-            devices: the devices.
-            network: the network, scored with the weights that it has at the time.
-            objective: the loss.
+            tracks: The validation tracks.
+            config: The network's config.
+            training: The batch's size, and the score of an epoch.
+            compute: Whether XLA compiles.
+            devices: The devices.
+            network: The network, scored with the weights that it has at the time.
+            objective: The loss.
 
         Raises:
             InputError: There are no tracks, but their SDR is the score of an epoch.
@@ -88,7 +88,7 @@ class Validation:
         """Scores all tracks once.
 
         Args:
-            should_stop: called before every batch.
+            should_stop: Called before every batch.
 
         Returns:
             The loss over all frames, and each source's median SDR over tracks in dB;

@@ -29,7 +29,7 @@ class WeightAverage:
         """Begins without weights.
 
         Args:
-            momentum: the share of the averages that a step keeps; 0: no averages.
+            momentum: The share of the averages that a step keeps; 0: no averages.
         """
         self._momentum = momentum**_STEPS
         self._updates = 0
@@ -39,8 +39,8 @@ class WeightAverage:
         """Updates the averages, at every tenth step.
 
         Args:
-            step: the number of finished steps.
-            network: the network.
+            step: The number of finished steps.
+            network: The network.
         """
         if not self._momentum or step % _STEPS:
             return
@@ -84,8 +84,8 @@ class WeightAverage:
         """Reads what `save` wrote; without a file there are no averages yet.
 
         Args:
-            path: the file.
-            network: the network whose weights are averaged.
+            path: The file.
+            network: The network whose weights are averaged.
 
         Raises:
             InputError: The file is broken, or its averages are of another network.
