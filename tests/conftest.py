@@ -4,6 +4,9 @@ import os
 import pathlib
 import shutil
 
+# Tests run side by side, a process a core: more threads would only get in their way.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy reads it when it is imported
+
 import numpy as np
 import pytest
 import soundfile
@@ -11,7 +14,6 @@ import soundfile
 from waveunet_tf.configs.networks import WaveUNetConfig
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tests run side by side, a process a core: more threads would only get in their way.
 for _kind in ("INTRAOP", "INTEROP"):
     os.environ.setdefault(f"TF_NUM_{_kind}_THREADS", "1")
 

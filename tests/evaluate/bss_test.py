@@ -84,7 +84,13 @@ def test_the_scores_are_musevals_own_in_stereo():
 
 
 @pytest.mark.parametrize(
-    "names", [PARTS, HALVES, bss.TARGETS, ("accompaniment", "drums")]
+    "names",
+    [
+        PARTS,
+        HALVES,
+        ("vocals", "drums", "other", "accompaniment"),
+        ("accompaniment", "drums"),
+    ],
 )
 def test_targets_are_compared_as_museval_compares_those_of_musdb(names):
     true = stems(names, frames=RATE_HZ)

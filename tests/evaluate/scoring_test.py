@@ -12,6 +12,7 @@ import types
 import numpy as np
 import pytest
 import soundfile
+import threadpoolctl
 
 from evaluate import energies, scores, scoring, true_stems
 from evaluate.estimators import FolderEstimator, MixtureEstimator, OracleEstimator
@@ -65,7 +66,7 @@ def contents(folder):
 
 
 def test_scores_are_to_the_byte_what_museval_writes(data, estimates, tmp_path):
-    tracks = find_tracks(data)
+    tracks = find_tracks(data)[:2]
     assert not scoring.score_tracks(tracks, estimates, tmp_path / "scores")
     museval = import_sigsep("museval")
     for track in tracks:
@@ -90,8 +91,8 @@ def test_scores_are_to_the_byte_what_museval_writes(data, estimates, tmp_path):
         museval.eval_mus_track(theirs, result, output_dir=str(tmp_path / "theirs"))
     ours, theirs = (contents(tmp_path / name) for name in ("scores", "theirs"))
     assert {name: ours[name] for name in theirs} == theirs
-    assert sorted(theirs) == ["test/a.json", "test/b.json", "test/c.json"]
-    beside = {"scored.yaml", *(f"test/{name}.energies.csv" for name in "abc")}
+    assert sorted(theirs) == ["test/a.json", "test/b.json"]
+    beside = {"scored.yaml", *(f"test/{name}.energies.csv" for name in "ab")}
     assert set(ours) == beside | set(theirs)
 
 
@@ -118,7 +119,7 @@ def test_music_scores_as_museval_scores_it(shared_data, tmp_path):
 
 
 def test_energies_lie_beside_the_scores(data, tmp_path):
-    scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path)
+    scoring.score_tracks(find_tracks(data)[:2], MIXTURE, tmp_path)
     for name, track in energies.read_system_energies(tmp_path).items():
         assert track.frames == len(scores.read_system(tmp_path)[name].times) == 2
         # What is wrong with the mixture as the vocals is the accompaniment.
@@ -128,11 +129,13 @@ def test_energies_lie_beside_the_scores(data, tmp_path):
 
 
 def test_processes_write_the_same_bytes(data, estimates, tmp_path):
-    tracks = find_tracks(data)
+    """And so do several threads of linear algebra in one process."""
+    tracks = find_tracks(data)[:2]
     for workers in (1, 2):
-        scoring.score_tracks(
-            tracks, estimates, tmp_path / str(workers), workers=workers
-        )
+        with threadpoolctl.threadpool_limits(2):
+            scoring.score_tracks(
+                tracks, estimates, tmp_path / str(workers), workers=workers
+            )
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
 
 
@@ -181,7 +184,7 @@ def test_a_track_that_fails_is_one_line_and_the_rest_is_scored(data, tmp_path):
 
 
 def test_what_is_scored_is_not_scored_again(data, tmp_path):
-    tracks = find_tracks(data)
+    tracks = find_tracks(data)[:2]
     scoring.score_tracks(tracks, MIXTURE, tmp_path)
     kept, gone = (tmp_path / "test" / f"{name}.json" for name in "ab")
     before = contents(tmp_path)
@@ -195,7 +198,7 @@ def test_what_is_scored_is_not_scored_again(data, tmp_path):
 
 
 def test_scores_of_another_estimator_are_kept_apart(data, tmp_path):
-    tracks = find_tracks(data)
+    tracks = find_tracks(data)[:2]
     scoring.score_tracks(tracks, MIXTURE, tmp_path, about={"data_dir": "here"})
     before = contents(tmp_path)
     oracle = OracleEstimator(HALVES)
@@ -243,9 +246,10 @@ def test_a_bad_estimate_is_one_line_that_names_it(
     if change:
         stem = change(noise(5, 2 * RATE_HZ))
         soundfile.write(bad, stem, RATE_HZ, subtype="FLOAT")
-    (failure,) = scoring.score_tracks(find_tracks(data), estimates, tmp_path / "scores")
+    tracks = find_tracks(data)[1:]
+    (failure,) = scoring.score_tracks(tracks, estimates, tmp_path / "scores")
     assert failure.startswith("test/b: ") and message in failure
-    assert list(scores.read_system(tmp_path / "scores")) == ["a", "c"]
+    assert list(scores.read_system(tmp_path / "scores")) == ["c"]
 
 
 def test_seconds_in_which_an_estimate_is_silent_are_warned_of(
@@ -272,7 +276,7 @@ def test_seconds_in_which_an_estimate_is_silent_are_warned_of(
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     """SIGKILL after the first track; no half of a file has a final name."""
-    for number in range(6):
+    for number in range(4):
         write_stems(tmp_path / "data" / "test" / f"t{number}", 10 * number, 5 * RATE_HZ)
     tracks = find_tracks(tmp_path / "data")
     scoring.score_tracks(tracks, MIXTURE, tmp_path / "whole")
@@ -294,7 +298,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     done = len(list(output.glob("test/[!.]*.json")))
-    assert 1 <= done < 6
+    assert 1 <= done < 4
     for path in output.glob("test/[!.]*.json"):
         json.loads(path.read_text())
     scoring.score_tracks(tracks, MIXTURE, output)
@@ -313,7 +317,8 @@ def test_silent_sources_and_estimates_cost_their_own_scores_only(
     data, estimates, tmp_path, what, silent
 ):
     all_zero(tmp_path / what, "b", *silent)
-    assert not scoring.score_tracks(find_tracks(data), estimates, tmp_path / "out")
+    tracks = find_tracks(data)[:2]
+    assert not scoring.score_tracks(tracks, estimates, tmp_path / "out")
     system = scores.read_system(tmp_path / "out")
     for name, track in system.items():
         for source, metrics in track.sources.items():
@@ -327,7 +332,7 @@ def test_silent_sources_and_estimates_cost_their_own_scores_only(
     assert measured.frames == len(system["b"].times) == 2
     # Nothing is left to do for a second run.
     before = contents(tmp_path / "out")
-    assert not scoring.score_tracks(find_tracks(data), estimates, tmp_path / "out")
+    assert not scoring.score_tracks(tracks, estimates, tmp_path / "out")
     assert contents(tmp_path / "out") == before
 
 
