@@ -10,7 +10,6 @@ import numpy as np
 
 from export import calibration, equalize, integer_layers, tflite
 from waveunet_tf.separation import litert, litert_conversion, tflite_file
-from waveunet_tf.system import cpus
 
 # The mixed kind keeps this many of the highest rates in float32: the first and last
 # layers, which cost most of the quality and have few weights.
@@ -67,7 +66,7 @@ class _Conversion:
     def __init__(self, plan: tflite.Plan, excerpts: list[np.ndarray] | None):
         self._plan, self._excerpts = plan, excerpts
         self._equalized = functools.cache(self._equalize)
-        self._engine = functools.cache(self._make_engine)
+        self._graph = functools.cache(self._make_graph)
 
     def to_float32(self) -> tuple[tflite.Plan, bytes]:
         return self._plan, _convert(self._plan)
@@ -132,30 +131,41 @@ class _Conversion:
         equalize.equalize(self._plan.config, network, self._excerpts, exponent)
         return self._plan.with_network(network)
 
-    def _make_engine(self, exponent: float) -> litert.LiteRTEngine:
-        """Returns an engine that computes an equalized network in float32."""
-        plan = self._equalized(exponent)
-        return litert.LiteRTEngine(
-            tflite.finish(_convert(plan), plan, "float32"),
-            chunk_frames=plan.metadata["chunk_frames"],
-            threads=cpus.cores(),
-        )
+    def _make_graph(self, exponent: float) -> _Graph:
+        return _Graph(self._equalized(exponent))
 
     def _recorder(self, exponent: float) -> Callable[[], Iterator[dict]]:
         """Returns a function that yields a network's inputs while it separates.
 
         The layers' form, which differs between kinds, does not change the inputs.
         """
-        plan, engine = self._equalized(exponent), self._engine(exponent)
+        plan, graph = self._equalized(exponent), self._graph(exponent)
 
         def inputs() -> Iterator[dict[str, np.ndarray]]:
-            for recorded in calibration.recorded_inputs(plan, engine, self._excerpts):
+            for recorded in calibration.recorded_inputs(plan, graph, self._excerpts):
                 yield {
                     name: value.reshape(plan.program.input_shapes[name])
                     for name, value in recorded.items()
                 }
 
         return inputs
+
+
+class _Graph:
+    """An engine that computes a plan's program in TensorFlow, without a conversion."""
+
+    def __init__(self, plan: tflite.Plan):
+        import tensorflow as tf
+
+        self.chunk_frames = plan.metadata["chunk_frames"]
+        self.silence = plan.program.silence
+        self.input_shapes = {
+            name: (1, *shape[-2:]) for name, shape in plan.program.input_shapes.items()
+        }
+        self._call = tf.function(plan.program.function, autograph=False)
+
+    def __call__(self, **inputs) -> dict:
+        return self._call(**inputs)
 
 
 def _convert(plan: tflite.Plan, quantize: Callable | None = None) -> bytes:
