@@ -26,7 +26,11 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from export import graph_checks, song_graph
-from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
+from export.serving.contract import (
+    DESCRIPTION_FILE,
+    DESCRIPTION_VERSION,
+    FINGERPRINT,
+)
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
@@ -37,7 +41,6 @@ from waveunet_tf.networks import layer_names, shapes
 STREAM_CHUNK_FRAMES = 16384
 # The largest batch: each item has a state and the features of a chunk in memory.
 MAX_BATCH = 64
-_DESCRIPTION = "assets.extra/waveunet.json"
 
 
 def write_saved_model(
@@ -75,7 +78,7 @@ def write_saved_model(
         module, os.fspath(folder), signatures=functions.signatures(), options=options
     )
     _let_describe_pass_batching(pathlib.Path(folder))
-    extra = pathlib.Path(folder) / _DESCRIPTION
+    extra = pathlib.Path(folder) / DESCRIPTION_FILE
     extra.parent.mkdir()
     extra.write_text(json.dumps(functions.description, indent=1) + "\n", "utf-8")
 

@@ -7,11 +7,13 @@ import json
 import os
 import pathlib
 import wave
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from export.serving import messages
-from export.serving.contract import FINGERPRINT
+from export.serving.contract import DESCRIPTION_FILE, FINGERPRINT
 from waveunet_tf.system import files
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -28,13 +30,21 @@ def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
         model_name: The model's name on the server.
     """
     import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
 
-    signatures = tf.saved_model.load(os.fspath(folder)).signatures
-    description = json.loads(signatures["describe"]()["config"].numpy())
-    path = pathlib.Path(folder) / WARM_UP
-    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+    folder = pathlib.Path(folder)
+    # It is read only: loading it would build all of its functions.
+    content = (folder / "saved_model.pb").read_bytes()
+    (meta_graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
+    signatures = {
+        name: signature.inputs
+        for name, signature in meta_graph.signature_def.items()
+        if not name.startswith("__")  # TensorFlow's own
+    }
+    description = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
+    with tf.io.TFRecordWriter(os.fspath(folder / WARM_UP)) as writer:
         for name in sorted(signatures):
-            inputs = _warm_up_inputs(name, signatures[name], description)
+            inputs = _warm_up_inputs(signatures[name], description)
             # A server that batches refuses a request without inputs, but runs one that
             # asks for a part of the outputs.
             outputs = () if inputs else ("config",)
@@ -48,7 +58,7 @@ def write_warm_up(folder: str | os.PathLike, model_name: str) -> None:
             writer.write(log.SerializeToString())
 
 
-def _warm_up_inputs(name: str, signature, description: dict) -> dict:
+def _warm_up_inputs(specs: Mapping[str, Any], description: dict) -> dict:
     """Returns the inputs of a signature by name, all silence, in few bytes."""
     channels, rate_hz = description["channels"], description["sample_rate_hz"]
     silence = np.zeros((1, _WARM_UP_FRAMES, channels), np.float32)
@@ -63,7 +73,7 @@ def _warm_up_inputs(name: str, signature, description: dict) -> dict:
     }
     zero = np.zeros(1, np.float32)
     tensors = {}
-    for key, spec in signature.structured_input_signature[1].items():
+    for key, spec in specs.items():
         if key == "audio":
             tensors[key] = messages.to_tensor(zero, silence.shape)
         elif key in contents:
@@ -74,7 +84,8 @@ def _warm_up_inputs(name: str, signature, description: dict) -> dict:
             value = np.array([description["fingerprint"]])
             tensors[key] = messages.to_tensor(value)
         else:
-            tensors[key] = messages.to_tensor(zero, (1, *spec.shape[1:]))
+            shape = [dim.size for dim in spec.tensor_shape.dim]
+            tensors[key] = messages.to_tensor(zero, (1, *shape[1:]))
     return tensors
 
 

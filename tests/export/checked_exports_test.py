@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from export import checked_exports, parity, saved_model, saved_model_parity
+from export import checked_exports, parity, quantize, saved_model, saved_model_parity
 from export.checked_exports import TFLiteOptions
 from tests.export.small_exports import CHUNK, music, save_network
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
@@ -27,10 +27,20 @@ def no_processes(monkeypatch):
 def songs_dir(tmp_path):
     folder = tmp_path / "songs" / "test" / "song"
     folder.mkdir(parents=True)
-    mixture = music(12_000)
+    mixture = music(6000)  # less than a second: scores are parity_test's
     for name, part in (("vocals", 0.4), ("accompaniment", 0.6), ("mixture", 1.0)):
         soundfile.write(folder / f"{name}.wav", part * mixture, 8000, subtype="FLOAT")
     return tmp_path / "songs"
+
+
+@pytest.fixture
+def converted(kept_files, monkeypatch):
+    """Files of before are taken, in place of a conversion."""
+
+    def convert(plan, kinds, excerpts):
+        return [(kind, kept_files[kind].read_bytes()) for kind in kinds]
+
+    monkeypatch.setattr(quantize, "convert_plan", convert)
 
 
 def test_files_and_tables_appear_together(kept_checkpoint, songs_dir, tmp_path):
@@ -55,6 +65,8 @@ def test_files_and_tables_appear_together(kept_checkpoint, songs_dir, tmp_path):
     assert load_tflite_separator(paths["dynamic"]).config.num_levels == 3
 
 
+@pytest.mark.xdist_group("tflite")
+@pytest.mark.usefixtures("converted")
 def test_a_file_that_loses_too_much_is_not_written(
     kept_checkpoint, songs_dir, tmp_path, monkeypatch
 ):
@@ -71,6 +83,8 @@ def test_a_file_that_loses_too_much_is_not_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.xdist_group("tflite")
+@pytest.mark.usefixtures("converted")
 def test_tables_of_other_files_stay_unless_they_may_go(
     kept_checkpoint, songs_dir, tmp_path
 ):
