@@ -75,8 +75,10 @@ def test_the_same_seed_gives_the_same_losses_with_pictures_or_without(
 
 def test_a_finished_training_has_nothing_left_to_do(kept_stems_dir, finished_dir):
     before = history(finished_dir)
-    progress = run(MINI, QUICK, kept_stems_dir, finished_dir)
-    assert (progress.epoch, progress.step) == (2, 6)
+    for epochs in (2, 1):  # also where fewer are asked for than there are
+        training = dataclasses.replace(QUICK, max_epochs=epochs)
+        progress = run(MINI, training, kept_stems_dir, finished_dir)
+        assert (progress.epoch, progress.step) == (2, 6)
     assert history(finished_dir) == before
 
 

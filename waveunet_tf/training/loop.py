@@ -245,7 +245,7 @@ class _Loop:
         """Runs the stages that are left."""
         progress = self.progress
         for number, stage in enumerate(self.stages):
-            if number < progress.stage or progress.epoch == self.training.max_epochs:
+            if number < progress.stage or self._has_all_epochs():
                 continue
             if number > progress.stage:
                 progress.stage, progress.stage_began = number, progress.epoch
@@ -253,8 +253,7 @@ class _Loop:
                 self.average.restart()
             batches = self._training_batches(stage)
             while not (
-                progress.epoch == self.training.max_epochs
-                or progress.has_stalled(self.training.patience)
+                self._has_all_epochs() or progress.has_stalled(self.training.patience)
             ):
                 loss = self._run_epoch(batches, stage)
                 with self.average.within(self.network):
@@ -265,6 +264,11 @@ class _Loop:
                     self._end_epoch(stage, loss, *scores)
                 self._save()
         return progress
+
+    def _has_all_epochs(self) -> bool:
+        """Returns whether there are as many epochs as asked, or, going on, more."""
+        asked = self.training.max_epochs
+        return asked is not None and self.progress.epoch >= asked
 
     def _training_batches(self, stage: TrainingConfig):
         # Excerpt n is a function of the seed and n: a stop changes none of them.
