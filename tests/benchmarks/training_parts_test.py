@@ -43,7 +43,7 @@ def batch_of(config):
     ids=["linear", "learned", "without context"],
 )
 def test_the_plain_port_computes_what_our_network_computes(plain_port, fields):
-    config = dataclasses.replace(MINI, **fields)
+    config = dataclasses.replace(MINI, num_levels=2, **fields)
     mixture, _ = batch_of(config)
     keras.utils.set_random_seed(4)
     ours = fused.training_pass(config, build_network(config))(mixture)

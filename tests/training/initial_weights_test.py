@@ -61,7 +61,7 @@ def test_another_wish_of_output_frames_is_the_same_network(finished_dir):
     ("fields", "message"),
     [
         ({"upsampling": "learned"}, "has upsampling=linear instead of learned$"),
-        ({"num_levels": 3}, "has num_levels=2 instead of 3$"),
+        ({"num_levels": 3}, "has num_levels=1 instead of 3$"),
         (
             {"sample_rate_hz": 22050},
             r"sample_rate_hz=8000 instead of 22050 \(`reinit_output` allows for that\)",
@@ -105,7 +105,7 @@ def test_a_network_for_other_sources_has_all_weights_but_the_outputs(finished_di
 
 def test_a_deeper_network_is_refused_even_with_new_outputs(finished_dir):
     config = dataclasses.replace(MINI, num_levels=3, sources=("a", "b"))
-    with pytest.raises(InputError, match="has num_levels=2 instead of 3$"):
+    with pytest.raises(InputError, match="has num_levels=1 instead of 3$"):
         loaded(finished_dir / "best", config, reinit_output=True)
 
 
@@ -119,11 +119,14 @@ def test_u7_keeps_the_whole_net_of_each_source_that_it_had(tmp_path):
     assert (weights["vocals_mask"][0] != start["vocals_mask"][0]).all()
 
 
+DEEPER = dataclasses.replace(MINI, num_levels=2)
+
+
 @pytest.fixture
 def excerpts_of_data(kept_stems_dir):
-    tracks = prepared.load_prepared(kept_stems_dir, MINI, "train")
+    tracks = prepared.load_prepared(kept_stems_dir, DEEPER, "train")
     eight = dataclasses.replace(QUICK, batch_size=8)
-    return next(iter(excerpts.random_excerpts(tracks, MINI, eight)))
+    return next(iter(excerpts.random_excerpts(tracks, DEEPER, eight)))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,7 @@ def test_each_layer_gets_features_of_variance_one_and_outputs_their_sources(
     excerpts_of_data, fields
 ):
     mixture, targets = excerpts_of_data
-    network = build_network(dataclasses.replace(MINI, **fields))
+    network = build_network(dataclasses.replace(DEEPER, **fields))
     scale_to_unit_variance(network, mixture, targets)
     heard = []
     for layer in network.layers:
@@ -145,12 +148,12 @@ def test_each_layer_gets_features_of_variance_one_and_outputs_their_sources(
             level = float(np.std(targets[source])) if source else 1.0
             assert float(np.std(features)) == pytest.approx(level, rel=0.011)
             heard.append(layer.name)
-    assert len(heard) == 2 * MINI.num_levels + 2
+    assert len(heard) == 2 * DEEPER.num_levels + 2
 
 
 def test_silence_scales_nothing(excerpts_of_data):
     mixture, targets = excerpts_of_data
-    network = build_network(MINI)
+    network = build_network(DEEPER)
     before = network.get_weights()
     silent = {name: 0 * target for name, target in targets.items()}
     scale_to_unit_variance(network, 0 * mixture, silent)

@@ -65,12 +65,28 @@ def test_training_writes_its_history_and_the_best_checkpoint(finished_dir):
     assert progress["best_epoch"] == 1 + losses.index(min(losses))
 
 
+@pytest.fixture(scope="module")
+def often_saved_dir(kept_stems_dir, tmp_path_factory):
+    """The workdir of the same training, without pictures, with a state a step."""
+    workdir = tmp_path_factory.mktemp("often saved") / "work"
+    run(MINI, QUICK, kept_stems_dir, workdir, save_seconds=0.0)
+    return workdir
+
+
+@pytest.mark.xdist_group("often_saved_training")
 def test_the_same_seed_gives_the_same_losses_with_pictures_or_without(
-    kept_stems_dir, tmp_path, finished_dir
+    often_saved_dir, finished_dir
 ):
-    run(MINI, QUICK, kept_stems_dir, tmp_path / "work")
-    check_same_history(tmp_path / "work", finished_dir)
-    assert not (tmp_path / "work" / "loss.png").exists()
+    check_same_history(often_saved_dir, finished_dir)
+    assert (finished_dir / "loss.png").exists()
+    assert not (often_saved_dir / "loss.png").exists()
+
+
+@pytest.mark.xdist_group("often_saved_training")
+def test_states_are_saved_within_an_epoch_as_often_as_asked(often_saved_dir):
+    names = sorted(path.name for path in (often_saved_dir / "state").iterdir())
+    # The last two: after the sixth step, and after the validation.
+    assert names == ["000000006-1-0", "000000006-2-0"]
 
 
 def test_a_finished_training_has_nothing_left_to_do(kept_stems_dir, finished_dir):
@@ -109,6 +125,7 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
         learning_rate=0.1,
         fine_tuning_learning_rate=1e-30,
         max_epochs=9,
+        fine_tuning_batch_size=4,  # another one would need another graph
     )
     progress = run(MINI, training, kept_stems_dir, tmp_path / "work")
     records = history(tmp_path / "work")
@@ -130,7 +147,12 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
 
 
 STOPPED = dataclasses.replace(
-    QUICK, patience=1, learning_rate=0.1, max_epochs=6, dropout_probability=0.2
+    QUICK,
+    patience=1,
+    learning_rate=0.1,
+    max_epochs=6,
+    fine_tuning_batch_size=4,
+    dropout_probability=0.2,
 )
 
 
@@ -322,13 +344,13 @@ def test_a_checkpoint_of_another_network_is_refused_and_leaves_nothing(
 def test_several_folders_are_one_data_set(stems_dir, tmp_path, caplog):
     shutil.copytree(stems_dir / "train", tmp_path / "more" / "train")
     caplog.set_level(logging.INFO)
-    loop.train(
-        MINI,
-        STILL,
-        data_dirs=[stems_dir, tmp_path / "more"],
-        workdir=tmp_path / "work",
-        illustrate=False,
-    )
+    folders = [stems_dir, tmp_path / "more"]
+    with pytest.raises(loop.Stopped):
+        run(
+            *(MINI, STILL, stems_dir, tmp_path / "work"),
+            data_dirs=folders,
+            should_stop=Enough(1),
+        )
     assert "on 4 tracks, 1 for validation, on 1 x CPU" in caplog.text
 
 
@@ -429,14 +451,6 @@ def test_first_weights_may_be_scaled_by_excerpts_of_the_data(kept_stems_dir, tmp
             assert abs(factors.mean() - 1) > 0.01
     with pytest.raises(InputError, match="unit_variance needs a network of waveforms"):
         run(MINI_U7, training, kept_stems_dir, tmp_path / "u7")
-
-
-def test_states_are_saved_within_an_epoch_as_often_as_asked(kept_stems_dir, tmp_path):
-    training = dataclasses.replace(QUICK, max_epochs=1)
-    run(MINI, training, kept_stems_dir, tmp_path / "work", save_seconds=0.0)
-    names = sorted(path.name for path in (tmp_path / "work" / "state").iterdir())
-    # The last two: after the third step, and after the validation.
-    assert names == ["000000003-0-0", "000000003-1-0"]
 
 
 def test_the_sdr_needs_validation_tracks(stems_dir, tmp_path):

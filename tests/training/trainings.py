@@ -1,16 +1,19 @@
 """Small trainings, for the tests of training."""
 
 import json
+from unittest import mock
 
 from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.system import cpus
 from waveunet_tf.training import loop
 
+# As small as networks can be: most of the time goes into their graphs.
 MINI = WaveUNetConfig(
-    num_levels=2, base_filters=2, sample_rate_hz=8000, output_frames=128
+    num_levels=1, base_filters=2, sample_rate_hz=8000, output_frames=128
 )
 MINI_U7 = SpectrogramUNetConfig(
-    num_levels=2,
+    num_levels=1,
     base_filters=2,
     sample_rate_hz=8000,
     fft_frames=32,
@@ -35,11 +38,13 @@ def history(workdir):
 
 
 def run(config, training, stems_dir, workdir, **arguments):
-    """Trains without pictures, which take longer than the steps of these networks."""
-    arguments = {"illustrate": False, **arguments}
-    return loop.train(
-        config, training, data_dirs=[stems_dir], workdir=workdir, **arguments
-    )
+    """Trains without pictures, which take longer than the steps of these networks.
+
+    Excerpts are read one at a time: reading two side by side takes two graphs.
+    """
+    arguments = {"illustrate": False, "data_dirs": [stems_dir], **arguments}
+    with mock.patch.object(cpus, "cores", return_value=1):
+        return loop.train(config, training, workdir=workdir, **arguments)
 
 
 class Enough:
