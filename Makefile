@@ -62,6 +62,8 @@ test-slow: .venv/installed-dev
 # What Java 8 has, Android 8 has; a newer JDK warns of it (options).
 ANDROID_CORE := export/android/separator
 ANDROID_BUILD ?= $(ANDROID_CORE)/build
+# Those stems; a folder that is there already is taken as it is.
+ANDROID_GOLDEN ?= $(ANDROID_BUILD)/golden
 test-android-core: .venv/installed
 	@javac -version > /dev/null 2>&1 || { echo "error: needs a JDK (on Debian: apt \
 	install openjdk-17-jdk-headless)" >&2; exit 1; }
@@ -69,10 +71,11 @@ test-android-core: .venv/installed
 	mkdir -p $(ANDROID_BUILD)/classes
 	javac --release 8 -Xlint:all,-options -Werror -encoding UTF-8 \
 		-d $(ANDROID_BUILD)/classes $$(find $(ANDROID_CORE)/src -name '*.java')
-	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python -m export.android.golden $(ANDROID_BUILD)/golden
+	test -d $(ANDROID_GOLDEN) || TF_CPP_MIN_LOG_LEVEL=3 \
+		$(BIN)/python -m export.android.golden $(ANDROID_GOLDEN)
 	java -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
 		org.waveunet.separator.TestRunner \
-		$(ANDROID_BUILD)/golden $(BIN)/python -m export.android.bridge
+		$(ANDROID_GOLDEN) $(BIN)/python -m export.android.bridge
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

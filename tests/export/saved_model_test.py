@@ -1,8 +1,6 @@
 import io
 import json
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -65,21 +63,6 @@ def test_a_graph_has_only_operations_of_tensorflow(exported):
     names = {function.signature.name for function in graph.library.function}
     assert operations - names <= OPERATIONS
     assert "While" in operations
-
-
-def test_a_saved_model_loads_and_runs_without_keras(exported):
-    code = """
-import sys
-sys.modules["keras"] = sys.modules["tensorflow_io"] = None
-import tensorflow as tf
-signatures = tf.saved_model.load(sys.argv[1]).signatures
-stems = signatures["serving_default"](audio=tf.zeros((1, 5, 2)))
-print(sorted(stems), stems["vocals"].shape)
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code, exported[0]], capture_output=True, text=True
-    )
-    assert result.stdout == "['accompaniment', 'vocals'] (1, 5, 2)\n", result.stderr
 
 
 def test_the_default_signature_equals_a_separator(exported, separator):

@@ -10,28 +10,40 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.command_line import run_here
+
 # In one process, so that the core is built once.
 pytestmark = pytest.mark.xdist_group("java")
 
 ROOT = pathlib.Path(__file__).parents[3]
 
 
+def make(*arguments):
+    # The environment is here already: whether it is up to date is not this test's.
+    command = ["make", "-o", ".venv/installed", "test-android-core"]
+    command += [f"BIN={pathlib.Path(sys.executable).parent}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def core_tests(tmp_path_factory):
-    """The folder of a finished `make test-android-core`, and what that said."""
+    """What a finished `make test-android-core` said, and its folder of golden files.
+
+    Python makes them here, where TensorFlow is imported already.
+    """
     if not shutil.which("javac") or not shutil.which("make"):
         pytest.skip("needs make and a JDK")
-    build = tmp_path_factory.mktemp("core") / "build"
-    folder = pathlib.Path(sys.executable).parent
-    # The environment is here already: whether it is up to date is not this test's.
-    command = ["make", "-o", ".venv/installed", f"BIN={folder}"]
-    command += [f"ANDROID_BUILD={build}", "test-android-core"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return build, done
+    folder = tmp_path_factory.mktemp("core")
+    golden = folder / "golden"
+    sys.modules.pop("export.android.golden", None)  # or else runpy would warn
+    made = run_here("export.android.golden", golden)
+    assert made.returncode == 0, made.stderr
+    done = make(f"ANDROID_BUILD={folder}/build", f"ANDROID_GOLDEN={golden}")
+    return done, golden
 
 
 def test_the_java_core_compiles_without_a_warning_and_passes_its_tests(core_tests):
-    _, done = core_tests
+    done, _ = core_tests
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"^(\d+) passed, 0 failed$", done.stdout, re.MULTILINE)
     assert passed and int(passed[1]) > 20
@@ -48,7 +60,7 @@ def test_the_java_core_compiles_without_a_warning_and_passes_its_tests(core_test
 def test_libsndfile_reads_the_wav_files_that_java_writes(
     core_tests, encoding, subtype, most
 ):
-    folder = core_tests[0] / "golden"
+    _, folder = core_tests
     wanted, _ = soundfile.read(folder / "written.wav")
     path = folder / f"written-{encoding}.wav"
     came, rate_hz = soundfile.read(path)
@@ -56,6 +68,15 @@ def test_libsndfile_reads_the_wav_files_that_java_writes(
     assert rate_hz == 44100 and came.shape == wanted.shape == (5001, 2)
     assert np.abs(wanted).max() > 0.99
     np.testing.assert_allclose(came, wanted, rtol=0, atol=most + 1e-9)
+
+
+def test_make_has_python_write_the_golden_files_where_there_are_none(tmp_path):
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    told = make("-n", f"ANDROID_BUILD={tmp_path}").stdout.replace("\\\n", "")
+    (line,) = [line for line in told.splitlines() if "export.android.golden" in line]
+    assert line.startswith(f"test -d {tmp_path}/golden || ")
+    assert line.split()[-3:] == ["-m", "export.android.golden", f"{tmp_path}/golden"]
 
 
 def test_the_core_knows_nothing_of_android():

@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,9 +41,12 @@ UNLIMITED = [
 
 
 class StandIn:
-    """A server in a process of its own."""
+    """A server in a process of its own, where neither keras nor tensorflow_io is."""
 
-    def __init__(self, models_dir):
+    def __init__(self, models_dir, folder):
+        for name in ("keras", "tensorflow_io"):
+            (folder / f"{name}.py").write_text("raise ModuleNotFoundError(__name__)")
+        self.environment = {**os.environ, "PYTHONPATH": str(folder)}
         self._models_dir = models_dir
         self.port = self.rest_port = 0
         self.start()
@@ -57,6 +61,7 @@ class StandIn:
                 f"--rest_port={self.rest_port}",
             ],
             cwd=ROOT,
+            env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -68,8 +73,8 @@ class StandIn:
 
 
 @pytest.fixture(scope="module")
-def server(tiny_model_dir):
-    stand_in = StandIn(tiny_model_dir)
+def server(tiny_model_dir, tmp_path_factory):
+    stand_in = StandIn(tiny_model_dir, tmp_path_factory.mktemp("no_keras"))
     yield stand_in
     stand_in.kill()
 
@@ -108,6 +113,17 @@ def test_stems_of_a_server_are_those_of_a_separator(server, separator, kind):
     client = remote(server, kind)
     for song, rate_hz in [(SONG, 8000), (SONG[:, :1], 11025), (SONG[:1], 8000)]:
         assert_equal(client.separate(song, rate_hz), separator.separate(song, rate_hz))
+
+
+def test_a_saved_model_is_served_without_keras(server):
+    tried = subprocess.run(
+        [sys.executable, "-c", "import keras"],
+        env=server.environment,
+        stderr=subprocess.PIPE,
+    )
+    assert b"ModuleNotFoundError: keras" in tried.stderr
+    stems = remote(server).separate(SONG[:5], 8000)
+    assert [stem.shape for stem in stems.values()] == [(5, 2)] * 2
 
 
 def test_files_of_a_server_are_those_of_a_separator(server, separator, tmp_path):
