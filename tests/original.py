@@ -16,6 +16,10 @@ from waveunet_tf.configs.networks import WaveUNetConfig
 
 v1 = tf.compat.v1
 
+# Optimizing a graph that runs once takes longer than the graph.
+_AS_IT_IS = v1.ConfigProto()
+_AS_IT_IS.graph_options.rewrite_options.disable_meta_optimizer = True
+
 
 @dataclasses.dataclass(frozen=True)
 class Original:
@@ -155,7 +159,7 @@ class Original:
         Returns:
             The variables by name, and the sources' estimates at inference.
         """
-        with tf.Graph().as_default(), v1.Session() as session:
+        with tf.Graph().as_default(), v1.Session(config=_AS_IT_IS) as session:
             v1.set_random_seed(1)
             outputs = self.estimates(tf.constant(mixture, tf.float32), training=False)
             session.run(v1.global_variables_initializer())
@@ -176,7 +180,7 @@ class Original:
             The checkpoint's prefix; the sources' estimates at inference; and the
             trained variables by name after the further step.
         """
-        with tf.Graph().as_default(), v1.Session() as session:
+        with tf.Graph().as_default(), v1.Session(config=_AS_IT_IS) as session:
             v1.set_random_seed(1)
             mixture = tf.constant(mixture, tf.float32)
             outputs = self.estimates(mixture, training=False)
@@ -199,10 +203,9 @@ class Original:
             )
             estimates = session.run(outputs)
             session.run(update)
-            trained = {
-                variable.op.name: session.run(variable)
-                for variable in v1.trainable_variables()
-            }
+            trained = session.run(
+                {variable.op.name: variable for variable in v1.trainable_variables()}
+            )
             return path, dict(zip(self.source_names, estimates)), trained
 
 

@@ -59,12 +59,12 @@ def test_packing_writes_a_model_that_another_call_may_replace(
         *(PACK, f"--checkpoint={tiny_checkpoint}", f"--output_dir={own}"),
         *("--name=tiny", "--description=Ein Modell, größer als nichts"),
     ]
-    result = run(*command, "--median_sdr_db=a=b=1.5")  # in a process of its own
+    result = run_here(*command, "--median_sdr_db=a=b=1.5")
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"{own}/tiny: 0.")
     assert registry.read_card(own / "tiny").median_sdr_db == {"a=b": 1.5}
     (own / "tiny" / "README.md").write_text("how it was made")
-    refused = run_here(*command)
+    refused = run(*command)  # in a process of its own, which needs no TensorFlow
     check_refusal(refused, 1, f"{own}/tiny/config.json: must be a new file")
     assert run_here(*command, "--overwrite").returncode == 0
     card = registry.read_card(own / "tiny")
@@ -94,13 +94,13 @@ def test_a_bad_flag_is_refused_before_anything_is_read(models_dir, flag, text):
 
 def test_separating_takes_the_model_in_the_box(vocals, song, tmp_path):
     """Without a flag, by its name, and by its path: the same stems."""
-    flags = ["--engine=tensorflow", f"--output_dir={tmp_path}/stems"]
+    flags = ["--engine=litert", f"--output_dir={tmp_path}/stems"]
     result = run_here(SEPARATE, *flags, song)
     assert result.returncode == 0, result.stderr
     written = sorted((tmp_path / "stems" / "song").iterdir())
     assert [path.name for path in written] == ["accompaniment.wav", "vocals.wav"]
     noise, _ = io.read(song)
-    expected = waveunet_tf.load(vocals, engine="tensorflow").separate(noise, 8000)
+    expected = waveunet_tf.load(vocals, engine="litert").separate(noise, 8000)
     for path in written:
         np.testing.assert_allclose(io.read(path)[0], expected[path.stem], atol=1e-6)
     for flag in ("--model=vocals", f"--checkpoint={vocals}", "--checkpoint=vocals"):

@@ -21,7 +21,16 @@ import waveunet_tf
 from tests.command_line import ROOT, check_refusal, run_here
 from waveunet_tf.audio.decode import AudioReader
 
+# They share a converted network.
+pytestmark = pytest.mark.xdist_group("separate")
+
 SEPARATE = "waveunet_tf separate"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def converted(kept_checkpoint):
+    """Converts the network here, so that children need no TensorFlow."""
+    waveunet_tf.load(kept_checkpoint)
 
 
 def test_stems_come_in_the_wished_format_and_selection(kept_checkpoint, tmp_path):

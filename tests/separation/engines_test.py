@@ -72,7 +72,7 @@ def test_litert_equals_tensorflow(tiny_config, tmp_path, change):
 def test_a_network_is_converted_once_and_again_when_it_changes(
     tiny_config, tmp_path, conversions
 ):
-    config = dataclasses.replace(tiny_config, num_levels=2)
+    config = dataclasses.replace(tiny_config, num_levels=1)
     save_network(tmp_path, config)
     first = separate(tmp_path, engine="litert")
     np.testing.assert_array_equal(separate(tmp_path, engine="litert"), first)
@@ -91,7 +91,7 @@ def test_a_network_is_converted_once_and_again_when_it_changes(
 def test_auto_takes_what_measured_faster_and_measures_once(
     tiny_config, tmp_path, monkeypatch, faster
 ):
-    save_network(tmp_path, tiny_config)
+    save_network(tmp_path, dataclasses.replace(tiny_config, num_levels=1))
     measured = []
 
     def seconds(_, engine):
@@ -119,7 +119,7 @@ def test_windows_are_measured_by_the_frames_that_they_give(tiny_config, monkeypa
 def test_a_network_that_does_not_convert_runs_on_tensorflow(
     tiny_config, tmp_path, monkeypatch
 ):
-    save_network(tmp_path, tiny_config)
+    save_network(tmp_path, dataclasses.replace(tiny_config, num_levels=1))
     (tmp_path / "full").write_text("a file, where a folder would be")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
     assert waveunet_tf.load(tmp_path).engine == "tensorflow"

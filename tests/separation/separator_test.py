@@ -12,50 +12,48 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 
+# They share networks and their conversions.
+pytestmark = pytest.mark.xdist_group("separator")
+
 
 def noise(frames, channels=2):
     return np.random.default_rng(frames).normal(0, 0.1, (frames, channels))
 
 
-def one_pass(directory, song):
+def one_pass(config, network, song):
     """The network's own output over the whole song, padded with silence."""
-    config = checkpoint.Checkpoint.open(directory).config
     stride = 2**config.num_levels
     window = shapes.window_frames(config, -(-len(song) // stride) * stride)
     before = window.context_frames
     padded = np.pad(song, ((before, window.input_frames - before - len(song)), (0, 0)))
-    estimates = waveunet_tf.load_network(directory)(padded[None])
+    estimates = network(padded[None])
     return {name: np.asarray(stem)[0, : len(song)] for name, stem in estimates.items()}
+
+
+@pytest.fixture(scope="module")
+def expected_stems(kept_checkpoint, tiny_config):
+    """Frames → the stems of noise of this length, in one pass."""
+    network = waveunet_tf.load_network(kept_checkpoint)
+    return {
+        frames: one_pass(tiny_config, network, noise(frames))
+        for frames in (1, 7, 256, 257, 1003)
+    }
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "litert"])
 @pytest.mark.parametrize("chunk_frames", [8, 300])  # shorter and longer than delays
 def test_separation_equals_one_pass_over_the_song(
-    tiny_checkpoint, chunk_frames, engine
+    kept_checkpoint, expected_stems, chunk_frames, engine
 ):
     separator = waveunet_tf.load(
-        tiny_checkpoint, chunk_frames=chunk_frames, engine=engine
+        kept_checkpoint, chunk_frames=chunk_frames, engine=engine
     )
-    for frames in (1, 7, 256, 257, 1000, 5003):
-        song = noise(frames)
-        stems = separator.separate(song, 8000)
-        expected = one_pass(tiny_checkpoint, song)
+    for frames, expected in expected_stems.items():
+        stems = separator.separate(noise(frames), 8000)
         assert list(stems) == list(expected)
         for name, stem in stems.items():
             assert stem.dtype == np.float32
             np.testing.assert_allclose(stem, expected[name], atol=1e-6)
-
-
-def test_without_context_windows_are_side_by_side(tiny_config, tmp_path):
-    config = dataclasses.replace(tiny_config, context=False)
-    network = build_network(config)
-    checkpoint.save_checkpoint(tmp_path, network, config)
-    song = noise(600)
-    stems = waveunet_tf.load(tmp_path).separate(song, 8000)
-    windows = np.pad(song, ((0, 168), (0, 0))).reshape(3, 256, 2)
-    for name, estimate in network(windows).items():
-        expected = np.asarray(estimate).reshape(-1, 2)[:600]
-        np.testing.assert_allclose(stems[name], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 44100])
@@ -73,20 +71,23 @@ def test_stems_have_the_songs_length_and_channels(
 def test_a_mono_network_gives_mono_stems(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, channels=1)
     checkpoint.save_checkpoint(tmp_path, build_network(config), config)
-    stems = waveunet_tf.load(tmp_path).separate(noise(500), 8000)
+    separator = waveunet_tf.load(tmp_path, engine="tensorflow", chunk_frames=256)
+    stems = separator.separate(noise(500), 8000)
     assert {stem.shape for stem in stems.values()} == {(500, 1)}
 
 
 @pytest.mark.parametrize("change", [{"upsampling": "transposed"}, {"context": False}])
 def test_networks_that_cannot_stream_go_through_windows(tiny_config, tmp_path, change):
+    """Without context they lie side by side."""
     config = dataclasses.replace(tiny_config, **change)
     network = build_network(config)
     checkpoint.save_checkpoint(tmp_path, network, config)
+    separator = waveunet_tf.load(tmp_path, chunk_frames=300)
     for frames in (1, 256, 1000):
         song = noise(frames)
-        stems = waveunet_tf.load(tmp_path, chunk_frames=300).separate(song, 8000)
+        stems = separator.separate(song, 8000)
         if config.context:
-            expected = one_pass(tmp_path, song)
+            expected = one_pass(config, network, song)
         else:
             windows = np.pad(song, ((0, -frames % 256), (0, 0))).reshape(-1, 256, 2)
             expected = {
@@ -100,8 +101,8 @@ def test_networks_that_cannot_stream_go_through_windows(tiny_config, tmp_path, c
 @pytest.mark.parametrize(
     "engine", [pytest.param("tensorflow", marks=pytest.mark.slow), "litert"]
 )
-def test_songs_may_be_separated_in_threads_at_once(tiny_checkpoint, engine):
-    separator = waveunet_tf.load(tiny_checkpoint, engine=engine, chunk_frames=64)
+def test_songs_may_be_separated_in_threads_at_once(kept_checkpoint, engine):
+    separator = waveunet_tf.load(kept_checkpoint, engine=engine, chunk_frames=300)
     songs = [noise(20_000 + number) for number in range(4)]
     expected = [separator.separate(song, 8000)["vocals"] for song in songs]
     with concurrent.futures.ThreadPoolExecutor(4) as executor:
@@ -146,10 +147,10 @@ def test_silence_and_full_scale_give_finite_stems(tiny_separator):
         assert np.abs(stems["accompaniment"]).max() <= 1
 
 
-def test_keras_network_is_independent_of_the_batch(tiny_checkpoint, tiny_config):
+def test_keras_network_is_independent_of_the_batch(kept_checkpoint, tiny_config):
     frames = shapes.window_frames(tiny_config).input_frames
     batch = np.stack([noise(frames), noise(frames)[::-1]])
-    network = waveunet_tf.load_network(tiny_checkpoint)
+    network = waveunet_tf.load_network(kept_checkpoint)
     assert isinstance(network, keras.Model)
     together = network(batch)
     for number in range(2):

@@ -15,6 +15,8 @@ from waveunet_tf.networks import shapes
 from waveunet_tf.separation import litert, tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator
 
+pytestmark = pytest.mark.xdist_group("separator")
+
 
 @pytest.fixture(scope="module")
 def exported(kept_checkpoint, tmp_path_factory):

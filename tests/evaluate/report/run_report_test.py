@@ -22,6 +22,9 @@ from tests.evaluate.report.report_songs import (
     write_stems,
 )
 
+# They share a report.
+pytestmark = pytest.mark.xdist_group("report")
+
 ROOM = command_line.ROOT / "evaluate" / "report"
 # Names that would break a page that does not escape them.
 SYSTEM = """o'urs </script><b>&"1" $title"""
