@@ -11,7 +11,6 @@ import pathlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import scipy.signal
 
 from evaluate.true_stems import TrueStems
 from waveunet_tf.audio import io
@@ -288,6 +287,8 @@ def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
             f"oracle_irm: sources must be of {', '.join(stems.parts)}, which add up to "
             f"the mixture, or accompaniment. Received: {min(unknown)}"
         )
+    from scipy import signal  # takes a second to import
+
     mixture = _stft(stems.mixture)
     total = np.full(mixture.shape, np.finfo(np.float32).eps, np.float32)
     for part in stems.parts.values():
@@ -297,7 +298,7 @@ def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
     for name, part in stems.parts.items():
         wanted = [source for source in parts if name in parts[source]]
         if wanted:
-            _, estimate = scipy.signal.istft(mixture * np.abs(_stft(part)))
+            _, estimate = signal.istft(mixture * np.abs(_stft(part)))
         for source in wanted:
             estimates[source] += estimate.T[: len(stems.mixture)]
     return estimates
@@ -305,4 +306,6 @@ def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:
 
 def _stft(stem: np.ndarray) -> np.ndarray:
     """Returns the spectrogram `(channels, bins, steps)` of `(frames, channels)`."""
-    return scipy.signal.stft(stem.T, nperseg=_FFT_FRAMES)[2]
+    from scipy import signal
+
+    return signal.stft(stem.T, nperseg=_FFT_FRAMES)[2]

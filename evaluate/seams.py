@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.signal import spectrogram
 
 from evaluate import figures
 from waveunet_tf.configs.networks import NetworkConfig
@@ -248,10 +247,12 @@ def _nearest(estimate: Estimate, seconds: float) -> int:
 
 def _spectrogram(estimate: Estimate, seconds: float) -> tuple[np.ndarray, list[float]]:
     """Returns power in dB `(bins, steps)` around a seam, and its ends in ms and kHz."""
+    from scipy import signal  # takes a second to import
+
     place, rate = _nearest(estimate, seconds), estimate.sample_rate_hz
     reach = round(_SPECTROGRAM_SECONDS * rate)
     around = _around(estimate.audio, place, reach + _FFT_FRAMES // 2)
-    _, _, power = spectrogram(
+    _, _, power = signal.spectrogram(
         around, rate, "hann", _FFT_FRAMES, _FFT_FRAMES - _FFT_HOP, detrend=False
     )
     ends_ms = 1000 * reach / rate

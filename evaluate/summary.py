@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from evaluate import energies as energy_metrics
 from evaluate.energies import TrackEnergies
@@ -271,7 +270,9 @@ def _median(values: np.ndarray) -> float:
 def _median_interval(medians: np.ndarray) -> tuple[float, float]:
     if len(medians) < 2:
         return math.nan, math.nan
-    interval = scipy.stats.bootstrap(
+    from scipy import stats  # takes a second to import
+
+    interval = stats.bootstrap(
         (medians,),
         np.median,
         n_resamples=_RESAMPLES,
@@ -319,4 +320,6 @@ def _wilcoxon(differences: np.ndarray) -> float:
         return math.nan
     if not differences.any():
         return 1.0
-    return float(scipy.stats.wilcoxon(differences).pvalue)
+    from scipy import stats
+
+    return float(stats.wilcoxon(differences).pvalue)

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.networks.small_networks import BASE, MATRIX, random_network
+from tests.networks.small_networks import BASE, MATRIX, kept_network
 from tests.original import LONGER_INPUTS
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.networks import fused, shapes
+from waveunet_tf.networks.build import build_network
 
 
 def estimates_and_gradients(function, mixture, weights):
@@ -43,22 +44,22 @@ def check_equality(config, network, output_frames):
 @pytest.mark.parametrize("change", MATRIX, ids=str)
 def test_the_training_pass_is_the_networks_with_its_gradients(change):
     config = dataclasses.replace(BASE, **change)
-    check_equality(config, random_network(config), 40)
+    check_equality(config, kept_network(config), 40)
 
 
 @pytest.mark.parametrize("name", LONGER_INPUTS)
 def test_the_training_pass_follows_the_crops_of_a_longer_input(name):
     config = LONGER_INPUTS[name].config()
-    check_equality(config, random_network(config), 40)
+    check_equality(config, kept_network(config), 40)
 
 
 def test_the_training_pass_is_the_networks_where_gradients_are_cut():
-    check_equality(BASE, random_network(BASE), 3000)
+    check_equality(BASE, kept_network(BASE), 3000)
 
 
 def test_without_context_or_of_spectrograms_the_network_itself_trains():
     config = dataclasses.replace(BASE, context=False)
-    check_equality(config, random_network(config), 64)
+    check_equality(config, kept_network(config), 64)
 
 
 def test_a_network_without_a_frame_before_the_output_trains_as_itself():
@@ -66,22 +67,22 @@ def test_a_network_without_a_frame_before_the_output_trains_as_itself():
     config = WaveUNetConfig(
         num_levels=2, base_filters=3, down_kernel_size=1, up_kernel_size=3
     )
-    check_equality(config, random_network(config), 16)
+    check_equality(config, kept_network(config), 16)
 
 
 def test_a_training_pass_in_bfloat16_is_near_that_in_float32():
-    weights = random_network(BASE).get_weights()
+    weights = kept_network(BASE).get_weights()
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = random_network(BASE)
+        network = build_network(BASE)
     finally:
         keras.config.set_dtype_policy(before)
     network.set_weights(weights)
     window = shapes.window_frames(BASE, 800)
     mixture = np.random.default_rng(2).normal(0, 0.5, (1, window.input_frames, 2))
     actual = fused.training_pass(BASE, network)(mixture.astype("f"))
-    exact = fused.training_pass(BASE, random_network(BASE))(mixture.astype("f"))
+    exact = fused.training_pass(BASE, kept_network(BASE))(mixture.astype("f"))
     for name, stem in exact.items():
         assert actual[name].dtype == tf.float32
         np.testing.assert_allclose(actual[name], stem, atol=0.05)
@@ -94,7 +95,7 @@ def test_a_merge_is_upsampling_and_the_convolution_after_it(upsampling, taps, ax
     config = dataclasses.replace(
         BASE, num_levels=1, upsampling=upsampling, up_kernel_size=taps
     )
-    network = random_network(config)
+    network = kept_network(config)
     draw = np.random.default_rng(4).normal
     features = draw(0, 1, (2, 11, 8)).astype("f")
     upsampled = np.asarray(network.get_layer("upsample_0")(features))  # 21 frames
@@ -111,7 +112,7 @@ def test_a_merge_is_upsampling_and_the_convolution_after_it(upsampling, taps, ax
 
 def test_fused_outputs_are_neither_clipped_nor_subtracted():
     config = dataclasses.replace(BASE, output_activation="linear")
-    network = random_network(config)
+    network = kept_network(config)
     features = 50 * np.random.default_rng(4).normal(0, 1, (1, 9, 6)).astype("f")
     outputs = fused.FusedLayers(config, network).outputs(features)
     assert list(outputs) == ["accompaniment"]

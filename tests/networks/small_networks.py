@@ -1,5 +1,7 @@
 """Small networks with context of many shapes, and what one pass of them gives."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -33,6 +35,12 @@ def random_network(config):
         if weight.name == "bias":
             weight.assign(generator.normal(0, 0.3, weight.shape))
     return network
+
+
+@functools.cache
+def kept_network(config):
+    """Gives the same `random_network` of a config to all tests, which only read it."""
+    return random_network(config)
 
 
 def one_pass(config, network, song):
