@@ -14,6 +14,9 @@ from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 
+# They share a checkpoint of the original.
+pytestmark = pytest.mark.xdist_group("tf1_import")
+
 THREE = ("bass", "drums", "vocals")
 
 # What the original could be set to; no preset has these sizes.

@@ -97,9 +97,15 @@ def test_scores_are_to_the_byte_what_museval_writes(data, estimates, tmp_path):
 
 
 def test_music_scores_as_museval_scores_it(shared_data, tmp_path):
-    """Estimates that are neither perfect nor the mixture, of real tracks."""
+    """Estimates that are neither perfect nor the mixture, of a real track in mono."""
     root = shared_data / "musdb18-7s"
-    track = find_tracks(root, subsets=("test",))[1]
+    stereo = true_stems.read_true_stems(find_tracks(root, subsets=("test",))[1], HALVES)
+    folder = tmp_path / "data" / "test" / "music"
+    folder.mkdir(parents=True)
+    for name, stem in stereo.sources.items():
+        mono = stem.mean(axis=1)
+        soundfile.write(folder / f"{name}.wav", mono, stereo.sample_rate_hz)
+    (track,) = find_tracks(tmp_path / "data")
     true = true_stems.read_true_stems(track, HALVES)
     oracle = OracleEstimator(HALVES)
     assert not scoring.score_tracks([track], oracle, tmp_path)

@@ -11,6 +11,9 @@ from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.networks import fused, shapes
 from waveunet_tf.networks.build import build_network
 
+# They share networks.
+pytestmark = pytest.mark.xdist_group("small_networks")
+
 
 def estimates_and_gradients(function, mixture, weights):
     """Computes the estimates, and gradients to which every frame adds its own part."""

@@ -16,6 +16,9 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes, streaming
 from waveunet_tf.networks.build import build_network
 
+# They share networks.
+pytestmark = pytest.mark.xdist_group("small_networks")
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -14,6 +14,9 @@ from waveunet_tf.networks.build import build_network
 from waveunet_tf.separation import engines, litert
 from waveunet_tf.separation.engine import Engine
 
+# With the other tests of kept_checkpoint's conversions.
+pytestmark = pytest.mark.xdist_group("separator")
+
 CLASSES = [
     engines.TensorFlowEngine,
     litert.LiteRTEngine,

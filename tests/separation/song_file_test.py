@@ -17,6 +17,9 @@ from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files
 
+# They share networks.
+pytestmark = pytest.mark.xdist_group("song_file")
+
 SOURCES = ("accompaniment", "vocals")
 
 
