@@ -82,33 +82,39 @@ def test_the_metadata_tells_the_network_in_the_model_and_in_the_archive(
         assert json.loads(archive.read("waveunet_config.json")) == told
 
 
-@pytest.mark.parametrize(
-    ("mode", "change"),
-    [
-        ("streaming", {}),
-        ("window", {"output_frames": 100, "output_type": "direct", "channels": 1}),
-        ("window", {"context": False}),
-        ("window", {"upsampling": "transposed"}),
-    ],
-    ids=str,
-)
-def test_a_song_is_separated_by_a_file_as_by_its_checkpoint(
-    tiny_config, tmp_path, mode, change
-):
-    config = dataclasses.replace(tiny_config, **change)
-    save_network(tmp_path / "c", config)
-    export(tmp_path / "c", tmp_path / "x.tflite", mode=mode)
+def check_separator_of_file(path, directory):
     song = music(3333)
-    separator = load_tflite_separator(tmp_path / "x.tflite")
-    actual = separator.separate(song, 11025)
-    expected = waveunet_tf.load(tmp_path / "c", engine="tensorflow").separate(
-        song, 11025
-    )
-    assert separator.config == config
+    separator = load_tflite_separator(path)
+    checkpoint = waveunet_tf.load(directory, engine="tensorflow")
+    assert separator.config == checkpoint.config
+    actual, expected = (each.separate(song, 11025) for each in (separator, checkpoint))
     assert list(actual) == list(expected)
     for source, stem in expected.items():
         assert actual[source].shape == stem.shape
         np.testing.assert_allclose(actual[source], stem, atol=1e-5)
+
+
+def test_a_song_is_separated_by_a_streams_file_as_by_its_checkpoint(
+    kept_files, kept_checkpoint
+):
+    check_separator_of_file(kept_files["float32"], kept_checkpoint)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"output_frames": 100, "output_type": "direct", "channels": 1},
+        {"context": False},
+        {"upsampling": "transposed"},
+    ],
+    ids=str,
+)
+def test_a_song_is_separated_by_a_windows_file_as_by_its_checkpoint(
+    tiny_config, tmp_path, change
+):
+    save_network(tmp_path / "c", dataclasses.replace(tiny_config, **change))
+    export(tmp_path / "c", tmp_path / "x.tflite", mode="window")
+    check_separator_of_file(tmp_path / "x.tflite", tmp_path / "c")
 
 
 def test_a_window_says_how_it_covers_a_song(tiny_config, tmp_path):
