@@ -150,7 +150,7 @@ STOPPED = dataclasses.replace(
     QUICK,
     patience=1,
     learning_rate=0.1,
-    max_epochs=6,
+    max_epochs=4,
     fine_tuning_batch_size=4,
     dropout_probability=0.2,
 )
@@ -165,12 +165,12 @@ def without_stop(kept_stems_dir, tmp_path_factory):
     return workdir
 
 
-# After the first step, and some epochs later; after an epoch's last step; within a
+# After the first step, and in the fine-tuning; after an epoch's last step; within a
 # validation.
 @pytest.mark.xdist_group("stopped_training")
 @pytest.mark.parametrize(
     "calls",
-    [[1, 20], *(pytest.param([n, 2], marks=pytest.mark.slow) for n in (3, 4))],
+    [[1, 16], *(pytest.param([n, 2], marks=pytest.mark.slow) for n in (3, 4))],
 )
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(
     kept_stems_dir, tmp_path, without_stop, calls

@@ -34,7 +34,12 @@ def train_on(data, workdir, *flags):
     command = [sys.executable, program, "--data", data, "--workdir", workdir]
     result = subprocess.run(
         [*map(str, command), *network.split(), *training.split(), *flags],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
+        },
         capture_output=True,
         text=True,
         check=False,
