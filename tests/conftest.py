@@ -59,8 +59,9 @@ def kept_checkpoint(tiny_config, tmp_path_factory):
 
 @pytest.fixture
 def tiny_checkpoint(kept_checkpoint, tmp_path):
-    """A copy of `kept_checkpoint`, which the test may change."""
-    return pathlib.Path(shutil.copytree(kept_checkpoint, tmp_path / "checkpoint"))
+    """A copy of `kept_checkpoint`, which the test may change, without a cache."""
+    folder, ignore = tmp_path / "checkpoint", shutil.ignore_patterns("cache")
+    return pathlib.Path(shutil.copytree(kept_checkpoint, folder, ignore=ignore))
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,6 @@ def convert():
 @pytest.fixture
 def fresh_checkpoint(tiny_checkpoint):
     """A checkpoint without a cache."""
-    shutil.rmtree(tiny_checkpoint / "cache", ignore_errors=True)
     return Checkpoint.open(tiny_checkpoint)
 
 
