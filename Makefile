@@ -15,21 +15,21 @@ SMALL ?= train-small
 train-small: .venv/installed
 	mkdir -p $(SMALL)
 	echo Sodium > $(SMALL)/valid.txt
-	$(BIN)/python -m waveunet_tf prepare --dataset musdb18 \
+	$(BIN)/waveunet prepare --dataset musdb18 \
 		--source $(DATA)/musdb18-7s --output $(SMALL)/musdb18
-	$(BIN)/python -m waveunet_tf prepare --dataset folder --missing_is_silence \
+	$(BIN)/waveunet prepare --dataset folder --missing_is_silence \
 		--source $(DATA)/eir-cc0 --validation $(SMALL)/valid.txt --output $(SMALL)/eir
-	$(BIN)/python -m waveunet_tf train --variant M4 --num_levels 9 --base_filters 14 \
+	$(BIN)/waveunet train --variant M4 --num_levels 9 --base_filters 14 \
 		--batch_size 6 --fine_tuning_batch_size 12 --learning_rate 3e-4 \
 		--fine_tuning_learning_rate 3e-5 --steps_per_epoch 200 --max_epochs 24 \
 		--patience 6 --loss l1 --remix_probability 0.6 --swap_probability 0.5 \
 		--polarity_probability 0.5 --data_dir $(SMALL)/musdb18 --data_dir $(SMALL)/eir \
 		--workdir $(SMALL)/training
-	$(BIN)/python -m evaluate.run_musdb --data_dir $(SMALL)/musdb18 --subset valid \
+	$(BIN)/waveunet score --data_dir $(SMALL)/musdb18 --subset valid \
 		--checkpoint $(SMALL)/training/best --output_dir $(SMALL)/scores/wave-u-net
-	$(BIN)/python -m evaluate.run_musdb --data_dir $(SMALL)/musdb18 --subset valid \
+	$(BIN)/waveunet score --data_dir $(SMALL)/musdb18 --subset valid \
 		--estimates mixture --output_dir $(SMALL)/scores/mixture
-	$(BIN)/python -m evaluate.run_summary wave-u-net=$(SMALL)/scores/wave-u-net \
+	$(BIN)/waveunet statistics wave-u-net=$(SMALL)/scores/wave-u-net \
 		mixture=$(SMALL)/scores/mixture
 
 # Some minutes: a tiny network's TFLite files on 64-bit ARM, emulated, and on x86-64. After
@@ -39,16 +39,16 @@ arm64: .venv/installed
 	rm -rf arm64
 	mkdir -p arm64/musdb18/train
 	cp .venv/lib/python3*/site-packages/stempeg/data/*.stem.mp4 arm64/musdb18/train
-	$(BIN)/python -m waveunet_tf prepare --dataset musdb18 \
+	$(BIN)/waveunet prepare --dataset musdb18 \
 		--source arm64/musdb18 --output arm64/prepared --sample_rate_hz 22050
-	$(BIN)/python -m waveunet_tf train --variant M4 --num_levels 5 --base_filters 8 \
+	$(BIN)/waveunet train --variant M4 --num_levels 5 --base_filters 8 \
 		--output_frames 2048 --batch_size 8 --steps_per_epoch 1 --max_epochs 1 \
 		--nofine_tuning --data_dir arm64/prepared --workdir arm64/training
-	for mode in streaming window; do $(BIN)/python -m export.run_export \
+	for mode in streaming window; do $(BIN)/waveunet export \
 		--checkpoint arm64/training/best --output arm64/artefacts/$$mode --mode $$mode \
 		--formats $(TFLITE) --chunk_frames 4096 --calibration_dir arm64/prepared \
 		|| exit 1; done
-	$(BIN)/python -m export.run_arm64 --artifacts arm64/artefacts
+	$(BIN)/waveunet arm64 --artifacts arm64/artefacts
 
 # FILES=tests/audio runs some of them.
 FILES ?=
@@ -72,10 +72,10 @@ test-android-core: .venv/installed
 	javac --release 8 -Xlint:all,-options -Werror -encoding UTF-8 \
 		-d $(ANDROID_BUILD)/classes $$(find $(ANDROID_CORE)/src -name '*.java')
 	test -d $(ANDROID_GOLDEN) || TF_CPP_MIN_LOG_LEVEL=3 \
-		$(BIN)/python -m export.android.golden $(ANDROID_GOLDEN)
+		$(BIN)/python -m waveunet_tf.export.android.golden $(ANDROID_GOLDEN)
 	java -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
 		org.waveunet.separator.TestRunner \
-		$(ANDROID_GOLDEN) $(BIN)/python -m export.android.bridge
+		$(ANDROID_GOLDEN) $(BIN)/python -m waveunet_tf.export.android.bridge
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ r"""Measures how scoring scales with processes, and what memory it needs.
     python -m benchmarks.evaluate_workers --tracks 2 --seconds 240 --workers 1,2
 
 Scores the mixture of tracks of noise (44.1 kHz stereo, vocals and accompaniment) with
-evaluate.run_musdb; its start counts, too. Prints a table and last the ratio of the time
+waveunet score; its start counts, too. Prints a table and last the ratio of the time
 with the fewest workers to that with the most.
 """
 
@@ -67,7 +67,7 @@ def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
     started = time.monotonic()
     child = subprocess.Popen(
         [
-            *(sys.executable, "-m", "evaluate.run_musdb", f"--data_dir={data}"),
+            *(sys.executable, "-m", "waveunet_tf", "score", f"--data_dir={data}"),
             *("--estimates=mixture", f"--output_dir={output}", f"--workers={workers}"),
         ],
         stdout=subprocess.DEVNULL,
@@ -80,7 +80,7 @@ def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
         time.sleep(0.2)
     seconds = time.monotonic() - started
     if child.returncode:
-        raise OSError(f"run_musdb ended with {child.returncode}: {child.stderr.read()}")
+        raise OSError(f"run_score ended with {child.returncode}: {child.stderr.read()}")
     return seconds, sorted(peaks.values(), reverse=True)
 
 

@@ -46,8 +46,8 @@ class ServerProcess:
     """The stand-in with one model, in a process of its own; a context manager."""
 
     def __init__(self, checkpoint: pathlib.Path, folder: pathlib.Path, threads: int):
-        from export import saved_model
-        from export.serving import server_files
+        from waveunet_tf.export import saved_model
+        from waveunet_tf.export.serving import server_files
 
         version = folder / "waveunet" / "1"
         saved_model.write_saved_model(checkpoint, version)
@@ -55,7 +55,7 @@ class ServerProcess:
         server_files.write_configs(folder, "waveunet", 1)
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "export.serving.run_stand_in"),
+                *(sys.executable, "-m", "waveunet_tf", "stand-in"),
                 *(f"--models_dir={folder}", "--port=0", "--rest_port=0"),
                 f"--threads={threads}",
             ],
@@ -80,7 +80,7 @@ class ServerProcess:
 
 def separations(address: str, config) -> Iterator[None]:
     """Separates an excerpt at each step."""
-    from export.serving.transports import GrpcTransport, Server
+    from waveunet_tf.export.serving.transports import GrpcTransport, Server
 
     transport = GrpcTransport(Server(address))
     shape = (1, _EXCERPT_SECONDS * config.sample_rate_hz, config.channels)
@@ -91,7 +91,7 @@ def separations(address: str, config) -> Iterator[None]:
 
 def chunks(address: str, config) -> Iterator[None]:
     """Sends a chunk of a stream at each step."""
-    from export.serving.transports import GrpcTransport, Server
+    from waveunet_tf.export.serving.transports import GrpcTransport, Server
 
     transport = GrpcTransport(Server(address))
     state = transport.predict("initial_state", {"batch": np.ones(1, np.int32)})
@@ -105,7 +105,7 @@ def chunks(address: str, config) -> Iterator[None]:
 
 def stream_chunk_frames(config) -> int:
     """Returns the frames of a chunk of the exported stream."""
-    from export import saved_model
+    from waveunet_tf.export import saved_model
     from waveunet_tf.networks import shapes
 
     return shapes.chunk_frames(config, saved_model.STREAM_CHUNK_FRAMES)

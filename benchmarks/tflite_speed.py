@@ -42,8 +42,8 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
     """Writes the files; returns (mode, kind) → file."""
     import keras
 
-    from export import quantize, tflite
     from waveunet_tf.checkpoints import checkpoint
+    from waveunet_tf.export import quantize, tflite
     from waveunet_tf.networks.build import build_network
 
     keras.utils.set_random_seed(0)
@@ -62,8 +62,8 @@ def export_all(folder: pathlib.Path) -> dict[tuple[str, str], pathlib.Path]:
 
 def main(_):
     """Measures every file in turn, and prints the ratios."""
-    from export import parity
-    from export.kinds import KINDS
+    from waveunet_tf.export import parity
+    from waveunet_tf.export.kinds import KINDS
 
     if not {"float32", "dynamic"} <= set(_KINDS.value) <= set(KINDS):
         raise app.UsageError(

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluate import scores
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import scores
 from waveunet_tf.system import files
 
 SUFFIX = ".energies.csv"
@@ -167,7 +167,7 @@ def read_track_energies(path: str | os.PathLike) -> TrackEnergies:
             raise ValueError("all sources must have the same windows")
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: must be energies as run_musdb writes them, but is not: {error}"
+            f"{path}: must be energies as run_score writes them, but is not: {error}"
         ) from error
     _, seconds, samples, *_ = next(iter(columns.values()))
     return TrackEnergies(
@@ -203,7 +203,7 @@ def read_system_energies(
     return scores.read_track_files(
         scores_dir,
         SUFFIX,
-        f"files *{SUFFIX} of run_musdb",
+        f"files *{SUFFIX} of run_score",
         read_track_energies,
         left_out,
     )

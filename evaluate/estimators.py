@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from evaluate.true_stems import TrueStems
 from waveunet_tf.audio import io
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate.true_stems import TrueStems
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator

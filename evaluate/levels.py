@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evaluate.energies import TrackEnergies
-from evaluate.scores import TrackScores
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate.energies import TrackEnergies
+from waveunet_tf.evaluate.scores import TrackScores
 
 BIN_DB = 5.0
 

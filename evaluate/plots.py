@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from evaluate import figures, levels
-from evaluate.scores import TrackScores
-from evaluate.systems import Energies, Systems
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures, levels
+from waveunet_tf.evaluate.scores import TrackScores
+from waveunet_tf.evaluate.systems import Energies, Systems
 
 _MOST_LEFT_OUT_PERCENT = 90
 _MEAN = {"ls": "", "marker": "D", "mfc": "white", "mec": "black", "ms": 6}

@@ -1,12 +1,12 @@
 r"""Draws museval's scores of systems, as PNG and SVG, and prints the drawn numbers.
 
-    python -m evaluate.run_plots ours=~/scores/m4 mixture=~/scores/mixture \
+    waveunet plots ours=~/scores/m4 mixture=~/scores/mixture \
         --output_dir ~/figures --tracks "Al James - Schoolboy Facination"
 
 An argument NAME=DIR is a system's name and the folder of its scores. Writes
 OUTPUT_DIR/sdr_distributions, sdr_by_energy and sdr_quietest_left_out, and
 sdr_over_time/<track> for each of --tracks. The two figures by level need the true
-sources' energies: run_musdb writes them beside the scores of a system, or --data_dir
+sources' energies: run_score writes them beside the scores of a system, or --data_dir
 measures them.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from evaluate import figures, levels, plots, scores, systems, tables
-from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures, levels, plots, scores, systems, tables
+from waveunet_tf.evaluate.system_arguments import named_folders
 from waveunet_tf.system import files
 
 _OUTPUT_DIR = flags.DEFINE_string(

@@ -1,9 +1,9 @@
 r"""Makes a folder with a page that compares systems: scores, figures, and a player.
 
-    python -m evaluate.run_report M4=~/scores/m4 mixture=~/scores/mixture \
+    waveunet report M4=~/scores/m4 mixture=~/scores/mixture \
         --data_dir ~/musdb18 --estimates M4=~/stems/m4 --output_dir ~/report
 
-An argument NAME=DIR is a system's name and the folder of its scores, as run_musdb
+An argument NAME=DIR is a system's name and the folder of its scores, as run_score
 writes them. OUTPUT_DIR/index.html opens in a browser from the file system, without a
 network. With --data_dir the page has a player for excerpts of some tracks: mixture,
 true sources, and the estimates of each system that --estimates names. All play
@@ -15,14 +15,14 @@ from collections.abc import Callable
 
 from absl import flags
 
-from evaluate import systems
-from evaluate.report import contents, page, selection, track_files
-from evaluate.scores import TrackScores
-from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import systems
+from waveunet_tf.evaluate.report import contents, page, selection, track_files
+from waveunet_tf.evaluate.scores import TrackScores
+from waveunet_tf.evaluate.system_arguments import named_folders
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The folder to make.", required=True
@@ -37,9 +37,9 @@ _SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "The subset of the tracks
 _ESTIMATES = flags.DEFINE_multi_string(
     "estimates",
     [],
-    "NAME=DIR: a system and the folder of its estimates, as run_musdb's "
+    "NAME=DIR: a system and the folder of its estimates, as run_score's "
     "--estimates_dir reads it. Once for each system to listen to. NAME=oracle_irm or "
-    "NAME=mixture: a baseline of run_musdb.",
+    "NAME=mixture: a baseline of run_score.",
 )
 _TRACKS = flags.DEFINE_list(
     "tracks",

@@ -1,11 +1,11 @@
 r"""Measures and draws what happens where windows of a network without context meet.
 
-    python -m evaluate.run_seams --checkpoint M2=~/m2/best --checkpoint M3=~/m3/best \
+    waveunet seams --checkpoint M2=~/m2/best --checkpoint M3=~/m3/best \
         --output_dir ~/figures song.wav
 
 Writes spectrograms and waveforms around one seam as OUTPUT_DIR/seams.png and .svg.
 Prints how much the steps at all seams stand out from the steps near them, in dB
-(evaluate.seams.measure_seams), and the same between seams, where only chance acts.
+(waveunet_tf.evaluate.seams.measure_seams), and the same between seams, where only chance acts.
 A network with context has no seams: it is measured at those of another network.
 """
 
@@ -15,13 +15,13 @@ import pathlib
 import tqdm
 from absl import flags
 
-from evaluate import figures, seams, tables
-from evaluate.system_arguments import named_folders
 from waveunet_tf.audio import io, resample
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures, seams, tables
+from waveunet_tf.evaluate.system_arguments import named_folders
 from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_multi_string(

@@ -13,10 +13,10 @@ import tqdm
 import yaml
 from absl import logging
 
-from evaluate import bss, energies, true_stems
-from evaluate.estimators import Estimator
 from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import bss, energies, true_stems
+from waveunet_tf.evaluate.estimators import Estimator
 from waveunet_tf.system import beam, cpus, files, processes
 
 if TYPE_CHECKING:

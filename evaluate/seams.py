@@ -14,9 +14,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from evaluate import figures
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures
 from waveunet_tf.networks import shapes
 
 # A step at a seam is compared with the steps up to this distance from it.

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluate import energies as energy_metrics
-from evaluate.energies import TrackEnergies
-from evaluate.scores import METRICS, TrackScores
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies as energy_metrics
+from waveunet_tf.evaluate.energies import TrackEnergies
+from waveunet_tf.evaluate.scores import METRICS, TrackScores
 
 _RESAMPLES = 9999
 _SEED = 0
@@ -146,7 +146,7 @@ def matching_energies(
     if energy is None or (missing := set(track.sources) - set(getattr(energy, series))):
         what = f" of the {series} of {min(missing)}" if energy else ""
         raise InputError(
-            f"{track.name}: has no energies{what}, as run_musdb writes them"
+            f"{track.name}: has no energies{what}, as run_score writes them"
         )
     if energy.frames != len(track.times):
         raise InputError(

@@ -9,11 +9,11 @@ from typing import Any
 
 from absl import logging
 
-from evaluate import energies, scores, true_stems
-from evaluate.energies import TrackEnergies
-from evaluate.scores import TrackScores
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies, scores, true_stems
+from waveunet_tf.evaluate.energies import TrackEnergies
+from waveunet_tf.evaluate.scores import TrackScores
 
 Systems = dict[str, dict[str, TrackScores]]
 Energies = dict[str, dict[str, TrackEnergies]]

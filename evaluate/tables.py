@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluate.summary import Comparison, Summary
+from waveunet_tf.evaluate.summary import Comparison, Summary
 
 FORMATS = ("text", "markdown", "csv", "json")
 COLUMNS = (

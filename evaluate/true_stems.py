@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from evaluate import energies
-from evaluate.energies import TrackEnergies
 from waveunet_tf.data.tracks import Track
+from waveunet_tf.evaluate import energies
+from waveunet_tf.evaluate.energies import TrackEnergies
 
 _LOSSLESS = frozenset((".wav", ".flac", ".aif", ".aiff"))
 

@@ -20,12 +20,12 @@ import time
 import soundfile
 from absl import flags
 
-from evaluate import scores, summary, tables
 from waveunet_tf.audio import io
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.commands import app
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import scores, summary, tables
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", "demo", "The folder to write; an earlier demo in it is replaced."
@@ -99,7 +99,7 @@ def take_song(output: pathlib.Path) -> pathlib.Path:
 def score_system(output: pathlib.Path, system: str, estimates: str, *paths) -> float:
     """Scores a system on the song; returns the command's seconds."""
     return run_command(
-        f"evaluate.run_musdb --data_dir {{}} {estimates} --output_dir {{}}",
+        f"waveunet_tf score --data_dir {{}} {estimates} --output_dir {{}}",
         output / "musdb18",
         *paths,
         output / "scores" / system,
@@ -147,7 +147,7 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
         ),
         "score": score_system(output, TINY, "--estimates_dir {}", stems),
         "export": run_command(
-            "export.run_export --checkpoint {} --output {} --formats tflite_float32",
+            "waveunet_tf export --checkpoint {} --output {} --formats tflite_float32",
             checkpoint,
             output / "artefacts",
         ),

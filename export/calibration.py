@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from export import tflite
 from waveunet_tf.audio import io
 from waveunet_tf.audio.blocks import to_channels
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import tflite
 
 _MAX_EXCERPTS = 8
 _EXCERPT_SECONDS = 6

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 
 from absl import logging
 
-from export import (
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.errors import InputError
+from waveunet_tf.export import (
     calibration,
     parity,
     parity_songs,
@@ -20,10 +22,8 @@ from export import (
     saved_model_parity,
     tflite,
 )
-from export.kinds import CALIBRATED
-from export.serving import server_files
-from waveunet_tf.checkpoints.checkpoint import Checkpoint
-from waveunet_tf.errors import InputError
+from waveunet_tf.export.kinds import CALIBRATED
+from waveunet_tf.export.serving import server_files
 from waveunet_tf.system import files
 
 # Rounding of float32 sums in another order, at outputs between -1 and 1.

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.parity_songs import ParitySong
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.parity_songs import ParitySong
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import runners, tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator
@@ -201,7 +201,7 @@ def _scores(
     song: ParitySong, stems: dict[str, np.ndarray], config: NetworkConfig
 ) -> dict[str, np.ndarray]:
     """Returns source → museval's SDR of each second; {} where it cannot score them."""
-    from evaluate import bss
+    from waveunet_tf.evaluate import bss
 
     heard = [
         name

@@ -6,10 +6,10 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable
 
-from evaluate import tables
-from export.kinds import KINDS
-from export.parity import ParityRow
-from export.parity_songs import ParitySong
+from waveunet_tf.evaluate import tables
+from waveunet_tf.export.kinds import KINDS
+from waveunet_tf.export.parity import ParityRow
+from waveunet_tf.export.parity_songs import ParitySong
 
 # The files of a table, beside the exported files.
 TABLES = ("parity.md", "parity.json")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from export import calibration, equalize, integer_layers, tflite
+from waveunet_tf.export import calibration, equalize, integer_layers, tflite
 from waveunet_tf.separation import litert, litert_conversion, tflite_file
 
 # The mixed kind keeps this many of the highest rates in float32: the first and last

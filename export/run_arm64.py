@@ -1,6 +1,6 @@
 r"""Runs exported TFLite files on 64-bit ARM, in an emulator, and compares with x86-64.
 
-    python -m export.run_arm64 --artifacts ~/artefacts
+    waveunet arm64 --artifacts ~/artefacts
 
 The files may lie in folders of --artifacts. The ARM machine is qemu's, with Debian's
 Python and the same LiteRT as here; it is unpacked once into --root, for which any user
@@ -13,10 +13,10 @@ import pathlib
 
 from absl import flags, logging
 
-from export import artefact_flags
-from export.arm64 import machine
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import artefact_flags
+from waveunet_tf.export.arm64 import machine
 
 _ROOT = flags.DEFINE_string(
     "root",
@@ -34,8 +34,8 @@ def main(_):
     folder = pathlib.Path(flags.FLAGS.artifacts)
     artefacts = artefact_flags.find_artefacts(folder, recursive=True)
 
-    from export import parity_songs
-    from export.arm64 import comparison
+    from waveunet_tf.export import parity_songs
+    from waveunet_tf.export.arm64 import comparison
 
     songs = {}
     for path in artefacts:

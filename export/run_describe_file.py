@@ -1,6 +1,6 @@
 """Describes TFLite files that run_export wrote.
 
-    python -m export.run_describe_file ~/artefacts/tflite_float32.tflite
+    waveunet describe-file ~/artefacts/tflite_float32.tflite
 
 Prints the metadata, signatures, operations, sizes, multiply-adds, and what TensorFlow's
 analyzer says of the GPU delegate.
@@ -17,7 +17,7 @@ _GPU = flags.DEFINE_boolean(
 
 def main(paths):
     """Prints the description of each file."""
-    from export import file_description
+    from waveunet_tf.export import file_description
 
     for path in paths:
         description = file_description.describe_tflite_file(path)

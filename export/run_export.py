@@ -1,10 +1,10 @@
 r"""Exports a checkpoint for phones and servers.
 
-    python -m export.run_export --checkpoint ~/m4/best --output ~/artefacts \
+    waveunet export --checkpoint ~/m4/best --output ~/artefacts \
         --formats tflite_float32,tflite_dynamic
-    python -m export.run_export --checkpoint ~/m4/best --output ~/artefacts \
+    waveunet export --checkpoint ~/m4/best --output ~/artefacts \
         --formats tflite_int8,tflite_mixed --calibration_dir ~/prepared
-    python -m export.run_export --checkpoint ~/m4/best --output ~/models \
+    waveunet export --checkpoint ~/m4/best --output ~/models \
         --formats saved_model --model_name waveunet --version 1
 
 Writes OUTPUT/<format>.tflite, and beside them the tables parity.md and parity.json:
@@ -20,9 +20,9 @@ import re
 
 from absl import flags, logging
 
-from export.kinds import CALIBRATED, KINDS
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.kinds import CALIBRATED, KINDS
 from waveunet_tf.separation.litert_conversion import ConversionError
 from waveunet_tf.system import files
 
@@ -69,7 +69,7 @@ _CALIBRATION_DIR = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "TFLite: songs with stems on which the loss is measured, as run_musdb takes them. "
+    "TFLite: songs with stems on which the loss is measured, as run_score takes them. "
     "Default: six seconds that a package carries.",
 )
 _MAX_SONGS = flags.DEFINE_integer(
@@ -139,7 +139,7 @@ def check_formats() -> None:
 
 def export_tflite(paths: dict[str, pathlib.Path]) -> None:
     """Writes TFLite files, kind → path; prints the table of what they lose and cost."""
-    from export import checked_exports, parity_tables
+    from waveunet_tf.export import checked_exports, parity_tables
 
     options = checked_exports.TFLiteOptions(
         mode=_MODE.value,
@@ -160,7 +160,7 @@ def export_tflite(paths: dict[str, pathlib.Path]) -> None:
 
 def export_saved_model(version: pathlib.Path) -> None:
     """Writes the version's folder; prints its size and difference."""
-    from export import checked_exports, saved_model
+    from waveunet_tf.export import checked_exports, saved_model
 
     logging.set_verbosity(logging.WARNING)  # TensorFlow logs each step of saving
     difference, hint = checked_exports.write_version(

@@ -1,6 +1,6 @@
 r"""Measures what exported TFLite files lose against the Keras network, and their cost.
 
-    python -m export.run_parity --checkpoint ~/m4/best --artifacts ~/artefacts \
+    waveunet parity --checkpoint ~/m4/best --artifacts ~/artefacts \
         --data_dir ~/prepared
 
 Prints the table, and writes it into the folder of the files as parity.md and
@@ -14,9 +14,9 @@ import pathlib
 
 from absl import flags
 
-from export import artefact_flags
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import artefact_flags
 from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -37,8 +37,8 @@ def main(_):
     folder = pathlib.Path(flags.FLAGS.artifacts)
     artefacts = artefact_flags.find_artefacts(folder, recursive=False)
 
-    from export import parity, parity_songs, parity_tables
     from waveunet_tf.checkpoints.checkpoint import Checkpoint
+    from waveunet_tf.export import parity, parity_songs, parity_tables
 
     songs = parity_songs.find_parity_songs(
         flags.FLAGS.data_dir,

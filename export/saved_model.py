@@ -25,15 +25,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from export import graph_checks, song_graph
-from export.serving.contract import (
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.export import graph_checks, song_graph
+from waveunet_tf.export.serving.contract import (
     DESCRIPTION_FILE,
     DESCRIPTION_VERSION,
     FINGERPRINT,
 )
-from waveunet_tf.checkpoints.checkpoint import Checkpoint
-from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names, shapes
 
 # Frames of a chunk of the signature `stream`. Fewer frames wait less; with more frames

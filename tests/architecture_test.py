@@ -23,7 +23,7 @@ WITHOUT_TENSORFLOW = [
     "export.arm64.stems",
     "export.kinds",
     "export.serving.client",
-    "export.serving.run_client",
+    "waveunet_tf.export.serving.run_client",
     "export.serving.transports",
 ]
 

@@ -70,8 +70,8 @@ def tiny_model_dir(kept_checkpoint, tmp_path_factory):
 
     The stream's chunk is of 512 frames.
     """
-    from export import saved_model
-    from export.serving import server_files
+    from waveunet_tf.export import saved_model
+    from waveunet_tf.export.serving import server_files
 
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(kept_checkpoint, folder / "checkpoint")

@@ -1,4 +1,4 @@
-"""`python -m waveunet_tf`: the list of commands, and their start."""
+"""`waveunet`: the list of commands, and their start."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def test_help_lists_every_command_with_what_it_does(words):
     result = run_here("waveunet_tf", *words.split())
     assert (result.returncode, result.stderr) == (0, "")
     usage, _, *lines = result.stdout.splitlines()
-    assert usage == "python -m waveunet_tf COMMAND [--help | …]"
+    assert usage == "waveunet COMMAND [--help | …]"
     assert [line.split()[0] for line in lines] == list(COMMANDS)
     for line in lines:
         words = line.split()[1:]
@@ -68,7 +68,7 @@ def test_a_command_takes_its_flags_before_and_after_its_arguments(tmp_path):
 def test_a_commands_help_is_its_own():
     result = run_here("waveunet_tf", "describe", "--help")
     assert result.returncode == 0
-    assert "python -m waveunet_tf describe" in result.stdout
+    assert "waveunet describe" in result.stdout
     assert "COMMAND" not in result.stdout
 
 

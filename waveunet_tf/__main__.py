@@ -1,4 +1,4 @@
-"""Runs the project's commands: `python -m waveunet_tf COMMAND [--help | …]`."""
+"""Runs the project's commands: `waveunet COMMAND [--help | …]`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _module(name: str) -> str:
 
 
 def _print_commands() -> None:
-    print("python -m waveunet_tf COMMAND [--help | …]\n")
+    print("waveunet COMMAND [--help | …]\n")
     for name in COMMANDS:
         # Parsed and not imported: a command's flags are defined by its import.
         path = pathlib.Path(importlib.util.find_spec(_module(name)).origin)

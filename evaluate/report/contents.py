@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 import tqdm
 from absl import logging
 
-from evaluate import energies as energy_metrics
-from evaluate import estimators, figures, levels, plots, summary, tables
-from evaluate.estimators import Estimator
-from evaluate.report import html_tables, page, selection, track_files
-from evaluate.report.html_tables import Summaries
-from evaluate.report.page import Picture
-from evaluate.scores import METRICS
-from evaluate.summary import Comparison
-from evaluate.systems import Energies, LeftOut, Systems
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies as energy_metrics
+from waveunet_tf.evaluate import estimators, figures, levels, plots, summary, tables
+from waveunet_tf.evaluate.estimators import Estimator
+from waveunet_tf.evaluate.report import html_tables, page, selection, track_files
+from waveunet_tf.evaluate.report.html_tables import Summaries
+from waveunet_tf.evaluate.report.page import Picture
+from waveunet_tf.evaluate.scores import METRICS
+from waveunet_tf.evaluate.summary import Comparison
+from waveunet_tf.evaluate.systems import Energies, LeftOut, Systems
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
-from evaluate import figures
-from evaluate.summary import Comparison, Summary
+from waveunet_tf.evaluate import figures
+from waveunet_tf.evaluate.summary import Comparison, Summary
 
 Summaries = Mapping[str, Mapping[str, Mapping[str, Summary]]]
 

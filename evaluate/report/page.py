@@ -11,8 +11,8 @@ import string
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evaluate import figures
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures
 from waveunet_tf.system import files
 
 _ROOM = pathlib.Path(__file__).parent

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from evaluate import bss, true_stems
-from evaluate.estimators import Estimator
-from evaluate.scores import TrackScores
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import bss, true_stems
+from waveunet_tf.evaluate.estimators import Estimator
+from waveunet_tf.evaluate.scores import TrackScores
 
 DURATION_SECONDS = 20.0
 

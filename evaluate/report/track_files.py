@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from evaluate.report import spectrogram_picture
-from evaluate.report.selection import Excerpt
-from evaluate.scores import TrackScores
 from waveunet_tf.audio import encode, formats, resample
+from waveunet_tf.evaluate.report import spectrogram_picture
+from waveunet_tf.evaluate.report.selection import Excerpt
+from waveunet_tf.evaluate.scores import TrackScores
 
 AUDIO_FORMATS = ("opus", "flac")
 # The chart ends here, for extreme SDRs would flatten the rest. Their numbers are shown.

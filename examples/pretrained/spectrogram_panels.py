@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluate import figures
-from evaluate.report import spectrogram_picture
 from waveunet_tf.audio import io
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures
+from waveunet_tf.evaluate.report import spectrogram_picture
 
 
 def read_part(

@@ -1,6 +1,6 @@
 """Runs a TFLite file for another process, such as a JVM that has no LiteRT.
 
-    python -m export.android.bridge FILE.tflite
+    python -m waveunet_tf.export.android.bridge FILE.tflite
 
 Reads requests from stdin and answers each on stdout, until stdin ends. Both are
 dictionaries of arrays: first their number, then for each array its name and its float32

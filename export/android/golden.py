@@ -1,6 +1,6 @@
 """Writes models, songs and their stems, with which the Java core's tests compare.
 
-    python -m export.android.golden FOLDER
+    python -m waveunet_tf.export.android.golden FOLDER
 
 The models are small networks with random weights and biases. FOLDER/cases.txt has a
 line for each song: its folder, its model, and how much the Java core's stems may differ
@@ -19,10 +19,10 @@ import numpy as np
 import scipy.signal
 import soundfile
 
-from export import quantize, tflite
 from waveunet_tf.audio import resample
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.export import quantize, tflite
 from waveunet_tf.separation.separator import Separator, load_tflite_separator
 
 _HZ = 8000

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from evaluate import tables
-from export.arm64.machine import CPU, Machine
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import tables
+from waveunet_tf.export.arm64.machine import CPU, Machine
 from waveunet_tf.separation import tflite_file
 
 # The largest difference of a sample that is allowed; full scale is 1. Integers are
@@ -32,7 +32,7 @@ BOUNDS = {
     "mixed": 2e-2,
 }
 _ROOT = pathlib.Path(__file__).parents[2]
-_CODE = "import sys; from export.arm64 import stems; stems.write_stems(*sys.argv[1:])"
+_CODE = "import sys; from waveunet_tf.export.arm64 import stems; stems.write_stems(*sys.argv[1:])"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 
-from export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
-from export.serving.transports import GrpcTransport, RestTransport
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
+from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 from waveunet_tf.separation import runners
 from waveunet_tf.separation.separator import Separator
 

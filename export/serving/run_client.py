@@ -1,6 +1,6 @@
 r"""Separates songs into stems on a model server, as `separate` does on this machine.
 
-    python -m export.serving.run_client --server localhost:8500 \
+    waveunet client --server localhost:8500 \
         --output_dir ~/stems song.mp3 other.flac folder
 
 Takes the songs and flags that `separate` takes. The server has a model that run_export
@@ -79,8 +79,12 @@ def main(arguments):
     check_usage()
     options = song_flags.options_from_flags()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
-    from export.serving.client import RemoteSeparator
-    from export.serving.transports import GrpcTransport, RestTransport, Server
+    from waveunet_tf.export.serving.client import RemoteSeparator
+    from waveunet_tf.export.serving.transports import (
+        GrpcTransport,
+        RestTransport,
+        Server,
+    )
 
     server = Server(
         _SERVER.value,

@@ -1,6 +1,6 @@
 r"""Serves exported models without TensorFlow Serving, for tests and first tries.
 
-    python -m export.serving.run_stand_in --models_dir ~/models
+    waveunet stand-in --models_dir ~/models
 
 Serves the models that MODELS_DIR/models.config names; needs requirements-dev.txt. Use
 the real server for anything that matters (docs/serving.md).
@@ -37,7 +37,7 @@ def grpc_server(models) -> tuple[grpc.Server, int]:
         prediction_service_pb2_grpc,
     )
 
-    from export.serving import stand_in
+    from waveunet_tf.export.serving import stand_in
 
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(_THREADS.value),
@@ -58,7 +58,7 @@ def grpc_server(models) -> tuple[grpc.Server, int]:
 
 def main(_):
     """Serves until SIGINT or SIGTERM."""
-    from export.serving import stand_in, stand_in_rest
+    from waveunet_tf.export.serving import stand_in, stand_in_rest
 
     logging.set_verbosity(logging.WARNING)
     models = stand_in.Models(_MODELS_DIR.value)

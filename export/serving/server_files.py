@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from export.serving import messages
-from export.serving.contract import DESCRIPTION_FILE, FINGERPRINT
+from waveunet_tf.export.serving import messages
+from waveunet_tf.export.serving.contract import DESCRIPTION_FILE, FINGERPRINT
 from waveunet_tf.system import files
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"

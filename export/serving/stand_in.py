@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from export.serving import messages, server_files
+from waveunet_tf.export.serving import messages, server_files
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow_serving.apis import model_pb2
 
-from export.serving import stand_in
+from waveunet_tf.export.serving import stand_in
 
 _ADDRESS = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 _STATUS = {"NOT_FOUND": 404, "UNAVAILABLE": 503, "INTERNAL": 500}

@@ -19,8 +19,8 @@ import grpc
 import numpy as np
 from absl import logging
 
-from export.serving import messages
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving import messages
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _BAD_REQUEST = (

@@ -8,12 +8,12 @@ import pathlib
 import pytest
 
 import waveunet_tf
-from evaluate import estimators
-from export import tflite
 from tests.checkpoints.conftest import MODEL_FILES, edit_json
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import estimators
+from waveunet_tf.export import tflite
 
 CARD_VALUES = {
     "description": "one",

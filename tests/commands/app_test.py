@@ -19,9 +19,9 @@ from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 
 OTHERS = [
-    *("evaluate.run_musdb", "evaluate.run_summary", "evaluate.run_plots"),
-    *("evaluate.run_report", "evaluate.run_seams", "export.run_export"),
-    *("export.run_describe_file", "export.run_parity", "export.serving.run_client"),
+    *("waveunet_tf score", "waveunet_tf statistics", "waveunet_tf plots"),
+    *("waveunet_tf report", "waveunet_tf seams", "waveunet_tf export"),
+    *("waveunet_tf describe-file", "waveunet_tf parity", "waveunet_tf client"),
 ]
 
 

@@ -28,9 +28,9 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
         "--output_activation linear --context --channels 1 --sample_rate_hz 8000 "
         "--sources bass,drums,vocals --output_frames 512 --batch_size 2 "
         "--steps_per_epoch 2 --max_epochs 1 --nofine_tuning --seed 3",
-        "evaluate.run_musdb --data_dir {0}/musdb18 --checkpoint {0}/work/best "
+        "waveunet_tf score --data_dir {0}/musdb18 --checkpoint {0}/work/best "
         "--output_dir {0}/scores",
-        "export.run_export --checkpoint {0}/work/best --output {0}/artefacts "
+        "waveunet_tf export --checkpoint {0}/work/best --output {0}/artefacts "
         "--formats tflite_float32",
     ]
     for step in steps:

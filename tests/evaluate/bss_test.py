@@ -3,9 +3,9 @@ import types
 import numpy as np
 import pytest
 
-from evaluate import bss, energies
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import bss, energies
 
 RATE_HZ = 4000
 SECONDS = 3

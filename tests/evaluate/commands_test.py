@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluate import energies, scores
 from tests import command_line
 from tests.command_line import ROOT, check_refusal
 from tests.evaluate.report.report_songs import write_scores
+from waveunet_tf.evaluate import energies, scores
 
 RATE_HZ = 4000
 
@@ -41,7 +41,7 @@ def write_system(folder, tracks):
 
 
 @pytest.mark.parametrize(
-    "command", ["run_summary", "run_plots", "run_seams", "run_report"]
+    "command", ["run_statistics", "run_plots", "run_seams", "run_report"]
 )
 def test_a_command_starts_as_a_program(command, tmp_path):
     result = command_line.run(f"evaluate.{command}", f"--output_dir={tmp_path}/new")
@@ -64,18 +64,18 @@ def data(tmp_path):
 def test_scores_are_written_gone_on_with_and_summarised(data, tmp_path):
     output = tmp_path / "scores"
     flags = (f"--data_dir={data}", f"--output_dir={output}")
-    first = run("run_musdb", *flags, "--estimates=mixture")
+    first = run("run_score", *flags, "--estimates=mixture")
     assert first.returncode == 0, first.stderr
     assert "scoring 2 tracks" in first.stderr
     assert first.stdout.splitlines()[2].split()[:3] == ["scores", "vocals", "SDR"]
     (output / "test" / "a.json").unlink()
-    second = run("run_musdb", *flags, "--estimates=mixture")
+    second = run("run_score", *flags, "--estimates=mixture")
     assert second.returncode == 0 and "1 tracks are scored already" in second.stderr
-    other = run("run_musdb", *flags, "--estimates=oracle_irm")
+    other = run("run_score", *flags, "--estimates=oracle_irm")
     assert other.returncode == 1 and len(errors(other)) == 1
     assert "--overwrite" in other.stderr and "Traceback" not in other.stderr
 
-    summary = run("run_summary", f"ours={output}", "--metric=all", "--format=csv")
+    summary = run("run_statistics", f"ours={output}", "--metric=all", "--format=csv")
     assert summary.returncode == 0, summary.stderr
     rows = list(csv.DictReader(io.StringIO(summary.stdout)))
     metrics = [row["metric"] for row in rows if row["source"] == "vocals"]
@@ -86,7 +86,7 @@ def test_scores_are_written_gone_on_with_and_summarised(data, tmp_path):
             expected = 20 if row["source"] == "vocals" else -20
             assert float(row["median"]) == pytest.approx(expected, abs=2)
 
-    levels = run("run_summary", f"ours={output}", "--by_energy", "--format=json")
+    levels = run("run_statistics", f"ours={output}", "--by_energy", "--format=json")
     assert levels.returncode == 0
     ranges = {row["source"]: row for row in json.loads(levels.stdout)}
     assert {
@@ -108,7 +108,7 @@ def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
                 stem *= str(path.relative_to(tmp_path)) not in silence.values()
                 soundfile.write(path, stem, RATE_HZ)
     flags = (f"--data_dir={tmp_path}/data", f"--estimates_dir={tmp_path}/estimates")
-    result = run("run_musdb", *flags, f"--output_dir={tmp_path}/scores")
+    result = run("run_score", *flags, f"--output_dir={tmp_path}/scores")
     assert result.returncode == 0, result.stderr
     assert "test/a: vocals is silent throughout" in result.stderr
     assert "the estimate of vocals is silent in 2 of the 2 frames" in result.stderr
@@ -118,7 +118,7 @@ def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
     assert vocals.split()[3:8] == ["nan"] * 5
 
     system = f"x={tmp_path}/scores"
-    table = run("run_summary", system, f"y={tmp_path}/scores", "--metric=all",
+    table = run("run_statistics", system, f"y={tmp_path}/scores", "--metric=all",
                 "--format=json")  # fmt: skip
     assert table.returncode == 0, table.stderr
     rows = {
@@ -130,7 +130,7 @@ def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
     assert rows["accompaniment", "SIR"]["nan_frames"] == 2
     assert rows["vocals", "PES"]["frames"] == 2  # the estimate in the song without
     assert rows["vocals", "wSDR"]["median"] is None
-    levels = run("run_summary", system, "--by_energy", "--format=json")
+    levels = run("run_statistics", system, "--by_energy", "--format=json")
     assert levels.returncode == 0, levels.stderr
     assert {row["source"] for row in json.loads(levels.stdout)} == {"accompaniment"}
     drawn = run("run_plots", system, f"--output_dir={tmp_path}/plots", "--tracks=a")
@@ -140,12 +140,12 @@ def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
 
 def test_levels_of_foreign_scores_come_from_the_true_stems(data, tmp_path):
     write_system(tmp_path / "x", {"a": [1, 2], "b": [3, 4, 5]})
-    without = run("run_summary", f"x={tmp_path}/x", "--by_energy")
+    without = run("run_statistics", f"x={tmp_path}/x", "--by_energy")
     assert without.returncode == 1
     (error,) = errors(without)
     assert "of 2 tracks there are none, such as a" in error and "--data_dir" in error
     table = run(
-        "run_summary", f"x={tmp_path}/x", "--by_energy", "--bin_db=15",
+        "run_statistics", f"x={tmp_path}/x", "--by_energy", "--bin_db=15",
         f"--data_dir={data}", "--format=csv",
     )  # fmt: skip
     assert table.returncode == 0, table.stderr
@@ -156,7 +156,7 @@ def test_levels_of_foreign_scores_come_from_the_true_stems(data, tmp_path):
     ]
     assert [float(row["median"]) for row in rows] == [3, 3]
     weighted = run(
-        "run_summary", f"x={tmp_path}/x", "--metric=wSDR,PES", f"--data_dir={data}",
+        "run_statistics", f"x={tmp_path}/x", "--metric=wSDR,PES", f"--data_dir={data}",
         "--format=csv",
     )  # fmt: skip
     assert weighted.returncode == 1
@@ -169,7 +169,7 @@ def test_systems_of_different_tracks_are_compared_on_the_common_ones(tmp_path):
     theirs = write_system(tmp_path / "theirs", {"b": [1], "a": [0], "d": [0]})
     (theirs / "test" / "c.json").write_text('{"targets": [')
     (theirs / "test" / "e.json").write_text('{"tracks": []}')
-    result = run("run_summary", f"ours={ours}", f"theirs={theirs}", "--format=json")
+    result = run("run_statistics", f"ours={ours}", f"theirs={theirs}", "--format=json")
     assert result.returncode == 1
     lines = errors(result)
     assert len(lines) == 4
@@ -188,7 +188,7 @@ def test_a_system_without_scores_is_named_and_the_rest_summarised(tmp_path):
     ours = write_system(tmp_path / "ours", {"a": [1]})
     (tmp_path / "empty").mkdir()
     result = run(
-        "run_summary", f"ours={ours}", f"empty={tmp_path}/empty", f"no={tmp_path}/no"
+        "run_statistics", f"ours={ours}", f"empty={tmp_path}/empty", f"no={tmp_path}/no"
     )
     assert result.returncode == 1
     assert [line.split(": ")[2] for line in errors(result)] == [
@@ -196,10 +196,10 @@ def test_a_system_without_scores_is_named_and_the_rest_summarised(tmp_path):
         "must be a folder of museval's JSON files, but is none",
     ]
     assert "ours" in result.stdout
-    alone = run("run_summary", f"empty={tmp_path}/empty")
+    alone = run("run_statistics", f"empty={tmp_path}/empty")
     assert (alone.returncode, alone.stdout, len(errors(alone))) == (1, "", 1)
     other = write_system(tmp_path / "other", {"b": [1]})
-    apart = run("run_summary", f"ours={ours}", f"other={other}")
+    apart = run("run_statistics", f"ours={ours}", f"other={other}")
     assert apart.returncode == 1 and "track in common" in errors(apart)[0]
 
 
@@ -215,7 +215,7 @@ def test_a_system_without_scores_is_named_and_the_rest_summarised(tmp_path):
     ],
 )
 def test_wrong_flags_of_run_summary_exit_with_2(arguments, text):
-    result = run("run_summary", *arguments)
+    result = run("run_statistics", *arguments)
     assert result.returncode == 2
     assert len(errors(result)) == 1 and text in errors(result)[0]
 
@@ -232,7 +232,7 @@ def test_wrong_flags_and_folders_of_run_musdb_are_named(data, tmp_path):
         ([f"--checkpoint={tmp_path}"], 1, "must be a checkpoint"),
         (["--estimates=mixture", "--subset=train"], 1, "must hold tracks of train"),
     ):
-        result = run("run_musdb", *flags, *more)
+        result = run("run_score", *flags, *more)
         assert result.returncode == code, (more, result.stderr)
         assert len(errors(result)) == 1 and text in errors(result)[0], more
     assert not (tmp_path / "scores").exists()
@@ -242,7 +242,7 @@ def test_the_published_statistics_come_out_of_the_command(shared_data, tmp_path)
     archive = shared_data / "sisec2018-stl1" / "stl1-test-json.tar.gz"
     with tarfile.open(archive) as file:
         file.extractall(tmp_path)
-    result = run("run_summary", f"STL1={tmp_path}", "--format=csv")
+    result = run("run_statistics", f"STL1={tmp_path}", "--format=csv")
     assert result.returncode == 0
     heading, accompaniment, vocals = csv.reader(io.StringIO(result.stdout))
     assert ",".join(heading) == (
@@ -263,7 +263,7 @@ def test_ctrl_c_leaves_nothing_half_written(data, tmp_path):
         shutil.copytree(data / "test" / "b", data / "test" / f"b{number}")
     output = tmp_path / "scores"
     child = subprocess.Popen(
-        [sys.executable, "-m", "evaluate.run_musdb", f"--data_dir={data}",
+        [sys.executable, "-m", "waveunet_tf", "score", f"--data_dir={data}",
          f"--output_dir={output}", "--estimates=mixture", "--workers=2"],
         cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip

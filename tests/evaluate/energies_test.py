@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from evaluate import energies
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies
 
 RATE_HZ = 1000
 

@@ -7,8 +7,11 @@ import pytest
 import scipy.signal
 import soundfile
 
-from evaluate import bss, estimators, true_stems
-from evaluate.estimators import (
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.tracks import Track
+from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import bss, estimators, true_stems
+from waveunet_tf.evaluate.estimators import (
     BASELINES,
     CheckpointEstimator,
     FolderEstimator,
@@ -16,10 +19,7 @@ from evaluate.estimators import (
     OracleEstimator,
     TFLiteEstimator,
 )
-from evaluate.true_stems import TrueStems
-from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.tracks import Track
-from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate.true_stems import TrueStems
 
 RATE_HZ = 8000
 HALVES = ("accompaniment", "vocals")
@@ -180,7 +180,7 @@ def test_an_estimator_can_be_sent_to_a_process(tmp_path):
 
 def test_a_networks_estimates_are_its_separation(kept_checkpoint, tmp_path):
     import waveunet_tf
-    from export import quantize, tflite
+    from waveunet_tf.export import quantize, tflite
 
     plan = tflite.plan(kept_checkpoint, "streaming", 1024)
     ((_, content),) = quantize.convert_plan(plan, ["float32"])

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from evaluate import figures
+from waveunet_tf.evaluate import figures
 
 
 def test_an_axis_holds_means_and_whiskers_but_no_outliers():

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from evaluate import energies, levels
 from tests.evaluate.made_up_scores import track, track_energies
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies, levels
 
 
 def test_levels_pair_each_scored_frame_with_the_true_sources_level():

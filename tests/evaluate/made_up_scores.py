@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from evaluate import energies
-from evaluate.scores import METRICS, TrackScores
+from waveunet_tf.evaluate import energies
+from waveunet_tf.evaluate.scores import METRICS, TrackScores
 
 
 def track(name, **sources):

@@ -4,9 +4,9 @@ import re
 import numpy as np
 import pytest
 
-from evaluate import figures, levels, plots
 from tests.evaluate.made_up_scores import track, track_energies
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures, levels, plots
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from evaluate import scores
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import scores
 
 
 def frame(time=0.0, **metrics):

@@ -14,11 +14,15 @@ import pytest
 import soundfile
 import threadpoolctl
 
-from evaluate import energies, scores, scoring, true_stems
-from evaluate.estimators import FolderEstimator, MixtureEstimator, OracleEstimator
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies, scores, scoring, true_stems
+from waveunet_tf.evaluate.estimators import (
+    FolderEstimator,
+    MixtureEstimator,
+    OracleEstimator,
+)
 
 RATE_HZ = 4000
 HALVES = ("accompaniment", "vocals")
@@ -287,7 +291,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     tracks = find_tracks(tmp_path / "data")
     scoring.score_tracks(tracks, MIXTURE, tmp_path / "whole")
     code = (
-        "import sys; from evaluate import scoring; from evaluate.estimators import"
+        "import sys; from waveunet_tf.evaluate import scoring; from waveunet_tf.evaluate.estimators import"
         " MixtureEstimator; from waveunet_tf.data.datasets import find_tracks;"
         "scoring.score_tracks(find_tracks(sys.argv[1]), MixtureEstimator("
         "('accompaniment', 'vocals')), sys.argv[2])"

@@ -4,9 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from evaluate import seams
 from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import seams
 from waveunet_tf.networks import shapes
 
 RATE_HZ = 8000

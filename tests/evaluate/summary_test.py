@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from evaluate import energies, scores, summary
-from evaluate.scores import TrackScores
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies, scores, summary
+from waveunet_tf.evaluate.scores import TrackScores
 
 
 def system(*tracks, source="vocals"):
@@ -144,7 +144,7 @@ def test_metrics_of_energies_take_their_tracks_energies():
 def test_energies_that_are_missing_or_of_another_song_are_refused():
     true = np.ones((3000, 2))
     measured = energies.measure_energies("a", {"vocals": true}, {"vocals": true}, 1000)
-    with pytest.raises(InputError, match="b: has no energies, as run_musdb"):
+    with pytest.raises(InputError, match="b: has no energies, as run_score"):
         summary.summarize(
             system([1, 2, 3], [1, 2, 3]), "nSDR", energies={"a": measured}
         )

@@ -2,8 +2,8 @@ import pathlib
 
 import pytest
 
-from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
+from waveunet_tf.evaluate.system_arguments import named_folders
 
 
 def test_folders_are_named_in_the_order_of_the_arguments():

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluate import energies, systems
-from evaluate.scores import METRICS, TrackScores
 from tests.evaluate.report.report_songs import write_scores
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies, systems
+from waveunet_tf.evaluate.scores import METRICS, TrackScores
 
 
 def scores_of(name, frames, source="vocals"):

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from evaluate import tables
-from evaluate.summary import Comparison, Summary
+from waveunet_tf.evaluate import tables
+from waveunet_tf.evaluate.summary import Comparison, Summary
 
 VOCALS = Summary(1.234567, 2.0, 3.0, 4.0, 5.0, 60, 7, 8, 4.5, 5.5)
 SILENT = Summary(*[math.nan] * 5, 3, 3, 1, math.nan, math.nan)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluate import true_stems
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import true_stems
 
 
 def write_track(root, stems, rate_hz=8000):

@@ -1,8 +1,8 @@
 import pytest
 
-from export import artefact_flags
 from tests.command_line import check_refusal, run_here
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import artefact_flags
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def test_a_folder_without_files_is_refused(folder, name):
 
 
 @pytest.mark.parametrize(
-    ("command", "seconds"), [("export.run_arm64", "1.0"), ("export.run_parity", "30.0")]
+    ("command", "seconds"),
+    [("waveunet_tf arm64", "1.0"), ("waveunet_tf parity", "30.0")],
 )
 def test_both_commands_have_the_flags_with_their_own_default(command, seconds):
     text = run_here(command, "--help").stdout
@@ -41,7 +42,7 @@ def test_both_commands_have_the_flags_with_their_own_default(command, seconds):
 
 @pytest.mark.parametrize(
     ("command", "flags"),
-    [("export.run_arm64", []), ("export.run_parity", ["--checkpoint=c"])],
+    [("waveunet_tf arm64", []), ("waveunet_tf parity", ["--checkpoint=c"])],
 )
 def test_a_folder_of_files_is_required(command, flags):
     check_refusal(run_here(command, *flags), 2, "artifacts")
@@ -50,8 +51,8 @@ def test_a_folder_of_files_is_required(command, flags):
 @pytest.mark.parametrize(
     ("command", "flags"),
     [
-        ("export.run_arm64", ["--max_seconds=0"]),
-        ("export.run_parity", ["--checkpoint=c", "--max_seconds=0.9"]),
+        ("waveunet_tf arm64", ["--max_seconds=0"]),
+        ("waveunet_tf parity", ["--checkpoint=c", "--max_seconds=0.9"]),
     ],
 )
 def test_a_part_too_short_to_measure_is_refused(command, flags, tmp_path):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from export import calibration, tflite
 from tests.export.small_exports import music
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import calibration, tflite
 from waveunet_tf.networks import shapes
 
 

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from export import checked_exports, parity, quantize, saved_model, saved_model_parity
-from export.checked_exports import TFLiteOptions
 from tests.export.small_exports import CHUNK, music, save_network
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import (
+    checked_exports,
+    parity,
+    quantize,
+    saved_model,
+    saved_model_parity,
+)
+from waveunet_tf.export.checked_exports import TFLiteOptions
 from waveunet_tf.separation.separator import load_tflite_separator
 
 OPTIONS = TFLiteOptions(chunk_frames=CHUNK)

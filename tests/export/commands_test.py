@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from export import parity
 from tests.command_line import check_refusal, run, run_here
+from waveunet_tf.export import parity
 from waveunet_tf.networks import shapes
 
 EXPORT, PARITY, DESCRIBE, SEPARATE = (
-    "export.run_export",
-    "export.run_parity",
-    "export.run_describe_file",
+    "waveunet_tf export",
+    "waveunet_tf parity",
+    "waveunet_tf describe-file",
     "waveunet_tf separate",
 )
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from export import quantize, tflite
-from export.kinds import KINDS
 from tests.export.small_exports import CHUNK, music
+from waveunet_tf.export import quantize, tflite
+from waveunet_tf.export.kinds import KINDS
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from export import equalize
 from tests.export.small_exports import music
 from tests.networks.small_networks import BASE, random_network
+from waveunet_tf.export import equalize
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from export import file_description
 from tests.export.small_exports import export
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import file_description
 from waveunet_tf.separation import litert_conversion
 
 # In one process, for the files that are converted once for all of these.

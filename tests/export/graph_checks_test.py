@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from export import graph_checks
+from waveunet_tf.export import graph_checks
 
 
 def in_graph(function, *specs):

@@ -4,9 +4,9 @@ import functools
 import numpy as np
 import pytest
 
-from export import integer_layers
 from tests.export.small_exports import music
 from tests.networks.small_networks import BASE, MATRIX, one_pass, random_network, stream
+from waveunet_tf.export import integer_layers
 from waveunet_tf.networks import shapes, streaming
 
 

@@ -1,9 +1,9 @@
 """The kinds of numbers are the same to all that know of them."""
 
-from export import parity_tables
-from export.arm64 import comparison
-from export.kinds import CALIBRATED, KINDS
 from tests.command_line import run_here
+from waveunet_tf.export import parity_tables
+from waveunet_tf.export.arm64 import comparison
+from waveunet_tf.export.kinds import CALIBRATED, KINDS
 
 
 def test_every_kind_has_a_floor_or_is_measured_against_one_that_has():
@@ -17,7 +17,7 @@ def test_every_kind_has_a_bound_on_arm():
 
 
 def test_every_kind_is_a_format_of_run_export():
-    text = run_here("export.run_export", "--help").stdout
+    text = run_here("waveunet_tf export", "--help").stdout
     for kind in KINDS:
         assert f"tflite_{kind}" in text
 

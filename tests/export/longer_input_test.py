@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 import waveunet_tf
-from export import quantize, saved_model, tflite
-from export.serving.client import RemoteSeparator
 from tests.original import Original, noise
 from waveunet_tf.checkpoints import tf1_import
+from waveunet_tf.export import quantize, saved_model, tflite
+from waveunet_tf.export.serving.client import RemoteSeparator
 from waveunet_tf.separation.separator import load_tflite_separator
 
 RATE_HZ = 22050

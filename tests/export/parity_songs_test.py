@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from export import parity_songs
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import parity_songs
 
 
 def write_track(folder, frames=8000, rate_hz=8000, level=0.1, channels=2):

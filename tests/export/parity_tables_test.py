@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from export import parity, parity_songs, parity_tables
-from export.kinds import KINDS
+from waveunet_tf.export import parity, parity_songs, parity_tables
+from waveunet_tf.export.kinds import KINDS
 
 
 def row(kind, snr_db):

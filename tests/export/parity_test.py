@@ -4,10 +4,10 @@ import types
 import numpy as np
 import pytest
 
-from export import parity, parity_songs
 from tests.export.small_exports import music, one_pass, save_network
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import parity, parity_songs
 
 # In one process, for the files that are converted once for all of these.
 pytestmark = pytest.mark.xdist_group("tflite")

@@ -5,12 +5,12 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import waveunet_tf
-from export import file_description, parity, quantize, tflite
-from export.kinds import CALIBRATED, KINDS
 from tests.export.small_exports import CHUNK, export, music, one_pass, save_network
 from tests.export.tflite_test import run_from_metadata_alone
 from tests.networks.small_networks import random_network
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.export import file_description, parity, quantize, tflite
+from waveunet_tf.export.kinds import CALIBRATED, KINDS
 from waveunet_tf.separation import litert
 from waveunet_tf.separation.separator import load_tflite_separator
 

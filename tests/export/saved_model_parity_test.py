@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from export import saved_model, saved_model_parity
 from tests.export.small_exports import save_network
+from waveunet_tf.export import saved_model, saved_model_parity
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from export import quantize, tflite
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.export import quantize, tflite
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 

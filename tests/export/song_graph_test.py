@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 import waveunet_tf
-from export import song_graph
-from export.serving.client import RemoteSeparator
-from export.serving.contract import DESCRIPTION_VERSION
 from tests.original import LONGER_INPUTS
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.export import song_graph
+from waveunet_tf.export.serving.client import RemoteSeparator
+from waveunet_tf.export.serving.contract import DESCRIPTION_VERSION
 from waveunet_tf.networks.build import build_network
 
 SPECTROGRAM = SpectrogramUNetConfig(

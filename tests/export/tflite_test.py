@@ -8,10 +8,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 import waveunet_tf
-from export import tflite
 from tests.export.small_exports import CHUNK, export, music, one_pass, save_network
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import tflite
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator

@@ -6,9 +6,9 @@ import inspect
 import numpy as np
 import pytest
 
-from export.serving import client
 from tests.separation import numpy_engine
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.export.serving import client
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.separation import engines, litert

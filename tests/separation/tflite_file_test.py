@@ -8,9 +8,9 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from export import quantize, tflite
 from tests.command_line import ROOT
 from waveunet_tf.errors import InputError
+from waveunet_tf.export import quantize, tflite
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import litert, tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator

@@ -1,6 +1,6 @@
 r"""Shows what a prepared data set holds.
 
-    python -m waveunet_tf data --data_dir ~/prepared --plot excerpts.png \
+    waveunet data --data_dir ~/prepared --plot excerpts.png \
         --listen ~/excerpts
 
 Prints a table of tracks, hours, levels, silence and residuals. Draws and writes a few

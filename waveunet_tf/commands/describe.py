@@ -1,7 +1,7 @@
 r"""Describes a network: its layers' sizes, parameters, work, context and memory.
 
-    python -m waveunet_tf describe --variant M4 --plot m4.png
-    python -m waveunet_tf describe --checkpoint ~/m4/best
+    waveunet describe --variant M4 --plot m4.png
+    waveunet describe --checkpoint ~/m4/best
 
 Frames are those of one training window. Multiply-adds are for a second of output; MiB
 is the size of a layer's output in float32.

@@ -1,6 +1,6 @@
 r"""Turns a TF1 checkpoint of the original Wave-U-Net into one of this project's.
 
-    python -m waveunet_tf import --tf1_checkpoint checkpoints/full-118123 \
+    waveunet import --tf1_checkpoint checkpoints/full-118123 \
         --variant M5-HighSR --output ~/m5
 
 The shapes in the checkpoint show its levels, filters, kernel sizes, channels,

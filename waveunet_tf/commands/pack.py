@@ -1,9 +1,9 @@
 r"""Packs a checkpoint as a small model, which commands find by its name.
 
-    python -m waveunet_tf pack --checkpoint ~/m4/best --name vocals \
+    waveunet pack --checkpoint ~/m4/best --name vocals \
         --description "Vocals of pop songs, trained on my stems" \
         --median_sdr_db "validation vocals=4.9"
-    python -m waveunet_tf pack --checkpoint ~/m4/best --name vocals \
+    waveunet pack --checkpoint ~/m4/best --name vocals \
         --description "…" --output_dir ~/models
 
 Writes OUTPUT_DIR/<name>/: config.json, the weights rounded to float16, and the card

@@ -1,9 +1,9 @@
 r"""Prepares a data set for training: stems at the model's rate, one folder a track.
 
-    python -m waveunet_tf prepare --dataset musdb18 --source ~/musdb18 \
+    waveunet prepare --dataset musdb18 --source ~/musdb18 \
         --output ~/prepared --sample_rate_hz 22050
-    python -m waveunet_tf prepare --verify --output ~/prepared
-    python -m waveunet_tf prepare … --runner DirectRunner -- --direct_num_workers=4
+    waveunet prepare --verify --output ~/prepared
+    waveunet prepare … --runner DirectRunner -- --direct_num_workers=4
 
 Writes OUTPUT/<train|valid|test>/<track>/<source>.wav, mixture.wav and manifest.json.
 After a stop, the same command goes on.

@@ -1,10 +1,10 @@
 r"""Separates songs into stems.
 
-    python -m waveunet_tf separate song.mp3
-    python -m waveunet_tf separate --list_models
-    python -m waveunet_tf separate --checkpoint ~/m4/best --output_dir ~/stems \
+    waveunet separate song.mp3
+    waveunet separate --list_models
+    waveunet separate --checkpoint ~/m4/best --output_dir ~/stems \
         song.mp3 other.flac folder
-    python -m waveunet_tf separate --tflite ~/artefacts/tflite_mixed.tflite \
+    waveunet separate --tflite ~/artefacts/tflite_mixed.tflite \
         --output_dir ~/stems song.mp3
 
 Uses a trained model of the package unless a checkpoint is named. Writes
@@ -38,7 +38,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A checkpoint: the folder of config.json and weights."
 )
 _TFLITE = flags.DEFINE_string(
-    "tflite", None, "A file that export.run_export wrote, instead of a checkpoint."
+    "tflite", None, "A file that waveunet export wrote, instead of a checkpoint."
 )
 _ENGINE = flags.DEFINE_enum(
     "engine",

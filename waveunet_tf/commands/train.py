@@ -1,6 +1,6 @@
 r"""Trains a Wave-U-Net on a prepared folder of stems.
 
-    python -m waveunet_tf train --variant M4 --data_dir ~/prepared \
+    waveunet train --variant M4 --data_dir ~/prepared \
         --workdir ~/m4
 
 Writes WORKDIR/best (config.json, the weights of the best epoch and Adam's moments),

@@ -64,7 +64,7 @@ def report(tmp_path_factory):
         for system in ("ours", "other"):
             write_scores(root / system, name, SDR)
     command = [
-        *(sys.executable, "-m", "evaluate.run_report"),
+        *(sys.executable, "-m", "waveunet_tf", "report"),
         *(f"<i>ours</i>={root / 'ours'}", f"other={root / 'other'}"),
         f"--data_dir={root / 'data'}",
         f"--estimates=<i>ours</i>={root / 'estimates'}",

@@ -7,9 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from evaluate import energies, scores
-from evaluate.report import contents, html_tables, page
-from evaluate.systems import read_scores
 from tests.evaluate.made_up_scores import track, track_energies
 from tests.evaluate.report.html_page import Page
 from tests.evaluate.report.report_songs import (
@@ -20,6 +17,9 @@ from tests.evaluate.report.report_songs import (
     write_stems,
 )
 from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.evaluate import energies, scores
+from waveunet_tf.evaluate.report import contents, html_tables, page
+from waveunet_tf.evaluate.systems import read_scores
 
 HALVES = ("accompaniment", "vocals")
 

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from evaluate import figures
-from evaluate.report import html_tables
-from evaluate.summary import Comparison, Summary
 from tests.evaluate.report.html_page import Page
+from waveunet_tf.evaluate import figures
+from waveunet_tf.evaluate.report import html_tables
+from waveunet_tf.evaluate.summary import Comparison, Summary
 
 VOCALS = Summary(1.234, 2.0, -3.0, 4.0, 5.0, 60, 7, 8, 4.5, 5.5)
 SILENT = Summary(*[math.nan] * 5, 3, 3, 1, math.nan, math.nan)

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from evaluate import figures
-from evaluate.report import page
 from tests.evaluate.report.html_page import Page
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import figures
+from waveunet_tf.evaluate.report import page
 
 ROOM = pathlib.Path(page.__file__).parent
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluate.report import page
 from tests import command_line
 from tests.evaluate.report.html_page import Page
 from tests.evaluate.report.report_songs import (
@@ -21,6 +20,7 @@ from tests.evaluate.report.report_songs import (
     write_scores,
     write_stems,
 )
+from waveunet_tf.evaluate.report import page
 
 # They share a report.
 pytestmark = pytest.mark.xdist_group("report")
@@ -57,7 +57,7 @@ def songs(tmp_path_factory):
 
 
 def run_report(*arguments):
-    return command_line.run_here("evaluate.run_report", *arguments)
+    return command_line.run_here("waveunet_tf report", *arguments)
 
 
 def report_of(songs, output, *arguments):

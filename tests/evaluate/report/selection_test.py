@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from evaluate import scores
-from evaluate.estimators import FolderEstimator
-from evaluate.report import selection
 from tests.evaluate.report.report_songs import RATE_HZ, noise, write_scores, write_stems
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import scores
+from waveunet_tf.evaluate.estimators import FolderEstimator
+from waveunet_tf.evaluate.report import selection
 
 
 def test_an_excerpt_begins_where_the_quietest_source_is_loudest(tmp_path):

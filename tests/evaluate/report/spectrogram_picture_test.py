@@ -2,8 +2,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from evaluate.report import spectrogram_picture
 from tests.evaluate.report.report_songs import RATE_HZ
+from waveunet_tf.evaluate.report import spectrogram_picture
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 44100])

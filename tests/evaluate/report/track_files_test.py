@@ -6,9 +6,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from evaluate.report import spectrogram_picture
-from evaluate.report.selection import Excerpt
-from evaluate.report.track_files import write_track_files
 from tests.evaluate.made_up_scores import track
 from tests.evaluate.report.report_songs import (
     RATE_HZ,
@@ -17,6 +14,9 @@ from tests.evaluate.report.report_songs import (
     read_peaks,
     read_track_script,
 )
+from waveunet_tf.evaluate.report import spectrogram_picture
+from waveunet_tf.evaluate.report.selection import Excerpt
+from waveunet_tf.evaluate.report.track_files import write_track_files
 
 
 def excerpt_of(mixture, references, estimates=None, start_seconds=0.0):

@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from export.android import bridge
 from tests.export.small_exports import music
+from waveunet_tf.export.android import bridge
 from waveunet_tf.separation import litert
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from export.android import golden
 from waveunet_tf.audio import resample
+from waveunet_tf.export.android import golden
 
 
 def test_songs_are_loud_enough_to_clip_and_always_the_same():

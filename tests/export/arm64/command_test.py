@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from export.arm64 import machine
 from tests.command_line import check_refusal, run_here
+from waveunet_tf.export.arm64 import machine
 
 # In one process, for the files that are converted once for all of these.
 pytestmark = [
@@ -17,7 +17,7 @@ pytestmark = [
         reason="ARM is compared with x86-64 Linux",
     ),
 ]
-COMMAND = "export.run_arm64"
+COMMAND = "waveunet_tf arm64"
 
 # Stands for qemu: runs the same Python code here, and changes what it wrote.
 STAND_IN = """\

@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from export.arm64 import comparison, machine
 from tests.export.small_exports import music
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.arm64 import comparison, machine
 from waveunet_tf.separation.separator import load_tflite_separator
 
 # In one process, for the files that are converted once for all of these.

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from export.arm64 import machine
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.arm64 import machine
 
 pytestmark = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),

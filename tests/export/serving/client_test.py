@@ -25,9 +25,9 @@ from tensorflow_serving.apis import (
 )
 
 import waveunet_tf
-from export.serving.client import RemoteSeparator
-from export.serving.transports import GrpcTransport, RestTransport, Server
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving.client import RemoteSeparator
+from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport, Server
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")
@@ -56,7 +56,7 @@ class StandIn:
     def start(self):
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "export.serving.run_stand_in"),
+                *(sys.executable, "-m", "waveunet_tf", "stand-in"),
                 *(f"--models_dir={self._models_dir}", f"--port={self.port}"),
                 f"--rest_port={self.rest_port}",
             ],
@@ -145,7 +145,7 @@ def test_the_command_writes_stems(server, separator, tmp_path):
     soundfile.write(tmp_path / "song.wav", SONG, 8000, subtype="FLOAT")
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "export.serving.run_client"),
+            *(sys.executable, "-m", "waveunet_tf", "client"),
             *(f"--server=localhost:{server.port}", f"--output_dir={tmp_path}/stems"),
             *("--two_stems=vocals", str(tmp_path / "song.wav"), str(tmp_path / "none")),
         ],
@@ -165,7 +165,7 @@ def test_the_command_writes_stems(server, separator, tmp_path):
 def test_a_client_imports_no_tensorflow():
     code = """
 import sys
-import export.serving.client
+import waveunet_tf.export.serving.client
 sys.exit(bool({"tensorflow", "keras", "tensorflow_serving"} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from export.serving import contract
-from export.serving.client import RemoteSeparator
 from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving import contract
+from waveunet_tf.export.serving.client import RemoteSeparator
 from waveunet_tf.networks import shapes
 
 

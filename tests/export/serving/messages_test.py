@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
-from export.serving import messages
+from waveunet_tf.export.serving import messages
 
 OFFICIAL = {
     "Dim": tensor_shape_pb2.TensorShapeProto.Dim,

@@ -13,8 +13,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from export.serving import server_files
 from tests.command_line import run_here
+from waveunet_tf.export.serving import server_files
 
 
 def message(name, **fields):
@@ -141,7 +141,7 @@ def test_warm_up_is_silence_in_few_bytes(tiny_model_dir):
 
 
 def export(*arguments):
-    return run_here("export.run_export", *arguments)
+    return run_here("waveunet_tf export", *arguments)
 
 
 def test_the_command_exports_a_saved_model_once(tiny_checkpoint, tmp_path):

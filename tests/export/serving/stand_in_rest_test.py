@@ -9,7 +9,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from export.serving import messages, stand_in, stand_in_rest
+from waveunet_tf.export.serving import messages, stand_in, stand_in_rest
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")

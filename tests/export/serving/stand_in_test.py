@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 )
 
 import waveunet_tf
-from export.serving import server_files, stand_in
+from waveunet_tf.export.serving import server_files, stand_in
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")
@@ -153,7 +153,7 @@ def test_a_model_whose_warm_up_fails_is_not_served(tiny_model_dir, tmp_path):
     folder = pathlib.Path(
         shutil.copytree(tiny_model_dir / "waveunet/1", tmp_path / "1")
     )
-    from export.serving import messages
+    from waveunet_tf.export.serving import messages
 
     log = messages.PredictionLog()
     log.predict_log.request.CopyFrom(

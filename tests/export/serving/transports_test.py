@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from export.serving import messages
-from export.serving.transports import (
+from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving import messages
+from waveunet_tf.export.serving.transports import (
     GrpcTransport,
     RestTransport,
     Server,
     Unavailable,
 )
-from waveunet_tf.errors import InputError
 
 QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
 OTHER_LENGTHS = "have different shapes and padding is turned off.Set pad_variable"
@@ -232,7 +232,7 @@ def test_rest_goes_through_tls(certificate):
 
 
 def test_parts_of_songs_are_all_of_one_length(tiny_config):
-    from export.serving.client import RemoteSeparator
+    from waveunet_tf.export.serving.client import RemoteSeparator
 
     lengths = []
 

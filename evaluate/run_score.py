@@ -1,8 +1,8 @@
 r"""Scores a separator on a data set with museval (BSSEval v4, windows of 1 s).
 
-    python -m evaluate.run_musdb --data_dir ~/musdb18 --checkpoint ~/m4/best \
+    waveunet score --data_dir ~/musdb18 --checkpoint ~/m4/best \
         --output_dir ~/scores/m4
-    python -m evaluate.run_musdb … --runner DirectRunner -- --direct_num_workers=4
+    waveunet score … --runner DirectRunner -- --direct_num_workers=4
 
 Scores one of these:
 
@@ -13,7 +13,7 @@ Scores one of these:
 
 Writes OUTPUT_DIR/<subset>/<track>.json in museval's format, and the energies beside it
 as <track>.energies.csv. After a stop, the same command goes on. At the end it prints
-the paper's statistics, as evaluate.run_summary does.
+the paper's statistics, as waveunet statistics does.
 """
 
 import os
@@ -21,11 +21,11 @@ import pathlib
 
 from absl import flags
 
-from evaluate import estimators
 from waveunet_tf.commands import app, config_flags
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.tracks import SUBSETS
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import estimators
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -47,7 +47,7 @@ _CHECKPOINT = flags.DEFINE_string(
     "Score this checkpoint: a folder of config.json and weights, or a model's name.",
 )
 _TFLITE = flags.DEFINE_string(
-    "tflite", None, "Score this TFLite file, which export.run_export wrote."
+    "tflite", None, "Score this TFLite file, which waveunet export wrote."
 )
 _ESTIMATES_DIR = flags.DEFINE_string(
     "estimates_dir", None, "Score the stems in this folder."
@@ -119,7 +119,7 @@ def estimator_from_flags() -> estimators.Estimator:
 
 def main(beam_options):
     """Scores the tracks and prints their statistics."""
-    from evaluate import scores, scoring, summary, tables
+    from waveunet_tf.evaluate import scores, scoring, summary, tables
 
     if beam_options and not _RUNNER.value:
         raise app.UsageError(

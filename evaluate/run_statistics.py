@@ -1,11 +1,11 @@
 r"""Summarises museval's scores of one system or several, side by side.
 
-    python -m evaluate.run_summary ours=~/scores/m4 theirs=~/sisec2018/STL1
-    python -m evaluate.run_summary ours=~/scores/m4 --metric all --format csv
-    python -m evaluate.run_summary ours=~/scores/m4 --by_energy
+    waveunet statistics ours=~/scores/m4 theirs=~/sisec2018/STL1
+    waveunet statistics ours=~/scores/m4 --metric all --format csv
+    waveunet statistics ours=~/scores/m4 --by_energy
 
 NAME=DIR is a system's name and a folder of museval's JSON, one file a track, written
-by run_musdb or by others. Prints for each source, in dB, the median over all frames
+by run_score or by others. Prints for each source, in dB, the median over all frames
 (seconds), the median absolute deviation, mean, standard deviation, and the median of
 the tracks' medians with its 95 % interval. Prints a paired test of every two systems,
 on the tracks that all systems have. Frames of NaN, in which a source or an estimate is
@@ -16,11 +16,11 @@ import math
 
 from absl import flags
 
-from evaluate import energies as energy_metrics
-from evaluate.scores import METRICS
-from evaluate.system_arguments import named_folders
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import energies as energy_metrics
+from waveunet_tf.evaluate.scores import METRICS
+from waveunet_tf.evaluate.system_arguments import named_folders
 
 _METRIC = flags.DEFINE_list(
     "metric",
@@ -28,7 +28,7 @@ _METRIC = flags.DEFINE_list(
     "Metrics to summarise, comma separated: SDR, ISR, SIR, SAR (museval's), PES "
     "(predicted energy at silence), wSDR (energy-weighted SDR), nSDR (the 2021 "
     "challenge's SDR of whole tracks), or all. The last three need energies, which "
-    "run_musdb writes.",
+    "run_score writes.",
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "text", ["text", "markdown", "csv", "json"], "The format of the table."
@@ -80,8 +80,8 @@ class _PrintedErrors(list):
 
 def main(arguments):
     """Prints the summaries, or the scores by level."""
-    from evaluate import levels, summary, systems, tables
     from waveunet_tf.data.datasets import find_tracks
+    from waveunet_tf.evaluate import levels, summary, systems, tables
 
     folders = named_folders(arguments)
     metrics = metrics_from_flags()
