@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from waveunet_tf.configs.networks import WaveUNetConfig
+from waveunet_tf.system import user_folders
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 for _kind in ("INTRAOP", "INTEROP"):
@@ -23,6 +24,21 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 TINY = WaveUNetConfig(
     num_levels=3, base_filters=4, sample_rate_hz=8000, output_frames=256
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory):
+    """The folder of converted steps: never the one of who runs the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ[user_folders.CACHE_VARIABLE] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def new_cache(tmp_path, monkeypatch):
+    """The folder of converted steps, for a test that counts them: not there yet."""
+    monkeypatch.setenv(user_folders.CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache" / "steps"
 
 
 @pytest.fixture
@@ -59,9 +75,8 @@ def kept_checkpoint(tiny_config, tmp_path_factory):
 
 @pytest.fixture
 def tiny_checkpoint(kept_checkpoint, tmp_path):
-    """A copy of `kept_checkpoint`, which the test may change, without a cache."""
-    folder, ignore = tmp_path / "checkpoint", shutil.ignore_patterns("cache")
-    return pathlib.Path(shutil.copytree(kept_checkpoint, folder, ignore=ignore))
+    """A copy of `kept_checkpoint`, which the test may change."""
+    return pathlib.Path(shutil.copytree(kept_checkpoint, tmp_path / "checkpoint"))
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ def packed_model(tiny_config, tmp_path_factory):
 def models_dir(tmp_path, monkeypatch):
     """An empty folder of models, for this process and the commands it runs."""
     monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setattr(registry, "PACKAGED", tmp_path / "packaged")
     return tmp_path / "models"
 
 

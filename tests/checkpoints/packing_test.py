@@ -1,10 +1,6 @@
 """Packing a checkpoint as a model: what it holds, and what is refused."""
 
 import os
-import pathlib
-import subprocess
-import sys
-import zipfile
 
 import h5py
 import numpy as np
@@ -12,7 +8,6 @@ import pytest
 
 import waveunet_tf
 from tests.checkpoints.conftest import MODEL_FILES
-from tests.command_line import ROOT
 from waveunet_tf.audio import io
 from waveunet_tf.checkpoints import packing, registry
 from waveunet_tf.checkpoints.adam import build_adam
@@ -176,27 +171,18 @@ def test_a_model_that_did_not_get_there_whole_is_refused(
     assert waveunet_tf.load_network(tmp_path / "a")
 
 
-def test_an_installed_package_carries_its_models(packed_model, tmp_path):
-    """A copy of the project with a model, built as `pip install .` builds it."""
-    project = tmp_path / "project"
-    package = project / "waveunet_tf"
-    package.mkdir(parents=True)
-    for name in ("pyproject.toml", "requirements.txt", "README.md"):
-        (project / name).write_bytes((ROOT / name).read_bytes())
-    (package / "__init__.py").touch()
-    model = package / "pretrained" / "vocals"
-    packing.pack(packed_model, model, description="A tiny one")
-    (model / "README.md").write_text("how it was made")
-    (model / "cache").mkdir()
-    (model / "cache" / "step.tflite").touch()
-    code = "from setuptools import build_meta as b; b.build_wheel('dist')"
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=project, check=True, capture_output=True
-    )
-    (wheel,) = (project / "dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        carried = [name for name in archive.namelist() if "pretrained" in name]
-    assert sorted(pathlib.PurePath(name).name for name in carried) == [
-        "README.md",
-        *MODEL_FILES,
-    ]
+def test_steps_are_listed_and_those_of_an_earlier_model_go(tiny_checkpoint, tmp_path):
+    def rounded(network):
+        for variable in network.weights:
+            half = np.asarray(variable).astype(np.float16)
+            np.testing.assert_array_equal(np.asarray(variable), half)
+        return {64: b"a step", 128: b"another"}
+
+    model = tmp_path / "model"
+    for convert in (rounded, lambda network: {256: b"x"}):
+        packing.pack(tiny_checkpoint, model, description="one", convert=convert)
+    card = registry.read_card(model)
+    assert {path.name for path in model.iterdir()} == {*card.files, registry.CARD}
+    assert "step-256.tflite" in card.files
+    packing.pack(tiny_checkpoint, model, description="one")
+    assert not list(model.glob("step-*"))

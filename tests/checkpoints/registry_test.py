@@ -28,16 +28,33 @@ CARD_VALUES = {
 }
 
 
-def test_without_a_folder_of_ones_own_models_are_the_packages(monkeypatch):
-    package = pathlib.Path(waveunet_tf.__file__).parent
+def test_the_users_models_lie_in_his_home_unless_he_names_a_folder(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     for value in (None, ""):
         monkeypatch.delenv(registry.FOLDER_VARIABLE, raising=False)
         if value is not None:
             monkeypatch.setenv(registry.FOLDER_VARIABLE, value)
-        assert registry.models_dir() == package / "pretrained"
-    assert registry.names() == sorted(
-        folder.parent.name for folder in package.glob("pretrained/*/model.json")
-    )
+        assert registry.own_folder() == tmp_path / ".local/share/waveunet_tf/models"
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, "~/models")
+    assert registry.own_folder() == tmp_path / "models"
+
+
+def test_a_users_model_hides_only_one_of_its_own_name(vocals, models_dir):
+    for name in ("vocals", "drums"):
+        (registry.PACKAGED / name).mkdir(parents=True)
+        (registry.PACKAGED / name / "model.json").touch()
+    assert registry.names() == ["drums", "vocals"]
+    assert registry.folder_of("vocals") == registry.find("vocals") == vocals
+    assert registry.folder_of("drums") == registry.PACKAGED / "drums"
+
+
+def test_the_package_has_the_default_model():
+    package = pathlib.Path(waveunet_tf.__file__).parent
+    assert registry.PACKAGED == package / "pretrained"
+    assert (registry.PACKAGED / registry.DEFAULT / registry.CARD).is_file()
 
 
 def test_models_are_the_folders_that_have_a_card(vocals, models_dir):
@@ -48,7 +65,7 @@ def test_models_are_the_folders_that_have_a_card(vocals, models_dir):
     assert registry.names() == ["another", "vocals"]
     assert registry.folder_of("vocals") == vocals
     for name in ("empty", "file", "", "vocals/../vocals", str(vocals)):
-        with pytest.raises(InputError, match="must be a model's name; .* has another"):
+        with pytest.raises(InputError, match="must be a model's name; .* have another"):
             registry.folder_of(name)
 
 
@@ -57,7 +74,7 @@ def test_without_any_model_the_folder_is_named(models_dir):
     with pytest.raises(InputError) as error:
         registry.folder_of("vocals")
     assert str(error.value) == (
-        f"vocals: must be a model's name; {models_dir} has none"
+        f"vocals: must be a model's name; {models_dir} and the package have none"
     )
 
 
@@ -89,7 +106,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(vocals, load):
         load("vocls")
     assert str(error.value) == (
         "vocls: must be a checkpoint's folder, but there is none, or a model's name; "
-        f"{vocals.parent} has vocals"
+        f"{vocals.parent} and the package have vocals"
     )
 
 
@@ -156,9 +173,11 @@ def test_a_bad_model_is_refused_by_name_and_by_path(vocals, name):
             assert str(error.value).startswith(str(vocals))
 
 
-def test_a_model_that_was_changed_is_refused_although_its_step_is_kept(vocals):
+def test_a_model_that_was_changed_is_refused_although_its_step_is_kept(
+    vocals, new_cache
+):
     assert waveunet_tf.load("vocals", engine="litert", chunk_frames=256)
-    assert (vocals / "cache").is_dir()
+    assert list(new_cache.glob("*.tflite"))
     edit_card(vocals, format_version=2)
     with pytest.raises(InputError, match="Received: 2"):
         waveunet_tf.load("vocals", engine="litert", chunk_frames=256)

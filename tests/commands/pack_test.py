@@ -22,6 +22,7 @@ FILES = ["config.json", "model.json", "network.weights.h5"]
 def models_dir(tmp_path, monkeypatch):
     """An empty folder of models, for the commands that run here."""
     monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setattr(registry, "PACKAGED", tmp_path / "packaged")
     return tmp_path / "models"
 
 
@@ -31,6 +32,7 @@ def vocals(models_dir, tiny_checkpoint):
     result = run_here(
         *(PACK, f"--checkpoint={tiny_checkpoint}", "--name=vocals"),
         *("--description=A tiny one", "--median_sdr_db=validation vocals=4.9"),
+        "--nocarry_step",
     )
     assert result.returncode == 0, result.stderr
     return models_dir / "vocals"
@@ -70,7 +72,8 @@ def test_packing_writes_a_model_that_another_call_may_replace(
     card = registry.read_card(own / "tiny")
     assert card.description == "Ein Modell, größer als nichts"
     assert card.median_sdr_db == {}
-    assert sorted(os.listdir(own / "tiny")) == ["README.md", *FILES]
+    files = sorted(os.listdir(own / "tiny"))
+    assert files == ["README.md", *FILES, "step-32768.tflite"]
     assert waveunet_tf.load_network(own / "tiny")
 
 
@@ -113,7 +116,7 @@ def test_separating_takes_the_model_in_the_box(vocals, song, tmp_path):
 
 def test_separating_without_a_model_is_refused_in_one_line(models_dir, vocals, song):
     unknown = run_here(SEPARATE, "--model=vocls", song)
-    check_refusal(unknown, 1, "vocls", "has vocals")
+    check_refusal(unknown, 1, "vocls", "have vocals")
     check_refusal(run_here(SEPARATE), 2, "needs audio files")
     both = run_here(SEPARATE, "--model=vocals", "--checkpoint=a", song)
     check_refusal(both, 2, "At most one of")
@@ -121,13 +124,15 @@ def test_separating_without_a_model_is_refused_in_one_line(models_dir, vocals, s
         path.unlink()
     refused = run_here(SEPARATE, f"--output_dir={models_dir}/stems", song)
     check_refusal(
-        refused, 1, f"{models_dir} has none (--checkpoint names one of your own)"
+        refused,
+        1,
+        f"{models_dir} and the package have none (--checkpoint names one of your own)",
     )
     assert not (models_dir / "stems").exists()
 
 
 def test_models_are_listed_and_broken_ones_named(models_dir, vocals):
-    listed = run_here(SEPARATE, "--list_models")
+    listed = run_here("waveunet_tf models")
     size = sum((vocals / name).stat().st_size for name in FILES if name != FILES[1])
     assert listed.returncode == 0
     assert listed.stdout.splitlines() == [
@@ -136,12 +141,12 @@ def test_models_are_listed_and_broken_ones_named(models_dir, vocals):
         "  median SDR: validation vocals 4.90 dB",
     ]
     change_version(shutil.copytree(vocals, models_dir / "newer"))
-    listed = run_here(SEPARATE, "--list_models")
+    listed = run_here("waveunet_tf models")
     check_refusal(listed, 1, "newer/model.json", "Received: 2")
     assert listed.stdout.startswith("vocals: ")
     shutil.rmtree(models_dir)
-    listed = run_here(SEPARATE, "--list_models")
-    assert (listed.returncode, listed.stdout) == (0, f"no models in {models_dir}\n")
+    listed = run_here("waveunet_tf models")
+    assert (listed.returncode, listed.stdout) == (0, "")
 
 
 def test_describing_takes_a_models_name(vocals):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import waveunet_tf
-from waveunet_tf.checkpoints import packing, registry
+from waveunet_tf.checkpoints import checkpoint, packing, registry
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def own_models(monkeypatch):
 
 
 def models():
-    folder = registry.models_dir()
+    folder = registry.PACKAGED
     return sorted(path.name for path in folder.glob("*/") if path.is_dir())
 
 
@@ -22,7 +22,8 @@ def models():
 def test_a_shipped_model_is_whole_small_and_separates(name):
     """Noise, at a rate that is not the network's; its hash is checked as it loads."""
     card = registry.read_card(registry.folder_of(name))
-    assert 0 < card.size_bytes <= packing.MAX_BYTES
+    weights = card.files[checkpoint.WEIGHTS]
+    assert 0 < weights["size_bytes"] <= packing.MAX_BYTES
     separator = waveunet_tf.load(
         registry.folder_of(name), engine="tensorflow", chunk_frames=16384
     )
@@ -36,3 +37,18 @@ def test_a_shipped_model_is_whole_small_and_separates(name):
     np.testing.assert_allclose(sum(stems.values()), noise, atol=1e-5)
     for stem in stems.values():
         assert np.isfinite(stem).all() and np.any(stem)
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_shipped_model_brings_its_step_along(name, new_cache):
+    """It separates as the network does, at once: nothing is converted or kept."""
+    folder = registry.folder_of(name)
+    separator = waveunet_tf.load(folder)
+    assert separator.engine == "litert"
+    assert not new_cache.exists()
+    network = waveunet_tf.load(folder, engine="tensorflow", chunk_frames=16384)
+    rate_hz = separator.config.sample_rate_hz
+    noise = np.random.default_rng(1).normal(0, 0.1, (50_000, separator.config.channels))
+    stems = separator.separate(noise, rate_hz)
+    for source, expected in network.separate(noise, rate_hz).items():
+        np.testing.assert_allclose(stems[source], expected, atol=1e-5)

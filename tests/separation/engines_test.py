@@ -1,4 +1,7 @@
 import dataclasses
+import functools
+import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,7 +12,8 @@ import numpy as np
 import pytest
 
 import waveunet_tf
-from waveunet_tf.checkpoints import checkpoint
+from tests.conftest import TINY
+from waveunet_tf.checkpoints import checkpoint, packing
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
@@ -31,7 +35,7 @@ def separate(directory, **options):
 
 
 @pytest.fixture
-def conversions(monkeypatch):
+def conversions(monkeypatch, new_cache):
     """Counts the conversions of networks."""
     done = []
 
@@ -84,12 +88,11 @@ def test_a_network_is_converted_once_and_again_when_it_changes(
     np.testing.assert_allclose(
         separate(tmp_path, engine="tensorflow"), second, atol=1e-5
     )
-    assert len(list((tmp_path / "cache").iterdir())) == 2  # nothing of the first
 
 
 @pytest.mark.parametrize("faster", ["tensorflow", "litert"])
 def test_auto_takes_what_measured_faster_and_measures_once(
-    tiny_config, tmp_path, monkeypatch, faster
+    tiny_config, tmp_path, monkeypatch, new_cache, faster
 ):
     save_network(tmp_path, dataclasses.replace(tiny_config, num_levels=1))
     measured = []
@@ -128,7 +131,7 @@ def test_a_network_that_does_not_convert_runs_on_tensorflow(
 
 
 @pytest.mark.slow
-def test_two_processes_may_convert_at_once(tiny_config, tmp_path):
+def test_two_processes_may_convert_at_once(tiny_config, tmp_path, new_cache):
     save_network(tmp_path, tiny_config)
     code = (
         "import sys, numpy, waveunet_tf;"
@@ -137,7 +140,7 @@ def test_two_processes_may_convert_at_once(tiny_config, tmp_path):
     )
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
-    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [
+    assert sorted(path.suffix for path in new_cache.iterdir()) == [
         ".json",
         ".tflite",
     ]
@@ -169,3 +172,58 @@ def test_a_spectrogram_network_runs_on_tensorflow_only(tmp_path):
 def test_what_no_engine_can_do_is_refused(tiny_checkpoint, options, message):
     with pytest.raises(InputError, match=message):
         waveunet_tf.load(tiny_checkpoint, **options)
+
+
+@pytest.fixture(scope="module")
+def packed_with_step(tmp_path_factory):
+    """A tiny model that brings its step along, of 256 frames."""
+    folder = tmp_path_factory.mktemp("packed")
+    save_network(folder / "checkpoint", TINY)
+    with unittest.mock.patch.dict(engines._CHUNK_FRAMES, litert=256):
+        packing.pack(
+            folder / "checkpoint",
+            folder / "model",
+            description="A tiny one",
+            convert=functools.partial(engines.convert_steps, TINY),
+        )
+    return folder / "model"
+
+
+def test_a_model_separates_with_the_step_that_it_brings_along(
+    packed_with_step, conversions
+):
+    """Its weights are rounded as those of the model, else the stems would differ."""
+    expected = separate(packed_with_step, engine="tensorflow")
+    actual = separate(packed_with_step)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
+    assert waveunet_tf.load(packed_with_step, chunk_frames=256).engine == "litert"
+    assert not conversions
+    assert waveunet_tf.load(packed_with_step, chunk_frames=512, engine="litert")
+    assert len(conversions) == 1
+
+
+def test_a_model_with_its_step_needs_no_tensorflow(packed_with_step):
+    """Nor Keras, h5py or any other package of the extras."""
+    absent = "tensorflow keras h5py scipy matplotlib musdb museval grpc".split()
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+        "import numpy, waveunet_tf\n"
+        f"separator = waveunet_tf.load({str(packed_with_step)!r}, chunk_frames=256)\n"
+        "separator.separate(numpy.zeros((9, 2)), 8000)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_step_that_was_changed_is_refused(packed_with_step, tmp_path):
+    model = pathlib.Path(shutil.copytree(packed_with_step, tmp_path / "model"))
+    (step,) = model.glob("step-*.tflite")
+    step.write_bytes(step.read_bytes()[:-1])
+    with pytest.raises(InputError, match=f"{step.name}: must be as it was packed"):
+        separate(model)
+    (model / "model.json").unlink()
+    with pytest.raises(InputError, match=f"{step.name}: must be of a model"):
+        separate(model)
+
+
+def test_no_step_is_converted_for_a_spectrogram_network():
+    assert engines.convert_steps(SpectrogramUNetConfig(), None) == {}

@@ -1,6 +1,7 @@
 """The cache of converted steps: never of other code or weights, and never needed."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from waveunet_tf.separation import step_cache
 from waveunet_tf.separation.step_cache import StepCache, step_hash
 
 PACKAGE = pathlib.Path(waveunet_tf.__file__).parent
+KINDS = ("tflite", "json")
 
 
 def files_of_a_step() -> set[pathlib.Path]:
@@ -107,6 +109,17 @@ def test_the_key_changes_with_the_libraries(kept_checkpoint, monkeypatch, librar
     assert step_hash(Checkpoint.open(kept_checkpoint)) != key
 
 
+def test_the_key_needs_no_tensorflow(kept_checkpoint, monkeypatch):
+    """So that a step that is kept runs where TensorFlow was removed."""
+
+    def missing(name):
+        raise step_cache.metadata.PackageNotFoundError(name)
+
+    key = step_hash(Checkpoint.open(kept_checkpoint))
+    monkeypatch.setattr(step_cache.metadata, "version", missing)
+    assert step_hash(Checkpoint.open(kept_checkpoint)) not in ("", key)
+
+
 class Converter:
     """Counts how often it is asked to convert."""
 
@@ -124,8 +137,8 @@ def convert():
 
 
 @pytest.fixture
-def fresh_checkpoint(tiny_checkpoint):
-    """A checkpoint without a cache."""
+def fresh_checkpoint(tiny_checkpoint, new_cache):
+    """A checkpoint whose step was never converted."""
     return Checkpoint.open(tiny_checkpoint)
 
 
@@ -137,9 +150,9 @@ def test_a_step_is_converted_once_for_each_chunk(fresh_checkpoint, convert):
 
 
 @pytest.mark.parametrize("size", [0, 5000])
-def test_a_broken_model_is_made_anew(fresh_checkpoint, convert, size):
+def test_a_broken_model_is_made_anew(fresh_checkpoint, new_cache, convert, size):
     StepCache(fresh_checkpoint, 64).model(convert)
-    (cached,) = (fresh_checkpoint.directory / "cache").glob("*.tflite")
+    (cached,) = new_cache.glob("*.tflite")
     cached.write_bytes(cached.read_bytes()[:size])
     assert StepCache(fresh_checkpoint, 64).model(convert) == b"model " * 1000
     assert convert.times == 2
@@ -147,10 +160,10 @@ def test_a_broken_model_is_made_anew(fresh_checkpoint, convert, size):
 
 
 @pytest.mark.parametrize("content", [b"", b"no JSON", b"[1]", b"\xff"])
-def test_broken_notes_are_no_notes(fresh_checkpoint, convert, content):
+def test_broken_notes_are_no_notes(fresh_checkpoint, new_cache, convert, content):
     cache = StepCache(fresh_checkpoint, 64)
     cache.model(convert)
-    (notes,) = (fresh_checkpoint.directory / "cache").glob("*.json")
+    (notes,) = new_cache.glob("*.json")
     notes.write_bytes(content)
     assert cache.note("sha256") is None
     cache.model(convert)
@@ -166,30 +179,42 @@ def test_notes_are_kept_beside_each_other(fresh_checkpoint, convert):
     assert StepCache(fresh_checkpoint, 128).note("faster") is None
 
 
-def test_the_steps_of_earlier_weights_are_removed(fresh_checkpoint, convert):
-    StepCache(fresh_checkpoint, 64).model(convert)
-    folder = fresh_checkpoint.directory / "cache"
-    first = {path.name for path in folder.iterdir()}
-    (folder / "README").write_text("a user's")
-    with (fresh_checkpoint.directory / "config.json").open("ab") as file:
-        file.write(b"\n")
-    StepCache(Checkpoint.open(fresh_checkpoint.directory), 64).model(convert)
-    left = {path.name for path in folder.iterdir()}
-    assert len(left) == 3
-    assert "README" in left
-    assert not first & left
+def test_the_steps_that_were_used_least_recently_are_removed(
+    fresh_checkpoint, new_cache, convert, monkeypatch
+):
+    monkeypatch.setattr(step_cache, "_MAX_BYTES", 2 * 6000)
+    for second, chunk_frames in enumerate([64, 128, 64, 256]):
+        StepCache(fresh_checkpoint, chunk_frames).model(convert)
+        for path in new_cache.glob(f"*-{chunk_frames}.tflite"):
+            os.utime(path, (second, second))
+        (new_cache / "README").write_text("a user's")
+    left = {path.name.partition("-")[2] for path in new_cache.glob("*-*")}
+    assert left == {f"{chunk}.{kind}" for chunk in (64, 256) for kind in KINDS}
+    assert (new_cache / "README").exists()
 
 
-def test_without_a_place_nothing_is_kept(fresh_checkpoint, convert, caplog):
+def test_a_step_that_takes_all_the_room_is_kept(
+    fresh_checkpoint, new_cache, convert, monkeypatch
+):
+    monkeypatch.setattr(step_cache, "_MAX_BYTES", 100)
+    for chunk_frames in (64, 128, 128):
+        StepCache(fresh_checkpoint, chunk_frames).model(convert)
+    assert convert.times == 2
+    assert [path.name.partition("-")[2] for path in new_cache.glob("*.tflite")] == [
+        "128.tflite"
+    ]
+
+
+def test_without_a_place_nothing_is_kept(fresh_checkpoint, new_cache, convert, caplog):
     caplog.set_level("INFO", logger="absl")
-    (fresh_checkpoint.directory / "cache").write_text("a file in the folder's place")
+    new_cache.parent.write_text("a file in the folder's place")
     cache = StepCache(fresh_checkpoint, 64)
     for times in (1, 2):
         assert cache.model(convert) == b"model " * 1000
         assert convert.times == times
     cache.write_note("faster", "litert")
     assert cache.note("faster") is None
-    assert caplog.text.count("cache is not kept: ") == 1
+    assert caplog.text.count("steps is not kept: ") == 1
 
 
 def test_the_key_of_a_process_is_that_of_the_next(kept_checkpoint):

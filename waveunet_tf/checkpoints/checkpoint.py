@@ -24,6 +24,11 @@ CONFIG = "config.json"
 WEIGHTS = "network.weights.h5"
 
 
+def step_name(chunk_frames: int | str) -> str:
+    """Returns the name of a model's step, converted for a chunk; * for a pattern."""
+    return f"step-{chunk_frames}.tflite"
+
+
 class Checkpoint:
     """A checkpoint or a model by name: found, verified and read once.
 
@@ -126,6 +131,33 @@ class Checkpoint:
             )
         arrays.load_exactly(path, network.weights, lambda: network.load_weights(path))
         return network
+
+    def carries_step(self, chunk_frames: int) -> bool:
+        """Returns whether the model brings its step along, converted for a chunk."""
+        return (self.directory / step_name(chunk_frames)).is_file()
+
+    def carried_step(self, chunk_frames: int) -> bytes | None:
+        """Reads the step that a model brings along, converted for LiteRT.
+
+        Args:
+            chunk_frames: The chunk that the step must be for, in frames.
+
+        Returns:
+            The content of a TFLite file; None if there is none for this chunk.
+
+        Raises:
+            InputError: The step is not as it was packed.
+            OSError: The step cannot be read.
+        """
+        name = step_name(chunk_frames)
+        if not self.carries_step(chunk_frames):
+            return None
+        if not registry.verify_model(self.directory, [name]):
+            raise InputError(
+                f"{self.directory / name}: must be of a model, but has no "
+                f"{registry.CARD} beside it"
+            )
+        return (self.directory / name).read_bytes()
 
     def load_adam(self, network: keras.Model, optimizer: keras.optimizers.Adam) -> bool:
         """Sets Adam's moments and step, but not its learning rate.

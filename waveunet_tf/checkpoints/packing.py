@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable, Mapping
 
 import h5py
+import keras
 import numpy as np
 
 from waveunet_tf.checkpoints import checkpoint, registry
@@ -21,6 +23,7 @@ def pack(
     *,
     description: str,
     median_sdr_db: dict[str, float] | None = None,
+    convert: Callable[[keras.Model], Mapping[int, bytes]] | None = None,
 ) -> registry.ModelCard:
     """Writes a checkpoint as a model; its files appear together, or none does.
 
@@ -33,6 +36,9 @@ def pack(
         target: The folder of the model; a model in it is replaced.
         description: One line on what the model separates.
         median_sdr_db: What was scored → the median SDR in dB.
+        convert: Converts the network, with the rounded weights: chunk in frames → the
+            step for it, as a TFLite file. With a step a model separates where there is
+            no TensorFlow.
 
     Returns:
         The card that was written.
@@ -44,9 +50,10 @@ def pack(
         OSError: The folder cannot be written.
     """
     source, target = checkpoint.Checkpoint.open(directory), pathlib.Path(target)
-    source.load_network()  # checks the weights against the config
+    network = source.load_network()  # checks the weights against the config
     directory, config = source.directory, source.config
-    names = (checkpoint.WEIGHTS, checkpoint.CONFIG)
+    steps = _steps(directory, network, convert) if convert else {}
+    names = (checkpoint.WEIGHTS, checkpoint.CONFIG, *steps)
     card_path, config_path = target / registry.CARD, target / names[1]
     if config_path.exists() and not card_path.exists():
         raise InputError(f"{target}: must be a model or new, but is another checkpoint")
@@ -56,6 +63,10 @@ def pack(
         files.require_space(target, (directory / names[0]).stat().st_size)
         _write_half(directory / names[0], parts[0])
         parts[1].write_bytes((directory / names[1]).read_bytes())
+        for part, step in zip(parts[2:], steps.values()):
+            part.write_bytes(step)
+        for earlier in set(target.glob(checkpoint.step_name("*"))) - set(paths):
+            earlier.unlink()
         card = registry.ModelCard(
             description,
             list(config.sources),
@@ -64,13 +75,27 @@ def pack(
             median_sdr_db or {},
             dict(zip(names, map(registry.describe_file, parts))),
         )
-        if card.size_bytes > MAX_BYTES:
+        half_bytes = card.files[checkpoint.WEIGHTS]["size_bytes"]
+        if half_bytes > MAX_BYTES:
             raise InputError(
-                f"{directory}: its model must have at most {MAX_BYTES / 1e6:.0f} MB. "
-                f"Received: {card.size_bytes / 1e6:.1f} MB"
+                f"{directory}: a model's weights must have at most "
+                f"{MAX_BYTES / 1e6:.0f} MB. Received: {half_bytes / 1e6:.1f} MB"
             )
         registry.write_card(card_part, card)
     return card
+
+
+def _steps(
+    directory: pathlib.Path,
+    network: keras.Model,
+    convert: Callable[[keras.Model], Mapping[int, bytes]],
+) -> dict[str, bytes]:
+    """Rounds a network's weights as a model has them, and converts its steps."""
+    for variable in network.weights:
+        rounded = _half(directory, variable.path, keras.ops.convert_to_numpy(variable))
+        variable.assign(rounded.astype(np.float32))
+    steps = convert(network).items()
+    return {checkpoint.step_name(chunk): content for chunk, content in steps}
 
 
 def _write_half(source: pathlib.Path, target: pathlib.Path) -> None:

@@ -1,4 +1,4 @@
-"""Finds models by name, in the package or in a folder of one's own.
+"""Finds models by name, in the user's folder and in the package.
 
 A model is a folder `<models>/<name>/` that `pack` wrote: a checkpoint with weights in
 float16, and its card, model.json, with a description and the hashes of its files.
@@ -13,13 +13,15 @@ import pathlib
 from collections.abc import Iterable
 
 from waveunet_tf.errors import InputError, naming
-from waveunet_tf.system import files
+from waveunet_tf.system import files, user_folders
 
 CARD = "model.json"
 FORMAT_VERSION = 1
 DEFAULT = "vocals"
 FOLDER_VARIABLE = "WAVEUNET_TF_MODELS"
-"""The environment variable of a folder of models, instead of the package's."""
+"""The environment variable of the user's folder of models."""
+PACKAGED = pathlib.Path(__file__).parents[1] / "pretrained"
+"""The models of the package."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,15 +81,23 @@ def _is_list(values, of: type | tuple[type, ...]) -> bool:
     return isinstance(values, list) and all(isinstance(value, of) for value in values)
 
 
-def models_dir() -> pathlib.Path:
-    """Returns the folder that holds the models: FOLDER_VARIABLE's or the package's."""
+def own_folder() -> pathlib.Path:
+    """Returns the user's folder of models: FOLDER_VARIABLE's, or one in his home."""
     own = os.environ.get(FOLDER_VARIABLE)
-    return pathlib.Path(own or pathlib.Path(__file__).parents[1] / "pretrained")
+    if own:
+        return pathlib.Path(own).expanduser()
+    return user_folders.data_folder() / "models"
 
 
 def names() -> list[str]:
-    """Returns the names of the models in the folder of models."""
-    return sorted(path.parent.name for path in models_dir().glob(f"*/{CARD}"))
+    """Returns the names of all models."""
+    return sorted(_models())
+
+
+def _models() -> dict[str, pathlib.Path]:
+    """Finds all models: name → folder. The user's precede those of the package."""
+    cards = [*PACKAGED.glob(f"*/{CARD}"), *own_folder().glob(f"*/{CARD}")]
+    return {path.parent.name: path.parent for path in cards}
 
 
 def folder_of(name: str) -> pathlib.Path:
@@ -99,13 +109,14 @@ def folder_of(name: str) -> pathlib.Path:
     Raises:
         InputError: No model has this name.
     """
-    if name not in names():
+    models = _models()
+    if name not in models:
         raise InputError(f"{name}: must be a model's name; {_known()}")
-    return models_dir() / name
+    return models[name]
 
 
 def _known() -> str:
-    return f"{models_dir()} has {', '.join(names()) or 'none'}"
+    return f"{own_folder()} and the package have {', '.join(names()) or 'none'}"
 
 
 def find(model: str | os.PathLike) -> pathlib.Path:
@@ -123,8 +134,9 @@ def find(model: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(text).expanduser()
     if path.exists() or not text or pathlib.PurePath(text).name != text:
         return path
-    if text in names():
-        return models_dir() / text
+    models = _models()
+    if text in models:
+        return models[text]
     raise InputError(
         f"{text}: must be a checkpoint's folder, but there is none, or a model's name; "
         f"{_known()}"

@@ -6,12 +6,14 @@ r"""Packs a checkpoint as a small model, which commands find by its name.
     waveunet pack --checkpoint ~/m4/best --name vocals \
         --description "…" --output_dir ~/models
 
-Writes OUTPUT_DIR/<name>/: config.json, the weights rounded to float16, and the card
-model.json, with their hashes. `separate --model`, and whatever else takes a checkpoint,
-then takes the model's name. If OUTPUT_DIR is not the package's own folder of models,
-set the environment variable WAVEUNET_TF_MODELS to it.
+Writes OUTPUT_DIR/<name>/: config.json, the weights rounded to float16, the network
+converted for LiteRT, and the card model.json, with their hashes. `separate --model`,
+and whatever else takes a checkpoint, then takes the model's name. If you choose
+OUTPUT_DIR, set the environment variable WAVEUNET_TF_MODELS to it; the models of the
+package stay known.
 """
 
+import functools
 import math
 import pathlib
 import re
@@ -19,7 +21,7 @@ import re
 from absl import flags
 
 from waveunet_tf.checkpoints import registry
-from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS
+from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.commands import app
 from waveunet_tf.system import files
 
@@ -33,20 +35,27 @@ _NAME = flags.DEFINE_string("name", None, "The name of the model.", required=Tru
 _DESCRIPTION = flags.DEFINE_string(
     "description",
     None,
-    "One line on what the model separates and was trained on, for `--list_models`.",
+    "One line on what the model separates and was trained on, for `waveunet models`.",
     required=True,
 )
 _MEDIAN_SDR = flags.DEFINE_multi_string(
     "median_sdr_db",
     [],
-    "A score for `--list_models`, as WHAT=DB, such as 'validation vocals=4.9'. May be "
-    "given several times.",
+    "A score for `waveunet models`, as WHAT=DB, such as 'validation vocals=4.9'. May "
+    "be given several times.",
 )
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir",
     None,
-    f"The folder of models. Default: ${registry.FOLDER_VARIABLE}, or else the "
-    "package's own folder.",
+    f"The folder of models. Default: ${registry.FOLDER_VARIABLE}, or else a folder in "
+    "your home, whose models all commands find.",
+    short_name="o",
+)
+_CARRY_STEP = flags.DEFINE_boolean(
+    "carry_step",
+    True,
+    "Add the network converted for LiteRT, with which the model separates at once and "
+    "without TensorFlow. It is twice as large as the weights.",
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace a model of this name.")
 
@@ -81,7 +90,7 @@ def main(_):
             f"--description must be one line. Received: {_DESCRIPTION.value!r}"
         )
     scores = scores_from_flags()
-    models = registry.models_dir()
+    models = registry.own_folder()
     if _OUTPUT_DIR.value is not None:
         models = pathlib.Path(_OUTPUT_DIR.value).expanduser()
     target = models / _NAME.value
@@ -89,12 +98,17 @@ def main(_):
     files.require_new(*paths, overwrite=_OVERWRITE.value)
 
     from waveunet_tf.checkpoints.packing import pack
+    from waveunet_tf.separation import engines
 
+    config = Checkpoint.open(_CHECKPOINT.value).config
     card = pack(
         _CHECKPOINT.value,
         target,
         description=_DESCRIPTION.value.strip(),
         median_sdr_db=scores,
+        convert=functools.partial(engines.convert_steps, config)
+        if _CARRY_STEP.value
+        else None,
     )
     print(f"{target}: {card.size_bytes / 1e6:.2f} MB")
 

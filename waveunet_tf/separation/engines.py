@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
@@ -22,6 +22,9 @@ from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.step_cache import StepCache
 from waveunet_tf.system.cpus import cores, processor
+
+if TYPE_CHECKING:  # LiteRT alone runs a model that brings its step along
+    import keras
 
 ENGINES = ("auto", "tensorflow", "litert")
 # The chunk or window's hop, in frames, that measured fastest on a CPU.
@@ -105,8 +108,8 @@ def load_engine(
     Args:
         checkpoint: The checkpoint.
         engine: "tensorflow", "litert" or "auto". On a CPU "auto" is the faster of the
-            two, which is measured once and noted beside the checkpoint; on a GPU it is
-            TensorFlow.
+            two, which is measured once and noted in the user's cache folder, or LiteRT
+            for a model that brings its converted step along; on a GPU it is TensorFlow.
         device: "cpu" or "gpu:0" (1, …); by default the first GPU that TensorFlow
             finds, or the CPU.
         threads: Threads of the CPU; by default, and at most, one for each core that
@@ -138,6 +141,31 @@ def load_engine(
             raise InputError(f"{checkpoint.directory}: {error}") from error
         logging.warning("%s", error)
         return loader.tensorflow()
+
+
+def convert_steps(config: NetworkConfig, network: keras.Model) -> dict[int, bytes]:
+    """Converts a network's step for LiteRT, for the chunk that measured fastest.
+
+    Args:
+        config: The network's config.
+        network: The network.
+
+    Returns:
+        Chunk in frames → the content of a TFLite file; empty for a network that LiteRT
+        cannot run.
+
+    Raises:
+        ConversionError: TensorFlow cannot convert the network.
+    """
+    if config.has_spectrogram:
+        return {}
+    chunk_frames = shapes.step_frames(config, _CHUNK_FRAMES["litert"])
+    return {chunk_frames: _convert(config, network, chunk_frames)}
+
+
+def _convert(config: NetworkConfig, network: keras.Model, chunk_frames: int) -> bytes:
+    program = build_program(config, network, chunk_frames)
+    return litert_conversion.convert_program(program, network.variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,13 +206,15 @@ class _EngineLoader:
         )
 
     def litert(self) -> LiteRTEngine:
-        """Loads the network into LiteRT's engine, from the cache where it is there.
+        """Loads the network into LiteRT's engine, converted at most once.
 
         Raises:
             ConversionError: TensorFlow cannot convert the network.
+            InputError: The step that a model brings along is not as it was packed.
         """
+        content = self.checkpoint.carried_step(self.step_frames)
         return LiteRTEngine(
-            self._cache().model(self._converted),
+            content or self._cache().model(self._converted),
             chunk_frames=self.step_frames,
             threads=self.threads_used,
         )
@@ -192,9 +222,14 @@ class _EngineLoader:
     def faster(self) -> Engine:
         """Loads the network into the engine that is faster, as noted or as measured.
 
+        A model that brings its step along needs no TensorFlow, so it runs on LiteRT.
+
         Raises:
             ConversionError: TensorFlow cannot convert the network.
+            InputError: The step that a model brings along is not as it was packed.
         """
+        if self.checkpoint.carries_step(self.step_frames):
+            return self.litert()
         cache = self._cache()
         machine = f"faster on {processor()}, {self.threads_used} threads"
         noted = cache.note(machine)
@@ -215,8 +250,7 @@ class _EngineLoader:
         _limit_tensorflow(self.threads)
         logging.info("converting the network for LiteRT, once")
         network = self.checkpoint.load_network()
-        program = build_program(self.checkpoint.config, network, self.step_frames)
-        return litert_conversion.convert_program(program, network.variables)
+        return _convert(self.checkpoint.config, network, self.step_frames)
 
 
 def _limit_tensorflow(threads: int | None) -> None:

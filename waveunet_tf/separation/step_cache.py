@@ -14,15 +14,18 @@ from absl import logging
 
 import waveunet_tf
 from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
-from waveunet_tf.system import files
+from waveunet_tf.system import files, user_folders
+
+_MAX_BYTES = 1_000_000_000
 
 
 class StepCache:
-    """The TFLite model of a checkpoint's step, kept in the checkpoint's `cache`.
+    """The TFLite model of a checkpoint's step, kept in the user's cache folder.
 
     The file's name holds a hash of all that the step depends on, so that it is never
     the step of another network. Files appear whole: two processes may do the same work,
-    but cannot harm each other. If the folder cannot be written, nothing is kept.
+    but cannot harm each other. If the folder cannot be written, nothing is kept. The
+    models that were used least recently go where all take more than `_MAX_BYTES`.
     """
 
     def __init__(self, checkpoint: Checkpoint, chunk_frames: int):
@@ -32,10 +35,9 @@ class StepCache:
             checkpoint: The checkpoint.
             chunk_frames: The chunk that the step is made for, in frames.
         """
-        self._folder = checkpoint.directory / "cache"
+        self._folder = user_folders.cache_folder() / "steps"
         self._warned = False
-        self._hash = step_hash(checkpoint)
-        name = f"{self._hash}-{chunk_frames}"
+        name = f"{step_hash(checkpoint)}-{chunk_frames}"
         self._model = self._folder / f"{name}.tflite"
         self._notes = self._folder / f"{name}.json"
 
@@ -48,15 +50,14 @@ class StepCache:
         with contextlib.suppress(OSError):
             content = self._model.read_bytes()
             if self.note("sha256") == hashlib.sha256(content).hexdigest():
+                with contextlib.suppress(OSError):
+                    os.utime(self._model)
                 return content
         content = convert()
         with self._writing():
             with files.atomic_file(self._model) as part:
                 part.write_bytes(content)
-            for other in self._folder.iterdir():
-                earlier = not other.name.startswith((self._hash, "."))
-                if earlier and other.suffix in (".tflite", ".json"):
-                    other.unlink(missing_ok=True)
+            self._make_room()
         self.write_note("sha256", hashlib.sha256(content).hexdigest())
         return content
 
@@ -76,6 +77,16 @@ class StepCache:
         except (OSError, ValueError):
             return {}
         return notes if isinstance(notes, dict) else {}
+
+    def _make_room(self) -> None:
+        """Removes what was used least recently, but never this model."""
+        used = [(path.stat().st_mtime, path) for path in self._folder.glob("*.tflite")]
+        left = _MAX_BYTES
+        for _, path in sorted(used, reverse=True):
+            left -= path.stat().st_size
+            if left < 0 and path != self._model:
+                path.unlink(missing_ok=True)
+                path.with_suffix(".json").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -100,7 +111,7 @@ def step_hash(checkpoint: Checkpoint, package: str | os.PathLike | None = None) 
     package = pathlib.Path(package or pathlib.Path(waveunet_tf.__file__).parent)
     hashed = hashlib.sha256()
     for library in ("tensorflow", "keras"):
-        hashed.update(metadata.version(library).encode())
+        hashed.update(_version(library).encode())
     for path in code_files(package):
         hashed.update(path.relative_to(package).as_posix().encode() + b"\0")
         hashed.update(files.file_sha256(path).encode())
@@ -109,6 +120,14 @@ def step_hash(checkpoint: Checkpoint, package: str | os.PathLike | None = None) 
         if (checkpoint.directory / name).exists():
             hashed.update(checkpoint.sha256(name).encode())
     return hashed.hexdigest()[:16]
+
+
+def _version(library: str) -> str:
+    """Returns a library's version; nothing where it is not installed."""
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def code_files(package: pathlib.Path) -> list[pathlib.Path]:
