@@ -84,11 +84,12 @@ lint: .venv/installed-dev
 clean:
 	rm -rf .venv demo arm64 $(ANDROID_BUILD)
 
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.9 to 3.12 with venv (on \
 	Debian: apt install python3-venv); name one with make PYTHON=…" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt

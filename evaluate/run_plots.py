@@ -25,7 +25,11 @@ from waveunet_tf.evaluate.system_arguments import named_folders
 from waveunet_tf.system import files
 
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "The folder to write the figures in.", required=True
+    "output_dir",
+    None,
+    "The folder to write the figures in.",
+    required=True,
+    short_name="o",
 )
 _METRIC = flags.DEFINE_enum("metric", "SDR", scores.METRICS, "The score to draw.")
 _TRACKS = flags.DEFINE_list(

@@ -25,7 +25,7 @@ from waveunet_tf.evaluate.scores import TrackScores
 from waveunet_tf.evaluate.system_arguments import named_folders
 
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "The folder to make.", required=True
+    "output_dir", None, "The folder to make.", required=True, short_name="o"
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",

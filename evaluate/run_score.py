@@ -39,6 +39,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
     None,
     "The folder to write the scores in: a new one, or an earlier run's, which goes on.",
     required=True,
+    short_name="o",
 )
 _SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "The subset to score.")
 _CHECKPOINT = flags.DEFINE_string(
@@ -71,6 +72,7 @@ _WORKERS = flags.DEFINE_integer(
     "Processes that score one track each at a time. Each needs some 4.5 GiB for a song "
     "of four minutes.",
     lower_bound=1,
+    short_name="j",
 )
 _RUNNER = flags.DEFINE_string(
     "runner",

@@ -5,7 +5,7 @@ r"""Measures and draws what happens where windows of a network without context m
 
 Writes spectrograms and waveforms around one seam as OUTPUT_DIR/seams.png and .svg.
 Prints how much the steps at all seams stand out from the steps near them, in dB
-(waveunet_tf.evaluate.seams.measure_seams), and the same between seams, where only chance acts.
+(`seams.measure_seams`), and the same between seams, where only chance acts.
 A network with context has no seams: it is measured at those of another network.
 """
 
@@ -31,7 +31,11 @@ _CHECKPOINT = flags.DEFINE_multi_string(
     required=True,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "The folder to write the figure in.", required=True
+    "output_dir",
+    None,
+    "The folder to write the figure in.",
+    required=True,
+    short_name="o",
 )
 _SOURCE = flags.DEFINE_string("source", "vocals", "The source to draw.")
 _AT = flags.DEFINE_float(

@@ -47,7 +47,7 @@ _TFLITE = pathlib.Path("artefacts", "tflite_float32.tflite")
 
 
 def run_command(command: str, *paths: pathlib.Path) -> float:
-    """Prints and runs `python -m <command>`; returns its seconds.
+    """Prints and runs `waveunet <command>`; returns its seconds.
 
     Args:
         command: The command, with {} for each path.
@@ -57,10 +57,11 @@ def run_command(command: str, *paths: pathlib.Path) -> float:
         InputError: The command failed.
     """
     shown = command.format(*(shlex.quote(str(path)) for path in paths))
-    print(f"\n$ python -m {shown}", flush=True)
+    print(f"\n$ waveunet {shown}", flush=True)
     started = time.monotonic()
     try:
-        subprocess.run([sys.executable, "-m", *shlex.split(shown)], check=True)
+        words = shlex.split(shown)
+        subprocess.run([sys.executable, "-m", "waveunet_tf", *words], check=True)
     except subprocess.CalledProcessError as error:
         raise InputError(f"the command above ended with {error.returncode}") from error
     return time.monotonic() - started
@@ -99,7 +100,7 @@ def take_song(output: pathlib.Path) -> pathlib.Path:
 def score_system(output: pathlib.Path, system: str, estimates: str, *paths) -> float:
     """Scores a system on the song; returns the command's seconds."""
     return run_command(
-        f"waveunet_tf score --data_dir {{}} {estimates} --output_dir {{}}",
+        f"score --data_dir {{}} {estimates} --output_dir {{}}",
         output / "musdb18",
         *paths,
         output / "scores" / system,
@@ -110,9 +111,7 @@ def show_model(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
     """Separates and scores with the model in the box; returns each step's seconds."""
     stems = output / "stems" / MODEL
     return {
-        "separate": run_command(
-            "waveunet_tf separate --output_dir {} {}", stems / "test", song
-        ),
+        "separate": run_command("separate --output_dir {} {}", stems / "test", song),
         "score it": score_system(output, MODEL, "--estimates_dir {}", stems),
         "score the floor": score_system(output, "mixture", "--estimates mixture"),
         "score the ceiling": score_system(
@@ -127,27 +126,26 @@ def show_training(output: pathlib.Path, song: pathlib.Path) -> dict[str, float]:
     checkpoint = output / "training" / "best"
     return {
         "prepare": run_command(
-            "waveunet_tf prepare --dataset musdb18 --source {} --output {} "
-            "--sample_rate_hz 22050",
+            "prepare --dataset musdb18 --source {} --output {} --sample_rate_hz 22050",
             output / "musdb18",
             output / "prepared",
         ),
         "train": run_command(
-            f"waveunet_tf train --variant M4 {_NETWORK} {_TRAINING} "
+            f"train --variant M4 {_NETWORK} {_TRAINING} "
             f"--steps_per_epoch {_STEPS_PER_EPOCH.value} --max_epochs 4 "
             "--data_dir {} --workdir {}",
             output / "prepared",
             output / "training",
         ),
         "separate": run_command(
-            "waveunet_tf separate --checkpoint {} --output_dir {} {}",
+            "separate --checkpoint {} --output_dir {} {}",
             checkpoint,
             stems / "test",
             song,
         ),
         "score": score_system(output, TINY, "--estimates_dir {}", stems),
         "export": run_command(
-            "waveunet_tf export --checkpoint {} --output {} --formats tflite_float32",
+            "export --checkpoint {} --output {} --formats tflite_float32",
             checkpoint,
             output / "artefacts",
         ),

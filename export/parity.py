@@ -235,7 +235,7 @@ def cost_in_a_process(path: pathlib.Path, threads: int) -> dict[str, float]:
         InputError: The process died.
     """
     code = (
-        "import json, sys; from export import parity; "
+        "import json, sys; from waveunet_tf.export import parity; "
         "print(json.dumps(parity.cost(sys.argv[1], int(sys.argv[2]))))"
     )
     child = subprocess.run(
@@ -243,7 +243,6 @@ def cost_in_a_process(path: pathlib.Path, threads: int) -> dict[str, float]:
         stdout=subprocess.PIPE,
         text=True,
         check=False,
-        cwd=pathlib.Path(__file__).parents[1],
     )
     if child.returncode:
         raise InputError(f"{path}: the process that measures it died")

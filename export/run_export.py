@@ -32,7 +32,9 @@ _CHECKPOINT = flags.DEFINE_string(
     "The folder of config.json and weights, or a model's name.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "The folder to write.", required=True, short_name="o"
+)
 _FORMATS = flags.DEFINE_list(
     "formats",
     None,

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 
 PACKAGES = ("waveunet_tf", "evaluate", "export", "benchmarks", "examples")
+# Top-level folders that are imported as parts of waveunet_tf (pyproject.toml).
+PARTS = ("evaluate", "export")
 # The rooms of waveunet_tf: each imports only those before it.
 ROOMS = (
     "system",
@@ -54,6 +56,8 @@ class House:
         for package in PACKAGES:
             for path in sorted((root / package).rglob("*.py")):
                 parts = path.relative_to(root).with_suffix("").parts
+                if package in PARTS:
+                    parts = ("waveunet_tf", *parts)
                 name = ".".join(part for part in parts if part != "__init__")
                 self.modules[name] = path
         self._trees: dict[str, ast.Module] = {}
@@ -109,6 +113,13 @@ class House:
         )
 
 
+def package_of(name: str) -> str:
+    """Returns the top-level folder of a module."""
+    first, _, rest = name.partition(".")
+    second = rest.partition(".")[0]
+    return second if first == "waveunet_tf" and second in PARTS else first
+
+
 def room_of(name: str) -> str | None:
     """Returns the room of a module of waveunet_tf."""
     parts = name.split(".")
@@ -120,9 +131,8 @@ def unknown_rooms(house: House) -> list[str]:
     """Every module of waveunet_tf stands in one of ROOMS."""
     breaches = []
     for name, path in house.modules.items():
-        parts = name.split(".")
-        if parts[0] == "waveunet_tf" and room_of(name) is None:
-            if path.stem not in IN_NO_ROOM or len(parts) > 2:
+        if package_of(name) == "waveunet_tf" and room_of(name) is None:
+            if path.stem not in IN_NO_ROOM or name.count(".") > 1:
                 breaches.append(f"{name} stands in no room of the list")
     return breaches
 
@@ -148,8 +158,8 @@ def wrong_packages(house: House) -> list[str]:
         f"{name} imports {other}"
         for name in house.modules
         for other in sorted(house.imports_of(name, late=True))
-        if (theirs := other.split(".")[0]) in PACKAGES
-        and theirs != (ours := name.split(".")[0])
+        if (theirs := package_of(other)) in PACKAGES
+        and theirs != (ours := package_of(name))
         and theirs not in MAY_IMPORT[ours]
     ]
 
@@ -305,7 +315,7 @@ def missing_tests(house: House) -> list[str]:
 def _mirrors(house: House) -> Iterator[tuple[str, pathlib.Path]]:
     for name, path in house.modules.items():
         ours = ("waveunet_tf", "evaluate", "export")
-        if name.split(".")[0] not in ours or path.name == "__init__.py":
+        if package_of(name) not in ours or path.name == "__init__.py":
             continue
         last = name.rpartition(".")[2]
         is_command = last == "__main__" or last.startswith("run_")

@@ -20,11 +20,11 @@ WITHOUT_TENSORFLOW = [
     "waveunet_tf.separation.separator",
     "waveunet_tf.separation.songs",
     "waveunet_tf.separation.tflite_file",
-    "export.arm64.stems",
-    "export.kinds",
-    "export.serving.client",
+    "waveunet_tf.export.arm64.stems",
+    "waveunet_tf.export.kinds",
+    "waveunet_tf.export.serving.client",
     "waveunet_tf.export.serving.run_client",
-    "export.serving.transports",
+    "waveunet_tf.export.serving.transports",
 ]
 
 
@@ -41,7 +41,9 @@ def test_the_house_keeps_the_rule(house, rule):
 def test_every_room_of_the_list_is_there(house):
     folders = {path.parent.name for path in (ROOT / "waveunet_tf").glob("*/*")}
     assert folders - {"__pycache__"} == set(architecture.ROOMS)
-    assert {name.split(".")[0] for name in house.modules} == {*architecture.PACKAGES}
+    assert {architecture.package_of(name) for name in house.modules} == {
+        *architecture.PACKAGES
+    }
 
 
 @pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)
@@ -56,7 +58,7 @@ def test_no_command_imports_tensorflow_before_it_has_read_its_flags(house):
         name
         for name in house.modules
         if name.startswith("waveunet_tf.commands.")
-        or name.startswith(("evaluate.", "export."))
+        or name.startswith(("waveunet_tf.evaluate.", "waveunet_tf.export."))
         and name.rpartition(".")[2].startswith("run_")
     ]
     assert len(commands) > 15
@@ -107,53 +109,65 @@ LONG = "def work():\n" + "    pass\n" * 60
         ),
         (
             "wrong_packages",
-            {"evaluate/a": "from export import b", "export/b": ""},
-            "evaluate.a imports export.b",
+            {"evaluate/a": "from waveunet_tf.export import b", "export/b": ""},
+            "waveunet_tf.evaluate.a imports waveunet_tf.export.b",
         ),
         (
             "wrong_packages",
-            {"waveunet_tf/audio/io": "import evaluate.a", "evaluate/a": ""},
-            "waveunet_tf.audio.io imports evaluate.a",
+            {"waveunet_tf/audio/io": "import waveunet_tf.evaluate.a", "evaluate/a": ""},
+            "waveunet_tf.audio.io imports waveunet_tf.evaluate.a",
         ),
-        ("relative_imports", {"export/a": "\nfrom . import b"}, "export.a.*line 2"),
+        (
+            "relative_imports",
+            {"export/a": "\nfrom . import b"},
+            "waveunet_tf.export.a.*line 2",
+        ),
         (
             "circles",
             {
-                "export/a": "from export import b",
-                "export/b": "def f():\n    from export.c import x",
-                "export/c": "import export.a",
+                "export/a": "from waveunet_tf.export import b",
+                "export/b": "def f():\n    from waveunet_tf.export.c import x",
+                "export/c": "import waveunet_tf.export.a",
             },
-            "export.a → export.b → export.c → export.a",
+            " → ".join(f"waveunet_tf.export.{name}" for name in "abca"),
         ),
         ("full_packages", {"export/__init__": "x = 1"}, "export/__init__.py"),
         (
             "flags_in_libraries",
             {"export/a": "from absl import flags, logging"},
-            "export.a imports absl.flags",
+            "waveunet_tf.export.a imports absl.flags",
         ),
         (
             "flags_in_libraries",
             {"evaluate/a": "from waveunet_tf.commands.app import UsageError"}
             | {"waveunet_tf/commands/app": ""},
-            "evaluate.a imports waveunet_tf.commands.app",
+            "waveunet_tf.evaluate.a imports waveunet_tf.commands.app",
         ),
-        ("shared_file_names", {"export/a": "", "evaluate/b/a": ""}, "evaluate.b.a"),
+        (
+            "shared_file_names",
+            {"export/a": "", "evaluate/b/a": ""},
+            "waveunet_tf.evaluate.b.a",
+        ),
         (
             "shared_names",
             {"export/a": "def work(): pass", "evaluate/b": "class work: pass"},
-            "work: evaluate.b and export.a",
+            "work: waveunet_tf.evaluate.b and waveunet_tf.export.a",
         ),
         (
             "questions_of_class",
             {"export/a": "if isinstance(self._config, X): pass"},
-            "export.a, line 1",
+            "waveunet_tf.export.a, line 1",
         ),
         (
             "questions_of_class",
             {"export/a": "\nx = getattr(config, 'y', 0)"},
-            "export.a, line 2",
+            "waveunet_tf.export.a, line 2",
         ),
-        ("long_functions", {"export/a": LONG}, "export.a.work has 61 lines"),
+        (
+            "long_functions",
+            {"export/a": LONG},
+            "waveunet_tf.export.a.work has 61 lines",
+        ),
         ("missing_tests", {"export/b/a": ""}, "tests/export/b/a_test.py"),
         ("missing_tests", {"waveunet_tf/audio/io": ""}, "tests/audio/io_test.py"),
     ],
@@ -176,7 +190,10 @@ def test_a_rule_sees_its_breach(tmp_path, rule, texts, breach):
                 "waveunet_tf/data/x": "from waveunet_tf.audio import io",
             },
         ),
-        ("wrong_packages", {"export/a": "import evaluate.b", "evaluate/b": ""}),
+        (
+            "wrong_packages",
+            {"export/a": "import waveunet_tf.evaluate.b", "evaluate/b": ""},
+        ),
         ("full_packages", {"waveunet_tf/__init__": "x = 1", "export/__init__": ""}),
         ("flags_in_libraries", {"export/run_a": "from absl import flags"}),
         ("flags_in_libraries", {"export/a": "from absl import logging"}),
@@ -198,16 +215,16 @@ def test_a_path_to_tensorflow_goes_through_packages_and_their_init(tmp_path):
         tmp_path,
         {
             "export/__init__": "",
-            "export/client": "from evaluate.rooms import a",
+            "export/client": "from waveunet_tf.evaluate.rooms import a",
             "evaluate/rooms/__init__": "import keras",
             "evaluate/rooms/a": "def f():\n    import tensorflow",
         },
     )
-    (path,) = architecture.paths_to(house, "export.client", TENSORFLOW)
-    assert path == "export.client → evaluate.rooms → keras"
-    assert architecture.paths_to(house, "export", TENSORFLOW) == []
+    (path,) = architecture.paths_to(house, "waveunet_tf.export.client", TENSORFLOW)
+    assert path == "waveunet_tf.export.client → waveunet_tf.evaluate.rooms → keras"
+    assert architecture.paths_to(house, "waveunet_tf.export", TENSORFLOW) == []
 
 
 def test_a_late_import_of_tensorflow_is_none(tmp_path):
     house = made(tmp_path, {"export/a": "def f():\n    import tensorflow as tf"})
-    assert architecture.paths_to(house, "export.a", TENSORFLOW) == []
+    assert architecture.paths_to(house, "waveunet_tf.export.a", TENSORFLOW) == []

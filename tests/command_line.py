@@ -82,8 +82,9 @@ def _forget_flags() -> None:
         if name.startswith("absl."):
             continue
         for flag in list(defined):
-            with contextlib.suppress(AttributeError):
-                delattr(flags.FLAGS, flag.name)
+            for spelling in filter(None, (flag.name, flag.short_name)):
+                with contextlib.suppress(AttributeError):
+                    delattr(flags.FLAGS, spelling)
         # Its import defines them again. absl may ascribe flags to pytest's modules.
         if name.partition(".")[0] in PACKAGES and sys.modules.pop(name, None):
             package, _, last = name.rpartition(".")

@@ -13,26 +13,40 @@ import sys
 import waveunet_tf
 from waveunet_tf.commands import app
 
-# Command → its module in waveunet_tf.commands.
+# Command → its module in waveunet_tf.
 COMMANDS = {
-    "separate": "separate",
-    "prepare": "prepare",
-    "data": "data",
-    "train": "train",
-    "import": "import_tf1",
-    "describe": "describe",
-    "pack": "pack",
+    "separate": "commands.separate",
+    "models": "commands.models",
+    "prepare": "commands.prepare",
+    "data": "commands.data",
+    "train": "commands.train",
+    "import": "commands.import_tf1",
+    "describe": "commands.describe",
+    "pack": "commands.pack",
+    "score": "evaluate.run_score",
+    "statistics": "evaluate.run_statistics",
+    "plots": "evaluate.run_plots",
+    "report": "evaluate.run_report",
+    "seams": "evaluate.run_seams",
+    "export": "export.run_export",
+    "describe-file": "export.run_describe_file",
+    "parity": "export.run_parity",
+    "arm64": "export.run_arm64",
+    "client": "export.serving.run_client",
+    "stand-in": "export.serving.run_stand_in",
 }
 
 
 def main() -> None:
     """Runs the command's module as `python -m` does, with its flags."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name in COMMANDS:
-        del sys.argv[1]
-        runpy.run_module(_module(name), run_name="__main__", alter_sys=True)
-    else:
-        sys.exit(app.exit_code_of(functools.partial(_answer, name)))
+    answer = _run if name in COMMANDS else _answer
+    sys.exit(app.exit_code_of(functools.partial(answer, name)))
+
+
+def _run(name: str) -> None:
+    del sys.argv[1]
+    runpy.run_module(_module(name), run_name="__main__", alter_sys=True)
 
 
 def _answer(name: str) -> None:
@@ -54,7 +68,7 @@ def _answer(name: str) -> None:
 
 
 def _module(name: str) -> str:
-    return f"waveunet_tf.commands.{COMMANDS[name]}"
+    return f"waveunet_tf.{COMMANDS[name]}"
 
 
 def _print_commands() -> None:
@@ -63,7 +77,7 @@ def _print_commands() -> None:
         # Parsed and not imported: a command's flags are defined by its import.
         path = pathlib.Path(importlib.util.find_spec(_module(name)).origin)
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-        print(f"  {name:<10}{docstring.splitlines()[0]}")
+        print(f"  {name:<15}{docstring.splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -97,10 +97,10 @@ $python -m waveunet_tf pack --checkpoint "$work/average" --name vocals \
     --output_dir "$work/models" --overwrite --description "made again by $0"
 export WAVEUNET_TF_MODELS="$work/models"
 score() {
-    $python -m evaluate.run_musdb --data_dir "$work/accompaniment,vocals/musdb18-1.0" \
+    $python -m waveunet_tf score --data_dir "$work/accompaniment,vocals/musdb18-1.0" \
         --subset valid --output_dir "$work/scores/$1" "$2" "$3"
 }
 score vocals --checkpoint vocals
 score mixture --estimates mixture
-$python -m evaluate.run_summary vocals="$work/scores/vocals" \
+$python -m waveunet_tf statistics vocals="$work/scores/vocals" \
     mixture="$work/scores/mixture"

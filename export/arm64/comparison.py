@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+import waveunet_tf
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import tables
+from waveunet_tf.export.arm64 import stems
 from waveunet_tf.export.arm64.machine import CPU, Machine
 from waveunet_tf.separation import tflite_file
 
@@ -31,8 +34,7 @@ BOUNDS = {
     "int16x8": 0.0,
     "mixed": 2e-2,
 }
-_ROOT = pathlib.Path(__file__).parents[2]
-_CODE = "import sys; from waveunet_tf.export.arm64 import stems; stems.write_stems(*sys.argv[1:])"
+_CODE = "import stems, sys; stems.write_stems(*sys.argv[1:])"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,40 +103,60 @@ def compare_on_arm(
     with tempfile.TemporaryDirectory() as folder:
         song = pathlib.Path(folder) / "mixture.npy"
         np.save(song, mixture)
+        _copy_code(pathlib.Path(folder))
         arguments = ["-c", _CODE, str(path.absolute()), str(song)]
         arm = _stems(
             machine.command(*arguments, cpu=cpu),
             pathlib.Path(folder) / "arm.npz",
             f"{path}: on ARM",
+            cwd=folder,
             environment=machine.environment(),
         )
         x86 = _stems(
             [sys.executable, *arguments],
             pathlib.Path(folder) / "x86.npz",
             f"{path}: on x86-64",
+            cwd=folder,
             environment=os.environ,
         )
     return compare_stems(name, metadata["quantization"], metadata["mode"], arm, x86)
 
 
+def _copy_code(folder: pathlib.Path) -> None:
+    """Copies what both machines run, apart from the packages that x86-64 has beside it.
+
+    Args:
+        folder: The folder that both run it from.
+    """
+    package = pathlib.Path(waveunet_tf.__file__).parent
+    ignored = shutil.ignore_patterns("pretrained", "__pycache__", "evaluate", "export")
+    shutil.copytree(package, folder / package.name, ignore=ignored)
+    shutil.copy(stems.__file__, folder)
+
+
 def _stems(
-    command: list[str], stems: pathlib.Path, who: str, environment: Mapping[str, str]
+    command: list[str],
+    written: pathlib.Path,
+    who: str,
+    *,
+    cwd: str,
+    environment: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
     """Runs stems.write_stems in a process, and reads what it wrote."""
     child = subprocess.run(
-        [*command, str(stems)],
+        [*command, str(written)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         errors="backslashreplace",
         check=False,
-        cwd=_ROOT,  # from which -c imports
+        cwd=cwd,  # from which -c imports
         env=environment,
     )
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise InputError(f"{who} the process ended with {child.returncode}: {reason}")
-    with np.load(stems) as arrays:
+    with np.load(written) as arrays:
         return dict(arrays)
 
 

@@ -291,8 +291,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     tracks = find_tracks(tmp_path / "data")
     scoring.score_tracks(tracks, MIXTURE, tmp_path / "whole")
     code = (
-        "import sys; from waveunet_tf.evaluate import scoring; from waveunet_tf.evaluate.estimators import"
-        " MixtureEstimator; from waveunet_tf.data.datasets import find_tracks;"
+        "import sys; from waveunet_tf.evaluate import scoring; "
+        "from waveunet_tf.evaluate.estimators import MixtureEstimator; "
+        "from waveunet_tf.data.datasets import find_tracks;"
         "scoring.score_tracks(find_tracks(sys.argv[1]), MixtureEstimator("
         "('accompaniment', 'vocals')), sys.argv[2])"
     )

@@ -15,6 +15,23 @@ from absl import app, flags, logging
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.system import interrupts
 
+# Package that not every install has → the extra of pyproject.toml that brings it.
+_EXTRAS = {
+    "apache_beam": "beam",
+    "grpc": "serving",
+    "h5py": "train",
+    "keras": "train",
+    "matplotlib": "evaluate",
+    "musdb": "evaluate",
+    "museval": "evaluate",
+    "scipy": "evaluate",
+    "stempeg": "evaluate",
+    "tensorboard": "train",
+    "tensorflow": "train",
+    "threadpoolctl": "evaluate",
+    "yaml": "serving",
+}
+
 
 class UsageError(Exception):
     """Wrong flags or arguments; the command prints one line and exits with code 2."""
@@ -77,9 +94,32 @@ def exit_code_of(function: Callable[[], int | None]) -> int:
     except (InputError, OSError) as error:
         print_error(error)
         return 1
+    except ImportError as error:
+        print(f"error: {explain_import(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def explain_import(error: ImportError) -> str:
+    """Says in one line what to install where a package is missing or does not fit.
+
+    Args:
+        error: What the import of a package raised.
+
+    Raises:
+        ImportError: The package is none of those that the extras bring.
+    """
+    package = (error.name or "").partition(".")[0]
+    missing = isinstance(error, ModuleNotFoundError)
+    if missing and package in _EXTRAS:
+        extra = _EXTRAS[package]
+        return f"needs {package}: pip install 'waveunet-tf[{extra}]'"
+    if missing or package == "waveunet_tf":
+        raise error
+    reason = " ".join(str(error).split())
+    return f"{reason}: the installed packages do not fit together (see `pip check`)"
 
 
 def print_error(error: InputError | OSError, *, of: str = "") -> None:
@@ -138,11 +178,33 @@ def _without_reader() -> int:
     return 1
 
 
+def _as_absl_spells(argv: list[str]) -> list[str]:
+    """Respells flags that people know from other commands: -h, --two-stems, --no-clip.
+
+    Args:
+        argv: The command and its arguments. What follows `--` stays.
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = []
+    for word in argv[:end]:
+        name, equals, value = word.partition("=")
+        if word == "-h":
+            word = "--help"
+        elif name.startswith("--") and "-" in name[2:]:
+            name = name[2:].replace("-", "_")
+            positive = name.removeprefix("no_")
+            if name not in flags.FLAGS and positive in flags.FLAGS:
+                name = f"no{positive}"
+            word = f"--{name}{equals}{value}"
+        words.append(word)
+    return words + argv[end:]
+
+
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parses flags as absl does, but with the usual exit codes: 0 for help, else 2."""
     try:
         try:
-            return flags.FLAGS(argv)
+            return flags.FLAGS(_as_absl_spells(argv))
         except SystemExit:  # absl's --help exits with 1, and leaves some in the buffer
             sys.stdout.flush()
             sys.exit(0)

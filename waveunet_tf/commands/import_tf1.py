@@ -26,7 +26,7 @@ _TF1_CHECKPOINT = flags.DEFINE_string(
     required=True,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "The checkpoint folder to write.", required=True
+    "output", None, "The checkpoint folder to write.", required=True, short_name="o"
 )
 _WITH_OPTIMIZER = flags.DEFINE_boolean(
     "with_optimizer",

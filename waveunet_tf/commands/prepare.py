@@ -35,6 +35,7 @@ _OUTPUT = flags.DEFINE_string(
     None,
     "The folder to write: new, empty, or of an earlier run, which then goes on.",
     required=True,
+    short_name="o",
 )
 _SAMPLE_RATE_HZ = flags.DEFINE_integer(
     "sample_rate_hz", 22050, "Sample rate of the written files, in Hz.", lower_bound=1
@@ -84,7 +85,11 @@ _MONO_TO_STEREO = flags.DEFINE_boolean(
     "mono_to_stereo", False, "Give mono stems two equal channels."
 )
 _WORKERS = flags.DEFINE_integer(
-    "workers", cpus.cores(), "Number of tracks prepared at a time.", lower_bound=1
+    "workers",
+    cpus.cores(),
+    "Number of tracks prepared at a time.",
+    lower_bound=1,
+    short_name="j",
 )
 _RUNNER = flags.DEFINE_string(
     "runner",

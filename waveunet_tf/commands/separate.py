@@ -1,7 +1,6 @@
 r"""Separates songs into stems.
 
     waveunet separate song.mp3
-    waveunet separate --list_models
     waveunet separate --checkpoint ~/m4/best --output_dir ~/stems \
         song.mp3 other.flac folder
     waveunet separate --tflite ~/artefacts/tflite_mixed.tflite \
@@ -28,11 +27,8 @@ from waveunet_tf.separation.separator import load_tflite_separator, separator_of
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "The name of a trained model (see --list_models). Default, without a checkpoint: "
-    f"{registry.DEFAULT}.",
-)
-_LIST_MODELS = flags.DEFINE_boolean(
-    "list_models", False, "List the models, and do nothing else."
+    "The name of a trained model; `waveunet models` lists them. Default, without a "
+    f"checkpoint: {registry.DEFAULT}.",
 )
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A checkpoint: the folder of config.json and weights."
@@ -53,29 +49,10 @@ _DEVICE = flags.DEFINE_string(
 _THREADS = flags.DEFINE_integer(
     "threads", None, "CPU threads. Default: one for each core.", lower_bound=1
 )
-_ARGUMENTS = "audio files, folders, patterns, or -"
 config_flags.define_refinement_flags()
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(song_flags)
 flags.mark_flags_as_mutual_exclusive(["model", "checkpoint", "tflite"])
-
-
-def list_models() -> int:
-    """Prints a paragraph on each model.
-
-    Returns:
-        The exit code, 1 if a model is broken.
-    """
-    failed, names = 0, registry.names()
-    if not names:
-        print(f"no models in {registry.models_dir()}")
-    for name in names:
-        try:
-            print(registry.describe_model(name))
-        except InputError as error:
-            app.print_error(error)
-            failed = 1
-    return failed
 
 
 def network_folder() -> pathlib.Path:
@@ -116,11 +93,7 @@ def check_engine() -> None:
 
 
 def main(arguments):
-    """Separates the songs of the arguments, or lists the models."""
-    if _LIST_MODELS.value:
-        return list_models()
-    if not arguments:
-        raise app.UsageError(f"needs {_ARGUMENTS}")
+    """Separates the songs of the arguments."""
     check_engine()
     options = song_flags.options_from_flags()
     if _TFLITE.value is not None:
@@ -146,4 +119,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    app.run(main, arguments=_ARGUMENTS, may_be_none=True)
+    app.run(main, arguments="audio files, folders, patterns, or -")

@@ -28,6 +28,7 @@ _OUTPUT_DIR = flags.DEFINE_string(
     "stems",
     "The folder for the stems, in a folder for each song; -: one stem of one song to "
     "stdout.",
+    short_name="o",
 )
 _OUTPUT_TEMPLATE = flags.DEFINE_string(
     "output_template",

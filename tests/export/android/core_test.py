@@ -35,8 +35,10 @@ def core_tests(tmp_path_factory):
         pytest.skip("needs make and a JDK")
     folder = tmp_path_factory.mktemp("core")
     golden = folder / "golden"
-    sys.modules.pop("export.android.golden", None)  # or else runpy would warn
-    made = run_here("export.android.golden", golden)
+    sys.modules.pop(
+        "waveunet_tf.export.android.golden", None
+    )  # or else runpy would warn
+    made = run_here("waveunet_tf.export.android.golden", golden)
     assert made.returncode == 0, made.stderr
     done = make(f"ANDROID_BUILD={folder}/build", f"ANDROID_GOLDEN={golden}")
     return done, golden
@@ -74,9 +76,17 @@ def test_make_has_python_write_the_golden_files_where_there_are_none(tmp_path):
     if not shutil.which("make"):
         pytest.skip("needs make")
     told = make("-n", f"ANDROID_BUILD={tmp_path}").stdout.replace("\\\n", "")
-    (line,) = [line for line in told.splitlines() if "export.android.golden" in line]
+    (line,) = [
+        line
+        for line in told.splitlines()
+        if "waveunet_tf.export.android.golden" in line
+    ]
     assert line.startswith(f"test -d {tmp_path}/golden || ")
-    assert line.split()[-3:] == ["-m", "export.android.golden", f"{tmp_path}/golden"]
+    assert line.split()[-3:] == [
+        "-m",
+        "waveunet_tf.export.android.golden",
+        f"{tmp_path}/golden",
+    ]
 
 
 def test_the_core_knows_nothing_of_android():
