@@ -4,7 +4,8 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3.9 pytho
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo train-small arm64 test test-slow test-android-core lint clean
+.PHONY: demo train-small arm64 test test-slow android-assets test-android-core lint \
+	clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -57,6 +58,17 @@ test: .venv/installed-dev
 
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow
+
+# Builds a model into the Android app: then opening export/android in Android Studio is
+# the only step. MODEL is a model's name or a checkpoint, KIND one of docs/mobile.md.
+MODEL ?= vocals
+KIND ?= dynamic
+ANDROID_ASSETS ?= export/android/app/src/main/assets
+android-assets: .venv/installed
+	$(BIN)/waveunet export --checkpoint $(MODEL) --formats tflite_$(KIND) \
+		--output $(ANDROID_ASSETS)/.made --overwrite
+	mv $(ANDROID_ASSETS)/.made/tflite_$(KIND).tflite $(ANDROID_ASSETS)/model.tflite
+	rm -r $(ANDROID_ASSETS)/.made
 
 # The Android app's heart, on the JVM, against stems that Python gives; needs a JDK.
 # What Java 8 has, Android 8 has; a newer JDK warns of it (options).
