@@ -1,6 +1,6 @@
 # The first Python here of a version that the pinned packages exist for.
-PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3.9 python3; do \
-	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 9) <= sys.version_info < (3, 13))' \
+PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
@@ -97,7 +97,7 @@ clean:
 	rm -rf .venv demo arm64 $(ANDROID_BUILD)
 
 .venv/installed: requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: needs Python 3.9 to 3.12 with venv (on \
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.10 to 3.12 with venv (on \
 	Debian: apt install python3-venv); name one with make PYTHON=…" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt

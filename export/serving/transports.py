@@ -301,7 +301,7 @@ class RestTransport:
             if error.code < 500:
                 raise InputError(text) from error
             raise ConnectionError(text) from error
-        except socket.timeout as error:
+        except TimeoutError as error:
             raise ConnectionError(f"{address}: no answer in time") from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
