@@ -127,11 +127,10 @@ def may_be_mp3(path: pathlib.Path) -> bool:
 def _open_container(path: pathlib.Path, file: BinaryIO):
     import av
 
-    options = {
-        # No protocols: a playlist must not open other files.
-        "options": {"protocol_whitelist": "none"},
-        "metadata_errors": "surrogateescape",
-    }
+    # No protocols: a playlist must not open other files.
+    options = {"options": {"protocol_whitelist": "none"}}
+    if int(av.__version__.split(".")[0]) < 19:  # Later ones always do this with tags.
+        options["metadata_errors"] = "surrogateescape"
     file.seek(0)
     try:
         return av.open(file, **options)
