@@ -80,7 +80,9 @@ def measure_workers(data: pathlib.Path, output: pathlib.Path, workers: int):
         time.sleep(0.2)
     seconds = time.monotonic() - started
     if child.returncode:
-        raise OSError(f"run_score ended with {child.returncode}: {child.stderr.read()}")
+        raise OSError(
+            f"`waveunet score` ended with {child.returncode}: {child.stderr.read()}"
+        )
     return seconds, sorted(peaks.values(), reverse=True)
 
 

@@ -167,7 +167,8 @@ def read_track_energies(path: str | os.PathLike) -> TrackEnergies:
             raise ValueError("all sources must have the same windows")
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: must be energies as run_score writes them, but is not: {error}"
+            f"{path}: must be energies as `waveunet score` writes them, but "
+            f"is not: {error}"
         ) from error
     _, seconds, samples, *_ = next(iter(columns.values()))
     return TrackEnergies(
@@ -203,7 +204,7 @@ def read_system_energies(
     return scores.read_track_files(
         scores_dir,
         SUFFIX,
-        f"files *{SUFFIX} of run_score",
+        f"files *{SUFFIX} of `waveunet score`",
         read_track_energies,
         left_out,
     )

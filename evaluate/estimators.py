@@ -192,7 +192,7 @@ class TFLiteEstimator(NetworkEstimator):
         """Reads a TFLite file, whose sources it estimates.
 
         Args:
-            path: A file that run_export wrote.
+            path: A file that `waveunet export` wrote.
 
         Raises:
             InputError: The file holds no such network.

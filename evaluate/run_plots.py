@@ -6,8 +6,8 @@ r"""Draws museval's scores of systems, as PNG and SVG, and prints the drawn numb
 An argument NAME=DIR is a system's name and the folder of its scores. Writes
 OUTPUT_DIR/sdr_distributions, sdr_by_energy and sdr_quietest_left_out, and
 sdr_over_time/<track> for each of --tracks. The two figures by level need the true
-sources' energies: run_score writes them beside the scores of a system, or --data_dir
-measures them.
+sources' energies: `waveunet score` writes them beside the scores of a system, or
+--data_dir measures them.
 """
 
 import difflib

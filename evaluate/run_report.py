@@ -3,8 +3,8 @@ r"""Makes a folder with a page that compares systems: scores, figures, and a pla
     waveunet report M4=~/scores/m4 mixture=~/scores/mixture \
         --data_dir ~/musdb18 --estimates M4=~/stems/m4 --output_dir ~/report
 
-An argument NAME=DIR is a system's name and the folder of its scores, as run_score
-writes them. OUTPUT_DIR/index.html opens in a browser from the file system, without a
+An argument NAME=DIR is a system's name and the folder of its scores, as `score` writes
+them. OUTPUT_DIR/index.html opens in a browser from the file system, without a
 network. With --data_dir the page has a player for excerpts of some tracks: mixture,
 true sources, and the estimates of each system that --estimates names. All play
 together, each with mute and solo, waveform, spectrogram, and the SDR under the cursor.
@@ -37,9 +37,9 @@ _SUBSET = flags.DEFINE_enum("subset", "test", SUBSETS, "The subset of the tracks
 _ESTIMATES = flags.DEFINE_multi_string(
     "estimates",
     [],
-    "NAME=DIR: a system and the folder of its estimates, as run_score's "
+    "NAME=DIR: a system and the folder of its estimates, as `score`'s "
     "--estimates_dir reads it. Once for each system to listen to. NAME=oracle_irm or "
-    "NAME=mixture: a baseline of run_score.",
+    "NAME=mixture: a baseline of `score`.",
 )
 _TRACKS = flags.DEFINE_list(
     "tracks",

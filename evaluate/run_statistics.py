@@ -5,7 +5,7 @@ r"""Summarises museval's scores of one system or several, side by side.
     waveunet statistics ours=~/scores/m4 --by_energy
 
 NAME=DIR is a system's name and a folder of museval's JSON, one file a track, written
-by run_score or by others. Prints for each source, in dB, the median over all frames
+by `score` or by others. Prints for each source, in dB, the median over all frames
 (seconds), the median absolute deviation, mean, standard deviation, and the median of
 the tracks' medians with its 95 % interval. Prints a paired test of every two systems,
 on the tracks that all systems have. Frames of NaN, in which a source or an estimate is
@@ -28,7 +28,7 @@ _METRIC = flags.DEFINE_list(
     "Metrics to summarise, comma separated: SDR, ISR, SIR, SAR (museval's), PES "
     "(predicted energy at silence), wSDR (energy-weighted SDR), nSDR (the 2021 "
     "challenge's SDR of whole tracks), or all. The last three need energies, which "
-    "run_score writes.",
+    "`waveunet score` writes.",
 )
 _FORMAT = flags.DEFINE_enum(
     "format", "text", ["text", "markdown", "csv", "json"], "The format of the table."

@@ -146,7 +146,7 @@ def matching_energies(
     if energy is None or (missing := set(track.sources) - set(getattr(energy, series))):
         what = f" of the {series} of {min(missing)}" if energy else ""
         raise InputError(
-            f"{track.name}: has no energies{what}, as run_score writes them"
+            f"{track.name}: has no energies{what}, as `waveunet score` writes them"
         )
     if energy.frames != len(track.times):
         raise InputError(

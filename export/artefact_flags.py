@@ -20,7 +20,7 @@ def define_artefact_flags(*, max_seconds: float, least_seconds: float) -> None:
     flags.DEFINE_string(
         "data_dir",
         None,
-        "Songs with stems, as run_score takes them. Default: six seconds that a "
+        "Songs with stems, as `waveunet score` takes them. Default: six seconds that a "
         "package carries.",
     )
     flags.DEFINE_float(

@@ -53,7 +53,7 @@ def describe_tflite_file(path: str | os.PathLike) -> FileDescription:
         path: The TFLite file.
 
     Raises:
-        InputError: The file is no TFLite file, or not one that run_export wrote.
+        InputError: The file is no TFLite file, or not one that `waveunet export` wrote.
         OSError: The file cannot be read.
     """
     content = pathlib.Path(path).read_bytes()

@@ -1,4 +1,4 @@
-"""Describes TFLite files that run_export wrote.
+"""Describes TFLite files that `waveunet export` wrote.
 
     waveunet describe-file ~/artefacts/tflite_float32.tflite
 

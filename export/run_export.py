@@ -71,7 +71,7 @@ _CALIBRATION_DIR = flags.DEFINE_string(
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "TFLite: songs with stems on which the loss is measured, as run_score takes them. "
+    "TFLite: songs with stems on which the loss is measured, as `score` takes them. "
     "Default: six seconds that a package carries.",
 )
 _MAX_SONGS = flags.DEFINE_integer(

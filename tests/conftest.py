@@ -81,7 +81,7 @@ def tiny_checkpoint(kept_checkpoint, tmp_path):
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(kept_checkpoint, tmp_path_factory):
-    """A `checkpoint`, and what run_export --formats saved_model writes for it.
+    """A `checkpoint`, and what `export --formats saved_model` writes for it.
 
     The stream's chunk is of 512 frames.
     """

@@ -3,9 +3,9 @@ r"""Separates songs into stems on a model server, as `separate` does on this mac
     waveunet client --server localhost:8500 \
         --output_dir ~/stems song.mp3 other.flac folder
 
-Takes the songs and flags that `separate` takes. The server has a model that run_export
-wrote with --formats=saved_model (docs/serving.md). Needs neither a checkpoint nor
-TensorFlow.
+Takes the songs and flags that `separate` takes. The server has a model that
+`waveunet export --formats saved_model` wrote (docs/serving.md). Needs neither a
+checkpoint nor TensorFlow.
 """
 
 import os

@@ -18,7 +18,7 @@ from waveunet_tf.commands import app
 _MODELS_DIR = flags.DEFINE_string(
     "models_dir",
     None,
-    "The folder that run_export --formats saved_model wrote.",
+    "The folder that `waveunet export --formats saved_model` wrote.",
     required=True,
 )
 _PORT = flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 takes a free one.")

@@ -144,7 +144,7 @@ def test_metrics_of_energies_take_their_tracks_energies():
 def test_energies_that_are_missing_or_of_another_song_are_refused():
     true = np.ones((3000, 2))
     measured = energies.measure_energies("a", {"vocals": true}, {"vocals": true}, 1000)
-    with pytest.raises(InputError, match="b: has no energies, as run_score"):
+    with pytest.raises(InputError, match="b: has no energies, as `waveunet score`"):
         summary.summarize(
             system([1, 2, 3], [1, 2, 3]), "nSDR", energies={"a": measured}
         )

@@ -1,4 +1,4 @@
-"""run_export, run_parity, run_describe, `separate --tflite`, as a user runs them."""
+"""`export`, `parity`, `describe-file`, `separate --tflite`, as a user runs them."""
 
 import json
 import re
@@ -129,7 +129,7 @@ def test_a_command_starts_as_a_user_starts_it(command):
         (["--formats=tflite_float32", "--mode=both"], "mode"),
     ],
 )
-def test_bad_usage_of_run_export_is_told_before_anything_is_read(tmp_path, flags, text):
+def test_bad_usage_of_export_is_told_before_anything_is_read(tmp_path, flags, text):
     result = run_here(EXPORT, "--checkpoint=none", f"--output={tmp_path}/out", *flags)
     assert result.returncode == 2
     assert re.search(rf"^error: .*{text}", result.stderr, re.MULTILINE)

@@ -16,7 +16,7 @@ def test_every_kind_has_a_bound_on_arm():
     assert sorted(comparison.BOUNDS) == sorted(KINDS)
 
 
-def test_every_kind_is_a_format_of_run_export():
+def test_every_kind_is_a_format_of_export():
     text = run_here("waveunet_tf export", "--help").stdout
     for kind in KINDS:
         assert f"tflite_{kind}" in text

@@ -132,3 +132,25 @@ def test_a_home_folder_is_found(songs, monkeypatch):
     monkeypatch.setenv("HOME", str(songs))
     batch = plan("~/a.wav", songs, output_dir="~/stems")
     assert batch.jobs[0].targets["vocals"] == pathlib.Path(songs, "stems/a/vocals.wav")
+
+
+def test_stems_that_exist_are_refused_before_a_network_is_loaded(songs):
+    (songs / "stems" / "a").mkdir(parents=True)
+    (songs / "stems" / "a" / "vocals.wav").write_text("a user's")
+    batch = plan([songs], songs)
+    assert [job.song.path.name for job in batch.jobs] == ["b.wav"]
+    (text,) = texts(batch)
+    assert text.endswith("a/vocals.wav: must be a new file, or --overwrite be given")
+    assert len(plan([songs], songs, overwrite=True).jobs) == 2
+
+
+def test_stems_that_have_appeared_since_are_refused_too(songs):
+    options = SongOptions(output_dir=songs / "stems")
+    with SongBatch([songs], options, SOURCES) as batch:
+        (songs / "stems" / "a").mkdir(parents=True)
+        (songs / "stems" / "a" / "vocals.wav").write_text("a user's")
+        batch.separate(share_separator())
+    (text,) = texts(batch)
+    assert "a/vocals.wav: must be a new file" in text
+    assert (songs / "stems" / "a" / "vocals.wav").read_text() == "a user's"
+    assert (songs / "stems" / "b" / "vocals.wav").exists()

@@ -214,7 +214,7 @@ def load_tflite_separator(
     """Loads the separator of an exported TFLite file, a stream's step or a window.
 
     Args:
-        path: A file that run_export wrote.
+        path: A file that `waveunet export` wrote.
         threads: Threads of the CPU; by default one for each core that this process may
             use.
 

@@ -106,6 +106,9 @@ class _Meter:
 class SongBatch:
     """Finds songs, opens each to plan its stems' files, and separates them in turn.
 
+    Stems that exist are refused with the plan, before a network is loaded, and once
+    more when their song's turn comes, because others may have appeared since.
+
     A context manager: songs from pipes lie in temporary files until its end.
 
     Attributes:
@@ -209,6 +212,7 @@ class SongBatch:
                             f"{song.path}: its stems must have files of their own, but "
                             f"{place} is {what} (see --output_template)"
                         )
+                require_new(*job.targets.values(), overwrite=self._options.overwrite)
                 taken.update(dict.fromkeys(places, f"a stem of {song.path}"))
                 self.jobs.append(job)
 

@@ -1,4 +1,4 @@
-"""Loads TFLite files that run_export wrote, with NumPy and LiteRT alone."""
+"""Loads TFLite files that `waveunet export` wrote, with NumPy and LiteRT alone."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
             break
     else:
         raise InputError(
-            f"{path}: must carry the metadata {METADATA_NAME}, which run_export writes"
+            f"{path}: must carry the metadata {METADATA_NAME}, which `waveunet export` "
+            "writes"
         )
     try:
         values = json.loads(text)
@@ -102,7 +103,8 @@ def load_tflite_file(
         chunk_frames = metadata["chunk_frames"]
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: must be a TFLite file that run_export wrote, but lacks {error}"
+            f"{path}: must be a TFLite file that `waveunet export` wrote, but lacks "
+            f"{error}"
         ) from error
     try:
         engine = litert.LiteRTEngine(

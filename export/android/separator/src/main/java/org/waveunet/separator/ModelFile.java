@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What is read of a .tflite file that {@code run_export} wrote, without a runtime.
+ * What is read of a .tflite file that {@code waveunet export} wrote, without a runtime.
  *
  * <p>The states in which a song begins are read here too: the file has a signature
  * {@code initial_state} for that, but LiteRT's {@code Interpreter} for Java runs no signature that
@@ -123,7 +123,7 @@ public final class ModelFile {
             return values;
         }
         throw new InputException(
-                "must carry the metadata " + METADATA_NAME + ", which run_export writes");
+                "must carry the metadata " + METADATA_NAME + ", which `waveunet export` writes");
     }
 
     /** Names → elements, of audio with so many frames. */
