@@ -72,6 +72,8 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.mkdir()
         yield part
+        with contextlib.suppress(FileNotFoundError):
+            path.rmdir()  # Windows renames onto no folder, not even an empty one
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
