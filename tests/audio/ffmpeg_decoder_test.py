@@ -5,6 +5,7 @@ import soundfile
 
 from tests.audio.signals import RATE_HZ, noise, tone, write_with_ffmpeg
 from waveunet_tf.audio import ffmpeg_decoder, io
+from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 from waveunet_tf.errors import InputError
 
@@ -65,6 +66,16 @@ def test_mono_aac_has_one_channel_and_its_tone(tmp_path):
     assert decoder.channels == samples.shape[1] == 1
     levels = np.abs(np.fft.rfft(samples[:RATE_HZ, 0]))
     assert np.argmax(levels) == pytest.approx(440, abs=1)
+
+
+@pytest.mark.parametrize("frames", [30_000, 44_100])
+def test_an_m4a_keeps_the_padding_of_its_last_packet(tmp_path, frames):
+    """Packets have 1024 frames; MUSDB18's lengths are whole ones of these, too."""
+    with AudioWriter(tmp_path / "x.m4a", RATE_HZ, 2) as writer:
+        writer.write(tone(frames))
+    _, samples = decode(tmp_path / "x.m4a")
+    assert len(samples) == (frames // 1024 + 1) * 1024
+    np.testing.assert_allclose(samples[2000:frames], tone(frames)[2000:], atol=0.05)
 
 
 @pytest.mark.parametrize("container", ["m4a", "mka"])

@@ -59,6 +59,13 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
         track.read(("accompaniment",))
 
 
+def test_stem_mp4_has_the_length_that_musdb_gives(shared_data):
+    """6.8 s, and what fills the last packet: 293 of 1024 frames (ffmpeg 5.1)."""
+    for track in find_tracks(shared_data / "musdb18-7s", subsets=("test",)):
+        stems, _ = track.read(("accompaniment", "vocals"))
+        assert [len(stem) for stem in stems.values()] == [300_032] * len(stems)
+
+
 @pytest.mark.skipif(
     shutil.which("ffmpeg") is None, reason="musdb's decoding is ffmpeg's"
 )

@@ -84,7 +84,7 @@ class FFmpegDecoder:
         to_planar_float = av.AudioResampler(format="fltp", layout=self._layout)
         expected, frames = (self.sample_rate_hz, self._file_channels), 0
         with _naming_errors(self._path):
-            for frame in self._container.decode(self._source):
+            for frame in self._frames():
                 kind = (frame.sample_rate, frame.layout.nb_channels)
                 if kind != expected:
                     raise InputError(
@@ -96,6 +96,13 @@ class FFmpegDecoder:
                 frames += frame.samples
                 for block in to_planar_float.resample(frame):
                     yield np.ascontiguousarray(block.to_ndarray().T)
+
+    def _frames(self) -> Iterator:
+        keeps_end = "mp4" in self._container.format.name
+        for packet in self._container.demux(self._source):
+            if keeps_end:
+                _keep_end(packet)
+            yield from packet.decode()
 
     def is_cut(self, frames: int) -> bool:
         """Whether a stream of these frames is shorter than the header promises."""
@@ -140,6 +147,22 @@ def _open_container(path: pathlib.Path, file: BinaryIO):
         # FFmpeg does not recognize a few frames of mp3 alone.
         file.seek(0)
         return av.open(file, format="mp3", **options)
+
+
+def _keep_end(packet) -> None:
+    """Lets FFmpeg 9 keep the padding at an mp4's end, as earlier ones do.
+
+    The lengths of MUSDB18's tracks, and so its published scores, have this padding.
+    """
+    kind = "skip_samples"
+    # Before FFmpeg 8 there is nothing to skip at an end, and PyAV does not show it.
+    if not hasattr(packet, "has_sidedata") or not packet.has_sidedata(kind):
+        return
+    skip = packet.get_sidedata(kind)
+    content = bytearray(skip)  # Frames to skip at the start, and at the end.
+    content[4:8] = bytes(4)
+    skip.update(bytes(content))
+    packet.set_sidedata(skip)
 
 
 @contextlib.contextmanager
