@@ -9,10 +9,10 @@ import sys
 import time
 
 import pytest
-import tomllib
 from absl import flags, logging
 
 from tests.command_line import ROOT, run_here
+from tests.project import EXTRAS
 from waveunet_tf.__main__ import COMMANDS
 from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
@@ -271,11 +271,7 @@ def test_a_fault_of_our_own_is_not_taken_for_a_missing_package(exit_of, name):
 
 def test_every_extra_that_a_message_names_brings_the_package():
     """Its distribution is called as the package, but for these."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     others = {"grpc": "grpcio", "yaml": "pyyaml", "stempeg": "musdb"}
     for package, extra in app._EXTRAS.items():
-        wished = [
-            re.match(r"[\w-]+", line)[0].lower()
-            for line in project["optional-dependencies"][extra]
-        ]
+        wished = [re.match(r"[\w-]+", line)[0].lower() for line in EXTRAS[extra]]
         assert others.get(package, package).replace("_", "-") in wished, package
