@@ -117,7 +117,7 @@ def main(arguments):
     if _DATA_DIR.value:
         stems = {track.name: track for track in find_tracks(_DATA_DIR.value)}
     energies = systems.energies_if_any(folders, compared, errors.append, stems=stems)
-    metric, output = _METRIC.value, pathlib.Path(_OUTPUT_DIR.value).expanduser()
+    metric, output = _METRIC.value, pathlib.Path(_OUTPUT_DIR.value)
     numbers = [(_FRAMES, frame_rows(compared, metric))]
     drawings = {"distributions": (plots.sdr_distributions, compared)}
     if ranges := levels.level_rows(compared, energies, [metric]):

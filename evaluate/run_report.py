@@ -136,7 +136,7 @@ def main(arguments):
         )
     if not _DATA_DIR.value and (estimate_folders or _TRACKS.value):
         raise app.UsageError("--estimates and --tracks need --data_dir")
-    output = pathlib.Path(_OUTPUT_DIR.value).expanduser()
+    output = pathlib.Path(_OUTPUT_DIR.value)
     page.require_place(output, overwrite=_OVERWRITE.value)
     errors = []
     compared = systems.read_scores(folders, errors.append)

@@ -69,10 +69,10 @@ def main(arguments):
     if len(arguments) > 1:
         raise app.UsageError(f"takes one song. Received: {' '.join(arguments)}")
     folders = named_folders(_CHECKPOINT.value)
-    stem = pathlib.Path(_OUTPUT_DIR.value).expanduser() / "seams"
+    stem = pathlib.Path(_OUTPUT_DIR.value) / "seams"
     files.require_new(*figures.figure_paths(stem), overwrite=_OVERWRITE.value)
     configs = read_configs(folders)
-    song, rate_hz = io.read(pathlib.Path(arguments[0]).expanduser())
+    song, rate_hz = io.read(pathlib.Path(arguments[0]))
     places = seams.find_seams(configs, len(song) / rate_hz)
 
     from waveunet_tf.separation.separator import load_separator

@@ -21,5 +21,5 @@ def named_folders(arguments: Iterable[str]) -> dict[str, pathlib.Path]:
             raise app.UsageError(f"must be NAME=DIR. Received: {argument}")
         if name in folders:
             raise app.UsageError(f"names must differ. Received twice: {name}")
-        folders[name] = pathlib.Path(folder).expanduser()
+        folders[name] = pathlib.Path(folder)
     return folders

@@ -275,3 +275,27 @@ def test_every_extra_that_a_message_names_brings_the_package():
     for package, extra in app._EXTRAS.items():
         wished = [re.match(r"[\w-]+", line)[0].lower() for line in EXTRAS[extra]]
         assert others.get(package, package).replace("_", "-") in wished, package
+
+
+def test_the_home_folder_is_found_in_flags_and_arguments(
+    exit_of, flag_values, monkeypatch
+):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    seen = []
+    words = ["--two_stems=~/a", "~/b", "m4=~/c", "~d.wav", "--", "~/e", "~f"]
+    assert exit_of(seen.extend, *words, arguments="songs") == (0, "", "")
+    home = "/home/somebody"
+    assert seen == [f"{home}/b", f"m4={home}/c", "~d.wav", f"{home}/e", "~f"]
+    assert flag_values.two_stems == f"{home}/a"
+
+
+def test_a_file_that_looks_like_a_flag_is_named_as_it_can_be_given(
+    exit_of, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-song.wav").touch()
+    code, _, errors = exit_of(lambda arguments: 0, "-song.wav", arguments="songs")
+    assert code == 2
+    assert "the file is named ./-song.wav" in errors
+    (tmp_path / "-song.wav").unlink()
+    assert "the file is" not in exit_of(lambda arguments: 0, "-song.wav")[2]

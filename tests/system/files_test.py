@@ -188,3 +188,11 @@ def test_a_files_hash_is_that_of_its_content(tmp_path, size):
     content = bytes(number % 251 for number in range(size))
     (tmp_path / "x").write_bytes(content)
     assert files.file_sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_only_a_leading_tilde_with_a_slash_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert files.expand_home("~") == "/home/somebody"
+    assert files.expand_home(pathlib.Path("~/m4")) == "/home/somebody/m4"
+    for name in ("~a.wav", "~root", "a/~/b", "", "-", "/a/~"):
+        assert files.expand_home(name) == name

@@ -85,7 +85,7 @@ def own_folder() -> pathlib.Path:
     """Returns the user's folder of models: FOLDER_VARIABLE's, or one in his home."""
     own = os.environ.get(FOLDER_VARIABLE)
     if own:
-        return pathlib.Path(own).expanduser()
+        return pathlib.Path(files.expand_home(own))
     return user_folders.data_folder() / "models"
 
 
@@ -131,7 +131,7 @@ def find(model: str | os.PathLike) -> pathlib.Path:
         InputError: A bare name is neither a path nor a model's name.
     """
     text = os.fspath(model)
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(files.expand_home(text))
     if path.exists() or not text or pathlib.PurePath(text).name != text:
         return path
     models = _models()

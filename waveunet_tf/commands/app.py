@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.system import interrupts
+from waveunet_tf.system.files import expand_home
 
 # Package that not every install has → the extra of pyproject.toml that brings it.
 _EXTRAS = {
@@ -178,12 +179,25 @@ def _without_reader() -> int:
     return 1
 
 
+def _with_home(word: str) -> str:
+    """Expands `~/` at the beginning and after `=`, where shells leave it to us."""
+    name, equals, value = word.partition("=")
+    return f"{expand_home(name)}{equals}{expand_home(value)}"
+
+
+def _hint_at_files(argv: list[str]) -> str:
+    """Says how to name a file that was taken for a flag; empty if there is none."""
+    files = [word for word in argv[1:] if word.startswith("-") and os.path.exists(word)]
+    return f"; the file is named ./{files[0]}" if files else ""
+
+
 def _as_absl_spells(argv: list[str]) -> list[str]:
     """Respells flags that people know from other commands: -h, --two-stems, --no-clip.
 
     Args:
-        argv: The command and its arguments. What follows `--` stays.
+        argv: The command and its arguments. The flags end before `--`.
     """
+    argv = [argv[0], *map(_with_home, argv[1:])]
     end = argv.index("--") if "--" in argv else len(argv)
     words = []
     for word in argv[:end]:
@@ -211,6 +225,6 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except BrokenPipeError:
         sys.exit(_without_reader())
     except flags.Error as error:
-        message = "; ".join(str(error).splitlines())
+        message = "; ".join(str(error).splitlines()) + _hint_at_files(argv)
         print(f"error: {message} (see --help)", file=sys.stderr)
         sys.exit(2)

@@ -42,7 +42,7 @@ flags.adopt_module_key_flags(config_flags)
 
 def main(_):
     """Imports the checkpoint, and prints the fields that its shapes do not show."""
-    output = pathlib.Path(_OUTPUT.value).expanduser()
+    output = pathlib.Path(_OUTPUT.value)
     files.require_new(output / CONFIG, overwrite=_OVERWRITE.value)
     overrides = config_flags.flag_overrides(*ARCHITECTURES.values())
 

@@ -92,7 +92,7 @@ def main(_):
     scores = scores_from_flags()
     models = registry.own_folder()
     if _OUTPUT_DIR.value is not None:
-        models = pathlib.Path(_OUTPUT_DIR.value).expanduser()
+        models = pathlib.Path(_OUTPUT_DIR.value)
     target = models / _NAME.value
     paths = [target / name for name in (CONFIG, WEIGHTS, registry.CARD)]
     files.require_new(*paths, overwrite=_OVERWRITE.value)

@@ -97,7 +97,7 @@ def main(arguments):
     check_engine()
     options = song_flags.options_from_flags()
     if _TFLITE.value is not None:
-        path = pathlib.Path(_TFLITE.value).expanduser()
+        path = pathlib.Path(_TFLITE.value)
         separator = load_tflite_separator(path, threads=_THREADS.value)
         return song_flags.separate_arguments(
             arguments, options, separator.config.sources, lambda: separator

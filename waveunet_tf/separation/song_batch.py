@@ -16,7 +16,7 @@ from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
-from waveunet_tf.system.files import require_new
+from waveunet_tf.system.files import expand_home, require_new
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -138,7 +138,7 @@ class SongBatch:
         self._options = options
         self._stems = options.stem_names(sources)
         self._stack = contextlib.ExitStack()
-        self._output = pathlib.Path(options.output_dir).expanduser()
+        self._output = pathlib.Path(expand_home(options.output_dir))
         found: dict[pathlib.Path, Song] = {}
         for name in [songs] if isinstance(songs, (str, os.PathLike)) else songs:
             with self._noting(name):

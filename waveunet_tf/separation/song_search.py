@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.errors import InputError
+from waveunet_tf.system.files import expand_home
 
 
 class Song(NamedTuple):
@@ -39,7 +40,7 @@ def find_songs(
         InputError: A folder holds no audio files, or a pattern finds nothing.
     """
     text = os.fspath(name)
-    path = pathlib.Path(text).expanduser()
+    path = pathlib.Path(expand_home(text))
     if path.is_dir():
         inside = path.rglob("*") if recursive else path.iterdir()
         leave_out = leave_out.resolve()

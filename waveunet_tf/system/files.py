@@ -21,6 +21,13 @@ except ImportError:  # Windows
 _MAX_NAME_BYTES = 255
 
 
+def expand_home(path: str | os.PathLike) -> str:
+    """Replaces a leading `~/` by the home folder; a name such as `~a.wav` stays."""
+    text = os.fspath(path)
+    is_home = text == "~" or text.startswith(("~/", f"~{os.sep}"))
+    return os.path.expanduser(text) if is_home else text
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary name beside `path`; the file replaces `path` if all goes well.

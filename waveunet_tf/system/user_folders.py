@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pathlib
 
+from waveunet_tf.system.files import expand_home
+
 CACHE_VARIABLE = "WAVEUNET_TF_CACHE"
 """The environment variable of the folder for what may be deleted at any time."""
 _NAME = "waveunet_tf"
@@ -14,7 +16,7 @@ def cache_folder() -> pathlib.Path:
     """Returns the folder of what can be made again: CACHE_VARIABLE's, or the user's."""
     own = os.environ.get(CACHE_VARIABLE)
     if own:
-        return pathlib.Path(own).expanduser()
+        return pathlib.Path(expand_home(own))
     return _base("XDG_CACHE_HOME", "~/.cache") / _NAME
 
 
@@ -28,5 +30,5 @@ def _base(variable: str, default: str) -> pathlib.Path:
 
     The specification asks that relative paths are ignored.
     """
-    path = pathlib.Path(os.environ.get(variable) or default).expanduser()
-    return path if path.is_absolute() else pathlib.Path(default).expanduser()
+    path = pathlib.Path(expand_home(os.environ.get(variable) or default))
+    return path if path.is_absolute() else pathlib.Path(expand_home(default))
