@@ -98,9 +98,13 @@ class FFmpegDecoder:
                     yield np.ascontiguousarray(block.to_ndarray().T)
 
     def _frames(self) -> Iterator:
-        keeps_end = "mp4" in self._container.format.name
+        import av
+
+        # FFmpeg 9 and later skip the padding at an mp4's end.
+        new = av.library_versions["libavformat"] >= (63,)
+        skips_end = new and "mp4" in self._container.format.name
         for packet in self._container.demux(self._source):
-            if keeps_end:
+            if skips_end:
                 _keep_end(packet)
             yield from packet.decode()
 
@@ -150,15 +154,13 @@ def _open_container(path: pathlib.Path, file: BinaryIO):
 
 
 def _keep_end(packet) -> None:
-    """Lets FFmpeg 9 keep the padding at an mp4's end, as earlier ones do.
+    """Lets a packet skip no frames at its end, as FFmpeg did before version 9.
 
     The lengths of MUSDB18's tracks, and so its published scores, have this padding.
     """
-    kind = "skip_samples"
-    # Before FFmpeg 8 there is nothing to skip at an end, and PyAV does not show it.
-    if not hasattr(packet, "has_sidedata") or not packet.has_sidedata(kind):
+    if not packet.has_sidedata("skip_samples"):
         return
-    skip = packet.get_sidedata(kind)
+    skip = packet.get_sidedata("skip_samples")
     content = bytearray(skip)  # Frames to skip at the start, and at the end.
     content[4:8] = bytes(4)
     skip.update(bytes(content))
