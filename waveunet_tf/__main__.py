@@ -40,6 +40,7 @@ COMMANDS = {
 def main() -> None:
     """Runs the command's module as `python -m` does, with its flags."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    app.open_standard_streams()
     answer = _run if name in COMMANDS else _answer
     sys.exit(app.exit_code_of(functools.partial(answer, name)))
 

@@ -263,6 +263,21 @@ def test_packages_that_do_not_fit_together_are_told_in_one_line(exit_of):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("words", ["--version", "models"])
+def test_closed_standard_streams_hinder_nothing(words, closed):
+    result = subprocess.run(
+        f"{sys.executable} -m waveunet_tf {words} {closed}",
+        cwd=ROOT,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert bool(result.stdout) == (">&-" not in closed.replace("2>&-", ""))
+
+
 @pytest.mark.parametrize("name", ["waveunet_tf.nowhere", "anywhere"])
 def test_a_fault_of_our_own_is_not_taken_for_a_missing_package(exit_of, name):
     with pytest.raises(ModuleNotFoundError):

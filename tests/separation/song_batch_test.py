@@ -1,5 +1,6 @@
 import io
 import pathlib
+import tempfile
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import soundfile
 
 from tests.separation.numpy_engine import share_separator
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation.separator import Separator
 from waveunet_tf.separation.song_batch import SongBatch
 from waveunet_tf.separation.songs import SongOptions
 
@@ -25,6 +27,13 @@ def plan(names, tmp_path, **options):
     options = {"output_dir": tmp_path / "stems", **options}
     with SongBatch(names, SongOptions(**options), SOURCES) as batch:
         return batch
+
+
+def raising(error):
+    def call(progress):
+        raise error
+
+    return call
 
 
 def texts(batch):
@@ -59,6 +68,57 @@ def test_a_song_that_is_named_twice_is_separated_once(songs):
     batch = plan([songs / "a.wav", songs / "link.wav", f"{songs}/?.wav"], songs)
     assert len(batch.jobs) == 2
     assert batch.failures == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_song_and_a_link_to_it_the_songs_name_is_kept(songs, order):
+    (songs / "0.wav").symlink_to(songs / "a.wav")
+    batch = plan([songs / "0.wav", songs / "a.wav"][::order], songs)
+    assert [job.song.path.name for job in batch.jobs] == ["a.wav"]
+
+
+def test_links_in_a_circle_are_told_and_the_rest_is_done(songs):
+    (songs / "c.wav").symlink_to(songs / "c.wav")
+    batch = plan([songs / "c.wav", songs / "a.wav"], songs)
+    assert [job.song.path.name for job in batch.jobs] == ["a.wav"]
+    (text,) = texts(batch)
+    assert text.startswith(f"{songs}/c.wav: Too many levels of symbolic links")
+
+
+def test_whatever_one_odd_song_raises_is_that_songs_failure(songs, caplog):
+    class Odd(Separator):
+        def separate_file(self, path, targets, **options):
+            if path.name == "a.wav":
+                raise IndexError("list index\nout of range")
+            super().separate_file(path, targets, **options)
+
+    caplog.set_level("DEBUG", logger="absl")
+    separator = share_separator()
+    separator.__class__ = Odd
+    with SongBatch([songs], SongOptions(output_dir=songs / "s"), SOURCES) as batch:
+        batch.separate(separator)
+    (text,) = texts(batch)
+    assert text == (
+        f"{songs}/a.wav: cannot be separated: IndexError: list index out of range"
+    )
+    assert (songs / "s" / "b" / "vocals.wav").exists()
+    assert "IndexError" in caplog.text and "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_stop_is_no_failure_of_a_song(songs, error):
+    separator = share_separator()
+    with SongBatch([songs], SongOptions(output_dir=songs / "s"), SOURCES) as batch:
+        with pytest.raises(error):
+            batch.separate(separator, on_progress=raising(error))
+    assert not batch.failures
+
+
+def test_a_song_from_a_pipe_is_not_named_by_its_temporary_file(songs, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"no music")))
+    (text,) = texts(plan("-", songs))
+    assert text.startswith("standard input: ")
+    assert tempfile.gettempdir() not in text.replace(str(songs), "")
 
 
 def test_songs_of_one_name_are_not_written_over_each_other(songs):

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import pathlib
@@ -24,8 +25,13 @@ def names(songs, root):
     return [str(song.path.relative_to(root)) for song in songs]
 
 
-def search(name, *, recursive=False, leave_out="nowhere"):
-    return find_songs(name, recursive=recursive, leave_out=pathlib.Path(leave_out))
+def search(name, *, recursive=False, leave_out="nowhere", on_error=None):
+    return find_songs(
+        name,
+        recursive=recursive,
+        leave_out=pathlib.Path(leave_out),
+        on_error=on_error,
+    )
 
 
 def test_a_folder_names_the_audio_files_in_it_in_order(album):
@@ -45,8 +51,43 @@ def test_stems_of_earlier_runs_are_no_songs(album):
     for stems in (album / "deep", album / "link"):
         songs = search(album, recursive=True, leave_out=stems)
         assert "deep/c.mp3" not in names(songs, album)
-    with pytest.raises(InputError, match="has none"):
-        search(album / "deep", leave_out=album)
+
+
+@pytest.mark.parametrize("inside", [".", "deep"])
+def test_songs_in_the_output_folder_are_not_silently_taken_for_stems(album, inside):
+    with pytest.raises(InputError, match=f"must not lie in the output folder, {album}"):
+        search(album / inside, leave_out=album)
+    song = album / "deep" / "c.mp3"
+    assert search(song, leave_out=album) == [Song(song)]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://a.org/song.mp3", "https://a.org/?.mp3", "file:///song.wav"]
+)
+def test_an_address_is_no_file(address):
+    with pytest.raises(InputError, match="but is an address: download it first") as e:
+        search(address)
+    assert str(e.value).startswith(f"{address}: ")
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_found(album, monkeypatch):
+    def scandir(path):
+        if str(path).endswith("deep"):  # the tests may run as root, who may read all
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return original(path)
+
+    original, told = os.scandir, []
+    monkeypatch.setattr(os, "scandir", scandir)
+    songs = search(album, recursive=True, on_error=told.append)
+    assert names(songs, album) == ["Live.wav/d.ogg", "[x].wav", "a.FLAC", "b.wav"]
+    assert [error.filename for error in told] == [str(album / "deep")]
+
+
+def test_links_in_a_circle_are_no_songs(album):
+    (album / "deep" / "up").symlink_to(album)
+    (album / "self.wav").symlink_to(album / "self.wav")
+    assert len(search(album, recursive=True)) == 5
+    assert search(album / "self.wav") == [Song(album / "self.wav")]
 
 
 def test_a_pattern_names_what_it_matches(album):
@@ -88,6 +129,6 @@ def test_pipes_become_files(tmp_path, monkeypatch):
     writer.join()
     contents = [song.path.read_bytes() for song in files]
     assert contents == [b"from a pipe", b"from stdin", b"plain"]
-    assert files[0].path.name == "0 song.mp3"  # the suffix tells the format
+    assert files[0].path.name == "song.mp3"  # the suffix tells the format
     assert files[1].path.name == "standard input"
     assert files[2] == songs[2]

@@ -190,6 +190,15 @@ def test_a_files_hash_is_that_of_its_content(tmp_path, size):
     assert files.file_sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
 
 
+def test_a_file_in_the_folders_place_is_named_and_not_a_temporary_name(tmp_path):
+    (tmp_path / "stems").write_text("a user's file")
+    with pytest.raises(OSError) as caught:
+        with files.atomic_file(tmp_path / "stems" / "a.wav"):
+            pass
+    assert ".part-" not in f"{caught.value}{caught.value.filename}"
+    assert (tmp_path / "stems").read_text() == "a user's file"
+
+
 def test_only_a_leading_tilde_with_a_slash_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     assert files.expand_home("~") == "/home/somebody"

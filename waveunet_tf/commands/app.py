@@ -54,6 +54,7 @@ def run(
         arguments: What the positional arguments are; empty if the command takes none.
         may_be_none: Whether the command may be called without arguments.
     """
+    open_standard_streams()
     # TensorFlow's notes on how this machine could be faster are no news to a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.INFO)
@@ -139,6 +140,8 @@ class _LineFormatter(python_logging.Formatter):
 
     def format(self, record: python_logging.LogRecord) -> str:
         text = record.getMessage()
+        if record.exc_info:  # with --verbosity=1
+            text = f"{text}\n{self.formatException(record.exc_info)}"
         if record.levelno >= python_logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
         return text
@@ -155,6 +158,20 @@ class _BesideProgressBars:
 
     def close(self) -> None:
         """Does nothing: stderr stays open."""
+
+
+def open_standard_streams() -> None:
+    """Opens streams that the caller closed (`>&-`), on nothing.
+
+    Else Python has no sys.stdout, and a file that is opened takes its place: what C
+    prints would end in it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # until the process ends
 
 
 def _log_plain_lines() -> None:

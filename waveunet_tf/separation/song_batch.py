@@ -6,17 +6,20 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from absl import logging
+
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
-from waveunet_tf.system.files import expand_home, require_new
+from waveunet_tf.system.files import expand_home, real_path, require_new
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -138,23 +141,31 @@ class SongBatch:
         self._options = options
         self._stems = options.stem_names(sources)
         self._stack = contextlib.ExitStack()
+        self._temporary: pathlib.Path | None = None
         self._output = pathlib.Path(expand_home(options.output_dir))
         found: dict[pathlib.Path, Song] = {}
         for name in [songs] if isinstance(songs, (str, os.PathLike)) else songs:
             with self._noting(name):
                 for song in find_songs(
-                    name, recursive=options.recursive, leave_out=self._output
+                    name,
+                    recursive=options.recursive,
+                    leave_out=self._output,
+                    on_error=self._note_folder,
                 ):
-                    found[song.path.resolve()] = song
+                    real = real_path(song.path)
+                    # Of a song and links to it, the song's own name is kept.
+                    if real not in found or found[real].path.is_symlink():
+                        found[real] = song
         options.check_count(len(found))
         self._songs = list(found.values())
 
     def __enter__(self) -> SongBatch:
         with contextlib.ExitStack() as stack:
-            temporary = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             if self._options.to_stdout:  # half a stem in a pipe cannot be taken back
-                self._output = temporary / "stems"
-            self._songs = seekable(self._songs, temporary)
+                self._output = folder / "stems"
+            self._temporary = folder
+            self._songs = seekable(self._songs, folder)
             self._plan()
             self._stack = stack.pop_all()
         return self
@@ -200,11 +211,11 @@ class SongBatch:
         """
         if self._output.exists() and not self._output.is_dir():
             raise InputError(f"{self._output}: must be a folder, but is a file")
-        taken = {song.path.resolve(): f"the song {song.path}" for song in self._songs}
+        taken = {real_path(song.path): f"the song {song.path}" for song in self._songs}
         for song in self._songs:
             with self._noting(song.path):
                 job = self._job(song)
-                places = [target.resolve() for target in job.targets.values()]
+                places = [real_path(target) for target in job.targets.values()]
                 for place in places:
                     if place in taken or places.count(place) > 1:
                         what = taken.get(place, "another stem of it")
@@ -245,13 +256,35 @@ class SongBatch:
 
     @contextlib.contextmanager
     def _noting(self, what: str | os.PathLike) -> Iterator[None]:
-        """Notes errors of the body, unless a reader of our output has gone away."""
+        """Notes errors of the body, unless a reader of our output has gone away.
+
+        Whatever one odd song raises is that song's failure, and not the batch's.
+        """
         try:
             yield
         except BrokenPipeError:
             raise
         except (InputError, OSError) as error:
-            self.failures.append(Failure(os.fspath(what), error))
+            self._note(what, error)
+        except Exception as error:
+            logging.debug("%s", what, exc_info=True)
+            reason = f"{type(error).__name__}: {error}"
+            self._note(what, InputError(f"{what}: cannot be separated: {reason}"))
+
+    def _note(self, what: str | os.PathLike, error: InputError | OSError) -> None:
+        """Notes a failure; a song from a pipe is not named by its temporary file."""
+        failure = Failure(os.fspath(what), error)
+        if self._temporary and str(self._temporary) in str(failure):
+            prefixes = re.escape(str(self._temporary)) + r"/(\d+/)?"
+            name, text = (
+                re.sub(prefixes, "", each) for each in (failure.what, str(failure))
+            )
+            failure = Failure(name, InputError(text))
+        self.failures.append(failure)
+
+    def _note_folder(self, error: OSError) -> None:
+        """Notes a folder in a folder that cannot be read."""
+        self.failures.append(Failure(error.filename, error))
 
 
 def _write_to_stdout(path: pathlib.Path) -> None:

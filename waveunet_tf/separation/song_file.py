@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -116,7 +115,7 @@ def _check_targets(
         raise InputError(
             f"{path}: `targets` must have at least one file. Received: none"
         )
-    places = [pathlib.Path(place).resolve() for place in (path, *targets.values())]
+    places = [files.real_path(place) for place in (path, *targets.values())]
     if len(set(places)) < len(places) or any(place.is_dir() for place in places[1:]):
         raise InputError(
             f"{path}: `targets` must be files of their own, neither folders nor the "

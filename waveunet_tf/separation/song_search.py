@@ -5,13 +5,17 @@ from __future__ import annotations
 import glob
 import os
 import pathlib
+import re
 import shutil
 import sys
+from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.errors import InputError
-from waveunet_tf.system.files import expand_home
+from waveunet_tf.system.files import expand_home, real_path
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class Song(NamedTuple):
@@ -27,7 +31,11 @@ class Song(NamedTuple):
 
 
 def find_songs(
-    name: str | os.PathLike, *, recursive: bool, leave_out: pathlib.Path
+    name: str | os.PathLike,
+    *,
+    recursive: bool,
+    leave_out: pathlib.Path,
+    on_error: Callable[[OSError], None],
 ) -> list[Song]:
     """Finds a file, or the files of a folder or a pattern, in order.
 
@@ -35,22 +43,33 @@ def find_songs(
         name: The file, folder or pattern. A file need not exist.
         recursive: Whether to search a folder's folders, too.
         leave_out: A folder that is not searched: it holds the stems of earlier runs.
+        on_error: Called for each folder in a folder that cannot be read.
 
     Raises:
-        InputError: A folder holds no audio files, or a pattern finds nothing.
+        InputError: The name is an address, a folder holds no audio files or lies in
+            `leave_out`, or a pattern finds nothing.
+        OSError: The folder cannot be read.
     """
     text = os.fspath(name)
+    if _ADDRESS.match(text):
+        raise InputError(
+            f"{text}: must be a file, but is an address: download it first"
+        )
     path = pathlib.Path(expand_home(text))
     if path.is_dir():
-        inside = path.rglob("*") if recursive else path.iterdir()
-        leave_out = leave_out.resolve()
+        outside = real_path(leave_out)
+        if outside in (real_path(path), *real_path(path).parents):
+            raise InputError(
+                f"{path}: must not lie in the output folder, {leave_out}, whose files "
+                "are taken for stems of earlier runs; name its songs, or another folder"
+            )
         found = [
             file
-            for file in sorted(inside)
+            for file in _files(path, recursive, on_error)
             if file.suffix.lower() in SUFFIXES
             and file.is_file()
             and not file.name.startswith(".")
-            and leave_out not in file.resolve().parents
+            and outside not in real_path(file).parents
         ]
         if not found:
             raise InputError(f"{path}: must hold audio files, but has none")
@@ -62,9 +81,24 @@ def find_songs(
         return [
             song
             for file in found
-            for song in find_songs(file, recursive=recursive, leave_out=leave_out)
+            for song in find_songs(
+                file, recursive=recursive, leave_out=leave_out, on_error=on_error
+            )
         ]
     return [Song(path)]
+
+
+def _files(
+    folder: pathlib.Path, recursive: bool, on_error: Callable[[OSError], None]
+) -> list[pathlib.Path]:
+    """Lists the files of a folder, or of its folders too, in order."""
+    if not recursive:
+        return sorted(folder.iterdir())
+    return sorted(
+        pathlib.Path(inside, name)
+        for inside, _, names in os.walk(folder, onerror=on_error)
+        for name in names
+    )
 
 
 def seekable(songs: list[Song], folder: pathlib.Path) -> list[Song]:
@@ -86,12 +120,13 @@ def seekable(songs: list[Song], folder: pathlib.Path) -> list[Song]:
             song = _copied(sys.stdin.buffer, folder / "standard input")
         elif song.path.is_fifo():
             with song.path.open("rb") as pipe:
-                song = _copied(pipe, folder / f"{number} {song.path.name}")
+                song = _copied(pipe, folder / str(number) / song.path.name)
         files.append(song)
     return files
 
 
 def _copied(pipe: BinaryIO, place: pathlib.Path) -> Song:
+    place.parent.mkdir(exist_ok=True)
     with place.open("wb") as file:
         shutil.copyfileobj(pipe, file)
     return Song(place)

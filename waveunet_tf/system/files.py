@@ -28,6 +28,11 @@ def expand_home(path: str | os.PathLike) -> str:
     return os.path.expanduser(text) if is_home else text
 
 
+def real_path(path: str | os.PathLike) -> pathlib.Path:
+    """Follows links; a circle of links leads nowhere, but is no error yet."""
+    return pathlib.Path(os.path.realpath(path))
+
+
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary name beside `path`; the file replaces `path` if all goes well.
@@ -61,7 +66,9 @@ def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Pa
         raise
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            # The path's folder may be a file of the user's.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                part.unlink()
         _remove_empty(made)
 
 
