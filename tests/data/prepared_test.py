@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -50,6 +51,30 @@ def test_all_folders_must_have_the_same_stems(
     (constant_stems_dir / "train" / "0" / "vocals.wav").unlink()
     with pytest.raises(InputError, match="but lacks accompaniment, vocals"):
         prepared.load_prepared(constant_stems_dir, tiny_config, "train")
+
+
+def test_a_folder_is_known_by_its_content_wherever_it_lies(stems_dir, tmp_path):
+    name = prepared.identify(stems_dir)
+    moved = shutil.copytree(stems_dir, tmp_path / "moved")
+    assert prepared.identify(moved) == name
+    wav = moved / "train" / "one" / "vocals.wav"
+    wav.rename(wav.with_name("drums.wav"))
+    assert prepared.identify(moved) != name
+
+
+def test_a_manifest_tells_of_a_sample_that_changed(stems_dir, tmp_path):
+    def identity(digit):
+        entry = {"origin": "a", "frames": 4, "channels": 2, "residual_db": None}
+        entry["sha256"] = {"vocals": digit * 64}
+        values = {"sample_rate_hz": 8000, "sources": ["vocals"], "bit_depth": 16}
+        values |= {"format_version": manifest.MANIFEST_VERSION, "validation": None}
+        (stems_dir / manifest.MANIFEST).write_text(
+            json.dumps({**values, "tracks": {"train/one": entry}})
+        )
+        return prepared.identify(stems_dir)
+
+    assert identity("1") == identity("1") != identity("2")
+    assert prepared.identify(f"file://{stems_dir}") == prepared.identify(stems_dir)
 
 
 def rewrite(path, *, frames=None, channels=2, rate_hz=8000):

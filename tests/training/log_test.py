@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.training.trainings import MINI, history
+from waveunet_tf.errors import InputError
 from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.state import TrainingProgress
 from waveunet_tf.training.step import StepResult
@@ -45,6 +46,19 @@ def test_each_epoch_is_a_line_of_the_history(tmp_path):
     assert history(tmp_path / "work") == [RECORD, {**RECORD, "epoch": 2}]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[]", '"epoch"', '{"epoch": 1}', '{"epoch": "first"}', "\x00\xff", "NaN"],
+)
+def test_a_broken_line_of_the_history_is_named(tmp_path, line):
+    log = log_of(tmp_path)
+    text = f"{json.dumps(RECORD)}\n{line}\n{json.dumps(RECORD)}\n"
+    (tmp_path / "history.jsonl").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match="history.jsonl, line 2: must be an epoch"):
+        log.forget_after(5)
+    assert (tmp_path / "history.jsonl").read_bytes() == text.encode("latin-1")
+
+
 def test_an_illustrated_epoch_draws_the_losses(tmp_path):
     log_of(tmp_path / "a").end_epoch(RECORD, TrainingProgress(), None)
     assert not (tmp_path / "a" / "loss.png").exists()
@@ -62,7 +76,7 @@ def test_only_the_chief_writes(tmp_path):
 
 
 def test_epochs_that_the_state_does_not_contain_are_forgotten(tmp_path):
-    lines = [json.dumps({"epoch": epoch}) + "\n" for epoch in (1, 2, 3)]
+    lines = [json.dumps({**RECORD, "epoch": epoch}) + "\n" for epoch in (1, 2, 3)]
     (tmp_path / "history.jsonl").write_text("".join(lines) + '{"epoch": 4')
     log_of(tmp_path).forget_after(2)
     assert [record["epoch"] for record in history(tmp_path)] == [1, 2]

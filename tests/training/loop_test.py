@@ -13,6 +13,7 @@ from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
+from waveunet_tf.system import files
 from waveunet_tf.training import loop
 
 # A step too small to change a float32 weight.
@@ -234,11 +235,56 @@ def test_a_spectrogram_network_trains_on_audio_or_magnitudes(
 
 
 def test_a_workdir_of_another_training_is_left_alone(kept_stems_dir, finished_dir):
-    config = dataclasses.replace(MINI, output_activation="linear")
     training = dataclasses.replace(QUICK, seed=8)
-    with pytest.raises(InputError) as error:
-        run(config, training, kept_stems_dir, finished_dir)
-    assert "output_activation (tanh, now linear), seed (7, now 8)" in str(error.value)
+    for field, value, text in [
+        ("output_activation", "linear", "output_activation (tanh, now linear)"),
+        ("num_levels", 2, "num_levels (1, now 2)"),  # arrays of other shapes, too
+    ]:
+        config = dataclasses.replace(MINI, **{field: value})
+        with pytest.raises(InputError) as error:
+            run(config, training, kept_stems_dir, finished_dir)
+        assert f"{text}, seed (7, now 8)" in str(error.value)
+
+
+def test_a_training_goes_on_with_the_data_that_it_began_with(
+    stems_dir, tmp_path, finished_dir
+):
+    """Wherever they lie: `stems_dir` holds what the training was made with."""
+    workdir = tmp_path / "work"
+    shutil.copytree(finished_dir, workdir)
+    assert run(MINI, QUICK, stems_dir, workdir).epoch == 2
+    (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
+    with pytest.raises(InputError, match="What differs: 1 of its folders") as error:
+        run(MINI, QUICK, stems_dir, workdir)
+    assert str(error.value).endswith(f"new or changed: {stems_dir}")
+    assert str(error.value).startswith(f"{workdir}: ")
+    assert run(MINI, QUICK, stems_dir, workdir, other_data=True).epoch == 2
+
+
+def test_two_runs_in_one_workdir_refuse_each_other(
+    kept_stems_dir, tmp_path, finished_dir
+):
+    workdir = tmp_path / "work"
+    shutil.copytree(finished_dir, workdir)
+    with files.locked_folder(workdir):
+        with pytest.raises(InputError, match="work: another run is at work in it"):
+            run(MINI, QUICK, kept_stems_dir, workdir)
+    assert run(MINI, QUICK, kept_stems_dir, workdir).epoch == 2
+
+
+def test_a_new_workdir_is_locked_while_it_is_trained_in(kept_stems_dir, tmp_path):
+    seen = []
+
+    def should_stop():
+        with pytest.raises(InputError, match="another run is at work in it"):
+            with files.locked_folder(tmp_path / "work"):
+                pass
+        seen.append(True)
+        return True
+
+    with pytest.raises(loop.Stopped):
+        run(MINI, QUICK, kept_stems_dir, tmp_path / "work", should_stop=should_stop)
+    assert seen
 
 
 def test_a_broken_state_gives_way_to_the_one_before_and_a_training_may_be_prolonged(

@@ -61,6 +61,11 @@ _REINIT_OUTPUT = flags.DEFINE_boolean(
 _PROFILE = flags.DEFINE_boolean(
     "profile", False, "Write a trace of ten steps into WORKDIR/tensorboard."
 )
+_OTHER_DATA = flags.DEFINE_boolean(
+    "other_data",
+    False,
+    "Allow a stopped training to go on with other data than it began with.",
+)
 config_flags.define_network_flags()
 config_flags.define_training_flags()
 config_flags.define_config_flags({"": ComputeConfig()}, ComputeConfig)
@@ -125,6 +130,7 @@ def main(_):
                 init_from=_INIT_FROM.value,
                 reinit_output=_REINIT_OUTPUT.value,
                 profile=_PROFILE.value,
+                other_data=_OTHER_DATA.value,
                 save_seconds=_SAVE_SECONDS.value,
                 should_stop=interrupt.is_noted,
             )

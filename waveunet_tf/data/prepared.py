@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -128,6 +130,40 @@ def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:
         return any(label.startswith(f"{subset}/") for label in labels)
     tracks = find_tracks(data_dir, dataset="folder")
     return any(track.subset == subset for track in tracks)
+
+
+def identify(data_dir: str | os.PathLike) -> str:
+    """Returns what tells the content of a folder from another's, wherever it lies.
+
+    Args:
+        data_dir: The folder; see load_prepared.
+
+    Returns:
+        16 hexadecimal digits: a hash of the hashes in the manifest or, without one, of
+        the names and sizes of the stems' files.
+
+    Raises:
+        InputError: The folder holds no tracks, or its manifest is broken.
+        OSError: A stem's file cannot be read.
+    """
+    if "://" in str(data_dir):
+        manifest = _remote_manifest(str(data_dir))
+    elif (pathlib.Path(data_dir) / MANIFEST).exists():
+        manifest = read_manifest(data_dir)
+    else:
+        content = {
+            f"{track.label}/{name}": stem.path.stat().st_size
+            for track in find_tracks(data_dir, dataset="folder")
+            for name, stem in track.sources.items()
+        }
+        return _hash(content)
+    tracks = manifest["tracks"].items()
+    return _hash({label: entry["sha256"] for label, entry in tracks})
+
+
+def _hash(content: dict) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _common_frames(

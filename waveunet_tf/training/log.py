@@ -12,6 +12,7 @@ from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.data.prepared import PreparedTrack
+from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.system import files
 from waveunet_tf.training.loss_curve import plot_losses
@@ -24,6 +25,24 @@ HISTORY = "history.jsonl"
 _CURVE = "loss.png"
 # Steps between two points of TensorBoard's curves.
 _POINT_STEPS = 50
+
+
+def _epoch_of(line: str, place: str) -> int:
+    """Returns the epoch of a line of the history.
+
+    Raises:
+        InputError: The line is no object of an epoch.
+    """
+    try:
+        record = json.loads(line)
+        for name in ("step", "stage", "loss", "validation_loss"):  # those of the curve
+            record[name]
+        return int(record["epoch"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{place}: must be an epoch in JSON; mend or remove it. Received: "
+            f"{line.strip()[:60]}"
+        ) from error
 
 
 class TrainingLog:
@@ -72,14 +91,20 @@ class TrainingLog:
             )
 
     def forget_after(self, epoch: int) -> None:
-        """Drops the epochs of the history that the state does not contain."""
+        """Drops the epochs of the history that the state does not contain.
+
+        Raises:
+            InputError: A line of the history is broken.
+        """
         path = self._workdir / HISTORY
         if not self._enabled or not path.exists():
             return
+        text = path.read_text(encoding="utf-8", errors="replace")
         kept = [
             line
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-            if line.endswith("\n") and json.loads(line)["epoch"] <= epoch
+            for number, line in enumerate(text.splitlines(keepends=True), 1)
+            if line.endswith("\n")  # a kill may leave half a line at the end
+            and _epoch_of(line, f"{path}, line {number}") <= epoch
         ]
         with files.atomic_file(path) as part:
             part.write_text("".join(kept), encoding="utf-8")

@@ -23,6 +23,7 @@ from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
+from waveunet_tf.system import files
 from waveunet_tf.training import checks, initial_weights
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 from waveunet_tf.training.log import TrainingLog
@@ -54,6 +55,7 @@ def train(
     save_seconds: float = 600.0,
     profile: bool = False,
     illustrate: bool = True,
+    other_data: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainingProgress:
     """Trains a network (paper, section 4.2), or continues a stopped training.
@@ -81,6 +83,7 @@ def train(
         profile: Whether ten steps are traced for TensorBoard's profiler.
         illustrate: Whether each epoch draws `loss.png`, and writes sound and
             spectrograms of validation tracks for TensorBoard.
+        other_data: Whether a stopped training may go on with other data.
         should_stop: Called before every step and every validation batch.
 
     Returns:
@@ -88,26 +91,35 @@ def train(
 
     Raises:
         InputError: The checkpoint holds another network; the data do not fit the
-            network; the workdir holds another training; the loss is no longer finite;
-            the devices are missing, or do not divide the batch.
+            network, or are not those of the stopped training; the workdir holds another
+            training, or another run is at work in it; the loss is no longer finite; the
+            devices are missing, or do not divide the batch.
         OSError: The workdir cannot be written.
         Stopped: `should_stop` returned True, here or on another worker.
     """
     compute = compute or ComputeConfig()
     with _precision(compute.precision):
-        loop = _Loop(
-            config,
-            training,
-            compute,
-            set_up_devices(compute),
-            data_dirs=data_dirs,
-            workdir=pathlib.Path(workdir),
-            save_seconds=save_seconds,
-            should_stop=should_stop,
-        )
-        loop.load_weights(init_from, reinit_output)
-        loop.open_log(profile=profile, illustrate=illustrate)
-        return loop.run()
+        devices, workdir = set_up_devices(compute), pathlib.Path(workdir)
+        with contextlib.ExitStack() as stack:
+            # Before the state is read, and once more where the folder is made.
+            if devices.is_chief and workdir.is_dir():
+                stack.enter_context(files.locked_folder(workdir))
+            loop = _Loop(
+                config,
+                training,
+                compute,
+                devices,
+                data_dirs=data_dirs,
+                workdir=workdir,
+                save_seconds=save_seconds,
+                should_stop=should_stop,
+            )
+            loop.load_weights(init_from, reinit_output)
+            loop.require_data(data_dirs, other_data=other_data)
+            if devices.is_chief and not workdir.is_dir():
+                stack.enter_context(files.locked_folder(workdir))
+            loop.open_log(profile=profile, illustrate=illustrate)
+            return loop.run()
 
 
 @contextlib.contextmanager
@@ -199,6 +211,27 @@ class _Loop:
             self.progress.step,
             [(track.name, track.frames) for track in self.tracks],
         )
+
+    def require_data(
+        self, data_dirs: Sequence[str | os.PathLike], *, other_data: bool
+    ) -> None:
+        """Requires that a training goes on with the data that it began with.
+
+        Raises:
+            InputError: A folder of data is missing, or is new to the training.
+        """
+        found = {prepared.identify(folder): os.fspath(folder) for folder in data_dirs}
+        began = self.progress.data or list(found)
+        if sorted(found) != sorted(began) and not other_data:
+            new = [folder for name, folder in found.items() if name not in began]
+            gone = len(set(began) - set(found))
+            raise InputError(
+                f"{self.workdir}: must go on with the data that its training began "
+                f"with, unless --other_data is given. What differs: {gone} of its "
+                f"folders are missing or changed; new or changed: "
+                f"{', '.join(new) or 'none'}"
+            )
+        self.progress.data = list(found)
 
     def _load_initial_weights(
         self, directory: str | os.PathLike, reinit_output: bool = False

@@ -45,6 +45,8 @@ class TrainingProgress:
         random_state: The seeds of layers that draw random numbers, such as dropout.
         loss_scale: float16's loss scale and the steps since it last changed; else
             empty.
+        data: What prepared.identify says of each folder of data; empty in states of
+            earlier versions.
     """
 
     stage: int = 0
@@ -59,6 +61,7 @@ class TrainingProgress:
     epoch_seconds: float = 0.0
     random_state: list = dataclasses.field(default_factory=list)
     loss_scale: list = dataclasses.field(default_factory=list)
+    data: list[str] = dataclasses.field(default_factory=list)
 
     def keep_state_of(self, network: keras.Model, optimizer: keras.Optimizer) -> None:
         """Copies the state that a checkpoint does not hold."""
