@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import threadpoolctl
 
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
@@ -57,6 +56,9 @@ def score_estimates(
         InputError: The targets are unknown to musdb or fewer than two; or an estimate
             does not fit its target.
     """
+    import threadpoolctl
+
+    museval = import_sigsep("museval")
     unknown = sorted(set(estimates) - set(TARGETS))
     if unknown or len(estimates) < 2:
         raise InputError(
@@ -71,7 +73,6 @@ def score_estimates(
             estimate = np.asarray(estimates[target], np.float64)
             estimate = fit_estimate(f"{name}: {target}", estimate, reference)
             stems[target] = (reference, estimate)
-    museval = import_sigsep("museval")
     store = museval.TrackStore(name, win=_WINDOW_SECONDS, hop=_WINDOW_SECONDS)
     with threadpoolctl.threadpool_limits(threads):
         for together, kept in _comparisons(tuple(stems)):

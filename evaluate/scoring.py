@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tqdm
-import yaml
 from absl import logging
 
 from waveunet_tf.data.tracks import SUBSETS, Track
@@ -118,6 +117,8 @@ def _begin(
     output: pathlib.Path, note: dict, tracks: list[Track], overwrite: bool
 ) -> None:
     """Writes what is scored into the folder; refuses a folder of other scores."""
+    import yaml  # not every install has it
+
     path = output / NOTE
     earlier = _read_note(path)
     same = earlier is not None and _without_place(earlier) == _without_place(note)
@@ -144,13 +145,14 @@ def _begin(
         for scores in old:
             scores.unlink()
     with files.atomic_file(path) as part:
-        part.write_text(
-            yaml.safe_dump(note, sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        text = yaml.safe_dump(note, sort_keys=False, allow_unicode=True)
+        part.write_text(text, encoding="utf-8")
 
 
 def _read_note(path: pathlib.Path) -> dict | None:
     """Reads a note; None where there is none, {} where the file is not a note."""
+    import yaml
+
     try:
         note = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,6 +1,8 @@
 """`waveunet`: the list of commands, and their start."""
 
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -31,7 +33,7 @@ def test_every_module_that_runs_is_a_command():
         name.removeprefix("waveunet_tf.")
         for name, path in House(ROOT).modules.items()
         if name.startswith("waveunet_tf.commands.")
-        and "__main__" in path.read_text()
+        and '__name__ == "__main__"' in path.read_text()
         or name.rpartition(".")[2].startswith("run_")
     }
     assert modules == set(COMMANDS.values())
@@ -89,6 +91,25 @@ def test_processes_that_a_command_spawns_find_their_way(tmp_path):
     assert result.returncode == 0, result.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert len(manifest["tracks"]) == 2
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9"])
+def test_an_older_python_is_refused_in_one_line(version):
+    homes = pathlib.Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    # First these: pyenv's own python3.9 is a script that may refuse.
+    python = next(homes, None) or shutil.which(f"python{version}")
+    if not python:
+        pytest.skip(f"needs a Python {version}")
+    result = subprocess.run(
+        [python, "-m", "waveunet_tf", "separate", "song.wav"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    check_refusal(result, 1, f"needs Python 3.10 or later. Received: {version}.")
+    assert result.stderr.count("\n") == 1
 
 
 def test_importing_the_package_imports_no_tensorflow():

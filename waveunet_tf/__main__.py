@@ -10,6 +10,9 @@ import pathlib
 import runpy
 import sys
 
+if sys.version_info < (3, 10):  # before imports that an older one may not manage
+    sys.exit(f"error: needs Python 3.10 or later. Received: {sys.version.split()[0]}")
+
 import waveunet_tf
 from waveunet_tf.commands import app
 
@@ -42,7 +45,8 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     app.open_standard_streams()
     answer = _run if name in COMMANDS else _answer
-    sys.exit(app.exit_code_of(functools.partial(answer, name)))
+    package = _module(name).rpartition(".")[0] if name in COMMANDS else ""
+    sys.exit(app.exit_code_of(functools.partial(answer, name), package=package))
 
 
 def _run(name: str) -> None:

@@ -18,6 +18,7 @@ from waveunet_tf.commands import app
 from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import versions
 
 
 @pytest.fixture
@@ -252,6 +253,44 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(exit_of):
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [
+        ("export", "tensorflow", "export"),
+        ("train", "tensorflow", "train"),
+        ("prepare", "musdb", "train"),
+        ("score", "musdb", "evaluate"),
+        ("score", "tensorflow", "train"),
+        ("client", "grpc", "serving"),
+        ("train", "apache_beam", "beam"),
+    ],
+)
+def test_the_extra_is_that_of_the_command_if_it_brings_the_package(
+    command, package, extra
+):
+    error = ModuleNotFoundError("", name=f"{package}.x")
+    module = f"waveunet_tf.{COMMANDS[command]}".rpartition(".")[0]
+    line = f"needs {package}: pip install 'waveunet-tf[{extra}]'"
+    assert app.explain_import(error, module) == line
+
+
+def test_an_unknown_error_is_one_line_where_versions_do_not_fit(exit_of, monkeypatch):
+    misfit = "numpy 1.0 does not fit waveunet-tf 0.1.0: pip install 'numpy>=1.26'"
+    seen = set()
+
+    def misfits(packages):
+        seen.update(packages)
+        return [misfit]
+
+    monkeypatch.setattr(versions, "misfits", misfits)
+    for error in (AttributeError("no\nsuch"), ImportError("no such", name="any")):
+        code, _, errors = exit_of(raising(error))
+        assert (code, errors) == (1, f"error: {misfit} (no such)\n")
+    assert {"numpy", "any"} <= seen
+    code, _, errors = exit_of(raising(InputError("a: must be b")))
+    assert errors == "error: a: must be b\n"  # bad input is bad with any versions
+
+
 def test_packages_that_do_not_fit_together_are_told_in_one_line(exit_of):
     def main(arguments):
         raise ImportError("numpy.core\nfailed to import", name="numpy")
@@ -287,7 +326,9 @@ def test_a_fault_of_our_own_is_not_taken_for_a_missing_package(exit_of, name):
 def test_every_extra_that_a_message_names_brings_the_package():
     """Its distribution is called as the package, but for these."""
     others = {"grpc": "grpcio", "yaml": "pyyaml", "stempeg": "musdb"}
-    for package, extra in app._EXTRAS.items():
+    others["google"] = "protobuf"
+    pairs = [(name, extra) for name in app._EXTRAS for extra in app._EXTRAS[name]]
+    for package, extra in pairs:
         wished = [re.match(r"[\w-]+", line)[0].lower() for line in EXTRAS[extra]]
         assert others.get(package, package).replace("_", "-") in wished, package
 

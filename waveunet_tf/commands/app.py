@@ -13,24 +13,32 @@ import tqdm
 from absl import app, flags, logging
 
 from waveunet_tf.errors import InputError, one_line
-from waveunet_tf.system import interrupts
+from waveunet_tf.system import interrupts, versions
 from waveunet_tf.system.files import expand_home
 
-# Package that not every install has → the extra of pyproject.toml that brings it.
+# Package that not every install has → the extras of pyproject.toml that bring it.
 _EXTRAS = {
-    "apache_beam": "beam",
-    "grpc": "serving",
-    "h5py": "train",
-    "keras": "train",
-    "matplotlib": "evaluate",
-    "musdb": "evaluate",
-    "museval": "evaluate",
-    "scipy": "evaluate",
-    "stempeg": "evaluate",
-    "tensorboard": "train",
-    "tensorflow": "train",
-    "threadpoolctl": "evaluate",
-    "yaml": "serving",
+    "apache_beam": ("beam",),
+    "google": ("serving",),  # protobuf
+    "grpc": ("serving",),
+    "h5py": ("train", "export"),
+    "keras": ("train", "export"),
+    "matplotlib": ("evaluate", "train"),
+    "musdb": ("train", "evaluate"),
+    "museval": ("evaluate",),
+    "scipy": ("evaluate",),
+    "stempeg": ("train", "evaluate"),
+    "tensorboard": ("train",),
+    "tensorflow": ("train", "export"),
+    "threadpoolctl": ("evaluate",),
+    "yaml": ("train", "evaluate"),
+}
+# Where a command's module lies → the extra that its user will want.
+_EXTRA_OF_PACKAGE = {
+    "waveunet_tf.commands": "train",
+    "waveunet_tf.evaluate": "evaluate",
+    "waveunet_tf.export": "export",
+    "waveunet_tf.export.serving": "serving",
 }
 
 
@@ -70,16 +78,22 @@ def run(
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
         _end_like_ctrl_c()
-        return exit_code_of(functools.partial(checked, argv))
+        package = sys.modules["__main__"].__package__ or ""
+        return exit_code_of(functools.partial(checked, argv), package=package)
 
+    sys.meta_path.insert(0, versions.RefuseMisfits())
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def exit_code_of(function: Callable[[], int | None]) -> int:
+def exit_code_of(function: Callable[[], int | None], *, package: str = "") -> int:
     """Calls a function, and turns its errors into one line and an exit code.
+
+    An error that is none of ours is told in one line, too, where the versions of
+    installed packages do not fit together: that is then its likely cause.
 
     Args:
         function: Does the work; may return an exit code.
+        package: The package of the command's module.
 
     Returns:
         The exit code; `run` lists them.
@@ -96,32 +110,51 @@ def exit_code_of(function: Callable[[], int | None]) -> int:
     except (InputError, OSError) as error:
         print_error(error)
         return 1
-    except ImportError as error:
-        print(f"error: {explain_import(error)}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        reason = _misfits(error)
+        if not reason and isinstance(error, ImportError):
+            reason = explain_import(error, package)
+        if not reason:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
 
 
-def explain_import(error: ImportError) -> str:
+def explain_import(error: ImportError, package: str = "") -> str:
     """Says in one line what to install where a package is missing or does not fit.
 
     Args:
         error: What the import of a package raised.
+        package: The package of the command's module.
 
     Raises:
         ImportError: The package is none of those that the extras bring.
     """
-    package = (error.name or "").partition(".")[0]
+    name = (error.name or "").partition(".")[0]
     missing = isinstance(error, ModuleNotFoundError)
-    if missing and package in _EXTRAS:
-        extra = _EXTRAS[package]
-        return f"needs {package}: pip install 'waveunet-tf[{extra}]'"
-    if missing or package == "waveunet_tf":
+    if missing and name in _EXTRAS:
+        wished = _EXTRA_OF_PACKAGE.get(package)
+        extra = wished if wished in _EXTRAS[name] else _EXTRAS[name][0]
+        return f"needs {name}: pip install 'waveunet-tf[{extra}]'"
+    if missing or name == "waveunet_tf":
         raise error
     reason = " ".join(str(error).split())
     return f"{reason}: the installed packages do not fit together (see `pip check`)"
+
+
+def _misfits(error: Exception) -> str:
+    """Says which versions do not fit, of those that are in use; empty if all do."""
+    packages = {name.partition(".")[0] for name in sys.modules}
+    if isinstance(error, ImportError) and error.name:
+        packages.add(error.name.partition(".")[0])
+    lines = versions.misfits(packages)
+    if not lines:
+        return ""
+    what = " ".join(str(error).split()) or type(error).__name__
+    return lines[0] if what == lines[0] else f"{lines[0]} ({what})"
 
 
 def print_error(error: InputError | OSError, *, of: str = "") -> None:

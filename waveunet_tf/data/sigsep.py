@@ -6,8 +6,6 @@ import importlib.resources
 import shutil
 import types
 
-import yaml
-
 
 def import_sigsep(name: str) -> types.ModuleType:
     """Imports stempeg, musdb or museval, even where ffmpeg is not installed.
@@ -31,5 +29,7 @@ def import_sigsep(name: str) -> types.ModuleType:
 
 def musdb_setup() -> dict:
     """Reads what musdb knows of MUSDB18: `stem_ids`, `validation_tracks` and more."""
+    import yaml  # comes with musdb
+
     folder = importlib.resources.files(import_sigsep("musdb"))
     return yaml.safe_load((folder / "configs/mus.yaml").read_text(encoding="utf-8"))

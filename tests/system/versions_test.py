@@ -1,0 +1,99 @@
+"""Installed versions against what packages require."""
+
+import importlib.metadata
+import itertools
+import sys
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from waveunet_tf.system import versions
+
+VERSIONS = ["0.5", "1", "1.9.9", "1.26.0", "2.0", "2.0.0", "2.16.2", "2.17", "10.1"]
+SPECIFIERS = [
+    "",
+    ">=1.26",
+    "<2,>=1.9",
+    "!=2.0.0",
+    "==2.*",
+    "!=2.*",
+    "~=2.16.0",
+    "~=1.9",
+    "==2",
+    "<=2.16.2, >1",
+]
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier"), itertools.product(VERSIONS, SPECIFIERS)
+)
+def test_a_range_means_what_it_means_to_pip(version, specifier):
+    expected = SpecifierSet(specifier).contains(version)
+    assert versions.is_within(version, specifier) == expected
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Puts a distribution with a module of its name before all others."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(name, version, *requires):
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {line}" for line in requires]
+        (folder / "METADATA").write_text("\n".join(lines) + "\n\n")
+        (folder / "top_level.txt").write_text(name.replace("-", "_"))
+        return name
+
+    return make
+
+
+def test_a_version_outside_of_a_range_is_told_with_what_to_install(install):
+    install("lower-one", "1.4")
+    install("upper_one", "3.0", "lower_one[x] (>=2,<3) ; python_version >= '3.8'")
+    assert versions.misfits({"upper_one", "lower_one"}) == [
+        "lower-one 1.4 does not fit upper-one 3.0: pip install 'lower-one>=2,<3'"
+    ]
+    assert versions.misfits({"upper_one"}) == []  # the other is not in use
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        "python_version < '3.10'",
+        "python_version >= '3.10' and sys_platform == 'beos'",
+        "platform_system != '" + versions.platform.system() + "'",
+        "extra == 'more'",
+        "os_name == 'java' or os_name == 'beos'",
+    ],
+)
+def test_a_requirement_for_elsewhere_does_not_count(install, marker):
+    install("lower-one", "1.4")
+    install("upper-one", "3.0", f"lower-one>=2 ; {marker}")
+    assert versions.misfits({"upper_one", "lower_one"}) == []
+
+
+def test_our_own_requirements_count_with_those_of_extras(install):
+    extra = "matplotlib>=3.9; extra == 'train'"
+    install("waveunet-tf", "9", "numpy >=99", extra)
+    install("matplotlib", "3.1")
+    (first, second) = versions.misfits({"numpy", "matplotlib"})
+    assert first.startswith("matplotlib 3.1 does not fit waveunet-tf 9: pip install")
+    assert second.startswith("numpy ")
+
+
+def test_the_packages_that_the_tests_run_with_fit_together():
+    importlib.metadata.version("waveunet-tf")
+    assert versions.misfits({"tensorflow", "keras", "numpy", "google", "av"}) == []
+
+
+def test_numpy_of_another_abi_is_refused_before_tensorflow_writes_about_it(install):
+    install("numpy", "2.3.5")
+    install("tensorflow", "2.16.2", "numpy <2.0.0,>=1.23.5")
+    finder = versions.RefuseMisfits()
+    sys.meta_path.insert(0, finder)
+    assert finder.find_spec("numpy", None) is None
+    with pytest.raises(ImportError, match="numpy 2.3.5 does not fit tensorflow 2.16"):
+        finder.find_spec("keras", None)
+    assert finder not in sys.meta_path
