@@ -11,7 +11,7 @@ Writes OUTPUT/<format>.tflite, and beside them the tables parity.md and parity.j
 what each file loses against the Keras network on real music, and what it costs. If a
 file loses too much, nothing is written. saved_model writes
 OUTPUT/<model_name>/<version>/ for TensorFlow Serving, if it equals a separator, and the
-server's configuration in OUTPUT (docs/serving.md).
+server's configuration in OUTPUT (docs/serve.md).
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Writes a checkpoint as a SavedModel of TensorFlow's own operations, for servers.
 
-Signatures, all at the network's sample rate, full scale ±1 (docs/serving.md has more):
+Signatures, all at the network's sample rate, full scale ±1 (docs/serve.md has more):
 
     serving_default  audio (batch, frames, channels) → source (batch, frames, channels)
     separate_wav     wav () or (batch,), 16-bit files → source, as many such files

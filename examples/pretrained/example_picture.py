@@ -3,7 +3,8 @@ r"""Draws a part of a prepared track, and a model's estimates of it, as spectrog
     python -m examples.pretrained.example_picture --checkpoint vocals \
         --track work/eir-1.0/valid/Sodium --start_seconds 60 --output picture.png
 
-The picture has the mixture, and of each source the true stem and the estimate.
+The picture has the mixture, and of each source the true stem and the estimate. With
+--notrue_stems it has no true stems, as docs/separated.png.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _START_SECONDS = flags.DEFINE_float(
 _DURATION_SECONDS = flags.DEFINE_float(
     "duration_seconds", 10.0, "How long the part is.", lower_bound=0.1
 )
+_TRUE_STEMS = flags.DEFINE_bool("true_stems", True, "Draw the true stems, too.")
 _OUTPUT = flags.DEFINE_string("output", None, "The png file to write.", required=True)
 
 
@@ -44,7 +46,8 @@ def main(_):
     estimates = separator.separate(true["mixture"], rate_hz)
     panels = {"mixture": true["mixture"]}
     for name in reversed(sources):
-        panels[f"{name}, true"] = true[name]
+        if _TRUE_STEMS.value:
+            panels[f"{name}, true"] = true[name]
         panels[f"{name}, estimate"] = estimates[name]
     figure = draw_panels(panels, rate_hz)
     with files.atomic_file(_OUTPUT.value) as part:

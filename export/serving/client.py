@@ -20,7 +20,7 @@ class RemoteSeparator(Separator):
     Decoding, resampling, the difference output and writing are done here.
 
     Attributes:
-        description: What the model says about itself; see docs/serving.md.
+        description: What the model says about itself; see docs/serve.md.
     """
 
     def __init__(

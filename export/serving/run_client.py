@@ -4,7 +4,7 @@ r"""Separates songs into stems on a model server, as `separate` does on this mac
         --output_dir ~/stems song.mp3 other.flac folder
 
 Takes the songs and flags that `separate` takes. The server has a model that
-`waveunet export --formats saved_model` wrote (docs/serving.md). Needs neither a
+`waveunet export --formats saved_model` wrote (docs/serve.md). Needs neither a
 checkpoint nor TensorFlow.
 """
 

@@ -3,7 +3,7 @@ r"""Serves exported models without TensorFlow Serving, for tests and first tries
     waveunet stand-in --models_dir ~/models
 
 Serves the models that MODELS_DIR/models.config names; needs requirements-dev.txt. Use
-the real server for anything that matters (docs/serving.md).
+the real server for anything that matters (docs/serve.md).
 """
 
 import concurrent.futures

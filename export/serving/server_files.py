@@ -118,5 +118,5 @@ def write_configs(folder: str | os.PathLike, model_name: str, version: int) -> s
         return ""
     return (
         f"{folder / MODELS_CONFIG} stays as it is; a server serves {model_name} "
-        f"{version} only if this file names it (docs/serving.md, A new version)"
+        f"{version} only if this file names it (docs/serve.md, A new version)"
     )
