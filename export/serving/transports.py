@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import http.client
+import ipaddress
 import json
 import pathlib
 import random
@@ -59,6 +60,15 @@ class Server:
     retries: int = 8
     first_wait_seconds: float = 0.5
     longest_wait_seconds: float = 30.0
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine, to which no proxy leads."""
+        host = self.address.rpartition(":")[0].strip("[]").rstrip(".").lower()
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Returns the context of TLS, or None where `ca_file` is None.
@@ -133,6 +143,7 @@ class GrpcTransport:
             ("grpc.max_receive_message_length", -1),  # by default 4 MB
             # `patiently` waits longer than that.
             ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.enable_http_proxy", 0 if server.is_loopback else 1),
         ]
         if server.ca_file is None:
             channel = grpc.insecure_channel(server.address, options)
@@ -225,7 +236,11 @@ class GrpcTransport:
 
 
 class RestTransport:
-    """Requests over REST: tensors as bytes in base64."""
+    """Requests over REST: tensors as bytes in base64.
+
+    Both transports go through the proxy that `http_proxy`, `https_proxy` and `no_proxy`
+    name, but never to a server on this machine.
+    """
 
     def __init__(self, server: Server):
         """Connects with the first request.
@@ -238,8 +253,12 @@ class RestTransport:
             OSError: The server's `ca_file` cannot be read.
         """
         self._server = server
-        self._context = server.tls_context()
-        scheme = "https" if self._context else "http"
+        context = server.tls_context()
+        handlers = [urllib.request.HTTPSHandler(context=context)]
+        if server.is_loopback:
+            handlers.append(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(*handlers)
+        scheme = "https" if context else "http"
         self._url = f"{scheme}://{server.address}/v1/models/{server.model_name}"
         if server.version:
             self._url += f"/versions/{server.version}"
@@ -289,8 +308,8 @@ class RestTransport:
             f"{self._url}:predict", body, {"Content-Type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(
-                request, timeout=self._server.deadline_seconds, context=self._context
+            with self._opener.open(
+                request, timeout=self._server.deadline_seconds
             ) as response:
                 return json.load(response)["outputs"]
         except urllib.error.HTTPError as error:

@@ -292,11 +292,11 @@ def test_an_answer_is_what_the_last_try_gives():
 def test_rest_asks_for_the_version_or_label(options, path, monkeypatch):
     asked = []
 
-    def urlopen(request, **_):
+    def answer(opener, request, **_):
         asked.append(request.full_url)
         return contextlib.nullcontext(io.BytesIO(ANSWER[1]))
 
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", answer)
     RestTransport(Server("a:1", **options)).describe()
     assert asked == [f"http://a:1{path}"]
 
@@ -310,3 +310,47 @@ def test_stems_come_back_from_rest_as_they_went():
         stems = RestTransport(Server(address, **QUICK)).separate(stem)
     assert sorted(stems) == ["rest", "vocals"]
     np.testing.assert_array_equal(stems["vocals"], stem)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_here"),
+    [
+        ("localhost:8500", True),
+        ("LOCALHOST.:8500", True),
+        ("model.localhost:1", True),
+        ("127.3.2.1:8500", True),
+        ("[::1]:8500", True),
+        ("10.0.0.1:8500", False),
+        ("localhost.example.org:8500", False),
+        ("[fe80::1]:8500", False),
+    ],
+)
+def test_a_server_on_this_machine_is_known_by_its_address(address, is_here):
+    assert Server(address).is_loopback == is_here
+
+
+def test_no_proxy_is_asked_for_a_server_on_this_machine(monkeypatch):
+    """Nobody listens at the proxy's port: a request to it would fail."""
+    with socket.socket() as closed:
+        closed.bind(("localhost", 0))
+        proxy = f"http://localhost:{closed.getsockname()[1]}"
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, proxy)
+            monkeypatch.setenv(name.upper(), proxy)
+        for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with serving() as (port, _):
+            server = Server(f"localhost:{port}", retries=0, deadline_seconds=20)
+            assert GrpcTransport(server).describe() == "{}"
+        with rest_serving(ANSWER) as address:
+            server = Server(address, retries=0, deadline_seconds=20)
+            assert RestTransport(server).describe() == "{}"
+
+
+def test_a_server_elsewhere_is_reached_through_the_proxy(monkeypatch):
+    """The proxy is a server here, which answers in place of the one elsewhere."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    with rest_serving(ANSWER) as address:
+        monkeypatch.setenv("http_proxy", f"http://{address}")
+        server = Server("model.example.org:80", retries=0, deadline_seconds=20)
+        assert RestTransport(server).describe() == "{}"
