@@ -128,3 +128,51 @@ def test_what_has_no_tags_has_none(tmp_path):
 def test_an_mp3_is_known_by_its_first_bytes(tmp_path, head, is_mp3):
     (tmp_path / "x").write_bytes(head)
     assert ffmpeg_decoder.may_be_mp3(tmp_path / "x") is is_mp3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container", "codec"),
+    [
+        ("mpg", "mpeg", "mp2"),
+        ("vob", "vob", "mp2"),
+        ("svcd", "svcd", "mp2"),
+        ("flv", "flv", "aac"),
+        ("swf", "swf", "libmp3lame"),
+        ("ts", "mpegts", "mp2"),
+        ("avi", "avi", "mp2"),
+    ],
+)
+def test_containers_that_show_no_stream_at_first_are_decoded(
+    tmp_path, suffix, container, codec
+):
+    """Python would crash on some of them, and not raise an error."""
+    path = tmp_path / f"song.{suffix}"
+    write_with_ffmpeg(path, codec, tone(), container=container)
+    decoder, samples = decode(path)
+    assert (decoder.sample_rate_hz, decoder.channels) == (RATE_HZ, 2)
+    assert RATE_HZ <= len(samples) < RATE_HZ + 4096
+    middle = samples[10_000:30_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))[:, None], axis=0))
+    loudest_hz = np.argmax(spectrum, axis=0) * RATE_HZ / len(middle)
+    np.testing.assert_allclose(loudest_hz, [440, 660], atol=3)
+    np.testing.assert_allclose(middle.std(axis=0), tone().std(axis=0), rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile '{}'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile://{}\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+    ],
+    ids=["concat", "hls", "hls of file://", "sdp"],
+)
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "list.ts"])
+def test_a_playlist_opens_no_other_file(tmp_path, text, name):
+    song = tmp_path / "song.ts"
+    write_with_ffmpeg(song, "mp2", tone())
+    path = tmp_path / name
+    path.write_text(text.format(song))
+    with pytest.raises(InputError, match="must be an audio file"):
+        decode(path)
