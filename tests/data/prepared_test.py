@@ -26,10 +26,10 @@ def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
     here = prepared.load_prepared(tmp_path / "out", tiny_config, "train")
     there = prepared.load_prepared(f"file://{tmp_path}/out", tiny_config, "train")
     expected = first_batches(here, tiny_config, 2)
-    for left, right in zip(flat(first_batches(there, tiny_config, 2)), flat(expected)):
-        np.testing.assert_array_equal(left, right)
-    with pytest.raises(InputError, match="must be tensorflow_io for files"):
-        first_batches(there, tiny_config, 1, reader="soundfile")
+    for reader in ("auto", "soundfile"):
+        excerpts = first_batches(there, tiny_config, 2, reader=reader)
+        for left, right in zip(flat(excerpts), flat(expected)):
+            np.testing.assert_array_equal(left, right)
     for change, message in {
         "sample_rate_hz": "sample rate, 8001 Hz, but has 8000",
         "sources": "lacks bass",
@@ -40,6 +40,13 @@ def test_a_data_set_may_be_on_another_file_system(tiny_config, tmp_path):
             prepared.load_prepared(f"file://{tmp_path}/out", config, "train")
     with pytest.raises(InputError, match="must be what `prepare` wrote"):
         prepared.load_prepared(f"file://{tmp_path}/none", tiny_config, "train")
+    stem = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    soundfile.write(stem, np.zeros((3999, 2)), 8000)
+    with pytest.raises(InputError, match="vocals.wav: must have 4000 frames, .* 3999"):
+        first_batches(there, tiny_config, 1, reader="soundfile")
+    stem.unlink()
+    with pytest.raises(InputError, match=r"file://.*vocals\.wav: must be a wav file"):
+        first_batches(there, tiny_config, 1, reader="soundfile")
 
 
 def test_all_folders_must_have_the_same_stems(

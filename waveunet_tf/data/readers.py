@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -71,11 +72,7 @@ def build_reader(
         if reader == "tensorflow_io":
             raise InputError(f"`reader` must be soundfile, for {problem}")
         logging.info("reading with soundfile, for %s", problem)
-    if any("://" in path for path in tracks[0].paths):
-        raise InputError(
-            "`reader` must be tensorflow_io for files that are not on this machine. "
-            f"Received: {tracks[0].paths[0]}"
-        )
+    _check_remote(tracks)
     return SoundFileReader(tracks, frames, channels)
 
 
@@ -99,6 +96,36 @@ def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
     except (ImportError, NotImplementedError, tf.errors.OpError, UnicodeError) as error:
         return f"tensorflow-io cannot be used: {str(error).splitlines()[0]}"
     return None
+
+
+def _check_remote(tracks: Sequence[PreparedTrack]) -> None:
+    """Checks that there is each stem that is not on this machine, in its length."""
+    for track in tracks:
+        for path in track.paths:
+            if "://" not in path:
+                continue
+            try:
+                tf.io.gfile.stat(path)  # libsndfile would print a traceback
+                with _open(path) as file:
+                    frames = file.frames
+            except (soundfile.LibsndfileError, tf.errors.OpError) as error:
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{path}: must be a wav file: {reason}") from error
+            if frames != track.frames:
+                raise InputError(
+                    f"{path}: must have {track.frames} frames, as the manifest says, "
+                    f"but has {frames}"
+                )
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[soundfile.SoundFile]:
+    """Opens an audio file, on this machine or on a file system of TensorFlow's."""
+    with contextlib.ExitStack() as stack:
+        file = os.fsencode(path)
+        if "://" in path:
+            file = stack.enter_context(tf.io.gfile.GFile(path, "rb"))
+        yield stack.enter_context(soundfile.SoundFile(file))
 
 
 def _kinds(tracks: Sequence[PreparedTrack]) -> frozenset[tuple[str, str]]:
@@ -155,7 +182,7 @@ class SoundFileReader:
     """An `ExcerptReader` that calls Python, and reads what libsndfile reads."""
 
     def __init__(self, tracks: Sequence[PreparedTrack], frames: int, channels: int):
-        """Takes tracks of any kinds, on this machine."""
+        """Takes tracks of any kinds."""
         _end_reading_at_exit()
         self._tracks, self._stems = tracks, len(tracks[0].paths)
         self._frames, self._channels = frames, channels
@@ -178,7 +205,7 @@ class SoundFileReader:
         excerpt = np.zeros((self._frames, self._channels), np.float32)
         first, last = max(start, 0), min(start + self._frames, track.frames)
         if last > first:
-            with soundfile.SoundFile(os.fsencode(track.paths[stem])) as file:
+            with _open(track.paths[stem]) as file:
                 file.seek(first)
                 samples = file.read(last - first, dtype="float32", always_2d=True)
             samples = to_channels(samples, self._channels) * gain
