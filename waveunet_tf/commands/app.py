@@ -13,7 +13,7 @@ import tqdm
 from absl import app, flags, logging
 
 from waveunet_tf.errors import InputError, one_line
-from waveunet_tf.system import interrupts, versions
+from waveunet_tf.system import interrupts, quiet_import, versions
 from waveunet_tf.system.files import expand_home
 
 # Package that not every install has → the extras of pyproject.toml that bring it.
@@ -30,6 +30,7 @@ _EXTRAS = {
     "stempeg": ("train", "evaluate"),
     "tensorboard": ("train",),
     "tensorflow": ("train", "export"),
+    "tensorflow_serving": ("stand-in",),
     "threadpoolctl": ("evaluate",),
     "yaml": ("train", "evaluate"),
 }
@@ -63,8 +64,7 @@ def run(
         may_be_none: Whether the command may be called without arguments.
     """
     open_standard_streams()
-    # TensorFlow's notes on how this machine could be faster are no news to a user.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_import.import_quietly()
     logging.set_verbosity(logging.INFO)
     sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from waveunet_tf.system import interrupts
+from waveunet_tf.system import interrupts, quiet_import
 
 # The exit code after SIGTERM, as a shell gives it.
 _TERMINATED = 128 + signal.SIGTERM
@@ -86,6 +86,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _prepare_worker() -> None:
     """Makes a worker end on SIGTERM, and when its parent ends."""
+    quiet_import.import_quietly()
     signal.signal(signal.SIGTERM, _end)
     interrupts.raise_swallowed_exits()
     parent = multiprocessing.parent_process()
