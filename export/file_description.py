@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from waveunet_tf.separation import litert, tflite_file
+from waveunet_tf.separation import litert, litert_conversion, tflite_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _multiply_adds(model, graph, schema) -> int:
     return total
 
 
-def gpu_incompatibilities(path: str | os.PathLike) -> list[str]:
+def gpu_incompatibilities(path: str | os.PathLike) -> list[str] | None:
     """Asks TensorFlow's analyzer what the GPU delegate cannot run.
 
     Only the step counts: `initial_state` has no input, and runs once, on the CPU.
@@ -152,18 +152,35 @@ def gpu_incompatibilities(path: str | os.PathLike) -> list[str]:
         path: The TFLite file.
 
     Returns:
-        A line for each operation; [] where the delegate can run all of them.
+        A line for each operation; [] where the delegate can run all of them; None where
+        this TensorFlow's analyzer does not look, such as 2.21's.
     """
+    found = _gpu_warnings(pathlib.Path(path).read_bytes())
+    return found if found or _analyzer_looks() else None
+
+
+def _gpu_warnings(content: bytes) -> list[str]:
     import tensorflow as tf
 
     text = io.StringIO()
     with contextlib.redirect_stdout(text), litert.quiet():
         tf.lite.experimental.Analyzer.analyze(
-            model_path=str(path), gpu_compatibility=True
+            model_content=content, gpu_compatibility=True
         )
     step = text.getvalue().partition("\nSubgraph#1 ")[0]
     found = re.findall(r"GPU COMPATIBILITY WARNING: (.*)", step)
     return list(dict.fromkeys(found))
+
+
+def _analyzer_looks() -> bool:
+    """Whether the analyzer warns of an operation that no GPU delegate has."""
+    import tensorflow as tf
+
+    def unique(numbers):
+        return {"places": tf.unique(numbers).idx}
+
+    content = litert_conversion.convert({"unique": (unique, {"numbers": (8,)})}, [])
+    return bool(_gpu_warnings(content))
 
 
 def format_file_description(description: FileDescription, gpu: list[str]) -> str:

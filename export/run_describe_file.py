@@ -24,6 +24,8 @@ def main(paths):
         gpu = ["not asked"]
         if _GPU.value:
             gpu = file_description.gpu_incompatibilities(path)
+            if gpu is None:
+                gpu = ["not known: the analyzer of this TensorFlow does not look at it"]
         print(file_description.format_file_description(description, gpu))
     return 0
 

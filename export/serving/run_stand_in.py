@@ -2,8 +2,8 @@ r"""Serves exported models without TensorFlow Serving, for tests and first tries
 
     waveunet stand-in --models_dir ~/models
 
-Serves the models that MODELS_DIR/models.config names; needs requirements-dev.txt. Use
-the real server for anything that matters (docs/serve.md).
+Serves the models that MODELS_DIR/models.config names; needs the extra
+`stand-in`. Use the real server for anything that matters (docs/serve.md).
 """
 
 import concurrent.futures

@@ -327,6 +327,7 @@ def test_every_extra_that_a_message_names_brings_the_package():
     """Its distribution is called as the package, but for these."""
     others = {"grpc": "grpcio", "yaml": "pyyaml", "stempeg": "musdb"}
     others["google"] = "protobuf"
+    others["tensorflow_serving"] = "tensorflow-serving-api"
     pairs = [(name, extra) for name in app._EXTRAS for extra in app._EXTRAS[name]]
     for package, extra in pairs:
         wished = [re.match(r"[\w-]+", line)[0].lower() for line in EXTRAS[extra]]

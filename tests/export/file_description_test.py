@@ -13,7 +13,10 @@ pytestmark = pytest.mark.xdist_group("tflite")
 
 
 def test_all_operations_of_the_step_are_for_the_gpu_delegate(kept_files):
-    assert file_description.gpu_incompatibilities(kept_files["float32"]) == []
+    found = file_description.gpu_incompatibilities(kept_files["float32"])
+    if found is None:
+        pytest.skip("needs a TensorFlow whose analyzer looks, such as 2.16")
+    assert found == []
 
 
 def test_multiply_adds_are_those_of_the_exact_stream(kept_checkpoint, tmp_path):
@@ -82,12 +85,15 @@ def test_an_operation_that_the_gpu_delegate_lacks_is_named(tmp_path):
     import tensorflow as tf
 
     def step(mixture):
-        return {"vocals": tf.math.top_k(mixture, 2).values}
+        return {"vocals": tf.round(mixture)}
 
     signatures = {"separate": (step, {"mixture": (1, 8, 2)})}
     (tmp_path / "x.tflite").write_bytes(litert_conversion.convert(signatures, []))
-    first, *_ = file_description.gpu_incompatibilities(tmp_path / "x.tflite")
-    assert first == "Not supported op TOPK_V2"
+    lines = file_description.gpu_incompatibilities(tmp_path / "x.tflite")
+    if tuple(map(int, tf.__version__.split(".")[:2])) < (2, 17):
+        assert lines[0] == "Not supported op ROUND"
+    else:  # Where the analyzer finds nothing in any file, it must not be believed.
+        assert lines is None or lines[0] == "Not supported op ROUND"
 
 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path):

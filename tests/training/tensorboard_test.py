@@ -1,4 +1,6 @@
+import importlib
 import io
+import sys
 
 import matplotlib
 import numpy as np
@@ -8,11 +10,22 @@ import tensorflow as tf
 
 from tests.training.trainings import MINI, history
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.commands import app
 from waveunet_tf.training.tensorboard import (
     TensorBoard,
     side_by_side,
     spectrogram_picture,
 )
+
+
+def test_without_tensorboard_it_is_named_before_a_training_begins(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if not installed
+    monkeypatch.delitem(sys.modules, TensorBoard.__module__)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        importlib.import_module(TensorBoard.__module__)
+    assert app.explain_import(missing.value).startswith(
+        "needs tensorboard: pip install"
+    )
 
 
 def read_events(folder):

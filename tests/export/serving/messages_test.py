@@ -20,6 +20,13 @@ OFFICIAL = {
 ENUM, INT32 = 14, 5  # of one form on the wire
 
 
+def is_repeated(field):
+    """Protobuf 7 has no `label`, and 4 nothing else."""
+    if hasattr(field, "is_repeated"):
+        return field.is_repeated
+    return field.label == field.LABEL_REPEATED
+
+
 @pytest.mark.parametrize("name", sorted(messages.CLASSES))
 def test_messages_are_those_of_tensorflow_serving(name):
     official = OFFICIAL[name].DESCRIPTOR.fields_by_name
@@ -30,7 +37,7 @@ def test_messages_are_those_of_tensorflow_serving(name):
             assert other.GetOptions().packed  # so that its values are bytes on the wire
             continue
         assert field.type == (INT32 if other.type == ENUM else other.type)
-        assert field.label == other.label
+        assert is_repeated(field) == is_repeated(other)
 
 
 @pytest.mark.parametrize(
