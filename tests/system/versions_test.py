@@ -7,6 +7,7 @@ import sys
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from waveunet_tf.errors import InputError
 from waveunet_tf.system import versions
 
 VERSIONS = ["0.5", "1", "1.9.9", "1.26.0", "2.0", "2.0.0", "2.16.2", "2.17", "10.1"]
@@ -94,6 +95,6 @@ def test_numpy_of_another_abi_is_refused_before_tensorflow_writes_about_it(insta
     finder = versions.RefuseMisfits()
     sys.meta_path.insert(0, finder)
     assert finder.find_spec("numpy", None) is None
-    with pytest.raises(ImportError, match="numpy 2.3.5 does not fit tensorflow 2.16"):
+    with pytest.raises(InputError, match="numpy 2.3.5 does not fit tensorflow 2.16"):
         finder.find_spec("keras", None)
     assert finder not in sys.meta_path

@@ -154,7 +154,7 @@ def _misfits(error: Exception) -> str:
     if not lines:
         return ""
     what = " ".join(str(error).split()) or type(error).__name__
-    return lines[0] if what == lines[0] else f"{lines[0]} ({what})"
+    return f"{lines[0]} ({what})"
 
 
 def print_error(error: InputError | OSError, *, of: str = "") -> None:

@@ -8,6 +8,8 @@ import platform
 import re
 import sys
 
+from waveunet_tf.errors import InputError
+
 _PROJECT = "waveunet-tf"
 _REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^]]*\])?\s*\(?(?P<specifier>[^;()]*)\)?\s*"
@@ -74,13 +76,13 @@ class RefuseMisfits(importlib.abc.MetaPathFinder):
         """Looks at the first import of TensorFlow or Keras, and finds nothing.
 
         Raises:
-            ImportError: Both are installed and do not fit.
+            InputError: Both are installed and do not fit.
         """
         if name in ("tensorflow", "keras"):
             sys.meta_path.remove(self)
             lines = misfits({"tensorflow", "numpy"})
             if lines:
-                raise ImportError(lines[0], name="tensorflow")
+                raise InputError(lines[0])
         return None
 
 
