@@ -175,7 +175,7 @@ def test_stems_are_prepared_without_an_extra(waveunet, song, tmp_path):
 
 
 def test_an_installed_version_below_the_range_is_one_line(waveunet, song, tmp_path):
-    """libsndfile's own binding, of 2020: the wheel pulls no other, so it is beside."""
+    """soundfile of 2020, which finds no libsndfile of its own and has other names."""
     old = tmp_path / "old"
     words = ("--no-deps", "--target", old, "soundfile==0.10.3.post1")
     pip_install(sys.executable, *words)

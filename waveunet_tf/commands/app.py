@@ -114,7 +114,7 @@ def exit_code_of(function: Callable[[], int | None], *, package: str = "") -> in
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        reason = _misfits(error)
+        reason = versions.explain(error)
         if not reason and isinstance(error, ImportError):
             reason = explain_import(error, package)
         if not reason:
@@ -143,18 +143,6 @@ def explain_import(error: ImportError, package: str = "") -> str:
         raise error
     reason = " ".join(str(error).split())
     return f"{reason}: the installed packages do not fit together (see `pip check`)"
-
-
-def _misfits(error: Exception) -> str:
-    """Says which versions do not fit, of those that are in use; empty if all do."""
-    packages = {name.partition(".")[0] for name in sys.modules}
-    if isinstance(error, ImportError) and error.name:
-        packages.add(error.name.partition(".")[0])
-    lines = versions.misfits(packages)
-    if not lines:
-        return ""
-    what = " ".join(str(error).split()) or type(error).__name__
-    return f"{lines[0]} ({what})"
 
 
 def print_error(error: InputError | OSError, *, of: str = "") -> None:

@@ -19,6 +19,7 @@ from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
+from waveunet_tf.system import versions
 from waveunet_tf.system.files import expand_home, real_path, require_new
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ class SongBatch:
             self._note(what, error)
         except Exception as error:
             logging.debug("%s", what, exc_info=True)
-            reason = f"{type(error).__name__}: {error}"
+            reason = versions.explain(error) or f"{type(error).__name__}: {error}"
             self._note(what, InputError(f"{what}: cannot be separated: {reason}"))
 
     def _note(self, what: str | os.PathLike, error: InputError | OSError) -> None:

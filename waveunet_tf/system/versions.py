@@ -21,6 +21,24 @@ _COMPARISON = re.compile(
 )
 
 
+def explain(error: Exception) -> str:
+    """Names a likely cause of an error: versions in use that do not fit together.
+
+    Args:
+        error: Any error that was not foreseen.
+
+    Returns:
+        The versions, what to install and the error, in one line; empty if all fit.
+    """
+    packages = {name.partition(".")[0] for name in sys.modules}
+    if isinstance(error, ImportError) and error.name:
+        packages.add(error.name.partition(".")[0])
+    lines = misfits(packages)
+    if not lines:
+        return ""
+    return f"{lines[0]} ({' '.join(str(error).split()) or type(error).__name__})"
+
+
 def misfits(packages: set[str]) -> list[str]:
     """Says which installed versions do not fit together, and what to install.
 
