@@ -5,6 +5,7 @@ import soundfile
 
 from tests.audio.signals import RATE_HZ, noise, tone, write_with_ffmpeg
 from waveunet_tf.audio import ffmpeg_decoder, io
+from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 from waveunet_tf.errors import InputError
@@ -128,3 +129,94 @@ def test_what_has_no_tags_has_none(tmp_path):
 def test_an_mp3_is_known_by_its_first_bytes(tmp_path, head, is_mp3):
     (tmp_path / "x").write_bytes(head)
     assert ffmpeg_decoder.may_be_mp3(tmp_path / "x") is is_mp3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sample", "bit_depth"),
+    [
+        ("m4a", "alac", "s16p", 16),
+        ("m4a", "alac", "s32p", 24),
+        ("mov", "pcm_s16le", None, 16),
+        ("mov", "pcm_s24le", None, 24),
+        ("mka", "pcm_s32le", None, 32),
+        ("mka", "pcm_f32le", None, 32),
+        ("mka", "pcm_u8", None, 16),
+        ("flac", "flac", "s16", 16),
+        ("wv", "wavpack", "s32p", 24),
+        ("mka", "aac", None, 16),
+        ("mp3", "libmp3lame", "s32p", 16),
+        ("mka", "pcm_mulaw", None, 16),
+    ],
+)
+def test_the_bit_depth_is_that_of_the_stream(
+    tmp_path, suffix, codec, sample, bit_depth
+):
+    """And a lossless stream loses nothing on the way."""
+    path = tmp_path / f"song.{suffix}"
+    write_with_ffmpeg(path, codec, tone(8192), sample=sample)
+    decoder, samples = decode(path)
+    assert decoder.bit_depth == bit_depth
+    if decoder.bit_depth > 16:
+        steps = 2 ** (bit_depth - 1) if bit_depth < 32 else 2**24
+        assert np.abs(samples[:8192] - tone(8192)).max() <= 1.01 / steps
+
+
+def test_the_stems_of_a_lossless_song_have_its_bit_depth(tmp_path):
+    """A flac behind an ID3 tag, and many channels folded down: FFmpeg reads them."""
+    soundfile.write(tmp_path / "x.flac", tone(), RATE_HZ, subtype="PCM_24")
+    tagged = b"ID3\x04\x00\x00\x00\x00\x02\x01" + bytes(257)
+    (tmp_path / "y.flac").write_bytes(tagged + (tmp_path / "x.flac").read_bytes())
+    with AudioReader(tmp_path / "y.flac") as reader:
+        assert reader.bit_depth == 24
+    six = np.repeat(tone(), 3, axis=1)
+    soundfile.write(tmp_path / "six.wav", six, RATE_HZ, subtype="PCM_24")
+    with AudioReader(tmp_path / "six.wav", downmix=True) as reader:
+        assert (reader.channels, reader.bit_depth) == (2, 24)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "container", "codec"),
+    [
+        ("mpg", "mpeg", "mp2"),
+        ("vob", "vob", "mp2"),
+        ("svcd", "svcd", "mp2"),
+        ("flv", "flv", "aac"),
+        ("swf", "swf", "libmp3lame"),
+        ("ts", "mpegts", "mp2"),
+        ("avi", "avi", "mp2"),
+    ],
+)
+def test_containers_that_show_no_stream_at_first_are_decoded(
+    tmp_path, suffix, container, codec
+):
+    """Python would crash on some of them, and not raise an error."""
+    path = tmp_path / f"song.{suffix}"
+    write_with_ffmpeg(path, codec, tone(), container=container)
+    decoder, samples = decode(path)
+    assert (decoder.sample_rate_hz, decoder.channels) == (RATE_HZ, 2)
+    assert RATE_HZ <= len(samples) < RATE_HZ + 4096
+    middle = samples[10_000:30_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))[:, None], axis=0))
+    loudest_hz = np.argmax(spectrum, axis=0) * RATE_HZ / len(middle)
+    np.testing.assert_allclose(loudest_hz, [440, 660], atol=3)
+    np.testing.assert_allclose(middle.std(axis=0), tone().std(axis=0), rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile '{}'\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile://{}\n#EXT-X-ENDLIST\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=audio 9 RTP/AVP 0\n",
+    ],
+    ids=["concat", "hls", "hls of file://", "sdp"],
+)
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "list.ts"])
+def test_a_playlist_opens_no_other_file(tmp_path, text, name):
+    song = tmp_path / "song.ts"
+    write_with_ffmpeg(song, "mp2", tone())
+    path = tmp_path / name
+    path.write_text(text.format(song))
+    with pytest.raises(InputError, match="must be an audio file"):
+        decode(path)

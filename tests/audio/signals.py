@@ -16,14 +16,24 @@ def noise(frames):
     return np.random.default_rng(0).normal(0, 0.1, (frames, 2))
 
 
-def write_with_ffmpeg(path, codec, samples, layout="stereo", tags=()):
-    """Writes (frames, channels) by PyAV alone."""
-    with av.open(str(path), "w") as container:
-        container.metadata.update(dict(tags))
-        stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)
+def write_with_ffmpeg(
+    path, codec, samples, layout="stereo", tags=(), container=None, sample=None
+):
+    """Writes (frames, channels) by PyAV alone.
+
+    The container is by default the suffix's, the format of samples the codec's first.
+    """
+    with av.open(str(path), "w", format=container) as file:
+        file.metadata.update(dict(tags))
+        stream = file.add_stream(codec, rate=RATE_HZ, layout=layout)
+        if sample:
+            stream.format = sample
+        to_codec = av.AudioResampler(
+            stream.format.name, layout, RATE_HZ, stream.frame_size or None
+        )
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples.T, np.float32), "fltp", layout
         )
         frame.sample_rate = RATE_HZ
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
+        for part in [*to_codec.resample(frame), *to_codec.resample(None), None]:
+            file.mux(stream.encode(part))

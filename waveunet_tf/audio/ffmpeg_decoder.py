@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -12,6 +13,8 @@ import numpy as np
 from waveunet_tf.audio.formats import TAGS
 from waveunet_tf.errors import InputError
 
+# FFmpeg's AV_CODEC_PROP_LOSSY and AV_CODEC_PROP_LOSSLESS.
+_LOSSY, _LOSSLESS = 2, 4
 # The frames that a whole stream may lack of the length in its header: two AAC frames of
 # an encoder's padding.
 _CODEC_PADDING_FRAMES = 4096
@@ -19,8 +22,6 @@ _CODEC_PADDING_FRAMES = 4096
 
 class FFmpegDecoder:
     """A `decode.Decoder` of FFmpeg: for mp3, m4a, stem.mp4, video and others."""
-
-    bit_depth = 16
 
     def __init__(
         self, path: pathlib.Path, file: BinaryIO, *, stream: int, downmix: bool
@@ -41,6 +42,7 @@ class FFmpegDecoder:
             self._container = stack.enter_context(_open_container(path, file))
             self._source = source = self._audio_stream(stream)
             self.sample_rate_hz = source.rate
+            self.bit_depth = _bit_depth(source.codec_context)
             self._file_channels = self.channels = source.channels
             if not (self.sample_rate_hz and self.channels):
                 raise InputError(
@@ -138,8 +140,10 @@ def may_be_mp3(path: pathlib.Path) -> bool:
 def _open_container(path: pathlib.Path, file: BinaryIO):
     import av
 
-    # No protocols: a playlist must not open other files.
-    options = {"options": {"protocol_whitelist": "none"}}
+    # No protocols: a playlist must not open other files. `options` in place of
+    # `container_options` would let PyAV before 19 crash on a container that shows no
+    # stream when it is opened (mpg, flv).
+    options = {"container_options": {"protocol_whitelist": "none"}}
     if int(av.__version__.split(".")[0]) < 19:  # Later ones always do this with tags.
         options["metadata_errors"] = "surrogateescape"
     file.seek(0)
@@ -178,6 +182,23 @@ def _naming_errors(path: pathlib.Path) -> Iterator[None]:
         raise InputError(
             f"{path}: must be an audio file, but cannot be decoded: {error.strerror}"
         ) from error
+
+
+def _bit_depth(codec_context) -> int:
+    """Returns the bit depth of a stream: 16, 24, or 32, which is float.
+
+    FFmpeg decodes 24 bits of a lossless codec into 32. A lossy codec has none: 16.
+    """
+    codec, sample = codec_context.codec, codec_context.format
+    if uncompressed := re.match(r"pcm_[fsu](\d+)", codec.name):
+        bits = int(uncompressed[1])
+    elif not codec.properties & _LOSSLESS:
+        return 16
+    elif sample.name.startswith(("flt", "dbl")):  # of a codec that may also be lossy
+        return 16 if codec.properties & _LOSSY else 32
+    else:
+        bits = min(sample.bits, 24)
+    return next(depth for depth in (16, 24, 32) if bits <= depth or depth == 32)
 
 
 def _tags_of(container, source) -> dict[str, str]:
