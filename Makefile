@@ -4,8 +4,8 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 
-.PHONY: demo train-small arm64 test test-slow android-assets test-android-core lint \
-	clean
+.PHONY: demo train-small arm64 test test-slow android-assets test-android-core docs \
+	lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -88,6 +88,10 @@ test-android-core: .venv/installed
 	java -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
 		org.waveunet.separator.TestRunner \
 		$(ANDROID_GOLDEN) $(BIN)/python -m waveunet_tf.export.android.bridge
+
+# The API reference, out of the docstrings.
+docs: .venv/installed-dev
+	$(BIN)/python docs/reference.py build/docs
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from tests import documents
+from tests.architecture import House
 from tests.command_line import run_here
 from waveunet_tf.commands import app
 
@@ -203,6 +204,31 @@ def test_the_readme_is_short():
     assert len(text_of(ROOT / "README.md").split()) < 900
 
 
+@pytest.mark.slow
+def test_the_reference_has_a_page_for_each_module_but_commands(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "docs/reference.py", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    pages = {
+        path.relative_to(tmp_path).with_suffix("").as_posix().replace("/", ".")
+        for path in tmp_path.rglob("*.html")
+    }
+    modules = {
+        name.removesuffix(".__init__")
+        for name in House(ROOT).modules
+        if name.startswith("waveunet_tf")
+        and not re.search(r"\.(commands|__main__|run_\w+|\w+_flags|android)\b", name)
+    }
+    assert pages - {"index"} == modules
+    separator = tmp_path / "waveunet_tf" / "separation" / "separator.html"
+    assert ">Arguments:</h6>" in separator.read_text(encoding="utf-8")
+
+
 # From here on: the commands at work, with these flags added.
 TINY = {
     "train": "--num_levels 5 --base_filters 4 --output_frames 2048 --batch_size 2 "
@@ -303,7 +329,7 @@ def test_the_commands_of_a_page_run_in_their_order(page, home):
     script = script_of(page)
     if "---" not in script:
         pytest.skip("nothing to run on this page")
-    if page.name == "train.md":  # makes it
+    if page.name in ("README.md", "train.md"):  # which make it
         shutil.rmtree(home / "m4")
     if page.name not in ("data.md", "README.md"):
         prepare = "waveunet prepare --dataset musdb18 --sample_rate_hz 22050 "
