@@ -3,9 +3,14 @@ PYTHON ?= $(shell for python in python3.12 python3.11 python3.10 python3; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' \
 	2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+# The newest versions have a Python and an environment of their own.
+PYTHON_LATEST ?= $(shell for python in python3.13 \
+	$(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python); do \
+	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
+LATEST := .venv-latest
 
-.PHONY: demo train-small arm64 test test-slow android-assets test-android-core docs \
-	lint clean
+.PHONY: demo train-small arm64 test test-slow test-latest android-assets test-android-core \
+	docs lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -59,6 +64,10 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow
 
+# The tests on the newest versions, requirements-latest.txt.
+test-latest: $(LATEST)/installed
+	$(LATEST)/bin/pytest -n 2 --dist loadgroup --durations=20 -rs $(FILES)
+
 # Builds a model into the Android app: then opening export/android in Android Studio is
 # the only step. MODEL is a model's name or a checkpoint, KIND one of docs/mobile.md.
 MODEL ?= vocals
@@ -98,7 +107,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv demo arm64 $(ANDROID_BUILD)
+	rm -rf .venv $(LATEST) demo arm64 $(ANDROID_BUILD)
 
 .venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.10 to 3.12 with venv (on \
@@ -110,4 +119,14 @@ clean:
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	touch $@
+
+$(LATEST)/installed: requirements-latest.txt pyproject.toml
+	@test -n "$(PYTHON_LATEST)" || { echo "error: needs Python 3.13 with venv (on \
+	Debian: apt install python3.13-venv); name it with make PYTHON_LATEST=…" >&2; exit 1; }
+	test -x $(LATEST)/bin/python || $(PYTHON_LATEST) -m venv $(LATEST)
+	$(LATEST)/bin/python -m pip install --disable-pip-version-check -q \
+		-r requirements-latest.txt
+	$(LATEST)/bin/python -m pip install --disable-pip-version-check -q --no-deps -e .
+	$(LATEST)/bin/python -m pip check
 	touch $@

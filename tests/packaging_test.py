@@ -172,11 +172,17 @@ entry.load()()
         assert text in result.stdout
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
-def test_every_requirement_has_a_pin_within_its_range(python):
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        *(("requirements.txt", python) for python in ("3.10", "3.11", "3.12")),
+        ("requirements-latest.txt", "3.13"),
+    ],
+)
+def test_every_requirement_has_a_pin_within_its_range(name, python):
     environment = {**default_environment(), "python_version": python}
     pins = {}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
+    for line in (ROOT / name).read_text().splitlines():
         pin = None if line.startswith("#") else Requirement(line)
         if pin and (not pin.marker or pin.marker.evaluate(environment)):
             (version,) = pin.specifier
