@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from waveunet_tf.audio import libsndfile_decoder
+from waveunet_tf.audio.chained_ogg import ChainedOggDecoder, find_links
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 from waveunet_tf.audio.libsndfile_decoder import LibsndfileDecoder
 from waveunet_tf.errors import InputError
@@ -94,6 +95,9 @@ class AudioReader:
         if not self._file.read(1):
             raise InputError(f"{self.path}: must be an audio file, but is empty")
         if not stream and libsndfile_decoder.can_decode(self.path, downmix=downmix):
+            links = find_links(self._file)
+            if len(links) > 1:
+                return ChainedOggDecoder(self.path, self._file, links)
             return LibsndfileDecoder(self.path)
         return FFmpegDecoder(self.path, self._file, stream=stream, downmix=downmix)
 

@@ -15,6 +15,8 @@ from waveunet_tf.audio.formats import BIT_DEPTHS, TAGS
 from waveunet_tf.errors import InputError
 
 _BLOCK_FRAMES = 65536
+# What libsndfile notes of an Ogg file whose last page is missing or cut.
+_CUT_OGG = ("lacks an end-of-stream bit", "without an End-Of-Stream flag")
 
 
 class LibsndfileDecoder:
@@ -57,7 +59,7 @@ class LibsndfileDecoder:
     def is_cut(self, frames: int) -> bool:
         """Whether the file ended before the length that its header promises."""
         log = self._sound.extra_info
-        ends_early = _promises_more(log) or "lacks an end-of-stream bit" in log
+        ends_early = _promises_more(log) or any(words in log for words in _CUT_OGG)
         return ends_early or frames < self._sound.frames
 
 
