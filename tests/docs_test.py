@@ -17,6 +17,7 @@ import soundfile
 from tests import documents
 from tests.architecture import House
 from tests.command_line import run_here
+from waveunet_tf.__main__ import COMMANDS
 from waveunet_tf.commands import app
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -101,6 +102,19 @@ def test_every_command_of_a_page_has_right_flags(page, refusal):
     assert wrong == []
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_a_command_itself_have_right_flags(command, refusal):
+    spec = importlib.util.find_spec(f"waveunet_tf.{COMMANDS[command]}")
+    module = ast.parse(pathlib.Path(spec.origin).read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(module)
+    examples = re.findall(r"^ {4}(waveunet .*(?:\n {8}.*)*)", docstring, re.MULTILINE)
+    assert examples
+    for example in examples:
+        if "…" not in example:  # stands for other flags
+            for words in documents.commands(example):
+                assert refusal(words) == ""
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -155,8 +169,6 @@ def test_code_stands_in_fences_that_name_its_language(page):
 @pytest.fixture(scope="module")
 def flag_names():
     """The flags of all commands; a negative form counts, too."""
-    from waveunet_tf.__main__ import COMMANDS
-
     names = set(FOREIGN_FLAGS)
     for command in COMMANDS:
         shown = run_here("waveunet_tf", command, "--help").stdout
