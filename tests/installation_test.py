@@ -31,7 +31,7 @@ WITHOUT_HELP = {
     "plots": "evaluate",
     "report": "evaluate",
     "seams": "evaluate",
-    "stand-in": "serving",
+    "stand-in": "stand-in",
 }
 
 
@@ -226,7 +226,9 @@ def test_every_extra_resolves_for_the_pythons_that_are_here(built, tmp_path, pyt
         pytest.skip(f"needs a Python {python}")
     words = ["--dry-run", "--only-binary=:all:", "--target", tmp_path / "x"]
     pip_install(python_of(python), *words, f"{built[1]}[train]")
-    pip_install(python_of(python), *words, f"{built[1]}[evaluate,export,serving]")
+    pip_install(
+        python_of(python), *words, f"{built[1]}[evaluate,export,serving,stand-in]"
+    )
 
 
 def test_pypi_would_take_both_packages(built, tmp_path):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 
@@ -53,17 +54,24 @@ def build(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     for name in files():
         (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / "tree" / name)
-    _backend("build_sdist", folder / "tree", folder)
+    run_backend("build_sdist", folder / "tree", folder)
     (source,) = folder.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         archive.extractall(folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
-    _backend("build_wheel", unpacked, folder)
+    run_backend("build_wheel", unpacked, folder)
     (wheel,) = folder.glob("*.whl")
     return source, wheel
 
 
-def _backend(hook: str, project: pathlib.Path, target: pathlib.Path) -> None:
+def names_in(wheel: pathlib.Path) -> set[str]:
+    """The names of the files in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {*archive.namelist()}
+
+
+def run_backend(hook: str, project: pathlib.Path, target: pathlib.Path) -> None:
+    """Calls setuptools as pip does: `build_sdist` or `build_wheel`."""
     code = f"from setuptools import build_meta as b; b.{hook}({str(target)!r})"
     result = subprocess.run(
         [sys.executable, "-c", code],

@@ -45,8 +45,8 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     app.open_standard_streams()
     answer = _run if name in COMMANDS else _answer
-    package = _module(name).rpartition(".")[0] if name in COMMANDS else ""
-    sys.exit(app.exit_code_of(functools.partial(answer, name), package=package))
+    module = _module(name) if name in COMMANDS else ""
+    sys.exit(app.exit_code_of(functools.partial(answer, name), module=module))
 
 
 def _run(name: str) -> None:

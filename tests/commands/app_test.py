@@ -262,6 +262,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(exit_of):
         ("score", "musdb", "evaluate"),
         ("score", "tensorflow", "train"),
         ("client", "grpc", "serving"),
+        ("stand-in", "grpc", "stand-in"),
         ("train", "apache_beam", "beam"),
     ],
 )
@@ -269,7 +270,7 @@ def test_the_extra_is_that_of_the_command_if_it_brings_the_package(
     command, package, extra
 ):
     error = ModuleNotFoundError("", name=f"{package}.x")
-    module = f"waveunet_tf.{COMMANDS[command]}".rpartition(".")[0]
+    module = f"waveunet_tf.{COMMANDS[command]}"
     line = f"needs {package}: pip install 'waveunet-tf[{extra}]'"
     assert app.explain_import(error, module) == line
 

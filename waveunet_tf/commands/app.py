@@ -19,8 +19,8 @@ from waveunet_tf.system.files import expand_home
 # Package that not every install has → the extras of pyproject.toml that bring it.
 _EXTRAS = {
     "apache_beam": ("beam",),
-    "google": ("serving",),  # protobuf
-    "grpc": ("serving",),
+    "google": ("serving", "stand-in"),  # protobuf
+    "grpc": ("serving", "stand-in"),
     "h5py": ("train", "export"),
     "keras": ("train", "export"),
     "matplotlib": ("evaluate", "train"),
@@ -29,17 +29,18 @@ _EXTRAS = {
     "scipy": ("evaluate",),
     "stempeg": ("train", "evaluate"),
     "tensorboard": ("train",),
-    "tensorflow": ("train", "export"),
+    "tensorflow": ("train", "export", "stand-in"),
     "tensorflow_serving": ("stand-in",),
     "threadpoolctl": ("evaluate",),
     "yaml": ("train", "evaluate"),
 }
-# Where a command's module lies → the extra that its user will want.
-_EXTRA_OF_PACKAGE = {
-    "waveunet_tf.commands": "train",
-    "waveunet_tf.evaluate": "evaluate",
-    "waveunet_tf.export": "export",
+# How the name of a command's module begins → the extra that its user will want.
+_EXTRA_OF_COMMAND = {
+    "waveunet_tf.export.serving.run_stand_in": "stand-in",
     "waveunet_tf.export.serving": "serving",
+    "waveunet_tf.export": "export",
+    "waveunet_tf.evaluate": "evaluate",
+    "waveunet_tf.commands": "train",
 }
 
 
@@ -78,14 +79,15 @@ def run(
     def guarded(argv: list[str]) -> int:
         _log_plain_lines()
         _end_like_ctrl_c()
-        package = sys.modules["__main__"].__package__ or ""
-        return exit_code_of(functools.partial(checked, argv), package=package)
+        spec = sys.modules["__main__"].__spec__
+        module = spec.name if spec else ""
+        return exit_code_of(functools.partial(checked, argv), module=module)
 
     sys.meta_path.insert(0, versions.RefuseMisfits())
     app.run(guarded, flags_parser=_parse_flags)
 
 
-def exit_code_of(function: Callable[[], int | None], *, package: str = "") -> int:
+def exit_code_of(function: Callable[[], int | None], *, module: str = "") -> int:
     """Calls a function, and turns its errors into one line and an exit code.
 
     An error that is none of ours is told in one line, too, where the versions of
@@ -93,7 +95,7 @@ def exit_code_of(function: Callable[[], int | None], *, package: str = "") -> in
 
     Args:
         function: Does the work; may return an exit code.
-        package: The package of the command's module.
+        module: The command's module.
 
     Returns:
         The exit code; `run` lists them.
@@ -116,19 +118,19 @@ def exit_code_of(function: Callable[[], int | None], *, package: str = "") -> in
     except Exception as error:
         reason = versions.explain(error)
         if not reason and isinstance(error, ImportError):
-            reason = explain_import(error, package)
+            reason = explain_import(error, module)
         if not reason:
             raise
         print(f"error: {reason}", file=sys.stderr)
         return 1
 
 
-def explain_import(error: ImportError, package: str = "") -> str:
+def explain_import(error: ImportError, module: str = "") -> str:
     """Says in one line what to install where a package is missing or does not fit.
 
     Args:
         error: What the import of a package raised.
-        package: The package of the command's module.
+        module: The command's module.
 
     Raises:
         ImportError: The package is none of those that the extras bring.
@@ -136,7 +138,8 @@ def explain_import(error: ImportError, package: str = "") -> str:
     name = (error.name or "").partition(".")[0]
     missing = isinstance(error, ModuleNotFoundError)
     if missing and name in _EXTRAS:
-        wished = _EXTRA_OF_PACKAGE.get(package)
+        begins = (start for start in _EXTRA_OF_COMMAND if module.startswith(start))
+        wished = _EXTRA_OF_COMMAND.get(next(begins, ""))
         extra = wished if wished in _EXTRAS[name] else _EXTRAS[name][0]
         return f"needs {name}: pip install 'waveunet-tf[{extra}]'"
     if missing or name == "waveunet_tf":
