@@ -1,6 +1,9 @@
+import contextlib
 import dataclasses
 
+import av
 import pytest
+import soundfile
 
 from waveunet_tf.audio import formats
 from waveunet_tf.errors import InputError
@@ -22,6 +25,30 @@ def test_a_songs_name_is_its_files_without_suffix(path, name):
 def test_a_name_that_could_name_no_folder_is_refused(path):
     with pytest.raises(InputError, match="must have a name before its suffix"):
         formats.song_name(path)
+
+
+def test_every_suffix_that_is_searched_for_is_one_that_a_decoder_claims():
+    """FFmpeg by the extensions of its demuxers, libsndfile by the names of formats."""
+    claimed = {name.lower() for name in soundfile.available_formats()}
+    for name in av.format.formats_available:
+        with contextlib.suppress(ValueError):
+            claimed |= av.format.ContainerFormat(name, "r").extensions
+    known = {suffix[1:] for suffix in formats.SUFFIXES}
+    # Other names of what is claimed: Ogg, MPEG streams, Matroska, QuickTime, RealMedia,
+    # ASF, AIFF, WAV, AU, RF64; and formats of which FFmpeg lists no extension.
+    others = set(
+        """
+        3g2 aif aifc aiff amr asf avi dff dsf eac3 flv m2ts m4b m4v mpeg mpg mts mxf
+        oga ogm ogv opus ra rf64 rm snd spx svcd swf tak ts vob wav wave webm wma
+        wmv wv
+        """.split()
+    )
+    assert known - claimed <= others
+    assert len(known & claimed) > 25
+
+
+def test_no_text_or_picture_is_taken_for_audio():
+    assert not formats.SUFFIXES & formats.COMPANION_SUFFIXES
 
 
 def test_every_format_is_found_in_folders_too():

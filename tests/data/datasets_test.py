@@ -125,6 +125,15 @@ def test_hidden_and_foreign_files_are_no_stems(tmp_path, caplog):
     assert "extra: left out, for it is no subset" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["bass.wvx", "bass", "bass.wav.part"])
+def test_a_file_that_may_be_a_stem_is_the_tracks_problem(tmp_path, name):
+    """Else its track would be prepared without it."""
+    write_stem(tmp_path / "song" / "vocals.wav")
+    (tmp_path / "song" / name).write_bytes(b"music of an unknown format")
+    (track,) = find_tracks(tmp_path)
+    assert f"but has {name}, which is neither by its name" in track.problem
+
+
 def test_suffixes_may_be_of_any_case_and_format(tmp_path):
     for name in ("vocals.WAV", "drums.Flac", "bass.ogg"):
         write_stem(tmp_path / "song" / name)

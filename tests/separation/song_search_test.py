@@ -38,6 +38,20 @@ def test_a_folder_names_the_audio_files_in_it_in_order(album):
     assert names(search(album), album) == ["[x].wav", "a.FLAC", "b.wav"]
 
 
+def test_what_is_left_out_of_a_folder_is_counted_and_named(album, caplog):
+    caplog.set_level("INFO", logger="absl")
+    search(album)
+    assert f"{album}: 1 file is left out, as no audio by name: notes.txt" in caplog.text
+    for number in range(9):
+        (album / f"{number}.jpg").touch()
+    search(album)
+    assert "10 files are left out, as no audio by name: 0.jpg, 1.jpg, " in caplog.text
+    assert "4.jpg, …" in caplog.text
+    caplog.clear()
+    search(album / "deep")
+    assert not caplog.text
+
+
 def test_folders_in_a_folder_are_searched_if_wished(album):
     songs = search(album, recursive=True)
     assert names(songs, album) == [

@@ -9,10 +9,24 @@ from collections.abc import Mapping
 
 from waveunet_tf.errors import InputError
 
-# The suffixes by which audio files are found in a folder.
+# The suffixes by which audio files, and videos with sound, are found in a folder: those
+# that people use of what libsndfile and FFmpeg decode.
 SUFFIXES = frozenset(
-    ".aac .aif .aiff .au .caf .flac .m4a .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .w64 "
-    ".wav .webm .wma".split()
+    """
+    .3g2 .3gp .aac .aax .ac3 .aif .aifc .aiff .amr .ape .asf .au .avi .caf .dff
+    .dsf .dts .eac3 .f4v .flac .flv .m2ts .m4a .m4b .m4v .mka .mkv .mlp .mov .mp2
+    .mp3 .mp4 .mpc .mpeg .mpg .mts .mxf .oga .ogg .ogm .ogv .oma .opus .ra .rf64
+    .rm .shn .snd .spx .svcd .swf .tak .thd .ts .tta .vob .voc .w64 .wav .wave
+    .webm .wma .wmv .wv
+    """.split()
+)
+# What lies beside stems without being one: texts, notes and pictures.
+COMPANION_SUFFIXES = frozenset(
+    """
+    .csv .cue .db .doc .docx .html .ini .jams .jpeg .jpg .json .lab .log .lrc .m3u
+    .md .mid .midi .nfo .pdf .png .rtf .sfv .svg .tsv .txt .url .webp .xml .yaml
+    .yml
+    """.split()
 )
 
 # libsndfile's subtypes of more than 16 bits → their bit depths.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from waveunet_tf.audio.formats import SUFFIXES, song_name
+from waveunet_tf.audio.formats import COMPANION_SUFFIXES, SUFFIXES, song_name
 from waveunet_tf.data import splits
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import SUBSETS, AudioStream, Track
@@ -132,7 +132,15 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
     for subset, folder in folders:
         stems, problem = {}, None
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            suffix = path.suffix.lower()
+            if path.name.startswith(".") or suffix in COMPANION_SUFFIXES:
+                continue
+            if suffix not in SUFFIXES:
+                if path.is_file():
+                    problem = (
+                        f"must have stems and texts alone, but has {path.name}, which "
+                        "is neither by its name"
+                    )
                 continue
             if path.stem in stems:
                 problem = (

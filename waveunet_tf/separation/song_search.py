@@ -11,11 +11,17 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
+from absl import logging
+
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.errors import InputError
 from waveunet_tf.system.files import expand_home, real_path
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+# Files that are left out and named.
+_SHOWN = 5
 
 
 class Song(NamedTuple):
@@ -63,14 +69,15 @@ def find_songs(
                 f"{path}: must not lie in the output folder, {leave_out}, whose files "
                 "are taken for stems of earlier runs; name its songs, or another folder"
             )
-        found = [
+        inside = [
             file
             for file in _files(path, recursive, on_error)
-            if file.suffix.lower() in SUFFIXES
-            and file.is_file()
+            if file.is_file()
             and not file.name.startswith(".")
             and outside not in real_path(file).parents
         ]
+        found = [file for file in inside if file.suffix.lower() in SUFFIXES]
+        _tell_left_out(path, [file.name for file in inside if file not in found])
         if not found:
             raise InputError(f"{path}: must hold audio files, but has none")
         return [Song(file, file.parent.relative_to(path)) for file in found]
@@ -86,6 +93,17 @@ def find_songs(
             )
         ]
     return [Song(path)]
+
+
+def _tell_left_out(folder: pathlib.Path, names: list[str]) -> None:
+    """Logs which files of a folder are no songs by their names."""
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        what = "file is" if len(names) == 1 else "files are"
+        logging.info(
+            "%s: %d %s left out, as no audio by name: %s",
+            *(folder, len(names), what, shown),
+        )
 
 
 def _files(
