@@ -55,6 +55,22 @@ def test_a_failed_import_tells_all(tmp_path):
     assert result.stderr.endswith("ImportError: undefined symbol\n")
 
 
+def test_versions_that_do_not_fit_need_no_notes(tmp_path):
+    """`versions.explain` then says all in one line."""
+    folder = tmp_path / "tensorflow-2.99.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.99\n"
+        "Requires-Dist: numpy>=99\n\n"
+    )
+    (folder / "top_level.txt").write_text("tensorflow")
+    ending = "import numpy\nraise ImportError('undefined symbol')"
+    result = import_stand_in(tmp_path, ending)
+    assert result.returncode == 1
+    assert "oneDNN" not in result.stderr
+    assert result.stderr.endswith("ImportError: undefined symbol\n")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="another system ends otherwise")
 def test_a_crash_tells_where(tmp_path):
     result = import_stand_in(tmp_path, "os.abort()")

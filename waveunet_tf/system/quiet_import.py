@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from waveunet_tf.system import versions
+
 # What TF_CPP_MIN_LOG_LEVEL=3 hides up to TensorFlow 2.20. Later ones write it all the
 # same, because they are not yet asked when their libraries load.
 _NOTE = re.compile(
@@ -53,6 +55,8 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
 def _without_notes() -> Iterator[None]:
     """Holds stderr back, and then writes what is no note; after an error, all of it.
 
+    Where versions do not fit together, the error says enough without the notes.
+
     A crash of the process leaves Python's traceback, from faulthandler.
     """
     notes = _NOTE
@@ -66,8 +70,9 @@ def _without_notes() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except Exception:
-            notes = None
+        except Exception as error:
+            if not versions.explain(error):
+                notes = None
             raise
         finally:
             sys.stderr.flush()
