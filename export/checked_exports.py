@@ -131,11 +131,16 @@ def write_version(
         the server's config, or "".
 
     Raises:
-        InputError: The checkpoint does not fit, or the SavedModel differs too much from
-            the network.
+        InputError: The checkpoint does not fit, the SavedModel differs too much from
+            the network, or the path holds a character of patterns.
         OSError: The folder cannot be written.
     """
     path = folder / model_name / str(version)
+    if set(str(path.absolute())) & set("*?[]\\"):
+        raise InputError(
+            f"{path}: must have none of *?[]\\ in its path, which TensorFlow, and so a "
+            "server, takes for a pattern"
+        )
     with files.atomic_folder(path) as part:
         saved_model.write_saved_model(checkpoint_dir, part, chunk_frames=chunk_frames)
         server_files.write_warm_up(part, model_name)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -179,6 +180,17 @@ def test_a_version_that_differs_is_not_written(quick_saved_model, tmp_path, diff
     # What was there is there still.
     assert (tmp_path / "m" / "songs" / "1" / "saved_model.pb").exists()
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["ex[1]", "a*b", "wh?t"])
+def test_a_path_that_is_a_pattern_to_tensorflow_is_refused(tmp_path, monkeypatch, name):
+    with pytest.raises(InputError, match="takes for a pattern"):
+        checked_exports.write_version("checkpoint", tmp_path / name, "songs", 1)
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)  # and where only the way to it is one
+    with pytest.raises(InputError, match="takes for a pattern"):
+        checked_exports.write_version("checkpoint", pathlib.Path("out"), "songs", 1)
+    assert not list((tmp_path / name).iterdir())
 
 
 def test_a_network_without_stream_is_served_in_windows(tmp_path):

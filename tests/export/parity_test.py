@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 import types
 
 import numpy as np
@@ -111,8 +112,11 @@ def test_songs_of_silence_cannot_be_measured(kept_files, kept_checkpoint):
         parity.measure_files([kept_files["float32"]], kept_checkpoint, [song])
 
 
-def test_a_file_is_measured_in_a_process_of_its_own(kept_files):
-    cost = parity.cost_in_a_process(kept_files["float32"], 1)
+def test_a_file_is_measured_in_a_process_of_its_own(kept_files, monkeypatch):
+    """A relative path is that of the folder in which the command was called."""
+    path = kept_files["float32"]
+    monkeypatch.chdir(path.parent)
+    cost = parity.cost_in_a_process(pathlib.Path(path.name), 1)
     assert 0 < cost["factor"] < 1 and cost["load_seconds"] > 0
     # Without TensorFlow, which alone takes more than 300 MiB.
     assert 20 < cost["peak_mib"] < 300
