@@ -11,9 +11,11 @@ soxr, as `separate` does.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.signal
@@ -191,22 +193,33 @@ def write_wavs(folder: pathlib.Path) -> None:
             )
 
 
+@contextlib.contextmanager
+def java_resampler() -> Iterator[None]:
+    """Puts FilterResampler in the place of our resampler, and measures lags anew."""
+    kept = resample.StreamResampler
+    resample.StreamResampler = FilterResampler
+    resample.resampling_seconds.cache_clear()
+    try:
+        yield
+    finally:
+        resample.StreamResampler = kept
+        resample.resampling_seconds.cache_clear()
+
+
 def main(folder: pathlib.Path) -> None:
     """Writes the models, songs, stems and signals into a new folder."""
     folder.mkdir(parents=True)
     write_resampled(folder / "resampled")
     write_wavs(folder / "wavs")
     lines = []
-    kept = resample.StreamResampler
     for name, (_, _, songs) in _MODELS.items():
         separator = write_model(folder, name)
-        resample.StreamResampler = FilterResampler
-        for rate_hz, channels, frames in songs:
-            case = f"{name}-{rate_hz}-{channels}-{frames}"
-            mixture = song(frames, channels, rate_hz)
-            write_case(folder / case, separator, rate_hz, mixture)
-            lines.append(f"{case} {name} {_EQUAL}\n")
-        resample.StreamResampler = kept
+        with java_resampler():
+            for rate_hz, channels, frames in songs:
+                case = f"{name}-{rate_hz}-{channels}-{frames}"
+                mixture = song(frames, channels, rate_hz)
+                write_case(folder / case, separator, rate_hz, mixture)
+                lines.append(f"{case} {name} {_EQUAL}\n")
         if name == "stereo":
             mixture = below(3000, song(9001, 2, 11025), 11025)
             write_case(folder / "soxr", separator, 11025, mixture)

@@ -83,6 +83,16 @@ def test_a_case_is_a_song_and_stems_that_add_up(tmp_path):
     np.testing.assert_allclose(parts["song"], mixture)
 
 
+def test_the_stand_in_leaves_no_trace():
+    """Its lag is another one, and must not be taken for that of our resampler."""
+    lag = resample.resampling_seconds(11025, 8000)
+    with golden.java_resampler():
+        assert resample.StreamResampler is golden.FilterResampler
+        assert resample.resampling_seconds(11025, 8000) > lag
+    assert resample.StreamResampler is not golden.FilterResampler
+    assert resample.resampling_seconds(11025, 8000) == lag
+
+
 def test_the_stand_in_takes_the_place_of_our_resampler():
     """The same methods, which write_case's separator calls."""
     ours = {name for name in vars(resample.StreamResampler) if name[0] != "_"}
