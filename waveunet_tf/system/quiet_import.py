@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import importlib.abc
-import importlib.util
 import os
 import re
 import sys
@@ -33,17 +32,23 @@ def import_quietly() -> None:
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow, once, as the other finders do, but lets it load quietly."""
+    """Finds TensorFlow as the other finders do, but lets it load quietly, once.
+
+    Some packages only ask whether it is installed, and do not load what is found.
+    """
 
     def find_spec(self, name, path, target=None):
         if name != "tensorflow":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path[:] if finder is not self]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, specs), None)
         if spec and spec.loader:
             load = spec.loader.exec_module
 
             def load_quietly(module):
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 with _without_notes():
                     load(module)
 
