@@ -32,9 +32,11 @@ def score_estimates(
     """Scores the estimates of one track: SDR, ISR, SIR and SAR of every second.
 
     As in museval, no source has a score (NaN) in a second in which one source or one
-    estimate is silent. But museval refuses a track in which one of them is silent
-    throughout. Here such a source has no score in any second, and museval scores the
-    others:
+    estimate is silent. Silence is zeros in all channels; museval also takes channels
+    for it that add up to zero, which are heard.
+
+    museval refuses a track in which one of them is silent throughout. Here such a
+    source has no score in any second, and museval scores the others:
 
     - without a silent true source, which cannot interfere with them; a source that
       remains alone has no SIR;
@@ -86,12 +88,12 @@ def score_estimates(
 
 
 def is_silent(stem: np.ndarray) -> bool:
-    """Returns whether museval takes a stem for silent: its channels add up to zero.
+    """Returns whether a stem is silent: all its samples are zero.
 
     Args:
         stem: `(frames, channels)`.
     """
-    return not np.any(stem.sum(axis=1))
+    return not np.any(stem)
 
 
 def fit_estimate(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -158,7 +160,9 @@ def _evaluate(
     scores = np.full((len(_METRICS), len(stems), windows), np.nan)
     heard = [place for place, pair in enumerate(stems) if not is_silent(pair[0])]
     if heard:
-        references, estimates = zip(*(stems[place] for place in heard))
+        references, estimates = zip(
+            *_without_cancelling([stems[place] for place in heard], window)
+        )
         # No score depends on another source's estimate, so anything audible can stand
         # for a silent one; the stand-in's own scores are dropped.
         silent = [is_silent(estimate) for estimate in estimates]
@@ -177,3 +181,33 @@ def _evaluate(
         if len(heard) == 1:
             scores[_METRICS.index("SIR")] = np.nan
     return [dict(zip(_METRICS, values.tolist())) for values in scores.swapaxes(0, 1)]
+
+
+def _without_cancelling(
+    stems: Sequence[tuple[np.ndarray, np.ndarray]], window: int
+) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    """Turns the channels where museval would take what is heard for silence.
+
+    museval adds up the channels, so that left = −right is silent to it. Scores are
+    energies over all channels, after filters from all channels to all. So they stay
+    the same when one orthogonal matrix mixes the channels of all stems.
+
+    Args:
+        stems: Reference and estimate of each source, `(frames, channels)` both.
+        window: The frames of one of museval's windows.
+
+    Returns:
+        The same stems where no channels cancel in any window, else mixed ones.
+    """
+    if not any(_cancels(stem, window) for pair in stems for stem in pair):
+        return stems
+    # A reflection; e is irrational, so that no channels of other audio cancel now.
+    normal = np.exp(np.arange(stems[0][0].shape[1]))
+    matrix = np.eye(len(normal)) - 2 * np.outer(normal, normal) / (normal @ normal)
+    return [(reference @ matrix, estimate @ matrix) for reference, estimate in stems]
+
+
+def _cancels(stem: np.ndarray, window: int) -> bool:
+    """Returns whether channels add up to zero in a window that is not silent."""
+    parts = (stem[start : start + window] for start in range(0, len(stem), window))
+    return any(np.any(part) and not np.any(part.sum(axis=1)) for part in parts)

@@ -252,29 +252,30 @@ def _spectrogram(estimate: Estimate, seconds: float) -> tuple[np.ndarray, list[f
     place, rate = _nearest(estimate, seconds), estimate.sample_rate_hz
     reach = round(_SPECTROGRAM_SECONDS * rate)
     around = _around(estimate.audio, place, reach + _FFT_FRAMES // 2)
-    _, _, power = signal.spectrogram(
-        around, rate, "hann", _FFT_FRAMES, _FFT_FRAMES - _FFT_HOP, detrend=False
+    _, _, powers = signal.spectrogram(
+        around.T, rate, "hann", _FFT_FRAMES, _FFT_FRAMES - _FFT_HOP, detrend=False
     )
     ends_ms = 1000 * reach / rate
-    return 10 * np.log10(power + 1e-20), [-ends_ms, ends_ms, 0, rate / 2000]
+    levels_db = 10 * np.log10(powers.mean(axis=0) + 1e-20)
+    return levels_db, [-ends_ms, ends_ms, 0, rate / 2000]
 
 
 def _draw_waveform(axes, estimate: Estimate, place: int) -> None:
     reach = round(_WAVEFORM_SECONDS * estimate.sample_rate_hz)
-    wave = _around(estimate.audio, place, reach)
     times_ms = 1000 * np.arange(-reach, reach) / estimate.sample_rate_hz
-    axes.plot(times_ms, wave, lw=1, marker=".", ms=3, color=figures.COLORS[0])
+    for channel, color in zip(_around(estimate.audio, place, reach).T, figures.COLORS):
+        axes.plot(times_ms, channel, lw=1, marker=".", ms=3, color=color)
     axes.grid(alpha=0.3)
     axes.margins(x=0)
 
 
 def _around(audio: np.ndarray, place: int, reach: int) -> np.ndarray:
-    """Returns the channels' mean around a frame, `(2 · reach,)`, zeros beyond the ends.
+    """Returns the audio around a frame, `(2 · reach, channels)`, zeros beyond the ends.
 
     Args:
         audio: `(frames, channels)`.
         place: The frame.
         reach: The number of frames on each side.
     """
-    padded = np.pad(audio.mean(axis=1), reach)
+    padded = np.pad(audio, ((reach, reach), (0, 0)))
     return padded[place : place + 2 * reach]

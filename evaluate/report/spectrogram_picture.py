@@ -28,19 +28,20 @@ def power_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     """Returns the mean power of bands over time; a sine of full scale has about 0 dB.
 
     Args:
-        samples: `(frames, channels)`; the mean over channels is taken.
+        samples: `(frames, channels)`; the mean of the channels' powers is taken.
         rate_hz: The sample rate in Hz.
 
     Returns:
         `(bins, steps)` in dB, the lowest band first; there are COLUMNS steps.
     """
-    mono = samples.mean(axis=1)
     window = np.hanning(max(round(_WINDOW_SECONDS * rate_hz), 16))
-    padded = np.pad(mono, len(window) // 2)
-    padded = np.pad(padded, (0, 1))  # A window of odd length needs one frame more.
-    centres = np.linspace(0, len(mono), COLUMNS, endpoint=False).astype(int)
-    pieces = np.lib.stride_tricks.sliding_window_view(padded, len(window))[centres]
-    power = np.abs(np.fft.rfft(pieces * window, axis=1) * (2 / window.sum())) ** 2
+    before = len(window) // 2
+    # A window of odd length needs one frame more.
+    padded = np.pad(samples, ((before, before + 1), (0, 0)))
+    centres = np.linspace(0, len(samples), COLUMNS, endpoint=False).astype(int)
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, len(window), axis=0)
+    spectra = np.fft.rfft(pieces[centres] * window, axis=-1) * (2 / window.sum())
+    power = np.square(np.abs(spectra)).mean(axis=1)
     # Bin k spans k ± ½. A row is the mean over its span, which may be less than a bin.
     below = np.pad(np.cumsum(power, axis=1), ((0, 0), (1, 1)), mode="constant")
     below[:, -1] = below[:, -2]

@@ -96,6 +96,18 @@ def test_a_picture_has_a_column_for_each_excerpt(tmp_path, count, shape):
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
+def test_channels_that_cancel_are_drawn_like_equal_ones(tmp_path):
+    (noise,) = noise_excerpts(1)
+    pictures = {}
+    for name, right in {"equal": 1, "cancel": -1, "silent": 0}.items():
+        stem = noise["vocals"][:, :1] * (right != 0) * [1, right]
+        path = tmp_path / f"{name}.png"
+        inventory.plot_excerpts(path, [{"vocals": stem}], 8000)
+        pictures[name] = matplotlib.image.imread(path)[150:]  # the spectrogram
+    np.testing.assert_array_equal(pictures["cancel"], pictures["equal"])
+    assert not np.array_equal(pictures["cancel"], pictures["silent"])
+
+
 def test_a_suffix_that_is_no_pictures_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"x\.txt: a picture's suffix must be one of"):
         inventory.plot_excerpts(tmp_path / "x.txt", noise_excerpts(1), 8000)

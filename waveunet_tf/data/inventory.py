@@ -267,16 +267,30 @@ def plot_excerpts(
         axes[0, column].set_title(f"excerpt {column}")
         axes[-1, column].set_xlabel("seconds")
         for row, name in enumerate(names):
-            mono = excerpt[name].mean(axis=1)
-            seconds = np.arange(len(mono)) / rate_hz
+            stem = excerpt[name]
+            seconds = np.arange(len(stem)) / rate_hz
             above, below = axes[2 * row, column], axes[2 * row + 1, column]
-            above.plot(seconds, mono, linewidth=0.3)
+            above.plot(seconds, stem, linewidth=0.3)
             above.set_ylim(-1, 1)
-            below.specgram(
-                mono + 1e-10, NFFT=1024, Fs=rate_hz, noverlap=512, vmin=-140, vmax=-30
-            )
+            _draw_spectrogram(below, stem, rate_hz)
             if not column:
                 above.set_ylabel(name)
                 below.set_ylabel("Hz")
     with files.atomic_file(path) as part:
         figure.savefig(part, dpi=100)
+
+
+def _draw_spectrogram(axes, stem: np.ndarray, rate_hz: int) -> None:
+    """Draws the mean of the channels' powers; channels that cancel are heard, too."""
+    from matplotlib import mlab
+
+    window = {"NFFT": 1024, "noverlap": 512, "Fs": rate_hz}
+    spectra = [mlab.specgram(channel, **window)[0] for channel in stem.T]
+    axes.imshow(
+        10 * np.log10(np.mean(spectra, axis=0) + 1e-20),
+        extent=(0, len(stem) / rate_hz, 0, rate_hz / 2),
+        origin="lower",
+        aspect="auto",
+        vmin=-140,
+        vmax=-30,
+    )

@@ -6,6 +6,8 @@ import importlib.resources
 import shutil
 import types
 
+import numpy as np
+
 
 def import_sigsep(name: str) -> types.ModuleType:
     """Imports stempeg, musdb or museval, even where ffmpeg is not installed.
@@ -13,7 +15,12 @@ def import_sigsep(name: str) -> types.ModuleType:
     The other two import stempeg, which refuses to be imported without ffmpeg and
     ffprobe, although only its own decoding calls them. This project decodes with PyAV,
     so both count as found during the import.
+
+    museval catches NumPy's LinAlgError by a name that NumPy 2.5 no longer has; it gets
+    the name back.
     """
+    if not hasattr(np.linalg, "linalg"):
+        np.linalg.linalg = np.linalg
     which = shutil.which
 
     def which_or_ffmpeg(command, *args, **kwargs):

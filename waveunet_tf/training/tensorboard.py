@@ -153,10 +153,11 @@ def spectrogram_picture(stem: np.ndarray) -> np.ndarray:
     from matplotlib import colormaps
 
     window = 1024
-    mono = tf.constant(stem.mean(axis=1))
-    magnitude = np.abs(tf.signal.stft(mono, window, window // 4, pad_end=True))
+    spectra = tf.signal.stft(stem.T, window, window // 4, pad_end=True)
+    # The channels' mean power: channels that cancel are heard, too.
+    power = np.square(np.abs(spectra)).mean(axis=0)
     # A sine of amplitude 1 gives a quarter of a Hann window's frames.
-    level_db = 20 * np.log10(np.maximum(magnitude / (window / 4), 1e-10))
+    level_db = 10 * np.log10(np.maximum(power / (window / 4) ** 2, 1e-20))
     brightness = np.clip(1 - level_db / _SPECTROGRAM_FLOOR_DB, 0, 1)
     colours = colormaps["magma"](brightness)[..., :3]
     return colours.transpose(1, 0, 2)[None, ::-1].astype(np.float32)

@@ -27,6 +27,14 @@ def test_a_tone_is_where_the_spectrogram_marks_its_frequency(
     assert brightest == pytest.approx(height * rows, abs=1.5)
 
 
+def test_channels_that_cancel_are_seen_like_equal_ones():
+    noise = np.random.default_rng(2).normal(0, 0.1, (RATE_HZ, 1))
+    expected = spectrogram_picture.power_db(noise, RATE_HZ)
+    for right in (1, -1):
+        levels_db = spectrogram_picture.power_db(noise * [1, right], RATE_HZ)
+        np.testing.assert_allclose(levels_db, expected, atol=1e-9)
+
+
 def test_spectrograms_have_the_power_of_white_noise_in_all_bands():
     # White noise of power p has p · 2 · 1.5 / window frames in a bin that would show a
     # full sine as 1 (two sides of the spectrum; 1.5: a Hann window's noise bandwidth).
