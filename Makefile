@@ -9,8 +9,8 @@ PYTHON_LATEST ?= $(shell for python in python3.13 \
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 LATEST := .venv-latest
 
-.PHONY: demo train-small arm64 test test-slow test-latest android-assets test-android-core \
-	docs lint clean
+.PHONY: demo train-small arm64 test test-slow test-latest fuzz android-assets \
+	test-android-core docs lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m examples.demo --output_dir demo
@@ -64,6 +64,13 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow
 
+# Spoiled files, answers and flags for MINUTES, of all targets or of TARGETS; what breaks
+# something is left in fuzz-findings/ (docs/robustness.md).
+MINUTES ?= 5
+TARGETS ?=
+fuzz: .venv/installed-dev
+	$(BIN)/python -m tests.fuzz.runner --minutes=$(MINUTES) $(TARGETS)
+
 # The tests on the newest versions, requirements-latest.txt.
 test-latest: $(LATEST)/installed
 	$(LATEST)/bin/pytest -n 2 --dist loadgroup --durations=20 -rs $(FILES)
@@ -107,7 +114,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf .venv $(LATEST) demo arm64 $(ANDROID_BUILD)
+	rm -rf .venv $(LATEST) demo arm64 fuzz-findings $(ANDROID_BUILD)
 
 .venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.10 to 3.12 with venv (on \

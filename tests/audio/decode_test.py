@@ -158,3 +158,13 @@ def test_stereo_stays_as_it_is_where_surround_would_be_folded_down(tmp_path):
     with AudioReader(tmp_path / "x.wav", downmix=True) as reader:
         stereo = np.concatenate(list(reader.blocks()))
     np.testing.assert_array_equal(stereo, io.read(tmp_path / "x.wav")[0])
+
+
+@pytest.mark.parametrize("rate_hz", [1, 24, 999, 2**31 - 1])
+def test_a_rate_that_no_music_has_is_refused(tmp_path, rate_hz):
+    path = tmp_path / "slow.wav"
+    soundfile.write(path, noise(6000), rate_hz)
+    with pytest.raises(
+        InputError, match=f"slow.wav: must have a sample rate.*{rate_hz}"
+    ):
+        AudioReader(path)

@@ -220,3 +220,22 @@ def test_a_playlist_opens_no_other_file(tmp_path, text, name):
     path.write_text(text.format(song))
     with pytest.raises(InputError, match="must be an audio file"):
         decode(path)
+
+
+def test_a_stream_of_an_unknown_codec_is_refused(tmp_path):
+    path = tmp_path / "unknown.wav"
+    soundfile.write(path, noise(6000), RATE_HZ)
+    content = path.read_bytes()
+    path.write_bytes(content[:20] + b"\x34\x12" + content[22:])  # the format's tag
+    with pytest.raises(InputError, match="its codec is unknown"):
+        AudioReader(path)
+
+
+def test_a_wavpack_that_tells_no_kind_of_sample_is_refused(tmp_path):
+    path = tmp_path / "song.wv"
+    write_with_ffmpeg(path, "wavpack", tone(6000))
+    content = path.read_bytes()
+    for place in range(32, 200):
+        path.write_bytes(content[:place] + bytes(len(content) - place))
+        with pytest.raises(InputError):
+            io.read(path)

@@ -15,6 +15,10 @@ from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 from waveunet_tf.audio.libsndfile_decoder import LibsndfileDecoder
 from waveunet_tf.errors import InputError
 
+# Music has higher rates than the lower one; a header that tells less is broken, and a
+# second of it would become hours at a network's rate.
+_RATES_HZ = (1000, 100_000_000)
+
 
 class Decoder(Protocol):
     """What a library knows of an open audio file, and how it decodes it.
@@ -82,6 +86,7 @@ class AudioReader:
         self._file = self.path.open("rb")
         try:
             self._decoder = self._choose_decoder(stream, downmix)
+            self._check_rate()
         except BaseException:
             self._file.close()
             raise
@@ -100,6 +105,15 @@ class AudioReader:
                 return ChainedOggDecoder(self.path, self._file, links)
             return LibsndfileDecoder(self.path)
         return FFmpegDecoder(self.path, self._file, stream=stream, downmix=downmix)
+
+    def _check_rate(self) -> None:
+        lowest, highest = _RATES_HZ
+        if not lowest <= self._decoder.sample_rate_hz <= highest:
+            self._decoder.close()
+            raise InputError(
+                f"{self.path}: must have a sample rate from {lowest} to {highest} Hz. "
+                f"Received: {self._decoder.sample_rate_hz} Hz"
+            )
 
     def __enter__(self) -> AudioReader:
         return self

@@ -41,6 +41,10 @@ class FFmpegDecoder:
         with contextlib.ExitStack() as stack, _naming_errors(path):
             self._container = stack.enter_context(_open_container(path, file))
             self._source = source = self._audio_stream(stream)
+            if source.codec_context is None:
+                raise InputError(
+                    f"{path}: must be an audio file, but its codec is unknown"
+                )
             self.sample_rate_hz = source.rate
             self.bit_depth = _bit_depth(source.codec_context)
             self._file_channels = self.channels = source.channels
@@ -192,7 +196,7 @@ def _bit_depth(codec_context) -> int:
     codec, sample = codec_context.codec, codec_context.format
     if uncompressed := re.match(r"pcm_[fsu](\d+)", codec.name):
         bits = int(uncompressed[1])
-    elif not codec.properties & _LOSSLESS:
+    elif sample is None or not codec.properties & _LOSSLESS:  # None: a broken header
         return 16
     elif sample.name.startswith(("flt", "dbl")):  # of a codec that may also be lossy
         return 16 if codec.properties & _LOSSY else 32
