@@ -74,7 +74,7 @@ def test_the_wheel_has_every_module_model_and_page_and_nothing_else(built):
     for name in (
         "waveunet_tf/py.typed",
         "waveunet_tf/evaluate/report/web/page.html",
-        "waveunet_tf/evaluate/report/vendor/licences/Tone.js.txt",
+        "waveunet_tf/evaluate/report/vendor/licences/uPlot.txt",
         "waveunet_tf/export/serving/templates/compose.yaml",
         "waveunet_tf/pretrained/vocals/step-32768.tflite",
         "waveunet_tf/pretrained/vocals/network.weights.h5",

@@ -13,20 +13,14 @@ from typing import NamedTuple
 
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import figures
+from waveunet_tf.evaluate.player import player_files
 from waveunet_tf.system import files
 
 _ROOM = pathlib.Path(__file__).parent
-_OWN_SCRIPTS = ("media.js", "lane.js", "chart.js", "player.js")
+_OWN_SCRIPTS = ("chart.js", "report.js")
 # The page loads them in this order.
-_SCRIPTS = (
-    "Tone.js",
-    "wavesurfer.min.js",
-    "wavesurfer.hover.min.js",
-    "wavesurfer.timeline.min.js",
-    "uPlot.iife.min.js",
-    *_OWN_SCRIPTS,
-)
-_STYLES = ("uPlot.min.css", "report.css")
+_SCRIPTS = ("uPlot.iife.min.js", *player_files.SCRIPTS, *_OWN_SCRIPTS)
+_STYLES = ("uPlot.min.css", *player_files.STYLES, "report.css")
 _DOWNLOADS = (
     '<p class="note">The same numbers: <a href="summary.csv">summary.csv</a>, '
     '<a href="summary.json">summary.json</a>.</p>'
@@ -80,6 +74,7 @@ def write_assets(folder: pathlib.Path) -> None:
     """Copies scripts and styles, the page's own and the bundled, and the licences."""
     assets = folder / "assets"
     shutil.copytree(_ROOM / "vendor", assets, copy_function=shutil.copyfile)
+    player_files.copy_player(assets)
     for name in (*_OWN_SCRIPTS, "report.css"):
         shutil.copyfile(_ROOM / "web" / name, assets / name)
 
@@ -145,7 +140,7 @@ def _player(systems: Sequence[str], tracks: Sequence[str]) -> str:
     ]
     # A script has no entities, but </script> ends it, and <!-- may hide its end.
     return _fill(
-        "player.html",
+        "listen.html",
         options="".join(options),
         systems=json.dumps(known).replace("<", "\\u003c"),
     )

@@ -2,17 +2,17 @@
 
 /* The chart of one source's SDR over time: one line a system, with a step a frame. */
 class Chart {
-  constructor(data, track, container) {
+  constructor(data, track, container, lanes) {
     this.data = data;
-    this.track = track;
     this.container = container;
+    this.lanes = lanes; // of its group, which show the score under the cursor
     // Each frame has two points, so that the line between them is level. The null after
     // the last frame ends the line.
     const tables = data.series.map(({ times, sdr, length }) => [
       [...times.flatMap((time) => [time, time + length - 1e-3]), times.at(-1) + length],
       [...sdr.flatMap((value) => [value, value]), null],
     ]);
-    const end = track.data.start + track.data.duration;
+    const end = track.start + track.duration;
     const axis = {
       stroke: () => colour("--muted"),
       grid: { stroke: () => colour("--line"), width: 1 },
@@ -32,7 +32,7 @@ class Chart {
         height: 130,
         padding: [8, 0, 0, 0],
         scales: {
-          x: { time: false, range: [track.data.start, end] },
+          x: { time: false, range: [track.start, end] },
           y: { range: [data.low, data.high] },
         },
         axes: [
@@ -47,9 +47,9 @@ class Chart {
       container,
     );
     this.plot.over.addEventListener("click", (event) => {
-      track.media.currentTime = this.plot.posToVal(event.offsetX, "x") - track.data.start;
+      player.mixer.currentTime = this.plot.posToVal(event.offsetX, "x") - track.start;
     });
-    this.plot.over.addEventListener("mouseleave", () => track.follow());
+    this.plot.over.addEventListener("mouseleave", () => player.follow());
   }
 
   get width() {
@@ -66,5 +66,15 @@ class Chart {
 
   follow(time) {
     this.plot.setCursor({ left: this.plot.valToPos(time, "x"), top: 1 });
+    for (const lane of this.lanes) {
+      if (lane.data.system === null) continue;
+      const score = this.at(lane.data.system, time);
+      lane.score.textContent = score === undefined ? "" : `SDR ${decibels(score)}`;
+    }
+  }
+
+  resize() {
+    this.plot.setSize({ width: this.width, height: 130 });
+    player.follow();
   }
 }

@@ -1,16 +1,15 @@
 """The report in headless Chromium: what is heard and seen when one uses it."""
 
 import math
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
+from tests.chromium import headless_chromium, wait_until
 from tests.evaluate.report.report_songs import (
     noise,
     read_track_script,
@@ -19,22 +18,19 @@ from tests.evaluate.report.report_songs import (
 )
 
 ROOT = pathlib.Path(__file__).parents[3]
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run "
-    "--autoplay-policy=no-user-gesture-required"
-).split()
+# Of areas over the song's time, where their cursors stand.
+CURSORS = """(areas) => areas.map((area) =>
+    area.querySelector(".cursor").getBoundingClientRect().left)"""
 RATE_HZ = 16000
 SECONDS = 12.5  # twelve whole ones, which have scores
 SDR = {"vocals": [3.25, -1.5, math.nan, 4.0, 5.5, -60.0, 7.75, 8.0, 1.0, 2.0, 3.0, 6.0]}
 SDR["accompaniment"] = [10.0 + value for value in SDR["vocals"]]
-# Hears all stems, from where Tone.js hands them to the destination.
+# Hears all stems, from where the mixer adds them.
 LISTEN = """() => {
-    window.ears = shown.lanes.map((lane) => {
-        const ear = Tone.getContext().createAnalyser();
+    window.ears = player.lanes.map((lane) => {
+        const ear = player.mixer.context.createAnalyser();
         ear.fftSize = 32768;
-        lane.channel.connect(ear);
+        lane.channel.node.connect(ear);
         return ear;
     });
     window.hear = (place) => {
@@ -76,13 +72,8 @@ def report(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not pathlib.Path(CHROMIUM).exists():
-        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with headless_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -106,23 +97,15 @@ def page(browser, report):
         ),
     )
     page.goto((report / "index.html").as_uri())
-    wait_until(page, "typeof shown === 'object' && shown !== null")
+    wait_until(page, "typeof player === 'object' && player.mixer !== null")
     yield page
     page.close()
     assert not faults
 
 
-def wait_until(page, condition):
-    """As page.wait_for_function, which the page's security policy does not allow."""
-    end = time.monotonic() + 30
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
-        page.wait_for_timeout(20)
-
-
 def play(page):
     page.click("#play")
-    wait_until(page, "shown.media.currentTime > 0.2")
+    wait_until(page, "player.mixer.currentTime > 0.2")
 
 
 def levels(page):
@@ -153,23 +136,20 @@ def test_names_appear_as_they_are(page):
 def test_playing_moves_the_cursor_and_pausing_stops_it(page):
     assert page.input_value("#seek") == "0"
     play(page)
-    first = page.evaluate("[performance.now() / 1000, shown.media.currentTime]")
+    first = page.evaluate("[performance.now() / 1000, player.mixer.currentTime]")
     page.wait_for_timeout(2000)
-    second = page.evaluate("[performance.now() / 1000, shown.media.currentTime]")
+    second = page.evaluate("[performance.now() / 1000, player.mixer.currentTime]")
     elapsed, moved = np.subtract(second, first)
     assert moved == pytest.approx(elapsed, abs=0.1)
     assert page.get_attribute("#play", "aria-label") == "Pause"
-    lines = page.locator(".waveform").evaluate_all(
-        """(all) => all.map((each) => each.firstElementChild.shadowRoot
-            .querySelector(".cursor").getBoundingClientRect().left)"""
-    )
+    lines = page.locator(".waveform").evaluate_all(CURSORS)
     area = page.locator(".waveform").first.bounding_box()
     shown = (np.array(lines) - area["x"]) / area["width"] * SECONDS
     np.testing.assert_allclose(shown, second[1], atol=0.3)
     page.click("#play")
-    stopped = page.evaluate("shown.media.currentTime")
+    stopped = page.evaluate("player.mixer.currentTime")
     page.wait_for_timeout(500)
-    assert page.evaluate("shown.media.currentTime") == stopped
+    assert page.evaluate("player.mixer.currentTime") == stopped
 
 
 def test_solo_silences_the_others_and_mute_its_own_stem(page):
@@ -203,17 +183,20 @@ def test_stems_stay_in_step_and_with_the_cursor(page, report):
     # Stems as loud as each other in one place: if one were late, it would be an echo.
     page.evaluate(
         """() => {
-            const ear = Tone.getContext().createAnalyser();
+            const { context } = player.mixer;
+            const ear = context.createAnalyser();
             ear.fftSize = 32768;
-            shown.lanes[3].channel.connect(ear);
-            shown.lanes[4].channel.connect(new Tone.Gain(2).connect(ear));
+            player.lanes[3].channel.node.connect(ear);
+            const twice = context.createGain();
+            twice.gain.value = 2;
+            player.lanes[4].channel.node.connect(twice).connect(ear);
             ears.push(ear);
         }"""
     )
     page.wait_for_timeout(1000)
-    rate_hz = page.evaluate("Tone.getContext().sampleRate")
+    rate_hz = page.evaluate("player.mixer.rate")
     both, latest, cursor = page.evaluate(
-        """() => [Array.from(hear(5)), Array.from(hear(3)), shown.media.currentTime]"""
+        """() => [Array.from(hear(5)), Array.from(hear(3)), player.mixer.currentTime]"""
     )
     delay_ms = 1000 * echo_frames(both) / rate_hz
     print(f"between two stems: {delay_ms:.2f} ms")
@@ -237,21 +220,18 @@ def test_stems_stay_in_step_and_with_the_cursor(page, report):
 def test_every_way_to_seek_moves_all(page):
     width = page.locator(".waveform").first.bounding_box()["width"]
     page.locator(".waveform").nth(2).click(position={"x": width * 3 / SECONDS, "y": 10})
-    assert page.evaluate("shown.media.currentTime") == pytest.approx(3, abs=0.05)
+    assert page.evaluate("player.mixer.currentTime") == pytest.approx(3, abs=0.05)
     page.locator(".spectrogram").nth(4).click(
         position={"x": width * 6 / SECONDS, "y": 10}
     )
-    assert page.evaluate("shown.media.currentTime") == pytest.approx(6, abs=0.05)
+    assert page.evaluate("player.mixer.currentTime") == pytest.approx(6, abs=0.05)
     assert float(page.input_value("#seek")) == pytest.approx(6, abs=0.05)
     page.locator(".plot .u-over").first.click(position={"x": 5, "y": 20})
-    assert page.evaluate("shown.media.currentTime") < 0.2
+    assert page.evaluate("player.mixer.currentTime") < 0.2
     page.fill("#seek", "9")
     page.wait_for_timeout(100)
-    assert page.evaluate("shown.media.currentTime") == pytest.approx(9)
-    lines = page.locator(".waveform, .spectrogram").evaluate_all(
-        """(all) => all.map((each) => each.firstElementChild.shadowRoot
-            .querySelector(".cursor").getBoundingClientRect().left)"""
-    )
+    assert page.evaluate("player.mixer.currentTime") == pytest.approx(9)
+    lines = page.locator(".waveform, .spectrogram").evaluate_all(CURSORS)
     lines += [
         box["x"]
         for box in (line.bounding_box() for line in page.locator(".u-cursor-x").all())
@@ -263,7 +243,7 @@ def test_every_way_to_seek_moves_all(page):
 
 def test_the_score_under_the_cursor_is_that_of_its_second(page):
     for seconds in (0.0, 0.99, 1.0, 2.5, 5.2, 10.9):
-        page.evaluate(f"shown.media.currentTime = {seconds}")
+        page.evaluate(f"player.mixer.currentTime = {seconds}")
         scores = page.locator(".score").all_inner_texts()
         assert [bool(score) for score in scores] == [False, False, True, False, True]
         legends = page.locator(".plot .u-value").all_inner_texts()
@@ -276,21 +256,21 @@ def test_the_score_under_the_cursor_is_that_of_its_second(page):
             text = "no score" if math.isnan(sdr) else text
             assert score == f"SDR {text}"
             assert values == [text, text]
-    page.evaluate("shown.media.currentTime = 12.2")  # after the last whole second
+    page.evaluate("player.mixer.currentTime = 12.2")  # after the last whole second
     assert page.locator(".score").nth(2).inner_text() == "SDR no score"
 
 
 def test_the_keyboard_does_it_all(page):
     page.keyboard.press("Space")
-    wait_until(page, "shown.media.currentTime > 0.2")
+    wait_until(page, "player.mixer.currentTime > 0.2")
     page.keyboard.press("Space")
-    assert page.evaluate("shown.media.paused")
+    assert page.evaluate("player.mixer.paused")
     page.keyboard.press("Home")
-    assert page.evaluate("shown.media.currentTime") == 0
+    assert page.evaluate("player.mixer.currentTime") == 0
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("ArrowLeft")
-    assert page.evaluate("shown.media.currentTime") == pytest.approx(5)
+    assert page.evaluate("player.mixer.currentTime") == pytest.approx(5)
     page.keyboard.press("4")
     assert page.locator(".solo[aria-pressed=true]").count() == 1
     assert page.locator(".solo").nth(3).get_attribute("aria-pressed") == "true"
@@ -315,26 +295,26 @@ def test_the_keyboard_does_it_all(page):
     page.focus(".solo >> nth=1")
     page.keyboard.press("Space")  # a button's own, not the player's
     assert page.locator(".solo").nth(1).get_attribute("aria-pressed") == "true"
-    assert page.evaluate("shown.media.paused")
+    assert page.evaluate("player.mixer.paused")
 
 
 def test_a_held_arrow_goes_on_while_it_plays(page):
     play(page)
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    assert 5.2 < page.evaluate("shown.media.currentTime") < 7
+    assert 5.2 < page.evaluate("player.mixer.currentTime") < 7
 
 
 def test_it_ends_at_the_end_or_begins_again(page):
     play(page)
-    page.evaluate("shown.media.currentTime = 12")
-    wait_until(page, "shown.media.paused")
-    assert page.evaluate("shown.media.currentTime") == 0
+    page.evaluate("player.mixer.currentTime = 12")
+    wait_until(page, "player.mixer.paused")
+    assert page.evaluate("player.mixer.currentTime") == 0
     page.check("#loop")
     page.click("#play")
-    page.evaluate("shown.media.currentTime = 12")
+    page.evaluate("player.mixer.currentTime = 12")
     page.wait_for_timeout(1500)
-    assert 0 < page.evaluate("shown.media.currentTime") < 2
+    assert 0 < page.evaluate("player.mixer.currentTime") < 2
     assert levels(page)[0] > 0.05
 
 
@@ -342,8 +322,8 @@ def test_another_track_takes_the_place_of_the_first(page):
     play(page)
     for number, name in 4 * [("2", "second"), ("1", "first & <b>best")]:
         page.select_option("#track", number)
-        wait_until(page, f"shown.data.name === {name!r}")
-        place = page.evaluate("[shown.media.currentTime, shown.media.paused]")
+        wait_until(page, f"shown.name === {name!r}")
+        place = page.evaluate("[player.mixer.currentTime, player.mixer.paused]")
         assert place == [0, True]
         assert page.locator(".lane").count() == 5
         play(page)
@@ -363,7 +343,7 @@ def test_audio_that_cannot_be_decoded_is_named(browser, report, tmp_path):
     status.filter(has_text="This browser cannot decode the audio").wait_for()
     page.click("#play")
     page.wait_for_timeout(300)
-    assert page.evaluate("shown.media.paused")
+    assert page.evaluate("player.mixer.paused")
     page.close()
 
 
@@ -375,7 +355,7 @@ def test_it_fits_the_screen_in_both_colour_schemes(browser, report, scheme, widt
     )
     page = context.new_page()
     page.goto((report / "index.html").as_uri())
-    wait_until(page, "typeof shown === 'object' && shown !== null")
+    wait_until(page, "typeof player === 'object' && player.mixer !== null")
     assert page.evaluate("document.documentElement.scrollWidth") == width
     ground, ink = page.evaluate(
         """() => ["backgroundColor", "color"].map((name) =>

@@ -104,7 +104,7 @@ def test_all_that_a_page_loads_is_copied_beside_it(tmp_path):
     loaded = [link for link in Page(text).links if link.startswith("assets/")]
     assert len(loaded) == 11
     assert all((tmp_path / link).is_file() for link in loaded)
-    assert (tmp_path / "assets" / "licences" / "Tone.js.txt").is_file()
+    assert (tmp_path / "assets" / "licences" / "uPlot.txt").is_file()
 
 
 def test_the_bundled_libraries_are_those_that_the_table_names():
@@ -115,4 +115,4 @@ def test_the_bundled_libraries_are_those_that_the_table_names():
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
     licences = {path.stem for path in (ROOM / "vendor/licences").iterdir()}
-    assert {"Tone.js", "wavesurfer.js", "uPlot"} <= licences
+    assert licences == {"uPlot"}
