@@ -102,7 +102,7 @@ def test_where_one_source_is_late_all_wait_and_the_clock_with_them(mixer):
     mixer.wait_for_timeout(1000)
     assert mixer.evaluate("mixer.currentTime") == 2
     assert not record(mixer, 4).any()
-    assert 3 < mixer.evaluate("mixer.currentTime") < 6
+    assert mixer.evaluate("mixer.currentTime") > 3
 
 
 def test_a_source_that_fails_ends_playing_with_its_error(mixer):
