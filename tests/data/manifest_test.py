@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import shutil
 
 import numpy as np
@@ -135,6 +136,25 @@ def broken(**changes):
         *(
             broken(tracks={"train/a": {"frames": 1}}),
             broken(tracks={"train/a/b": ENTRY}),
+        ),
+        *("[" * 5000, '{"a":' * 5000),
+        *(broken(sample_rate_hz=value) for value in (0, -1, "8000", 0.5, None, True)),
+        *(broken(sources=value) for value in (["../x"], [""], [1], "ab")),
+        broken(bit_depth=8),
+        *(
+            broken(tracks={"train/a": {**ENTRY, name: value}})
+            for name, value in [
+                ("frames", -1),
+                ("frames", "1"),
+                ("channels", 0),
+                ("clipped_samples", None),
+                ("clipped_samples", "many"),
+                ("residual_db", math.nan),
+                ("residual_db", None),
+                ("sha256", ["vocals"]),
+                ("sha256", {"../../vocals": "0"}),
+                ("origin", {"a": "large"}),
+            ]
         ),
     ],
 )

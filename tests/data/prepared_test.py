@@ -71,7 +71,8 @@ def test_a_folder_is_known_by_its_content_wherever_it_lies(stems_dir, tmp_path):
 
 def test_a_manifest_tells_of_a_sample_that_changed(stems_dir, tmp_path):
     def identity(digit):
-        entry = {"origin": "a", "frames": 4, "channels": 2, "residual_db": None}
+        entry = {"origin": {"a": 1}, "frames": 4, "channels": 2}
+        entry |= {"residual_db": -200.0, "clipped_samples": 0}
         entry["sha256"] = {"vocals": digit * 64}
         values = {"sample_rate_hz": 8000, "sources": ["vocals"], "bit_depth": 16}
         values |= {"format_version": manifest.MANIFEST_VERSION, "validation": None}

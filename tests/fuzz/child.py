@@ -38,6 +38,7 @@ class Child:
     def __init__(self, name, folder, end):
         self._folder, self._end = pathlib.Path(folder), end
         self._target = importlib.import_module(f"tests.fuzz.{name}")
+        getattr(self._target, "seeds", list)()  # not while hypothesis draws
         self._cases = self._target.cases()
         self._place = guard.Place(self._folder / "place")
         self._known = json.loads((self._folder / "known.json").read_text())

@@ -15,9 +15,12 @@ def test_a_slice_of_the_battery_finds_nothing(tmp_path, name):
     if reason := getattr(target, "reason_to_skip", str)():
         pytest.skip(reason)
 
+    getattr(target, "seeds", list)()  # not while hypothesis draws
+
     @hypothesis.settings(
         max_examples=getattr(target, "SLICE", 25),
         derandomize=True,
+        phases=[hypothesis.Phase.generate],
         database=None,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),

@@ -25,7 +25,7 @@ import traceback
 from tests.fuzz import guard
 from tests.fuzz.child import FOUND
 
-TARGETS = ["audio_files"]
+TARGETS = ["audio_files", "checkpoints", "records"]
 _START_SECONDS = 120
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",

@@ -100,7 +100,7 @@ def test_a_cut_file_is_refused(exported, tmp_path, part):
     ("change", "message"),
     [
         (lambda values: None, "must carry the metadata waveunet_config"),
-        (lambda values: b"no JSON", "its waveunet_config must be JSON"),
+        (lambda values: b"no JSON", "its waveunet_config: must be JSON"),
         (lambda values: [1], "`format_version` must be 2. Received: None"),
         (lambda values: {**values, "format_version": 1}, "must be 2. Received: 1"),
         (lambda values: {"format_version": 2}, "but lacks 'network'"),

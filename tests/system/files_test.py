@@ -205,3 +205,10 @@ def test_only_a_leading_tilde_with_a_slash_is_the_home_folder(monkeypatch):
     assert files.expand_home(pathlib.Path("~/m4")) == "/home/somebody/m4"
     for name in ("~a.wav", "~root", "a/~/b", "", "-", "/a/~"):
         assert files.expand_home(name) == name
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 9999, b"1" * 9999])
+def test_what_is_no_json_is_refused_with_its_name(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match="a.json: must be JSON, but is not"):
+        files.read_json(tmp_path / "a.json")

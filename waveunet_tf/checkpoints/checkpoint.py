@@ -242,13 +242,11 @@ def save_checkpoint(
 def _read_values(path: pathlib.Path) -> dict[str, Any]:
     """Reads a checkpoint's config.json."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = files.read_json(path)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{path.parent}: must be a checkpoint, a folder with {CONFIG}, but has none"
         ) from None
-    except ValueError as error:
-        raise InputError(f"{path}: must be JSON, but is not: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("network"), dict):
         raise InputError(f"{path}: must be an object with a `network`, but is not")
     if values.get("format_version") != FORMAT_VERSION:

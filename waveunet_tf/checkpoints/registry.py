@@ -154,10 +154,7 @@ def read_card(directory: str | os.PathLike) -> ModelCard:
         OSError: The card cannot be read.
     """
     path = pathlib.Path(directory) / CARD
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: must be JSON, but is not: {error}") from error
+    values = files.read_json(path)
     version = values.pop("format_version", None) if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
         raise InputError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
+from collections.abc import Callable
 
 import tqdm
 from absl import logging
@@ -126,24 +128,70 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
     Raises:
         InputError: The manifest is broken, or of another version.
     """
+    what = f"{path}: must be a manifest, but"
     try:
         manifest = json.loads(text)
-        version = manifest["format_version"]
-        for name in ("sample_rate_hz", "sources", "bit_depth", "validation"):
-            manifest[name]
-        for label, entry in manifest["tracks"].items():
-            subset, name = label.split("/")
-            if subset not in SUBSETS or name in ("", ".", ".."):
-                raise ValueError(label)
-            for field in ("origin", "frames", "channels", "sha256", "residual_db"):
-                entry[field]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: must be a manifest, but cannot be read") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is no JSON: {error}") from error
+    if not isinstance(manifest, dict) or not _is_object(manifest.get("tracks")):
+        raise InputError(f"{what} has no `tracks`")
+    version = manifest.get("format_version")
     if version != MANIFEST_VERSION:
         raise InputError(
             f"{path}: `format_version` must be {MANIFEST_VERSION}. Received: {version}"
         )
+    _check(manifest, _SETTINGS, what)
+    for label, entry in manifest["tracks"].items():
+        subset, _, name = label.partition("/")
+        if subset not in SUBSETS or "/" in name or name in ("", ".", ".."):
+            raise InputError(
+                f"{what} a track is not named <subset>/<name>. Received: {label!r}"
+            )
+        if not _is_object(entry):
+            raise InputError(f"{what} {label} is no object")
+        _check(entry, _ENTRY, f"{what} {label}:")
     return manifest
+
+
+def _check(values: dict, rules: dict[str, Callable], place: str) -> None:
+    for name, holds in rules.items():
+        if name not in values or not holds(values[name]):
+            raise InputError(
+                f"{place} `{name}` is not what `prepare` writes. "
+                f"Received: {values.get(name)!r}"
+            )
+
+
+def _is_object(value) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_count(value) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_name(value) -> bool:
+    """Whether a value is a name of a file in the track's folder."""
+    return isinstance(value, str) and not (set(value) & set("/\\\0")) and value != ""
+
+
+# Field → whether a value is one that `prepare` may have written.
+_SETTINGS = {
+    "sample_rate_hz": lambda value: _is_count(value) and value > 0,
+    "sources": lambda value: isinstance(value, list) and all(map(_is_name, value)),
+    "bit_depth": lambda value: value in (16, 24, 32),
+    "validation": lambda value: value is None or isinstance(value, str),
+}
+_ENTRY = {
+    "origin": lambda value: _is_object(value) and all(map(_is_count, value.values())),
+    "frames": _is_count,
+    "channels": lambda value: _is_count(value) and value > 0,
+    "clipped_samples": _is_count,
+    "residual_db": lambda value: (
+        isinstance(value, (int, float)) and math.isfinite(value)
+    ),
+    "sha256": lambda value: _is_object(value) and all(map(_is_name, value)),
+}
 
 
 def entries_of_earlier_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import struct
@@ -12,6 +11,7 @@ from waveunet_tf.errors import InputError, naming
 from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import litert
 from waveunet_tf.system import cpus
+from waveunet_tf.system.files import parse_json
 
 # The name of an exported file's metadata: JSON with all that is needed to run it, which
 # export/tflite.py writes.
@@ -64,10 +64,7 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
             f"{path}: must carry the metadata {METADATA_NAME}, which `waveunet export` "
             "writes"
         )
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: its {METADATA_NAME} must be JSON") from error
+    values = parse_json(text, f"{path}: its {METADATA_NAME}")
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:
         raise InputError(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import pathlib
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from waveunet_tf.errors import InputError
 
@@ -137,6 +139,36 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def parse_json(text: str | bytes, place: str | os.PathLike) -> Any:
+    """Parses JSON that others may have written.
+
+    Args:
+        text: The JSON.
+        place: Where it stands, for errors.
+
+    Raises:
+        InputError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: must be JSON, but is not: {error}") from error
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a JSON file in UTF-8.
+
+    Raises:
+        InputError: The file is no JSON.
+        OSError: The file cannot be read.
+    """
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: must be JSON, but is not UTF-8") from error
+    return parse_json(text, path)
 
 
 def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:

@@ -35,10 +35,14 @@ def _epoch_of(line: str, place: str) -> int:
     """
     try:
         record = json.loads(line)
-        for name in ("step", "stage", "loss", "validation_loss"):  # those of the curve
-            record[name]
+        numbers = [record[name] for name in ("epoch", "step", "stage", "loss")]
+        if record["validation_loss"] is not None:
+            numbers.append(record["validation_loss"])
+        for number in numbers:  # those of the curve
+            if type(number) not in (int, float):
+                raise TypeError(f"a number. Received: {number!r}")
         return int(record["epoch"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{place}: must be an epoch in JSON; mend or remove it. Received: "
             f"{line.strip()[:60]}"

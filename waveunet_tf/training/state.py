@@ -201,9 +201,8 @@ class StateStore:
     def _load(self, state: checkpoint.Checkpoint) -> TrainingProgress:
         path, network = state.directory, self._network
         try:
-            text = (path / _PROGRESS).read_text(encoding="utf-8")
-            progress = TrainingProgress(**json.loads(text))
-        except (OSError, ValueError, TypeError) as error:
+            progress = TrainingProgress(**files.read_json(path / _PROGRESS))
+        except (OSError, InputError, TypeError) as error:
             raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
         network.set_weights(state.load_network().get_weights())
         if not state.load_adam(network, adam_of(self._optimizer)):
