@@ -35,6 +35,8 @@ COMMANDS = {
     "describe-file": "export.run_describe_file",
     "parity": "export.run_parity",
     "arm64": "export.run_arm64",
+    "export-web": "export.web.run_export_web",
+    "serve-web": "export.web.run_serve_web",
     "client": "export.serving.run_client",
     "stand-in": "export.serving.run_stand_in",
 }

@@ -1,0 +1,33 @@
+const RELOADED = "waveunet-isolated";
+
+/**
+ * Registers the service worker: the page then works offline. Where the host does not isolate the
+ * page, this reloads it once, after which it is isolated and threads work; call it first.
+ *
+ * @param {string} [address] The service worker's script.
+ * @returns {Promise<boolean>} Whether the page works offline. Never answers where it reloads.
+ */
+export async function goOffline(address = "service-worker.js") {
+  if (!("serviceWorker" in navigator)) return false;
+  try {
+    await navigator.serviceWorker.register(address);
+    await controlled();
+  } catch {
+    return false; // a private window, or a host without https
+  }
+  if (!crossOriginIsolated && !sessionStorage.getItem(RELOADED)) {
+    sessionStorage.setItem(RELOADED, "yes");
+    location.reload();
+    return new Promise(() => {});
+  }
+  return true;
+}
+
+/** Waits until the service worker answers for this page. */
+async function controlled() {
+  if (navigator.serviceWorker.controller) return;
+  await new Promise((resolve) => {
+    navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
+    setTimeout(resolve, 10_000); // after a forced reload a page is never controlled
+  });
+}

@@ -1,0 +1,186 @@
+"""The folder of a site: a page that separates songs in the browser."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import waveunet_tf
+from waveunet_tf.errors import InputError
+from waveunet_tf.export.web import libraries, site_models
+from waveunet_tf.system import files
+
+_ROOM = pathlib.Path(__file__).parent
+_REPORT = _ROOM.parents[1] / "evaluate" / "report"
+_MADE_BY = "waveunet export-web"
+FILES = "files.json"
+"""The list of a site's files, by which a site is recognized."""
+# Scripts that esbuild makes: file of the site → module, and its format.
+_SCRIPTS = {
+    "page.js": ("page/page.js", "esm"),
+    "worker.js": ("engine/worker.js", "iife"),
+}
+_SERVICE_WORKER = "service-worker.js"
+# One of these is loaded on first use, with a thread or more, as the browser can.
+_BUILDS = ("", "_compat", "_threaded", "_jspi")
+_LICENCES = {
+    "mediabunny": "LICENSE",
+    "@mediabunny/flac-encoder": "LICENSE",
+}
+
+
+def require_place(output: pathlib.Path, *, overwrite: bool) -> None:
+    """Checks that a site may be written to a folder.
+
+    Args:
+        output: The folder.
+        overwrite: Whether a site in it may be replaced.
+
+    Raises:
+        InputError: The folder holds a site and `overwrite` is False, or it holds
+            anything else.
+    """
+    files.require_new(output, overwrite=overwrite)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    listed = {*read_files(output), FILES}
+    there = (path for path in output.rglob("*") if not path.is_dir())
+    names = {path.relative_to(output).as_posix() for path in there}
+    if others := sorted(names - listed):
+        raise InputError(
+            f"{output}: --overwrite replaces sites only, but this holds other files, "
+            f"such as {others[0]}"
+        )
+
+
+def read_files(site: pathlib.Path) -> dict[str, dict]:
+    """Reads the list of a site's files: name → its `bytes` and `sha256`.
+
+    Raises:
+        InputError: The folder is no site.
+    """
+    try:
+        told = json.loads((site / FILES).read_text(encoding="utf-8"))
+        if told["made_by"] == _MADE_BY:
+            return told["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise InputError(f"{site}: must be a folder that `{_MADE_BY}` made")
+
+
+@contextlib.contextmanager
+def replaced_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder, which replaces `output` unless the body fails."""
+    with files.atomic_folder(output) as part:
+        yield part
+        if output.exists():  # A folder can replace only an empty one.
+            for path in output.iterdir():
+                path.unlink() if not path.is_dir() else shutil.rmtree(path)
+
+
+def write_site(
+    site: pathlib.Path, models: Sequence[str], kinds: Sequence[str], chunk_frames: int
+) -> None:
+    """Writes a site into an empty folder.
+
+    Args:
+        site: The folder.
+        models: The models; see site_models.write_models.
+        kinds: The kinds of files to export.
+        chunk_frames: The frames of a stream's chunk.
+
+    Raises:
+        InputError: A model does not fit, or the libraries cannot be fetched.
+    """
+    with libraries.fetched_libraries() as modules:
+        lines = site_models.write_models(models, kinds, chunk_frames, site)
+        menu = {"models": [line.to_json() for line in lines]}
+        _write_json(site / "models.json", menu)
+        _copy_page(site)
+        _copy_libraries(site, modules)
+        with _sources() as sources:
+            for name, (module, output_format) in _SCRIPTS.items():
+                libraries.bundle(
+                    modules, sources / module, site / name, output_format=output_format
+                )
+            listed = _listed(site)
+            libraries.bundle(
+                modules,
+                sources / "engine" / "service_worker.js",
+                site / _SERVICE_WORKER,
+                output_format="iife",
+                constants={"FILES": _integrities(listed)},
+            )
+        told = {
+            "made_by": _MADE_BY,
+            "version": waveunet_tf.__version__,
+            "libraries": libraries.versions(modules),
+            "files": _listed(site),
+        }
+        _write_json(site / FILES, told)
+
+
+def _copy_page(site: pathlib.Path) -> None:
+    """Copies what of the page is no script: html, styles, pictures."""
+    for path in sorted((_ROOM / "page").rglob("*")):
+        if path.is_file() and path.suffix not in (".js", ".md"):
+            target = site / path.relative_to(_ROOM / "page")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def _copy_libraries(site: pathlib.Path, modules: pathlib.Path) -> None:
+    (site / "wasm").mkdir()
+    for build in _BUILDS:
+        for suffix in ("js", "wasm"):
+            name = f"litert_wasm{build}_internal.{suffix}"
+            source = modules / "@litertjs" / "core" / "wasm" / name
+            shutil.copyfile(source, site / "wasm" / name)
+    licences = site / "licences"
+    licences.mkdir(exist_ok=True)
+    for library, name in _LICENCES.items():
+        target = licences / f"{library.rpartition('/')[2]}.txt"
+        shutil.copyfile(modules / library / name, target)
+    for path in sorted((_ROOM / "licences").iterdir()):
+        shutil.copyfile(path, licences / path.name)
+
+
+@contextlib.contextmanager
+def _sources() -> Iterator[pathlib.Path]:
+    """Yields a copy of the scripts, beside which lie no other libraries."""
+    with tempfile.TemporaryDirectory() as folder:
+        room = pathlib.Path(folder, "export", "web")
+        for name in ("engine", "page"):
+            shutil.copytree(_ROOM / name, room / name)
+        # The page shares the report's player.
+        shutil.copytree(_REPORT, pathlib.Path(folder, "evaluate", "report"))
+        yield room
+
+
+def _listed(site: pathlib.Path) -> dict[str, dict]:
+    paths = sorted(path for path in site.rglob("*") if path.is_file())
+    return {
+        path.relative_to(site).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": files.file_sha256(path),
+        }
+        for path in paths
+    }
+
+
+def _integrities(listed: Mapping[str, dict]) -> dict[str, str]:
+    """Returns the hashes as browsers check them (subresource integrity)."""
+    return {
+        name: "sha256-"
+        + base64.b64encode(bytes.fromhex(about["sha256"])).decode("ascii")
+        for name, about in listed.items()
+    }
+
+
+def _write_json(path: pathlib.Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

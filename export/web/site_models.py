@@ -1,0 +1,138 @@
+"""The models of a site: exported, or taken as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+from waveunet_tf.checkpoints import registry
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation import tflite_file
+from waveunet_tf.system import files
+
+LICENCE = "LICENSE"
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteModel:
+    """A line of the page's menu; `models.json` holds them in camel case.
+
+    Attributes:
+        name: The model's name.
+        file: The file, relative to the site.
+        bytes: The file's size.
+        sha256: The file's hash.
+        description: One line on what the model separates.
+        quantization: The kind of the file's numbers, of kinds.KINDS.
+        sample_rate_hz: The network's sample rate in Hz.
+        channels: The network's audio channels.
+        sources: The names of the stems.
+    """
+
+    name: str
+    file: str
+    bytes: int
+    sha256: str
+    description: str
+    quantization: str
+    sample_rate_hz: int
+    channels: int
+    sources: list[str]
+
+    def to_json(self) -> dict:
+        """Returns the line as the page reads it."""
+        values = dataclasses.asdict(self)
+        values["sampleRateHz"] = values.pop("sample_rate_hz")
+        return values
+
+
+def write_models(
+    models: Sequence[str], kinds: Sequence[str], chunk_frames: int, site: pathlib.Path
+) -> list[SiteModel]:
+    """Writes the files of models, and their licences, into a site.
+
+    Args:
+        models: Names of models, checkpoints, or TFLite files that `export` wrote.
+        kinds: The kinds of files to export of a name or a checkpoint, of kinds.KINDS.
+        chunk_frames: The frames of a stream's chunk.
+        site: The site's folder.
+
+    Raises:
+        InputError: A model is unknown or broken, cannot stream, or loses too much.
+    """
+    folder = site / "models"
+    folder.mkdir()
+    written: list[SiteModel] = []
+    for model in models:
+        path = pathlib.Path(model)
+        if path.suffix == ".tflite":
+            content = path.read_bytes()
+            tflite_file.read_metadata(path, content)
+            target = folder / f"{_unused(path.stem, written)}.tflite"
+            target.write_bytes(content)
+            written.append(_line(site, target, target.stem, ""))
+        else:
+            written += _exported(model, kinds, chunk_frames, site, written)
+    return written
+
+
+def _exported(
+    model: str,
+    kinds: Sequence[str],
+    chunk_frames: int,
+    site: pathlib.Path,
+    others: list[SiteModel],
+) -> list[SiteModel]:
+    from waveunet_tf.export import checked_exports, parity_tables
+
+    checkpoint = registry.find(model)
+    name = _unused(checkpoint.resolve().name, others)
+    folder = site / "models" / f".{name}"
+    options = checked_exports.TFLiteOptions(chunk_frames=chunk_frames)
+    paths = {kind: folder / f"{name}-{kind}.tflite" for kind in kinds}
+    checked_exports.write_tflite_files(checkpoint, paths, options)
+    description = ""
+    if (checkpoint / registry.CARD).exists():
+        description = registry.read_card(checkpoint).description
+    lines = []
+    for path in paths.values():
+        path.rename(site / "models" / path.name)
+        target = site / "models" / path.name
+        lines.append(_line(site, target, name, description))
+    for table in parity_tables.TABLES:
+        (folder / table).unlink()
+    folder.rmdir()
+    if (checkpoint / LICENCE).exists():
+        text = (checkpoint / LICENCE).read_bytes()
+        (site / "licences").mkdir(exist_ok=True)
+        (site / "licences" / f"model-{name}.txt").write_bytes(text)
+    return lines
+
+
+def _unused(name: str, others: list[SiteModel]) -> str:
+    """Makes a file's name of a model's, which may be any folder's."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", name).strip(".-") or "model"
+    if name in {other.name for other in others}:
+        raise InputError(
+            f"`models` must have names that differ. Received: {name} twice"
+        )
+    return name
+
+
+def _line(
+    site: pathlib.Path, path: pathlib.Path, name: str, description: str
+) -> SiteModel:
+    metadata = tflite_file.read_metadata(path, path.read_bytes())
+    return SiteModel(
+        name=name,
+        file=path.relative_to(site).as_posix(),
+        bytes=path.stat().st_size,
+        sha256=files.file_sha256(path),
+        description=description,
+        quantization=metadata["quantization"],
+        sample_rate_hz=metadata["sample_rate_hz"],
+        channels=metadata["channels"],
+        sources=metadata["sources"],
+    )
