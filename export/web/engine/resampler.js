@@ -1,5 +1,6 @@
 import { InputError } from "./errors.js";
 import { framesOf, PlaneQueue, silence } from "./planes.js";
+import { Kernel, TAPS_AT_ONCE } from "./resample_kernel.js";
 
 /** @typedef {import("./planes.js").Planes} Planes */
 
@@ -33,15 +34,13 @@ export class Resampler {
     const lower = Math.min(1, toHz / fromHz); // of the input's rate
     const width = (RIPPLE_DB - 7.95) / (((14.36 * (1 - PASSBAND_END)) / 2) * lower);
     this.half = Math.ceil(width / 2);
-    /** @type {Float32Array[]} */
-    this.phases = [];
     if (this.up === this.down) return;
     if (2 * this.half * this.up > MAX_COEFFICIENTS) {
       throw new InputError(
         `sample rates must have a simple ratio. Received: ${fromHz} and ${toHz}`,
       );
     }
-    this.phases = table(this.up, this.half, (lower * (1 + PASSBAND_END)) / 2);
+    this.kernel = kernelOf(this.up, this.down, this.half, (lower * (1 + PASSBAND_END)) / 2);
     // The queue's first frame is the first of those that output frame 0 needs.
     this.queue = new PlaneQueue(channels);
     this.queue.putSilence(this.half - 1);
@@ -89,15 +88,11 @@ export class Resampler {
     const queue = /** @type {PlaneQueue} */ (this.queue);
     const frames = Math.max(until - this.#gone, 0);
     const made = silence(this.channels, frames);
-    const { up, down, phases } = this;
+    const { up, down, kernel } = this;
+    const phase = (this.#gone * down) % up;
+    // `dropped` is floor(gone · down / up): the queue begins with the next frame's input.
     for (const [channel, target] of made.entries()) {
-      const plane = queue.planes[channel];
-      let time = this.#gone * down; // of the output frame, in 1 / up of an input frame
-      const begin = queue.begin - this.#dropped;
-      for (let frame = 0; frame < frames; frame++, time += down) {
-        const phase = time % up;
-        target[frame] = weighted(plane, begin + (time - phase) / up, phases[phase]);
-      }
+      kernel?.run(queue.planes[channel], queue.begin, phase, target);
     }
     this.#gone += frames;
     const passed = Math.floor((this.#gone * down) / up);
@@ -107,29 +102,29 @@ export class Resampler {
   }
 }
 
+/** @type {Map<string, Kernel>} */
+const kernels = new Map();
+const MOST_KERNELS = 4;
+
 /**
- * The sum of frames, weighted: four sums, which do not wait for each other.
+ * The kernel of a ratio, which all streams of that ratio share.
  *
- * @param {Float32Array} plane
- * @param {number} at
- * @param {Float32Array} weights
+ * @param {number} up
+ * @param {number} down
+ * @param {number} half
+ * @param {number} cutoff
  */
-function weighted(plane, at, weights) {
-  let [a, b, c, d] = [0, 0, 0, 0];
-  const whole = weights.length & ~3;
-  let tap = 0;
-  for (; tap < whole; tap += 4, at += 4) {
-    a += weights[tap] * plane[at];
-    b += weights[tap + 1] * plane[at + 1];
-    c += weights[tap + 2] * plane[at + 2];
-    d += weights[tap + 3] * plane[at + 3];
-  }
-  for (; tap < weights.length; tap++, at++) a += weights[tap] * plane[at];
-  return a + b + (c + d);
+function kernelOf(up, down, half, cutoff) {
+  const key = `${up}/${down}`;
+  const found = kernels.get(key) ?? new Kernel(table(up, half, cutoff), up, down);
+  kernels.delete(key);
+  kernels.set(key, found); // the last one used is the last one
+  if (kernels.size > MOST_KERNELS) kernels.delete([...kernels.keys()][0]);
+  return found;
 }
 
 /**
- * Phase → the weights of the frames from floor(time) - half + 1 on.
+ * For each phase the weights of the frames from floor(time) - half + 1 on, then zeros.
  *
  * @param {number} up
  * @param {number} half
@@ -138,18 +133,19 @@ function weighted(plane, at, weights) {
 function table(up, half, cutoff) {
   const beta = 0.1102 * (RIPPLE_DB - 8.7);
   const scale = bessel(beta);
-  return Array.from({ length: up }, (_, phase) => {
-    const weights = new Float32Array(2 * half);
+  const taps = Math.ceil((2 * half) / TAPS_AT_ONCE) * TAPS_AT_ONCE;
+  const weights = new Float32Array(up * taps);
+  for (let phase = 0; phase < up; phase++) {
     for (let tap = 0; tap < 2 * half; tap++) {
       const time = phase / up + half - 1 - tap;
       const place = time / half;
       const window = bessel(beta * Math.sqrt(Math.max(1 - place * place, 0)));
       const angle = Math.PI * cutoff * time;
       const sinc = angle === 0 ? cutoff : (cutoff * Math.sin(angle)) / angle;
-      weights[tap] = (sinc * window) / scale;
+      weights[phase * taps + tap] = (sinc * window) / scale;
     }
-    return weights;
-  });
+  }
+  return weights;
 }
 
 /**
