@@ -9,7 +9,7 @@ PYTHON_LATEST ?= $(shell for python in python3.13 \
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 LATEST := .venv-latest
 
-.PHONY: demo train-small arm64 test test-slow test-latest fuzz android-assets \
+.PHONY: demo train-small arm64 test test-slow test-web test-latest fuzz android-assets \
 	test-android-core docs lint clean
 
 demo: .venv/installed
@@ -70,6 +70,19 @@ MINUTES ?= 5
 TARGETS ?=
 fuzz: .venv/installed-dev
 	$(BIN)/python -m tests.fuzz.runner --minutes=$(MINUTES) $(TARGETS)
+
+# The page that separates in the browser: its scripts are linted and their types checked,
+# and all its tests run, also long ones. Needs npm, and for the tests Chromium.
+WEB := export/web
+test-web: .venv/installed-dev $(WEB)/node_modules/.package-lock.json
+	cd $(WEB) && npx eslint . && npx tsc --noEmit
+	$(BIN)/pytest -m "slow or not slow" tests/$(WEB)
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@npm --version > /dev/null 2>&1 || { echo "error: needs npm (on Debian: apt install \
+	npm)" >&2; exit 1; }
+	cd $(WEB) && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 # The tests on the newest versions, requirements-latest.txt.
 test-latest: $(LATEST)/installed

@@ -56,6 +56,8 @@ class House:
         for package in PACKAGES:
             for path in sorted((root / package).rglob("*.py")):
                 parts = path.relative_to(root).with_suffix("").parts
+                if "node_modules" in parts:  # others' packages, which npm puts there
+                    continue
                 if package in PARTS:
                     parts = ("waveunet_tf", *parts)
                 name = ".".join(part for part in parts if part != "__init__")

@@ -53,7 +53,8 @@ def test_every_package_of_the_tree_is_named():
     for folder, target in PACKAGES.items():
         for path in (ROOT / folder).rglob("*.py"):
             below = path.parent.relative_to(ROOT / folder)
-            packages.add(".".join(pathlib.Path(target, below).parts))
+            if "node_modules" not in below.parts:
+                packages.add(".".join(pathlib.Path(target, below).parts))
     named = PYPROJECT["tool"]["setuptools"]["packages"]
     assert sorted(packages) == sorted(named)
 
@@ -62,8 +63,9 @@ def packed(name: str) -> str | None:
     """The name in the wheel of a file of the project; None if it is not for users."""
     folder = f"{pathlib.PurePosixPath(name).parts[0]}/"
     app = name.startswith("export/android/") and not name.endswith(".py")
+    checks = name in ("export/web/eslint.config.js", "export/web/tsconfig.json")
     notes = name.endswith(".md") and "/pretrained/" not in name
-    if folder not in PACKAGES or app or notes or name.endswith(".png"):
+    if folder not in PACKAGES or app or checks or notes or name.endswith(".png"):
         return None
     return PACKAGES[folder] + name.removeprefix(folder)
 
@@ -76,6 +78,9 @@ def test_the_wheel_has_every_module_model_and_page_and_nothing_else(built):
         "waveunet_tf/evaluate/report/web/page.html",
         "waveunet_tf/evaluate/report/vendor/licences/uPlot.txt",
         "waveunet_tf/export/serving/templates/compose.yaml",
+        "waveunet_tf/export/web/package-lock.json",
+        "waveunet_tf/export/web/engine/worker.js",
+        "waveunet_tf/export/web/page/index.html",
         "waveunet_tf/pretrained/vocals/step-32768.tflite",
         "waveunet_tf/pretrained/vocals/network.weights.h5",
         "waveunet_tf/pretrained/vocals/README.md",

@@ -27,7 +27,8 @@ def files() -> set[str]:
         return {
             path.relative_to(ROOT).as_posix()
             for path in ROOT.rglob("*")
-            if path.is_file() and not {".venv", "__pycache__"} & {*path.parts}
+            if path.is_file()
+            and not {".venv", "__pycache__", "node_modules"} & {*path.parts}
         }
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

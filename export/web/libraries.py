@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files, user_folders
 
-_ROOM = pathlib.Path(__file__).parent
+ROOM = pathlib.Path(__file__).parent
+"""The folder of the page, the engine, and what pins their libraries."""
 _MANIFESTS = ("package.json", "package-lock.json")
 # npm checks each package against the hash in package-lock.json. No package's own script
 # is run, and what lints and checks types is left out.
@@ -33,8 +34,7 @@ def fetched_libraries() -> Iterator[pathlib.Path]:
     Raises:
         InputError: npm is missing, or cannot fetch the libraries.
     """
-    lock = hashlib.sha256((_ROOM / _MANIFESTS[1]).read_bytes()).hexdigest()[:16]
-    kept = user_folders.cache_folder() / "web" / lock
+    kept = kept_folder()
     if not (kept / "node_modules").is_dir():
         try:
             with files.atomic_folder(kept) as part:
@@ -49,9 +49,15 @@ def fetched_libraries() -> Iterator[pathlib.Path]:
     yield kept / "node_modules"
 
 
+def kept_folder() -> pathlib.Path:
+    """Returns the folder in which the pinned libraries are kept, or will be."""
+    lock = hashlib.sha256((ROOM / _MANIFESTS[1]).read_bytes()).hexdigest()[:16]
+    return user_folders.cache_folder() / "web" / lock
+
+
 def _fetch(folder: pathlib.Path) -> None:
     for name in _MANIFESTS:
-        shutil.copyfile(_ROOM / name, folder / name)
+        shutil.copyfile(ROOM / name, folder / name)
     _run([_program("npm"), *_FETCH], "the libraries cannot be fetched", folder=folder)
 
 
@@ -93,7 +99,7 @@ def bundle(
 
 def versions(modules: pathlib.Path) -> dict[str, str]:
     """Returns the libraries that package.json names, and their versions."""
-    manifest = json.loads((_ROOM / _MANIFESTS[0]).read_text(encoding="utf-8"))
+    manifest = json.loads((ROOM / _MANIFESTS[0]).read_text(encoding="utf-8"))
     return {
         name: json.loads((modules / name / "package.json").read_text("utf-8"))[
             "version"

@@ -53,7 +53,7 @@ def main(_):
     if not _MODEL.value:
         raise app.UsageError("--model must name at least one model")
     output = pathlib.Path(_OUTPUT.value)
-    site_folder.require_place(output, overwrite=_OVERWRITE.value)
+    site_folder.require_site_place(output, overwrite=_OVERWRITE.value)
     with site_folder.replaced_folder(output) as folder:
         site_folder.write_site(folder, _MODEL.value, kinds, _CHUNK_FRAMES.value)
     print(output)

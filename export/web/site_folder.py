@@ -34,7 +34,7 @@ _LICENCES = {
 }
 
 
-def require_place(output: pathlib.Path, *, overwrite: bool) -> None:
+def require_site_place(output: pathlib.Path, *, overwrite: bool) -> None:
     """Checks that a site may be written to a folder.
 
     Args:

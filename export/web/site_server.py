@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import pathlib
+import threading
+from collections.abc import Iterator
 
 # Makes a page cross-origin isolated, which threads in the browser need.
 ISOLATION = {
@@ -63,3 +66,16 @@ class SiteServer(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         """Prints nothing of a browser that went away."""
+
+
+@contextlib.contextmanager
+def running(site: pathlib.Path, *, isolated: bool = True) -> Iterator[str]:
+    """Serves a site on a free port while the body runs; yields its address."""
+    with SiteServer(site, isolated=isolated) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server.address
+        finally:
+            server.shutdown()
+            thread.join()

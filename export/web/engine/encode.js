@@ -29,7 +29,7 @@ const WAV_BYTES = { wav16: 2, wav24: 3, wav32f: 4 };
  * @param {string[]} names Of lanes.
  * @param {Encoding} encoding
  * @param {EncodeOptions} options
- * @returns {Promise<{result: Blob}>}
+ * @returns {Promise<Blob>}
  */
 export async function encodeLanes(song, names, encoding, options) {
   const files = [];
@@ -46,7 +46,7 @@ export async function encodeLanes(song, names, encoding, options) {
     const suffix = encoding === "flac" ? "flac" : "wav";
     files.push({ name: `${song.name}/${name}.${suffix}`, content });
   }
-  return { result: options.zip ? await zipOf(files) : files[0].content };
+  return options.zip ? zipOf(files) : files[0].content;
 }
 
 /**

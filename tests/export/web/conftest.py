@@ -1,0 +1,58 @@
+"""A small site, and a browser that has it open."""
+
+import pytest
+
+from tests.export.web import browser
+from waveunet_tf.export.android import golden
+from waveunet_tf.export.web import libraries, site_folder
+
+ROOM = libraries.ROOM
+
+
+@pytest.fixture(scope="session")
+def web_libraries(cache_dir):
+    """The page's libraries, where `make test-web` has fetched them."""
+    modules = ROOM / "node_modules"
+    if not (modules / ".package-lock.json").exists():
+        pytest.skip("needs the page's libraries, which `make test-web` fetches")
+    kept = libraries.kept_folder()
+    kept.mkdir(parents=True, exist_ok=True)
+    if not (kept / "node_modules").exists():
+        (kept / "node_modules").symlink_to(modules)
+    return kept / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def small_separators(tmp_path_factory):
+    """Name of a small model → its file, and Python's separator of it."""
+    folder = tmp_path_factory.mktemp("golden")
+    return {
+        name: (folder / f"{name}.tflite", golden.write_model(folder, name))
+        for name in ("stereo", "mono", "window")
+    }
+
+
+@pytest.fixture(scope="session")
+def small_site(web_libraries, small_separators, tmp_path_factory):
+    """A site of the small models, with a page for tests."""
+    site = tmp_path_factory.mktemp("site")
+    models = [str(path) for path, _ in small_separators.values()]
+    site_folder.write_site(site, models, [], 0)
+    browser.add_lab(site)
+    return site
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with browser.chromium("--disable-gpu") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def lab(chromium, small_site):
+    """A page with the engine, which must have had no error in the end."""
+    with browser.served(small_site, isolated=False) as address:
+        page = browser.open_lab(chromium, address)
+        yield page
+        page.context.close()
+        assert not page.faults
