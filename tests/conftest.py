@@ -123,3 +123,16 @@ def stems_dir(tmp_path):
 def kept_stems_dir(tmp_path_factory):
     """The same, for trainings that several tests look at."""
     return write_stems(tmp_path_factory.mktemp("kept") / "stems")
+
+
+@pytest.fixture(scope="session")
+def dask_client(cache_dir):
+    """A client of a real scheduler here, with two worker processes of one thread.
+
+    Tests that take it belong to the group "dask", so that they share one.
+    """
+    pytest.importorskip("distributed", reason="needs requirements-dask.txt")
+    from waveunet_tf.system import dask_cluster
+
+    with dask_cluster.connect(dask_cluster.LOCAL, workers=2) as client:
+        yield client

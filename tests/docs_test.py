@@ -32,7 +32,7 @@ WITH_LINKS = [
 LANGUAGES = {"bash", "python", "text", "yaml", "kotlin"}
 # What a script may call beside our own commands, and nothing checks here.
 OTHERS = {"cat", "cd", "cp", "curl", "docker", "export", "ffmpeg", "for", "mkdir"}
-OTHERS |= {"printf", "python3", "done", "scontrol", "base64"}
+OTHERS |= {"printf", "python3", "done", "scontrol", "base64", "dask", "kubectl"}
 # Flags of other programs, and of all commands, that the prose names.
 FOREIGN_FLAGS = {"help", "ssl_config_file", "enable_batching", "logdir"}
 
@@ -120,7 +120,7 @@ def test_the_examples_of_a_command_itself_have_right_flags(command, refusal):
     [
         "waveunet separate --no_such_flag song.mp3",
         "waveunet separate --format midi song.mp3",
-        "waveunet separate",
+        "waveunet describe-file",
         "waveunet train --variant M4 --workdir m4",
         "waveunet seperate song.mp3",
         "make no-such-target",

@@ -78,6 +78,7 @@ def main(arguments):
     """Separates the songs of the arguments on the server."""
     check_usage()
     options = song_flags.options_from_flags()
+    songs = song_flags.songs_from_flags(arguments)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
     from waveunet_tf.export.serving.client import RemoteSeparator
     from waveunet_tf.export.serving.transports import (
@@ -101,9 +102,9 @@ def main(arguments):
         request_seconds=_REQUEST_SECONDS.value,
     )
     return song_flags.separate_arguments(
-        arguments, options, separator.config.sources, lambda: separator
+        songs, options, separator.config.sources, lambda: separator
     )
 
 
 if __name__ == "__main__":
-    app.run(main, arguments="audio files, folders, patterns, or -")
+    app.run(main, arguments=song_flags.ARGUMENTS, may_be_none=True)

@@ -1,5 +1,6 @@
 """Jobs that processes and Beam's workers can import."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -8,6 +9,8 @@ import time
 
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import processes
+
+HELD_SECONDS = 20
 
 
 def square(number):
@@ -27,6 +30,52 @@ def refuse(number):
 
 def kill_itself(number):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_its_worker(path):
+    """Ends a worker of dask's, but for odd numbers; notes each number that it did."""
+    folder, number = os.path.split(path)
+    if int(number) % 2 == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(number)
+
+
+def fail_on_one_worker(path):
+    """Fails in the process whose number is in a file; the first one writes it."""
+    with contextlib.suppress(FileExistsError):
+        with open(path, "x") as file:
+            file.write(str(os.getpid()))
+    time.sleep(0.2)
+    if pathlib.Path(path).read_text() == str(os.getpid()):
+        raise OSError(28, "No space left on device", "x")
+    return os.getpid()
+
+
+def fail_always(path):
+    """Fails, and notes each try in a file."""
+    with open(path, "a") as file:
+        file.write("tried\n")
+    raise OSError(5, "Input/output error", path)
+
+
+def hold_once(path):
+    """Takes long in the first call, which makes a file, and no time in the second."""
+    if not path:
+        return 0
+    try:
+        open(path, "x").close()
+    except FileExistsError:
+        return os.getpid()
+    time.sleep(HELD_SECONDS)
+
+
+def refuse_worker(path):
+    """Says that the first worker that asks is unfit."""
+    try:
+        open(path, "x").close()
+    except FileExistsError:
+        return None
+    return "must have another disk"
 
 
 def hold(folder):

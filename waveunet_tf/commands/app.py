@@ -19,6 +19,7 @@ from waveunet_tf.system.files import expand_home
 # Package that not every install has → the extras of pyproject.toml that bring it.
 _EXTRAS = {
     "apache_beam": ("beam",),
+    "distributed": ("dask",),
     "google": ("serving", "stand-in"),  # protobuf
     "grpc": ("serving", "stand-in"),
     "h5py": ("train", "export"),

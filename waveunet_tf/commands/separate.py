@@ -5,12 +5,17 @@ r"""Separates songs into stems.
         song.mp3 other.flac folder
     waveunet separate --tflite ~/artefacts/tflite_mixed.tflite \
         --output_dir ~/stems song.mp3
+    waveunet separate --scheduler tcp://host:8786 --songs_from songs.txt
 
 Uses a trained model of the package unless a checkpoint is named. Writes
 OUTPUT_DIR/<song>/<source>.<format>, with the song's length and rate. Songs are files,
 folders (all audio files in them), patterns in quotes ("*.mp3"), or -, standard input.
+
+With --scheduler the workers of a dask.distributed cluster separate the songs.
+OUTPUT_DIR/ledger.jsonl notes each; after a stop, the same command goes on.
 """
 
+import contextlib
 import functools
 import pathlib
 import re
@@ -21,8 +26,17 @@ from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app, config_flags, song_flags
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation.catalogue import Catalogue
 from waveunet_tf.separation.engines import ENGINES
 from waveunet_tf.separation.separator import load_tflite_separator, separator_of
+from waveunet_tf.separation.separator_source import (
+    CheckpointSource,
+    SeparatorSource,
+    TFLiteSource,
+)
+from waveunet_tf.separation.songs import SongOptions
+from waveunet_tf.separation.songs_on_dask import separate_on_dask
+from waveunet_tf.system import dask_cluster
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -47,7 +61,24 @@ _DEVICE = flags.DEFINE_string(
     "device", None, "cpu, gpu:0, gpu:1, … Default: the first GPU, or else the CPU."
 )
 _THREADS = flags.DEFINE_integer(
-    "threads", None, "CPU threads. Default: one for each core.", lower_bound=1
+    "threads",
+    None,
+    "CPU threads. Default: one for each core; of a --scheduler's workers, one.",
+    lower_bound=1,
+)
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler",
+    None,
+    "Separate on the workers of this scheduler of dask.distributed, such as "
+    f"tcp://host:8786, or on workers that are started here, {dask_cluster.LOCAL}. All "
+    "see the songs and OUTPUT_DIR by the same paths. Needs requirements-dask.txt.",
+)
+_WORKERS = flags.DEFINE_integer(
+    "workers",
+    None,
+    f"With --scheduler {dask_cluster.LOCAL}: workers. Default: one for each core.",
+    lower_bound=1,
+    short_name="j",
 )
 config_flags.define_refinement_flags()
 flags.adopt_module_key_flags(config_flags)
@@ -92,15 +123,61 @@ def check_engine() -> None:
         raise app.UsageError("--tflite is for LiteRT on the CPU, as it was exported")
 
 
+def source_from_flags() -> SeparatorSource:
+    """Opens the network that other processes will load.
+
+    Raises:
+        InputError: There is no such checkpoint, model or file.
+        OSError: A file cannot be read.
+    """
+    threads = _THREADS.value or 1
+    if _TFLITE.value is not None:
+        return TFLiteSource.open(_TFLITE.value, threads=threads)
+    network_folder()  # says more of a name that is unknown
+    return CheckpointSource.open(
+        _CHECKPOINT.value or _MODEL.value or registry.DEFAULT,
+        overrides=config_flags.refinement_from_flags(),
+        engine=_ENGINE.value,
+        device=_DEVICE.value,
+        threads=threads,
+    )
+
+
+def separate_on_scheduler(songs: list[str], options: SongOptions) -> int:
+    """Separates songs on a cluster; returns the exit code."""
+    dask_cluster.import_distributed()  # before anything is looked for
+    source = source_from_flags()
+    connect = functools.partial(
+        dask_cluster.connect, _SCHEDULER.value, workers=_WORKERS.value
+    )
+    with contextlib.ExitStack() as stack:
+        is_here = _SCHEDULER.value == dask_cluster.LOCAL
+        # Workers here start when there is work; others are asked for at once.
+        client = None if is_here else stack.enter_context(connect())
+
+        def separate(catalogue, show):
+            with contextlib.ExitStack() as here:
+                on = client or here.enter_context(connect())
+                engine = functools.partial(separate_on_dask, on, source)
+                catalogue.run(engine, on_progress=show)
+
+        return song_flags.separate_batch(
+            functools.partial(Catalogue, songs, options, source), separate
+        )
+
+
 def main(arguments):
     """Separates the songs of the arguments."""
     check_engine()
     options = song_flags.options_from_flags()
+    songs = song_flags.songs_from_flags(arguments)
+    if _SCHEDULER.value is not None:
+        return separate_on_scheduler(songs, options)
     if _TFLITE.value is not None:
         path = pathlib.Path(_TFLITE.value)
         separator = load_tflite_separator(path, threads=_THREADS.value)
         return song_flags.separate_arguments(
-            arguments, options, separator.config.sources, lambda: separator
+            songs, options, separator.config.sources, lambda: separator
         )
     # The network is loaded when all else is well.
     checkpoint = Checkpoint.open(
@@ -114,9 +191,9 @@ def main(arguments):
         threads=_THREADS.value,
     )
     return song_flags.separate_arguments(
-        arguments, options, checkpoint.config.sources, load
+        songs, options, checkpoint.config.sources, load
     )
 
 
 if __name__ == "__main__":
-    app.run(main, arguments="audio files, folders, patterns, or -")
+    app.run(main, arguments=song_flags.ARGUMENTS, may_be_none=True)

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tqdm
-from absl import flags
+from absl import flags, logging
 
 from waveunet_tf.audio.formats import FORMATS, song_name
 from waveunet_tf.commands import app
@@ -77,6 +79,40 @@ _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Separate the audio files of folders in folders, too."
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace stems that exist.")
+_SKIP_EXISTING = flags.DEFINE_boolean(
+    "skip_existing",
+    False,
+    "Leave songs alone whose stems are all there and whole; separate those anew that "
+    "have only some.",
+)
+_SONGS_FROM = flags.DEFINE_string(
+    "songs_from",
+    None,
+    "A file that names songs, one in each line, as arguments do; -: standard input.",
+)
+ARGUMENTS = "audio files, folders, patterns, or -"
+"""What the commands take as arguments."""
+
+
+def songs_from_flags(arguments: list[str]) -> list[str]:
+    """Returns the songs of the arguments and of --songs_from.
+
+    Raises:
+        UsageError: None is named, or standard input is to be both a song and a list.
+        OSError: The list cannot be read.
+    """
+    songs = list(arguments)
+    if _SONGS_FROM.value is not None:
+        if _SONGS_FROM.value == "-" in arguments:
+            raise app.UsageError("- is the list of songs, and cannot be a song, too")
+        where = 0 if _SONGS_FROM.value == "-" else _SONGS_FROM.value
+        # A file's name need not be UTF-8.
+        with open(where, "rb", closefd=bool(where)) as lines:
+            names = (os.fsdecode(line).rstrip("\r\n") for line in lines)
+            songs += [name for name in names if name]
+    elif not songs:
+        raise app.UsageError(f"needs {ARGUMENTS}")
+    return songs
 
 
 def options_from_flags() -> SongOptions:
@@ -101,6 +137,7 @@ def options_from_flags() -> SongOptions:
             downmix=_DOWNMIX.value,
             recursive=_RECURSIVE.value,
             overwrite=_OVERWRITE.value,
+            skip_existing=_SKIP_EXISTING.value,
         )
     except OptionsError as error:
         raise app.UsageError(str(error)) from error
@@ -152,7 +189,7 @@ def separate_arguments(
     sources: tuple[str, ...],
     load: Callable[[], Separator],
 ) -> int:
-    """Separates what the arguments name; prints failures at the end.
+    """Separates songs in this process; prints failures at the end.
 
     Args:
         arguments: Files, folders, patterns, or -.
@@ -167,16 +204,40 @@ def separate_arguments(
         UsageError: The options do not suit the network or the number of songs.
         InputError: Nothing at all can be done.
     """
+    return separate_batch(
+        functools.partial(SongBatch, arguments, options, sources),
+        lambda batch, show: batch.separate(load(), on_progress=show),
+    )
+
+
+def separate_batch(
+    make: Callable[[], SongBatch],
+    separate: Callable[[SongBatch, Callable[[SongProgress], None]], None],
+) -> int:
+    """Separates a batch of songs, and shows how far it is; prints failures at the end.
+
+    Args:
+        make: Finds the songs.
+        separate: Separates them, if there are any, and reports progress.
+
+    Returns:
+        The command's exit code.
+
+    Raises:
+        UsageError: The options do not suit the network or the number of songs.
+        InputError: Nothing at all can be done.
+    """
     try:
-        batch = SongBatch(arguments, options, sources)
+        batch = make()
     except OptionsError as error:
         raise app.UsageError(str(error)) from error
     try:
         with batch:
+            if batch.already_done:
+                logging.info("%d songs are done already", batch.already_done)
             if batch.jobs:
-                separator = load()
                 with ProgressBar() as bar:
-                    batch.separate(separator, on_progress=bar.show)
+                    separate(batch, bar.show)
     finally:
         for failure in batch.failures:
             app.print_error(failure.error, of=failure.what)

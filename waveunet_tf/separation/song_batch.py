@@ -1,9 +1,8 @@
-"""Separates the songs of one call, one after the other, and notes what fails."""
+"""Plans the songs of one call, and notes what becomes of them."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import re
@@ -13,47 +12,24 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from absl import logging
-
 from waveunet_tf.audio.decode import AudioReader
-from waveunet_tf.errors import InputError, one_line
+from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
+from waveunet_tf.separation.song_job import (
+    Failure,
+    Job,
+    Outcome,
+    check_targets_are_new,
+    do_job,
+    oddities_explained,
+)
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
-from waveunet_tf.system import versions
-from waveunet_tf.system.files import expand_home, real_path, require_new
+from waveunet_tf.system.files import expand_home, real_path
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
+    from waveunet_tf.separation.song_ledger import SongLedger
     from waveunet_tf.separation.songs import SongOptions
-
-
-class Job(NamedTuple):
-    """What is to be done for one song.
-
-    Attributes:
-        song: The song.
-        targets: Stem → the file to write.
-        seconds: How much audio there is to separate, as far as the song says.
-    """
-
-    song: Song
-    targets: dict[str, pathlib.Path]
-    seconds: float
-
-
-class Failure(NamedTuple):
-    """What could not be done, and why; `str` writes it as one line.
-
-    Attributes:
-        what: The song, or the argument that names songs.
-        error: What went wrong.
-    """
-
-    what: str
-    error: InputError | OSError
-
-    def __str__(self) -> str:
-        return one_line(self.error, of=self.what)
 
 
 class SongProgress(NamedTuple):
@@ -108,7 +84,10 @@ class _Meter:
 
 
 class SongBatch:
-    """Finds songs, opens each to plan its stems' files, and separates them in turn.
+    """Finds songs, opens each to plan its stems' files, and gathers what became of it.
+
+    `separate` separates them here, one after the other; where others do the jobs,
+    `collect` takes what they did.
 
     Stems that exist are refused with the plan, before a network is loaded, and once
     more when their song's turn comes, because others may have appeared since.
@@ -118,6 +97,7 @@ class SongBatch:
     Attributes:
         jobs: The songs that can be separated, once the context is entered.
         failures: What could not be done so far.
+        already_done: The number of songs that the ledger knows as done.
     """
 
     def __init__(
@@ -125,6 +105,8 @@ class SongBatch:
         songs: str | os.PathLike | Iterable[str | os.PathLike],
         options: SongOptions,
         sources: tuple[str, ...],
+        *,
+        ledger: SongLedger | None = None,
     ):
         """Finds the songs.
 
@@ -133,13 +115,16 @@ class SongBatch:
                 named twice is separated once.
             options: What is written of them.
             sources: The network's sources.
+            ledger: What became of songs earlier: what is done is not planned again, and
+                stems that were begun are replaced.
 
         Raises:
             OptionsError: The options do not suit the sources or the number of songs.
         """
         self.jobs: list[Job] = []
         self.failures: list[Failure] = []
-        self._options = options
+        self.already_done = 0
+        self._options, self._ledger = options, ledger
         self._stems = options.stem_names(sources)
         self._stack = contextlib.ExitStack()
         self._temporary: pathlib.Path | None = None
@@ -168,7 +153,7 @@ class SongBatch:
             self._temporary = folder
             self._songs = seekable(self._songs, folder)
             self._plan()
-            self._stack = stack.pop_all()
+            self._stack.enter_context(stack.pop_all())
         return self
 
     def __exit__(self, *_) -> None:
@@ -186,23 +171,44 @@ class SongBatch:
             separator: A separator with the sources that the batch was made for.
             on_progress: Called when a song is begun, goes on, and is done.
         """
-        total_seconds = sum(job.seconds for job in self.jobs)
-        meter = _Meter(total_seconds, on_progress)
+        meter = self._meter(on_progress)
         for job in self.jobs:
             with self._noting(job.song.path):
-                require_new(*job.targets.values(), overwrite=self._options.overwrite)
                 meter.begin(job.song.path)
-                separator.separate_file(
-                    job.song.path,
-                    job.targets,
-                    **dataclasses.asdict(self._options.file_options),
-                    on_progress=meter.advance,
+                separated = do_job(
+                    separator, job, self._options, on_progress=meter.advance
                 )
+                written = tuple(job.targets.values()) if separated else ()
+                if not separated:
+                    meter.advance(job.seconds)
                 if self._options.to_stdout:
-                    _write_to_stdout(*job.targets.values())
-                    meter.end(())
-                else:
-                    meter.end(tuple(job.targets.values()))
+                    _write_to_stdout(*written)
+                    written = ()
+                meter.end(written)
+
+    def collect(
+        self,
+        outcomes: Iterable[Outcome],
+        *,
+        on_progress: Callable[[SongProgress], None] | None = None,
+    ) -> None:
+        """Takes what became of the jobs; what failed is noted in `failures`.
+
+        Args:
+            outcomes: What became of each job, as soon as it is known.
+            on_progress: Called when a song is done.
+        """
+        meter = self._meter(on_progress)
+        for outcome in outcomes:
+            meter.begin(outcome.job.song.path)
+            meter.advance(outcome.job.seconds)
+            if outcome.error:
+                self._note(outcome.job.song.path, outcome.error)
+            elif outcome.separated:
+                meter.end(tuple(outcome.job.targets.values()))
+
+    def _meter(self, on_progress: Callable[[SongProgress], None] | None) -> _Meter:
+        return _Meter(sum(job.seconds for job in self.jobs), on_progress)
 
     def _plan(self) -> None:
         """Plans the songs; notes those that cannot be read, or lack files of their own.
@@ -215,6 +221,12 @@ class SongBatch:
         taken = {real_path(song.path): f"the song {song.path}" for song in self._songs}
         for song in self._songs:
             with self._noting(song.path):
+                stems = self._ledger.stems_of(song) if self._ledger else ()
+                if stems:
+                    self.already_done += 1
+                    whose = f"a stem of {song.path}"
+                    taken.update({real_path(stem): whose for stem in stems})
+                    continue
                 job = self._job(song)
                 places = [real_path(target) for target in job.targets.values()]
                 for place in places:
@@ -224,7 +236,7 @@ class SongBatch:
                             f"{song.path}: its stems must have files of their own, but "
                             f"{place} is {what} (see --output_template)"
                         )
-                require_new(*job.targets.values(), overwrite=self._options.overwrite)
+                check_targets_are_new(job, self._options)
                 taken.update(dict.fromkeys(places, f"a stem of {song.path}"))
                 self.jobs.append(job)
 
@@ -253,24 +265,19 @@ class SongBatch:
             )
             for name in self._stems
         }
-        return Job(song, targets, max(seconds, 0.0))
+        begun = bool(self._ledger and self._ledger.has_begun(song))
+        return Job(song, targets, max(seconds, 0.0), begun)
 
     @contextlib.contextmanager
     def _noting(self, what: str | os.PathLike) -> Iterator[None]:
-        """Notes errors of the body, unless a reader of our output has gone away.
-
-        Whatever one odd song raises is that song's failure, and not the batch's.
-        """
+        """Notes errors of the body, unless a reader of our output has gone away."""
         try:
-            yield
+            with oddities_explained(what):
+                yield
         except BrokenPipeError:
             raise
         except (InputError, OSError) as error:
             self._note(what, error)
-        except Exception as error:
-            logging.debug("%s", what, exc_info=True)
-            reason = versions.explain(error) or f"{type(error).__name__}: {error}"
-            self._note(what, InputError(f"{what}: cannot be separated: {reason}"))
 
     def _note(self, what: str | os.PathLike, error: InputError | OSError) -> None:
         """Notes a failure; a song from a pipe is not named by its temporary file."""

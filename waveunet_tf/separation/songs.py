@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from waveunet_tf.audio import formats
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
-from waveunet_tf.separation.song_batch import Failure, SongBatch, SongProgress
+from waveunet_tf.separation.song_batch import SongBatch, SongProgress
 from waveunet_tf.separation.song_file import FileOptions
+from waveunet_tf.separation.song_job import Failure
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -42,6 +43,8 @@ class SongOptions:
         downmix: Whether more than two channels are folded down to stereo.
         recursive: Whether the files of folders in folders are separated, too.
         overwrite: Whether stems that exist are replaced.
+        skip_existing: Whether a song is left alone whose stems are all there and whole;
+            a song with some of them, or with broken ones, is separated anew.
 
     Raises:
         OptionsError: A value is out of range, or two contradict each other.
@@ -59,6 +62,7 @@ class SongOptions:
     downmix: bool = False
     recursive: bool = False
     overwrite: bool = False
+    skip_existing: bool = False
 
     def __post_init__(self):
         try:
@@ -87,6 +91,8 @@ class SongOptions:
             raise OptionsError("`output_dir` must be a folder's name, but is empty")
         if self.stems is not None and self.two_stems is not None:
             raise OptionsError("`stems` and `two_stems` exclude each other")
+        if self.overwrite and self.skip_existing:
+            raise OptionsError("`overwrite` and `skip_existing` exclude each other")
 
     @property
     def file_options(self) -> FileOptions:

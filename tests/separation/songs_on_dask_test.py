@@ -1,0 +1,163 @@
+"""Songs on a real scheduler and two worker processes: the same stems, and a ledger."""
+
+import functools
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+import waveunet_tf
+from waveunet_tf.errors import InputError
+from waveunet_tf.separation.catalogue import Catalogue
+from waveunet_tf.separation.separator_source import CheckpointSource
+from waveunet_tf.separation.songs import SongOptions, separate_songs
+from waveunet_tf.separation.songs_on_dask import separate_on_dask
+from waveunet_tf.system import dask_cluster
+
+# They share a cluster and a converted network.
+pytestmark = pytest.mark.xdist_group("dask")
+
+
+@pytest.fixture(scope="module")
+def source(kept_checkpoint):
+    """A tiny network, converted here, so that workers need no TensorFlow."""
+    source = CheckpointSource.open(
+        kept_checkpoint, overrides={}, engine="litert", threads=1
+    )
+    source.load()
+    return source
+
+
+@pytest.fixture
+def songs(tmp_path):
+    """Songs of a second and more, and one that is none."""
+    folder = tmp_path / "songs"
+    folder.mkdir()
+    for number in range(4):
+        audio = np.random.default_rng(number).normal(0, 0.1, (8000 * (number + 1), 2))
+        soundfile.write(folder / f"{number}.wav", audio, 8000)
+    broken = (folder / "3.wav").read_bytes()
+    (folder / "cut.wav").write_bytes(broken[: len(broken) // 2])
+    return folder
+
+
+@pytest.fixture
+def run(dask_client, source, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "_TICK_SECONDS", 0.2)
+
+    def run_(songs, options, source=source):
+        steps = []
+        engine = functools.partial(separate_on_dask, dask_client, source)
+        with Catalogue(songs, options, source) as catalogue:
+            catalogue.run(engine, on_progress=steps.append)
+        return catalogue, steps
+
+    return run_
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob("*.wav"))
+    }
+
+
+def statuses(folder):
+    """Song → its last status in the ledger."""
+    lines = map(json.loads, (folder / "ledger.jsonl").open())
+    return {line["song"].rpartition("/")[2]: line["status"] for line in lines}
+
+
+def test_stems_have_the_bytes_that_they_have_without_a_scheduler(
+    run, songs, tmp_path, source
+):
+    options = SongOptions(output_dir=tmp_path / "stems")
+    catalogue, steps = run([songs], options)
+    here = SongOptions(output_dir=tmp_path / "here")
+    expected = separate_songs(songs, here, source.load())
+    assert contents(tmp_path / "stems") == contents(tmp_path / "here")
+    assert list(map(str, catalogue.failures)) == list(map(str, expected))
+    assert len(expected) == 1
+    assert (
+        steps[-1].done_seconds == steps[-1].total_seconds == pytest.approx(12, abs=0.01)
+    )
+    written = [path for step in steps for path in step.written]
+    assert sorted(written) == sorted((tmp_path / "stems").rglob("*.wav"))
+    expected = {f"{number}.wav": "done" for number in range(4)}
+    assert statuses(tmp_path / "stems") == {**expected, "cut.wav": "failed"}
+
+
+def test_the_same_run_goes_on_where_an_earlier_one_was_stopped(run, songs, tmp_path):
+    options = SongOptions(output_dir=tmp_path / "stems")
+    run([songs], options)
+    whole = contents(tmp_path / "stems")
+    ledger = tmp_path / "stems" / "ledger.jsonl"
+    # Killed while a song's stems were there, but not noted yet.
+    lines = ledger.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "/2.wav" not in line or "planned" in line]
+    ledger.write_text("".join(kept))
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("stems/*/*.wav")}
+    catalogue, steps = run([songs], options)
+    assert catalogue.already_done == 3
+    assert {step.song.name for step in steps if step.written} == {"2.wav"}
+    assert contents(tmp_path / "stems") == whole
+    for path, time_ns in times.items():
+        assert (path.stat().st_mtime_ns == time_ns) == (path.parent.name != "2")
+    (failure,) = catalogue.failures
+    assert "cut.wav: must be a whole audio file" in str(failure)
+
+
+def test_stems_that_exist_are_a_users_or_skipped(run, songs, tmp_path, source):
+    here = SongOptions(output_dir=tmp_path / "stems")
+    separate_songs([songs / "0.wav", songs / "1.wav"], here, source.load())
+    (tmp_path / "stems" / "1" / "vocals.wav").unlink()
+    catalogue, _ = run([songs / "0.wav", songs / "1.wav"], here)
+    assert len(catalogue.failures) == 2
+    assert "must be a new file, or --overwrite" in str(catalogue.failures[0])
+    skipping = SongOptions(output_dir=tmp_path / "stems", skip_existing=True)
+    catalogue, steps = run([songs / "0.wav", songs / "1.wav"], skipping)
+    assert catalogue.failures == []
+    assert {step.song.name for step in steps if step.written} == {"1.wav"}
+    assert statuses(tmp_path / "stems") == {"0.wav": "done", "1.wav": "done"}
+
+
+def test_a_song_that_a_worker_does_not_see_is_one_line_that_names_it(
+    run, songs, tmp_path
+):
+    class Vanishing(Catalogue):
+        def run(self, engine, **arguments):
+            (songs / "1.wav").unlink()
+            super().run(engine, **arguments)
+
+    options = SongOptions(output_dir=tmp_path / "stems")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "Catalogue", Vanishing)
+        catalogue, _ = run([songs / "1.wav", songs / "2.wav"], options)
+    (failure,) = catalogue.failures
+    assert str(failure).startswith(f"{songs}/1.wav: No such file or directory (on tcp:")
+    assert statuses(tmp_path / "stems") == {"1.wav": "failed", "2.wav": "done"}
+
+
+def test_workers_with_another_network_are_named(
+    run, songs, tmp_path, tiny_checkpoint, source
+):
+    other = CheckpointSource.open(tiny_checkpoint, overrides={}, engine="litert")
+    config = json.loads((tiny_checkpoint / "config.json").read_text())
+    (tiny_checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="no worker is fit: tcp://[0-9.:]+: ") as error:
+        run([songs], SongOptions(output_dir=tmp_path / "stems"), other)
+    assert "must be the network of hash" in str(error.value)
+    shutil.rmtree(tiny_checkpoint)
+    with pytest.raises(InputError, match="no worker is fit: tcp://[0-9.:]+: ") as error:
+        run([songs], SongOptions(output_dir=tmp_path / "stems"), other)
+    assert str(tiny_checkpoint) in str(error.value)
+    assert not list(tmp_path.rglob("stems/*/*"))
+
+
+def test_the_box_s_model_is_loaded_by_its_name():
+    source = CheckpointSource.open("vocals", overrides={}, engine="auto", threads=1)
+    assert source.place == "vocals"
+    assert source.load().config.sources == source.sources
+    assert waveunet_tf.load("vocals").config == source.load().config

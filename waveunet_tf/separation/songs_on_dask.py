@@ -1,0 +1,68 @@
+"""Separates a batch's songs on a cluster of dask.distributed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from waveunet_tf.errors import InputError, one_line
+from waveunet_tf.separation.separator_source import SeparatorSource
+from waveunet_tf.separation.song_job import Job, Outcome, do_job
+from waveunet_tf.system import dask_cluster
+
+if TYPE_CHECKING:
+    import distributed
+
+    from waveunet_tf.separation.songs import SongOptions
+
+
+def separate_on_dask(
+    client: distributed.Client,
+    source: SeparatorSource,
+    jobs: Sequence[Job],
+    options: SongOptions,
+) -> Iterator[Outcome]:
+    """Separates songs on a cluster, the longest first; see `dask_cluster.run_on_dask`.
+
+    Args:
+        client: The cluster's client. Its workers see songs and stems by the paths of
+            the jobs.
+        source: The separator, which each worker loads once.
+        jobs: The songs' jobs, with absolute paths.
+        options: What is written of them.
+
+    Yields:
+        What became of each job, as soon as it is known. An error names the worker.
+
+    Raises:
+        InputError: No worker can load the separator.
+        OSError: The scheduler is gone.
+    """
+    # Not before: it needs dask.distributed.
+    from waveunet_tf.separation.worker_separator import SeparatorPlugin, problem_here
+
+    plugin = SeparatorPlugin(source)
+    client.register_plugin(plugin)
+    try:
+        for done in dask_cluster.run_on_dask(
+            client,
+            functools.partial(_separate, plugin.name, options),
+            jobs,
+            sizes=[max(job.seconds, 1.0) for job in jobs],
+            check=functools.partial(problem_here, plugin.name),
+        ):
+            error = done.error
+            if isinstance(error, OSError) and done.worker:
+                error = InputError(f"{one_line(error)} (on {done.worker})")
+            yield Outcome(done.job, error, bool(done.result), done.seconds, done.worker)
+    finally:
+        if client.status == "running":
+            client.unregister_worker_plugin(plugin.name)
+
+
+def _separate(name: str, options: SongOptions, job: Job) -> bool:
+    """Does a song's job with the separator of this worker."""
+    from waveunet_tf.separation.worker_separator import separator_here
+
+    return do_job(separator_here(name), job, options)
