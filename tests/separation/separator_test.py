@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import waveunet_tf
+from tests.separation.numpy_engine import share_separator
 from waveunet_tf.audio import resample
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
+from waveunet_tf.system import arguments
 
 # They share networks and their conversions.
 pytestmark = pytest.mark.xdist_group("separator")
@@ -122,21 +124,101 @@ def test_another_rate_is_separated_at_the_networks_rate(tiny_separator):
 @pytest.mark.parametrize(
     ("song", "rate_hz", "message"),
     [
-        (np.zeros((0, 2)), 8000, "with frames. Received: shape (0, 2)"),
-        (np.zeros(9), 8000, "Received: shape (9,)"),
-        (np.zeros((9, 3)), 8000, "Received: 3 channels"),
-        (np.full((9, 2), np.nan), 8000, "finite"),
-        (np.full((9, 2), np.inf), 8000, "finite"),
-        (np.zeros((9, 0)), 8000, "Received: shape (9, 0)"),
-        (np.zeros((9, 2), np.int16), 8000, "must be of floats, full scale ±1"),
-        (np.zeros((9, 2)), 0, "positive whole number. Received: 0"),
-        (np.zeros((9, 2)), 8000.5, "positive whole number. Received: 8000.5"),
+        (np.zeros((0, 2)), 8000, "`song` .* with frames. Received: shape (0, 2)"),
+        (
+            np.full((9, 2), np.nan),
+            8000,
+            "`song` .* finite",
+        ),
+        (np.full((9, 2), 1e300), 8000, "`song` .* Received: 1e+300 in frame 0"),
+        (np.zeros((9, 3)), 8000, "`song` .* 1 or 2 channels). Received: shape (9, 3)"),
+        ([[0.1, 0.2]] * 9, 8000, "`song` .* Received: list"),
+        (np.zeros((9, 2)), 0, "`sample_rate_hz` .* Received: 0"),
+        (np.zeros((9, 2)), 1e30, "`sample_rate_hz` .* to 10000000. Received: 1e+30"),
     ],
 )
-def test_what_is_no_song_is_refused(tiny_separator, song, rate_hz, message):
+def test_what_is_no_song_is_refused(song, rate_hz, message):
+    """tests/system/arguments_test.py has more of each kind."""
     with pytest.raises(InputError) as error:
-        tiny_separator.separate(song, rate_hz)
-    assert message in str(error.value)
+        share_separator().separate(song, rate_hz)
+    begin, received = message.split(" .* ")
+    assert str(error.value).startswith(begin) and received in str(error.value)
+
+
+@pytest.mark.parametrize("channels", [0, 3, "2", None, True, 1.5])
+def test_a_stream_has_one_or_two_channels(channels):
+    with pytest.raises(InputError, match="`channels` must be"):
+        share_separator().stream(8000, channels)
+
+
+def test_all_kinds_of_floats_and_whole_numbers_are_taken():
+    song = noise(100).astype(np.float16)
+    song.flags.writeable = False
+    expected = share_separator().separate(song.astype(np.float32), 8000)["vocals"]
+    for kind in (np.float16, np.float32, np.float64, np.longdouble):
+        for rate_hz in (8000, 8000.0, np.int64(8000), np.float32(8000)):
+            stems = share_separator().separate(song.astype(kind), rate_hz)
+            np.testing.assert_array_equal(stems["vocals"], expected)
+    np.testing.assert_array_equal(
+        share_separator().separate(song, 8000)["vocals"], expected
+    )
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11025])
+def test_the_largest_samples_that_are_taken_give_finite_stems(tiny_separator, rate_hz):
+    song = arguments.MAX_SAMPLE * np.sign(noise(3000))
+    stems = tiny_separator.separate(song, rate_hz)
+    assert all(np.isfinite(stem).all() for stem in stems.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": "2"}, "`threads` must be a whole number"),
+        ({"threads": True}, "`threads` must be a whole number"),
+        ({"threads": 0}, "`threads` must be a whole number, at least 1. Received: 0"),
+        ({"chunk_frames": 0}, "`chunk_frames` must be a whole number"),
+        ({"chunk_frames": np.nan}, "`chunk_frames` .* Received: nan"),
+        ({"chunk_frames": 10**12}, "`chunk_frames` .* to 16777216"),
+        ({"engine": None}, "`engine` must be one of auto, tensorflow, litert"),
+        ({"engine": ["litert"]}, "`engine` must be one of .* Received: list"),
+        ({"device": 0}, "`device` must be a text. Received: 0"),
+        ({"directory": None}, "`directory` must be a path"),
+        ({"directory": 5}, "`directory` must be a path"),
+        ({"directory": "a\0b"}, "`directory` must be a path"),
+    ],
+)
+def test_what_is_no_option_of_a_separator_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        waveunet_tf.load(**{"directory": "vocals", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"path": None}, "`path` must be a path"),
+        ({"path": [b"x"]}, "`path` must be a path"),
+        ({"targets": None}, "`targets` must be a dict. Received: None"),
+        ({"targets": ["vocals"]}, "`targets` must be a dict. Received: list"),
+        ({"targets": {"vocals": 1}}, r"`targets\['vocals'\]` must be a path"),
+        ({"targets": {1: "x.wav"}}, "`targets` must be of .* Received: 1"),
+        ({"bit_depth": "16"}, "`bit_depth` must be one of 16, 24, 32. Received: '16'"),
+        ({"bit_depth": True}, "`bit_depth` must be one of 16, 24, 32. Received: True"),
+        ({"clip": ["none"]}, "`clip` must be one of .* Received: list"),
+        ({"start_seconds": np.nan}, "`start_seconds` must be at least 0"),
+        ({"start_seconds": "1"}, "`start_seconds` .* Received: '1'"),
+        ({"start_seconds": None}, "`start_seconds` .* Received: None"),
+        ({"duration_seconds": 0}, "`duration_seconds` must be positive"),
+        ({"duration_seconds": 1e300}, r"`duration_seconds` .* Received: 1e\+300"),
+        ({"downmix": "no"}, "`downmix` must be True or False. Received: 'no'"),
+        ({"on_progress": 1}, "`on_progress` must be a function. Received: 1"),
+    ],
+)
+def test_what_is_no_option_of_a_file_is_refused(tmp_path, options, message):
+    given = {"path": tmp_path / "x.wav", "targets": {"vocals": tmp_path / "v.wav"}}
+    with pytest.raises(InputError, match=message):
+        share_separator().separate_file(**{**given, **options})
+    assert not list(tmp_path.iterdir())
 
 
 def test_silence_and_full_scale_give_finite_stems(tiny_separator):

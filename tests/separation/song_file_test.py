@@ -105,7 +105,7 @@ def test_a_part_has_the_stems_that_the_whole_song_has(
         ({"duration_seconds": float("inf")}, "`duration_seconds` must be positive"),
         ({"clip": "soft"}, "`clip` must be one of rescale, clamp, none"),
         ({"clip": "none", "bit_depth": 16}, "alone hold samples beyond full scale"),
-        ({"bit_depth": 8}, "must have a bit depth of 16 or 24 or 32. Received: 8"),
+        ({"bit_depth": 8}, "`bit_depth` must be one of 16, 24, 32. Received: 8"),
     ],
 )
 def test_options_out_of_range_are_refused(separator, tmp_path, options, message):

@@ -57,7 +57,7 @@ def test_a_stream_takes_copies_and_lags_no_more_than_it_says(
 @pytest.mark.parametrize("shape", [(100,), (100, 1), (100, 3)])
 def test_a_stream_refuses_blocks_of_another_shape(tiny_separator, shape):
     stream = tiny_separator.stream(8000, channels=2)
-    with pytest.raises(InputError, match=r"must be of blocks \(frames, 2\)"):
+    with pytest.raises(InputError, match=r"`block` must be .* \(frames, 2\)"):
         stream.push(np.zeros(shape, np.float32))
 
 
@@ -74,8 +74,10 @@ def test_the_stems_of_a_difference_output_add_up_to_the_song(
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (np.zeros((9, 2), np.int16), "of floats, full scale ±1. Received: int16"),
-        (np.zeros((9, 2), complex), "of floats, full scale ±1. Received: complex"),
+        (np.zeros((9, 2), np.int16), "`block` .*, full scale ±1. Received: int16"),
+        (np.zeros((9, 2), complex), "`block` .*, full scale ±1. Received: complex"),
+        ([[0.1, 0.2]], "`block` must be an array .* Received: list"),
+        (np.full((9, 2), 3.3e38, "f"), r"`block` .* Received: 3.3e\+38 in frame 100"),
         (np.array([[0, 0], [0, np.nan]]), "Received: NaN or infinity in frame 101"),
         (np.array([[-np.inf, 0]]), "Received: NaN or infinity in frame 100"),
     ],
@@ -92,6 +94,19 @@ def test_a_song_does_not_go_on_after_its_end():
     stream.finish()
     with pytest.raises(InputError, match="`push` must not follow `finish`"):
         stream.push(noise(1))
+    with pytest.raises(InputError, match="Received: a second `finish`"):
+        stream.finish()
+
+
+def test_a_block_that_is_refused_changes_nothing():
+    song = noise(100)
+    expected = run(share_separator().stream(8000), song)
+    stream = share_separator().stream(8000)
+    for wrong in (np.full((9, 2), np.nan), [[1.0, 2.0]], np.zeros(9)):
+        with pytest.raises(InputError):
+            stream.push(wrong)
+    for name, stem in run(stream, song).items():
+        np.testing.assert_array_equal(stem, expected[name])
 
 
 @pytest.mark.parametrize("sample_rate_hz", [8000, 11025, 12345, 44100, 96000])

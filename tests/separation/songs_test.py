@@ -142,23 +142,37 @@ def test_clip_and_bit_depth_reach_the_files(tmp_path):
     ("options", "message"),
     [
         ({"format": "aiff"}, "`format` must be one of wav, flac.* Received: aiff"),
-        ({"bit_depth": 8}, "`bit_depth` of wav must be 16 or 24 or 32. Received: 8"),
+        ({"bit_depth": 8}, "`bit_depth` must be one of 16, 24, 32. Received: 8"),
         ({"bit_depth": 32, "format": "flac"}, "flac must be 16 or 24. Received: 32"),
         ({"bit_depth": 16, "format": "mp3"}, "of mp3 must be left out. Received: 16"),
         ({"clip": "soft"}, "`clip` must be one of rescale.* Received: soft"),
         ({"clip": "none", "bit_depth": 16}, "but for float wav. Received: none"),
         ({"clip": "none", "format": "ogg"}, "Received: none for ogg"),
         ({"start_seconds": -1}, "`start_seconds` must be at least 0.* Received: -1"),
-        ({"start_seconds": float("nan")}, "finite. Received: nan"),
+        ({"start_seconds": float("nan")}, "and finite, .* Received: nan"),
         ({"duration_seconds": 0}, "`duration_seconds` must be positive.*: 0"),
         ({"output_dir": ""}, "`output_dir` must be a folder's name, but is empty"),
         ({"output_template": "x"}, "`output_template` must lead .* Received: x"),
         ({"stems": ("a",), "two_stems": "a"}, "`stems` and `two_stems` exclude each"),
+        ({"stems": "vocals"}, "`stems` must be a list of texts. Received: 'vocals'"),
+        ({"stems": [1]}, "`stems` must be a list of texts. Received: list"),
+        ({"two_stems": ["a"]}, "`two_stems` must be a text. Received: list"),
+        ({"output_dir": None}, "`output_dir` must be a path.* Received: None"),
+        ({"output_template": 1}, "`output_template` must be a text. Received: 1"),
+        ({"format": ["wav"]}, "`format` must be one of wav.* Received: list"),
+        ({"recursive": "no"}, "`recursive` must be True or False. Received: 'no'"),
+        ({"overwrite": None}, "`overwrite` must be True or False. Received: None"),
     ],
 )
 def test_contradictory_options_are_refused_when_they_are_made(options, message):
     with pytest.raises(OptionsError, match=message):
         SongOptions(**options)
+
+
+@pytest.mark.parametrize("songs", [None, 5, ["a.wav", 5], [b"a.wav"], ["a\0.wav"]])
+def test_songs_are_paths(tmp_path, songs):
+    with pytest.raises(InputError, match="`songs` must be a path"):
+        separate_songs(songs, SongOptions(output_dir=tmp_path), share_separator())
 
 
 @pytest.mark.parametrize(

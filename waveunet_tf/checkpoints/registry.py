@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Iterable
 
 from waveunet_tf.errors import InputError, naming
-from waveunet_tf.system import files, user_folders
+from waveunet_tf.system import arguments, files, user_folders
 
 CARD = "model.json"
 FORMAT_VERSION = 1
@@ -130,7 +130,7 @@ def find(model: str | os.PathLike) -> pathlib.Path:
     Raises:
         InputError: A bare name is neither a path nor a model's name.
     """
-    text = os.fspath(model)
+    text = arguments.path("directory", model)
     path = pathlib.Path(files.expand_home(text))
     if path.exists() or not text or pathlib.PurePath(text).name != text:
         return path

@@ -11,6 +11,7 @@ from waveunet_tf.configs.networks import (
 )
 from waveunet_tf.networks.spectrogram_u_net import build_spectrogram_u_net
 from waveunet_tf.networks.wave_u_net import build_wave_u_net
+from waveunet_tf.system import arguments
 
 _BUILDERS = {
     WaveUNetConfig.architecture: build_wave_u_net,
@@ -36,6 +37,12 @@ def build_network(
         A model from a mixture `(batch, frames, channels)` to a dict that maps every
         source, in the order of `config.sources`, to `(batch, frames, channels)`. Its
         frames are the mixture's centre if the network has context.
+
+    Raises:
+        InputError: A number is no whole number, or less than 1.
     """
+    for name, value in {"frames": frames, "batch_size": batch_size}.items():
+        if value is not None:
+            arguments.whole_number(name, value)
     build = _BUILDERS[config.architecture]
     return build(config, frames=frames, batch_size=batch_size)

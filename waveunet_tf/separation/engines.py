@@ -21,6 +21,7 @@ from waveunet_tf.separation import litert_conversion
 from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.step_cache import StepCache
+from waveunet_tf.system import arguments
 from waveunet_tf.system.cpus import cores, processor
 
 if TYPE_CHECKING:  # LiteRT alone runs a model that brings its step along
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # LiteRT alone runs a model that brings its step along
 ENGINES = ("auto", "tensorflow", "litert")
 # The chunk or window's hop, in frames, that measured fastest on a CPU.
 _CHUNK_FRAMES = {"tensorflow": 65536, "litert": 32768}
+_MAX_CHUNK_FRAMES = 2**24  # minutes of audio, and gigabytes of features
 
 
 class TensorFlowEngine:
@@ -121,13 +123,15 @@ def load_engine(
         InputError: The weights are missing or broken, an argument is out of range, or
             LiteRT cannot run the network or use the device.
     """
-    if engine not in ENGINES:
-        raise InputError(
-            f"`engine` must be one of {', '.join(ENGINES)}. Received: {engine}"
+    arguments.choice("engine", engine, ENGINES)
+    if device is not None:
+        arguments.text("device", device)
+    if threads is not None:
+        threads = min(arguments.whole_number("threads", threads), cores())
+    if chunk_frames is not None:
+        chunk_frames = arguments.whole_number(
+            "chunk_frames", chunk_frames, maximum=_MAX_CHUNK_FRAMES
         )
-    for name, value in {"threads": threads, "chunk_frames": chunk_frames}.items():
-        if value is not None and value < 1:
-            raise InputError(f"`{name}` must be at least 1. Received: {value}")
     loader = _EngineLoader(checkpoint, device, threads, chunk_frames)
     reason = _reason_against_litert(checkpoint.config, device, engine)
     if engine == "litert" and reason:
@@ -193,7 +197,7 @@ class _EngineLoader:
     @property
     def threads_used(self) -> int:
         """The threads of LiteRT."""
-        return min(self.threads or cores(), cores())
+        return self.threads or cores()
 
     def tensorflow(self) -> TensorFlowEngine:
         """Loads the network into TensorFlow's engine."""

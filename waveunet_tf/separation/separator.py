@@ -17,6 +17,7 @@ from waveunet_tf.networks import shapes
 from waveunet_tf.separation import engines, runners, song_file, tflite_file
 from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.song_stream import SongStream
+from waveunet_tf.system import arguments
 
 _BLOCK_FRAMES = 65536
 
@@ -64,17 +65,9 @@ class Separator:
         Raises:
             InputError: The rate or the number of channels is out of range.
         """
-        if sample_rate_hz <= 0 or int(sample_rate_hz) != sample_rate_hz:
-            raise InputError(
-                "`sample_rate_hz` must be a positive whole number. "
-                f"Received: {sample_rate_hz}"
-            )
-        if channels not in (1, 2):
-            raise InputError(
-                "Audio must have 1 or 2 channels; `separate`'s --downmix folds more "
-                f"down. Received: {channels} channels"
-            )
-        return SongStream(self.config, self.runner(), int(sample_rate_hz), channels)
+        sample_rate_hz = arguments.rate_hz("sample_rate_hz", sample_rate_hz)
+        channels = arguments.channels("channels", channels)
+        return SongStream(self.config, self.runner(), sample_rate_hz, channels)
 
     def separate(self, song: np.ndarray, sample_rate_hz: int) -> dict[str, np.ndarray]:
         """Separates a song.
@@ -89,16 +82,18 @@ class Separator:
             gives mono stems; a stereo network gives as many channels as the song has.
 
         Raises:
-            InputError: The song has another rank or type, no frames, more than two
-                channels, or samples that are not finite; or the rate is not positive.
+            InputError: The song is no array of floats, or of another rank, without
+                frames, of more than two channels, or of samples that are not finite or
+                beyond `arguments.MAX_SAMPLE`; or the rate is no whole number in range.
         """
-        song = np.asarray(song)
-        if song.ndim != 2 or not song.size:
+        song = arguments.floats("song", song)
+        if not len(song):
             raise InputError(
                 "`song` must be an array (frames, channels) with frames. "
                 f"Received: shape {song.shape}"
             )
         stream = self.stream(sample_rate_hz, song.shape[1])
+        stream.argument = "song"
         blocks = [
             stream.push(song[start : start + _BLOCK_FRAMES])
             for start in range(0, len(song), _BLOCK_FRAMES)

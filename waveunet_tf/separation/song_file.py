@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError, naming
 from waveunet_tf.separation.song_part import SongPart
 from waveunet_tf.separation.stem_files import CLIP_MODES, StemFiles
-from waveunet_tf.system import files
+from waveunet_tf.system import arguments, files
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -34,7 +33,7 @@ class FileOptions:
         downmix: Whether more than two channels are folded down to stereo.
 
     Raises:
-        InputError: A time is out of range, or `clip` is unknown.
+        InputError: A value is of another type, out of range or unknown.
     """
 
     bit_depth: int | None = None
@@ -44,19 +43,14 @@ class FileOptions:
     downmix: bool = False
 
     def __post_init__(self):
-        start, duration = self.start_seconds, self.duration_seconds
-        if not 0 <= start < math.inf:
-            raise InputError(
-                f"`start_seconds` must be at least 0 and finite. Received: {start}"
-            )
-        if duration is not None and not 0 < duration < math.inf:
-            raise InputError(
-                f"`duration_seconds` must be positive and finite. Received: {duration}"
-            )
-        if self.clip not in (None, *CLIP_MODES):
-            raise InputError(
-                f"`clip` must be one of {', '.join(CLIP_MODES)}. Received: {self.clip}"
-            )
+        arguments.seconds("start_seconds", self.start_seconds, zero=True)
+        if self.duration_seconds is not None:
+            arguments.seconds("duration_seconds", self.duration_seconds)
+        if self.bit_depth is not None:
+            arguments.choice("bit_depth", self.bit_depth, (16, 24, 32))
+        if self.clip is not None:
+            arguments.choice("clip", self.clip, CLIP_MODES)
+        arguments.flag("downmix", self.downmix)
 
 
 def separate_file(
@@ -81,6 +75,9 @@ def separate_file(
             format, or an option does not suit the song or the targets.
         OSError: A file cannot be read or written.
     """
+    arguments.path("path", path)
+    if on_progress is not None:
+        arguments.function("on_progress", on_progress)
     sources = separator.config.sources
     _check_targets(sources, path, targets)
     with AudioReader(path, downmix=options.downmix) as reader, naming(path):
@@ -89,6 +86,7 @@ def separate_file(
         )
         part = SongPart(reader, options.start_seconds, options.duration_seconds)
         stream = separator.stream(reader.sample_rate_hz, reader.channels)
+        stream.argument = "song"
         with files.atomic_files(targets.values()) as places:
             # All sources, so that the gain does not depend on which are written.
             stems = part.separate(stream, dict.fromkeys([*sources, *targets]))
@@ -105,8 +103,11 @@ def _check_targets(
     targets: Mapping[str, str | os.PathLike],
 ) -> None:
     """Requires that targets are of known stems, and files of their own."""
+    arguments.mapping("targets", targets)
+    for stem, place in targets.items():
+        arguments.path(f"targets[{stem!r}]", place)
     known = {*sources, *(f"no_{name}" for name in sources)}
-    if unknown := sorted(set(targets) - known):
+    if unknown := [str(stem) for stem in targets if stem not in known]:
         raise InputError(
             f"`targets` must be of {', '.join(sources)}, or of these with no_ before. "
             f"Received: {unknown[0]}"

@@ -11,6 +11,7 @@ from waveunet_tf.audio.blocks import Queue, to_channels
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.runners import Runner
+from waveunet_tf.system import arguments
 
 # More than half of soxr's filter has taps, at the lower rate.
 _RESAMPLER_FRAMES = 4096
@@ -23,6 +24,7 @@ class SongStream:
     look-ahead, the rest of a chunk, and the resampling.
 
     Attributes:
+        argument: What messages call the blocks.
         channels: The stems' channels: those of the song, or 1 with a mono network.
         latency_seconds: The longest time from a frame of the song to its stems.
         context_frames: The most frames of the song, before and after a frame, that its
@@ -40,6 +42,7 @@ class SongStream:
             sample_rate_hz: The song's sample rate in Hz.
             channels: The song's channels, 1 or 2.
         """
+        self.argument = "block"
         self.channels = min(channels, config.channels)
         self.latency_seconds = (
             runner.latency_frames / config.sample_rate_hz
@@ -92,27 +95,21 @@ class SongStream:
             many of each source. There may be none.
 
         Raises:
-            InputError: The block has samples that are not finite or not floats, or has
-                other channels than the song; or the song has ended.
+            InputError: The block is no array of floats, has other channels than the
+                song, or samples that are not finite or beyond `arguments.MAX_SAMPLE`;
+                or the song has ended.
         """
         if self._ended:
-            raise InputError("`song` has ended: `push` must not follow `finish`")
-        if block.ndim != 2 or block.shape[1] != self._song_channels:
             raise InputError(
-                f"`song` must be of blocks (frames, {self._song_channels}). "
-                f"Received: shape {block.shape}"
+                "`push` must not follow `finish`, which ends the song. Received: "
+                "another block"
             )
-        if not np.issubdtype(block.dtype, np.floating):
-            raise InputError(
-                f"`song` must be of floats, full scale ±1. Received: {block.dtype}"
-            )
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            raise InputError(
-                "`song` must hold finite samples. Received: NaN or infinity in frame "
-                f"{self._frames + int(np.argmin(finite))}"
-            )
-        block = block.astype(np.float32)  # a copy: the caller may use it again
+        block = arguments.samples(
+            self.argument,
+            block,
+            channels=self._song_channels,
+            first_frame=self._frames,
+        )
         self._frames += len(block)
         if self._difference:
             self._song.put(to_channels(block, self.channels))
@@ -130,7 +127,14 @@ class SongStream:
 
         Returns:
             Source → the rest of its frames, float32 `(frames, channels)`.
+
+        Raises:
+            InputError: The song has ended already.
         """
+        if self._ended:
+            raise InputError(
+                "`finish` must end a song once. Received: a second `finish`"
+            )
         self._ended = True
         rest = self._to_network.finish()
         stems = [self._runner.push(rest), self._runner.finish()]

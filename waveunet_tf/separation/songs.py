@@ -16,6 +16,7 @@ from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_batch import SongBatch, SongProgress
 from waveunet_tf.separation.song_file import FileOptions
 from waveunet_tf.separation.song_job import Failure
+from waveunet_tf.system import arguments
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -47,7 +48,8 @@ class SongOptions:
             a song with some of them, or with broken ones, is separated anew.
 
     Raises:
-        OptionsError: A value is out of range, or two contradict each other.
+        OptionsError: A value is of another type or out of range, or two contradict each
+            other.
     """
 
     output_dir: str | os.PathLike = "stems"
@@ -66,15 +68,19 @@ class SongOptions:
 
     def __post_init__(self):
         try:
-            stem_paths.check_template(self.output_template)
+            arguments.path("output_dir", self.output_dir)
+            template = arguments.text("output_template", self.output_template)
+            stem_paths.check_template(template)
+            arguments.choice("format", self.format, formats.FORMATS)
             _ = self.file_options
+            for name in ("recursive", "overwrite", "skip_existing"):
+                arguments.flag(name, getattr(self, name))
+            if self.stems is not None:
+                arguments.texts("stems", self.stems)
+            if self.two_stems is not None:
+                arguments.text("two_stems", self.two_stems)
         except InputError as error:
             raise OptionsError(str(error)) from error
-        if self.format not in formats.FORMATS:
-            raise OptionsError(
-                f"`format` must be one of {', '.join(formats.FORMATS)}. "
-                f"Received: {self.format}"
-            )
         depths = formats.FORMATS[self.format].codecs
         if self.bit_depth and self.bit_depth not in depths:
             rule = " or ".join(str(depth) if depth else "left out" for depth in depths)
@@ -173,6 +179,11 @@ def separate_songs(
         InputError: The output is no folder.
         OSError: A pipe cannot be read.
     """
+    if isinstance(songs, (str, os.PathLike)) or not isinstance(songs, Iterable):
+        songs = [songs]
+    songs = [arguments.path("songs", song) for song in songs]
+    if on_progress is not None:
+        arguments.function("on_progress", on_progress)
     with SongBatch(songs, options, separator.config.sources) as batch:
         batch.separate(separator, on_progress=on_progress)
     return batch.failures

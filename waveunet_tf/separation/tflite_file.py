@@ -10,7 +10,7 @@ from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError, naming
 from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation import litert
-from waveunet_tf.system import cpus
+from waveunet_tf.system import arguments, cpus
 from waveunet_tf.system.files import parse_json
 
 # The name of an exported file's metadata: JSON with all that is needed to run it, which
@@ -91,7 +91,9 @@ def load_tflite_file(
         InputError: The file is broken, or this project did not write it.
         OSError: The file cannot be read.
     """
-    content = pathlib.Path(path).read_bytes()
+    content = pathlib.Path(arguments.path("path", path)).read_bytes()
+    if threads is not None:
+        threads = min(arguments.whole_number("threads", threads), cpus.cores())
     metadata = read_metadata(path, content)
     try:
         with naming(path):
