@@ -30,7 +30,7 @@ def broken_files(tmp_path_factory, example):
         "cut.aiff": (whole["aiff"][:100_000], "truncated"),
         "cut.w64": (whole["w64"][:100_000], "truncated"),
         "list.wav": (b"ffconcat version 1.0\nfile whole.wav\n", "cannot be decoded"),
-        "cut.flac": (whole["flac"][: len(whole["flac"]) // 2], "cannot be decoded"),
+        "cut.flac": (whole["flac"][: len(whole["flac"]) // 2], "truncated"),
         "cut.ogg": (whole["ogg"][: len(whole["ogg"]) // 2], "truncated"),
         "cut.mp3": (whole["mp3"][: len(whole["mp3"]) // 2], "truncated"),
         "cut.stem.mp4": (stem[: len(stem) // 2], "truncated"),

@@ -37,7 +37,7 @@ def test_read_gives_each_stream_of_a_stem_file(example):
     stems = [io.read(example, stream=number)[0] for number in range(1, 5)]
     residual = mixture - sum(stems)
     assert np.mean(residual**2) < 0.1 * np.mean(mixture**2)
-    with pytest.raises(InputError, match="must have audio stream 5, but has 5"):
+    with pytest.raises(InputError, match="must have audio track 6, but has 5: 1 "):
         io.read(example, stream=5)
 
 

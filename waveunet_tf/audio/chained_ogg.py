@@ -99,6 +99,7 @@ class ChainedOggDecoder:
             OSError: There is no room for a copy of a link.
         """
         self._path, self._file, self._links = path, file, links
+        self.notes: list[str] = []
         self._folder = tempfile.TemporaryDirectory()
         try:
             with self._open(0) as first:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+from absl import logging
 
 from waveunet_tf.audio import libsndfile_decoder
 from waveunet_tf.audio.chained_ogg import ChainedOggDecoder, find_links
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
+from waveunet_tf.audio.flac_decoder import FlacDecoder, is_flac
 from waveunet_tf.audio.libsndfile_decoder import LibsndfileDecoder
 from waveunet_tf.errors import InputError
 
@@ -29,6 +31,8 @@ class Decoder(Protocol):
         bit_depth: 16, 24, or 32, which is float; 16 of lossy formats.
         duration_seconds: The length that the header tells or guesses; 0: unknown.
         tags: The tags of formats.TAGS that the file has.
+        notes: What a user should know of a damaged file, each a part of a line; whole
+            once `blocks` has ended.
     """
 
     sample_rate_hz: int
@@ -36,16 +40,17 @@ class Decoder(Protocol):
     bit_depth: int
     duration_seconds: float
     tags: dict[str, str]
+    notes: list[str]
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yields the audio once, in blocks `(frames, channels)` of any length.
 
         Raises:
-            InputError: The file is broken, or changes its rate or channels.
+            InputError: The file is broken.
         """
 
     def is_cut(self, frames: int) -> bool:
-        """Whether a file that ended after these frames lacks some of its header's."""
+        """Whether a file that ended after these frames lacks some of its promise."""
 
     def close(self) -> None:
         """Closes what the decoder has opened."""
@@ -67,14 +72,18 @@ class AudioReader:
     """
 
     def __init__(
-        self, path: str | os.PathLike, *, stream: int = 0, downmix: bool = False
+        self,
+        path: str | os.PathLike,
+        *,
+        stream: int | None = None,
+        downmix: bool = False,
     ):
         """Opens a file.
 
         Args:
             path: A file of any format that libsndfile or FFmpeg decodes.
             stream: The number of the audio stream, where there are several: a stem.mp4
-                has five.
+                has five. None: the default one, as the file says.
             downmix: Whether more than two channels are folded down to stereo, by
                 FFmpeg's rules for their layout.
 
@@ -96,13 +105,15 @@ class AudioReader:
         self.duration_seconds = self._decoder.duration_seconds
         self.tags = self._decoder.tags
 
-    def _choose_decoder(self, stream: int, downmix: bool) -> Decoder:
+    def _choose_decoder(self, stream: int | None, downmix: bool) -> Decoder:
         if not self._file.read(1):
             raise InputError(f"{self.path}: must be an audio file, but is empty")
         if not stream and libsndfile_decoder.can_decode(self.path, downmix=downmix):
             links = find_links(self._file)
             if len(links) > 1:
                 return ChainedOggDecoder(self.path, self._file, links)
+            if is_flac(self._file):
+                return FlacDecoder(self.path, self._file)
             return LibsndfileDecoder(self.path)
         return FFmpegDecoder(self.path, self._file, stream=stream, downmix=downmix)
 
@@ -126,13 +137,16 @@ class AudioReader:
         """Yields the audio once, in blocks `(frames, channels)` of any length.
 
         Raises:
-            InputError: The file is broken, truncated or without frames, or changes its
-                rate or channels.
+            InputError: The file is broken, truncated or without frames.
         """
         frames = 0
-        for block in self._decoder.blocks():
-            frames += len(block)
-            yield block
+        try:
+            for block in self._decoder.blocks():
+                frames += len(block)
+                yield block
+        except GeneratorExit:  # A part of the song was enough.
+            self._warn()
+            raise
         if self._decoder.is_cut(frames):
             raise InputError(
                 f"{self.path}: must be a whole audio file, but is truncated: it ends "
@@ -140,3 +154,9 @@ class AudioReader:
             )
         if not frames:
             raise InputError(f"{self.path}: must hold audio, but has zero frames")
+        self._warn()
+
+    def _warn(self) -> None:
+        """Logs in one line what is missing or left out."""
+        if notes := self._decoder.notes:
+            logging.warning("%s: %s", self.path, "; ".join(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import re
 from collections.abc import Iterator
@@ -10,7 +11,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from waveunet_tf.audio.audio_tracks import choose_track, promise_of, start_of_others
 from waveunet_tf.audio.formats import TAGS
+from waveunet_tf.audio.frame_blocks import FrameBlocks
+from waveunet_tf.audio.packet_damage import PacketDamage
+from waveunet_tf.audio.sample_chunk import MendedFile, find_samples
+from waveunet_tf.audio.timeline import Timeline
 from waveunet_tf.errors import InputError
 
 # FFmpeg's AV_CODEC_PROP_LOSSY and AV_CODEC_PROP_LOSSLESS.
@@ -18,36 +24,50 @@ _LOSSY, _LOSSLESS = 2, 4
 # The frames that a whole stream may lack of the length in its header: two AAC frames of
 # an encoder's padding.
 _CODEC_PADDING_FRAMES = 4096
+# What a stream may lack because of damaged packets, whose number nobody knows.
+_DAMAGED_SHARE, _DAMAGED_SECONDS = 0.05, 1.0
+# Formats without a frame of their own around packets: foreign bytes become packets, and
+# a broadcast ends anywhere.
+_UNFRAMED = {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mpegts", "mpeg", "loas"}
+_SILENT_FRAMES = 65536
 
 
 class FFmpegDecoder:
-    """A `decode.Decoder` of FFmpeg: for mp3, m4a, stem.mp4, video and others."""
+    """A `decode.Decoder` of FFmpeg: for mp3, m4a, stem.mp4, video and others.
+
+    What cannot be decoded is left out and noted. Silence stands where the container's
+    timestamps leave a gap, or where its picture begins before the audio.
+    """
 
     def __init__(
-        self, path: pathlib.Path, file: BinaryIO, *, stream: int, downmix: bool
+        self, path: pathlib.Path, file: BinaryIO, *, stream: int | None, downmix: bool
     ):
         """Opens an audio stream.
 
         Args:
             path: The file's name for errors. FFmpeg might read a protocol in it.
             file: The open file, which the caller closes.
-            stream: The number of the audio stream.
+            stream: The number of the audio stream; None: the default one.
             downmix: Whether more than two channels are folded down to stereo.
 
         Raises:
             InputError: The file is broken, or holds no audio or no such stream.
         """
         self._path = path
+        self.notes: list[str] = []
+        self._samples = find_samples(file)
+        if self._samples and self._samples.is_open:
+            file = MendedFile(file, self._samples)
         with contextlib.ExitStack() as stack, _naming_errors(path):
             self._container = stack.enter_context(_open_container(path, file))
-            self._source = source = self._audio_stream(stream)
+            self._source = source = choose_track(path, self._container, stream)
             if source.codec_context is None:
                 raise InputError(
                     f"{path}: must be an audio file, but its codec is unknown"
                 )
             self.sample_rate_hz = source.rate
             self.bit_depth = _bit_depth(source.codec_context)
-            self._file_channels = self.channels = source.channels
+            self.channels = source.channels
             if not (self.sample_rate_hz and self.channels):
                 raise InputError(
                     f"{path}: must be an audio file, but tells no sample rate"
@@ -56,24 +76,20 @@ class FFmpegDecoder:
             if downmix and self.channels > 2:
                 self._layout, self.channels = "stereo", 2
             self.duration_seconds = (self._container.duration or 0) / 1e6
+            others_start = start_of_others(self._container, source)
+            self._timeline = Timeline(self.sample_rate_hz, others_start)
             if source.duration:
                 self.duration_seconds = float(source.duration * source.time_base)
-            self._promised_frames = self.sample_rate_hz * _promised_seconds(
-                path, self._container, source
-            )
+                if others_start is not None and source.start_time is not None:
+                    start = float(source.start_time * source.time_base)
+                    self.duration_seconds += max(start - others_start, 0.0)
+            position = file.tell()
+            self._promise = promise_of(self._container, source, file)
+            self._file_bytes = file.seek(0, os.SEEK_END)
+            file.seek(position)
             self.tags = _tags_of(self._container, source)
+            self._damage, self._ended_in_error = PacketDamage(), False
             stack.pop_all()
-
-    def _audio_stream(self, number: int):
-        streams = self._container.streams.audio
-        if not streams:
-            raise InputError(f"{self._path}: must be an audio file, but has no audio")
-        if number >= len(streams):
-            raise InputError(
-                f"{self._path}: must have audio stream {number}, but has "
-                f"{len(streams)} of them"
-            )
-        return streams[number]
 
     def close(self) -> None:
         """Closes the container, but not the file."""
@@ -83,40 +99,122 @@ class FFmpegDecoder:
         """Yields the stream once, in blocks `(frames, channels)`.
 
         Raises:
-            InputError: The stream is broken, or changes its rate or channels.
+            InputError: The stream is broken, or its samples and timestamps disagree.
         """
-        import av
-
-        to_planar_float = av.AudioResampler(format="fltp", layout=self._layout)
-        expected, frames = (self.sample_rate_hz, self._file_channels), 0
-        with _naming_errors(self._path):
-            for frame in self._frames():
-                kind = (frame.sample_rate, frame.layout.nb_channels)
-                if kind != expected:
-                    raise InputError(
-                        f"{self._path}: must be of one rate and channel count, but "
-                        f"changes at {frames / expected[0]:.2f} s from {expected[0]} "
-                        f"Hz, {expected[1]} channels to {kind[0]} Hz, {kind[1]} "
-                        "channels"
-                    )
-                frames += frame.samples
-                for block in to_planar_float.resample(frame):
-                    yield np.ascontiguousarray(block.to_ndarray().T)
+        blocks = FrameBlocks(self.sample_rate_hz, self.channels, self._layout)
+        timeline, damage = self._timeline, self._damage
+        try:
+            with _naming_errors(self._path):
+                for frame in self._frames():
+                    seconds = frame.pts
+                    if seconds is not None:
+                        seconds *= self._clock_seconds
+                    duration = frame.samples / frame.sample_rate
+                    silence = timeline.place(seconds, duration, damage.pending > 0)
+                    if silence:
+                        yield from blocks.finish()
+                        yield from _silence(silence, self.channels)
+                    if ready := blocks.push(frame):
+                        yield from ready
+                yield from blocks.finish()
+        finally:
+            self._note(blocks)
+        self._check()
 
     def _frames(self) -> Iterator:
+        """Decodes the frames; notes packets that cannot be decoded."""
         import av
 
+        self._clock_seconds = float(self._source.time_base)
         # FFmpeg 9 and later skip the padding at an mp4's end.
         new = av.library_versions["libavformat"] >= (63,)
         skips_end = new and "mp4" in self._container.format.name
-        for packet in self._container.demux(self._source):
+        damage, packets = self._damage, self._container.demux(self._source)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError as error:
+                self._ended_in_error, damage.error = True, error
+                return
             if skips_end:
                 _keep_end(packet)
-            yield from packet.decode()
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                damage.refused(packet, error, self._timeline.given_seconds)
+                continue
+            yield from frames
+            if frames and packet.size:  # else what the decoder held back to the end
+                damage.good += 1
+                if damage.pending:
+                    damage.settle()
+
+    def _note(self, blocks: FrameBlocks) -> None:
+        """Notes what a user should know of what was decoded so far."""
+        timeline = self._timeline
+        self.notes = [*self._samples.notes] if self._samples else []
+        self.notes += self._damage.notes()
+        if self._ended_in_error:
+            self.notes.append("what is behind its last packet cannot be read")
+        if timeline.gaps:
+            start, length = timeline.gaps[0]
+            more = len(timeline.gaps) - 1
+            self.notes.append(
+                f"{length:.2f} s of silence stand at {start:.2f} s, where audio is "
+                "missing" + (f", and {more} more gaps follow" if more else "")
+            )
+        for seconds, old, new in blocks.changes[:1]:
+            self.notes.append(
+                f"changes at {seconds:.2f} s from {old[0]} Hz, {old[1]} channels to "
+                f"{new[0]} Hz, {new[1]} channels; all of it gets the first"
+            )
+
+    def _check(self) -> None:
+        """Requires that the stream was decoded, and agrees with its timestamps.
+
+        Raises:
+            InputError: It was not, or does not.
+        """
+        if self._damage.is_hopeless:
+            reason = getattr(self._damage.error, "strerror", self._damage.error)
+            raise InputError(
+                f"{self._path}: must be an audio file, but cannot be decoded: {reason}"
+            )
+        if both := self._timeline.disagreement():
+            raise InputError(
+                f"{self._path}: its samples must last as long as its timestamps say, "
+                f"but {self._source.codec_context.name} decodes to {both[0]:.2f} s "
+                f"where they say {both[1]:.2f} s"
+            )
 
     def is_cut(self, frames: int) -> bool:
-        """Whether a stream of these frames is shorter than the header promises."""
-        return frames < self._promised_frames - _CODEC_PADDING_FRAMES
+        """Whether a stream of these frames is shorter than its container promises."""
+        if self._samples and self._samples.is_cut:
+            return True
+        promise, allowed = self._promise, _CODEC_PADDING_FRAMES
+        if not promise.end_seconds:
+            if self._samples:
+                return False
+            is_framed = self._container.format.name not in _UNFRAMED
+            ends_in_packet = self._damage.pending > 0 and is_framed
+            return self._ended_in_error or ends_in_packet or self._damage.ends_in_packet
+        if self._damage.places:  # Damage has left something out, and was told.
+            if 0 < promise.file_bytes <= self._file_bytes:
+                return False
+            seconds = min(_DAMAGED_SHARE * promise.end_seconds, _DAMAGED_SECONDS)
+            allowed += seconds * self.sample_rate_hz
+        seconds = promise.end_seconds
+        if promise.is_on_clock:
+            seconds -= self._timeline.origin_seconds or 0.0
+        return frames < seconds * self.sample_rate_hz - allowed
+
+
+def _silence(frames: int, channels: int) -> Iterator[np.ndarray]:
+    """Yields zeros `(frames, channels)`, in blocks."""
+    for start in range(0, frames, _SILENT_FRAMES):
+        yield np.zeros((min(_SILENT_FRAMES, frames - start), channels), np.float32)
 
 
 def read_tags(path: pathlib.Path) -> dict[str, str]:
@@ -218,27 +316,3 @@ def _tags_of(container, source) -> dict[str, str]:
         except UnicodeDecodeError:
             found[name.lower()] = content.decode("cp1252", errors="replace")
     return {name: found[theirs] for name, theirs in TAGS.items() if found.get(theirs)}
-
-
-def _promised_seconds(path: pathlib.Path, container, source) -> float:
-    """Returns the length in a header; 0 where FFmpeg guesses it from the bit rate."""
-    name = container.format.name
-    if "matroska" in name:
-        only_audio = len(container.streams) == len(container.streams.audio)
-        return (container.duration or 0) / 1e6 if only_audio else 0.0
-    if "mp4" not in name and not (name == "mp3" and _has_xing(path)):
-        return 0.0
-    return float((source.duration or 0) * source.time_base)
-
-
-def _has_xing(path: pathlib.Path) -> bool:
-    """Whether an mp3 begins with a Xing or Info frame, which holds its length."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # The tags' size is in 4 bytes of 7 bits.
-            tag_bytes = sum(byte << 7 * place for place, byte in enumerate(head[:5:-1]))
-            file.seek(10 + tag_bytes)
-        else:
-            file.seek(0)
-        first_frame = file.read(64)
-    return b"Xing" in first_frame or b"Info" in first_frame

@@ -11,13 +11,15 @@ from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.system import files
 
 
-def read(path: str | os.PathLike, *, stream: int = 0) -> tuple[np.ndarray, int]:
+def read(
+    path: str | os.PathLike, *, stream: int | None = None
+) -> tuple[np.ndarray, int]:
     """Reads a whole audio file.
 
     Args:
         path: A file of any format that libsndfile or FFmpeg decodes.
         stream: The number of the audio stream, where there are several: a stem.mp4 has
-            five.
+            five. None: the default one, as the file says.
 
     Returns:
         The audio, float32 `(frames, channels)`, and the sample rate in Hz.

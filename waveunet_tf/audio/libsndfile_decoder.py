@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,9 +11,12 @@ import soundfile
 
 from waveunet_tf.audio import ffmpeg_decoder
 from waveunet_tf.audio.formats import BIT_DEPTHS, TAGS
+from waveunet_tf.audio.sample_chunk import find_samples
 from waveunet_tf.errors import InputError
 
 _BLOCK_FRAMES = 65536
+_MOST_FRAMES = 2**62
+_SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 # What libsndfile notes of an Ogg file whose last page is missing or cut.
 _CUT_OGG = ("lacks an end-of-stream bit", "without an End-Of-Stream flag")
 
@@ -25,8 +27,17 @@ class LibsndfileDecoder:
     def __init__(self, path: pathlib.Path):
         """Opens a file, which must be one that `can_decode` accepts."""
         self._path = path
-        # By name: the callbacks of an open file would swallow a Ctrl-C.
-        self._sound = soundfile.SoundFile(os.fsencode(path))
+        with path.open("rb") as file:
+            self._samples = find_samples(file)
+            self._file_bytes = file.seek(0, os.SEEK_END)
+        self.notes = self._samples.notes if self._samples else []
+        # By its number: the callbacks of an open file would swallow a Ctrl-C.
+        self._number = os.open(path, os.O_RDONLY)
+        try:
+            self._sound = soundfile.SoundFile(self._number, closefd=False)
+        except BaseException:
+            os.close(self._number)
+            raise
         self.sample_rate_hz = self._sound.samplerate
         self.channels = self._sound.channels
         self.bit_depth = BIT_DEPTHS.get(self._sound.subtype, 16)
@@ -38,7 +49,9 @@ class LibsndfileDecoder:
 
     def close(self) -> None:
         """Closes the file."""
-        self._sound.close()
+        if not self._sound.closed:
+            self._sound.close()
+            os.close(self._number)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yields the audio once, in blocks `(frames, channels)`.
@@ -58,9 +71,15 @@ class LibsndfileDecoder:
 
     def is_cut(self, frames: int) -> bool:
         """Whether the file ended before the length that its header promises."""
+        if self._samples:
+            return self._samples.is_cut or frames < self._sound.frames
         log = self._sound.extra_info
-        ends_early = _promises_more(log) or any(words in log for words in _CUT_OGG)
-        return ends_early or frames < self._sound.frames
+        return any(words in log for words in _CUT_OGG) or frames < self._sound.frames
+
+    @property
+    def unread_bytes(self) -> int:
+        """What of the file libsndfile has not looked at so far, in bytes."""
+        return self._file_bytes - os.lseek(self._number, 0, os.SEEK_CUR)
 
 
 def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
@@ -70,6 +89,10 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
         path: The file.
         downmix: Whether more than two channels are to be folded down to stereo.
             libsndfile does not know which channel stands where.
+
+    Returns:
+        Not of an mp3, whose length libsndfile guesses also within a wav, nor where a
+        header tells no length, or too short a one.
     """
     # libsndfile guesses the length of an mp3 without a Xing header from the bit rate of
     # its first frame, and stops there.
@@ -79,18 +102,16 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
         info = soundfile.info(os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
         return False
-    return info.format != "MP3" and not (downmix and info.channels > 2)
-
-
-def _promises_more(log: str) -> bool:
-    """Whether a header promised more than the file holds, by libsndfile's log.
-
-    libsndfile reads a truncated file to its end without an error. Sizes of 2 GiB and
-    more are the placeholders of a writer into a pipe; a few bytes are sloppiness.
-    """
-    sizes = re.findall(
-        r"^ *(?:data|data size|ssnd|riff|riff size) *: (\d+) \(should be (\d+)\)",
-        log,
-        re.IGNORECASE | re.MULTILINE,
-    )
-    return any(int(held) + 16 < int(promised) < 2**31 for promised, held in sizes)
+    if info.format == "MP3" or info.subtype.startswith("MPEG"):
+        return False
+    if info.frames > _MOST_FRAMES or (downmix and info.channels > 2):
+        return False  # A flac of unknown length has 2⁶³ - 1.
+    with path.open("rb") as file:
+        samples = find_samples(file)
+    if not (samples and samples.is_open):
+        return True
+    # Of some formats it looks for itself how many samples there are.
+    sample_bytes = _SAMPLE_BYTES.get(info.subtype, 0)
+    seen_bytes = info.frames * info.channels * sample_bytes
+    sees_all = seen_bytes + info.channels * sample_bytes > samples.held_bytes
+    return info.frames > 0 and (sees_all or not samples.is_longer_than_told)

@@ -1,0 +1,64 @@
+import av
+import numpy as np
+import pytest
+
+from tests.audio.signals import RATE_HZ, tone
+from waveunet_tf.audio.frame_blocks import FrameBlocks
+
+
+def frames_of(samples, rate_hz=RATE_HZ, layout="stereo", size=1000, kind="fltp"):
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size].astype(np.float32)
+        if kind == "s16":
+            part = (part * 32768).round().astype(np.int16).reshape(1, -1)
+        else:
+            part = part.T
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), kind, layout)
+        frame.sample_rate = rate_hz
+        yield frame
+
+
+def gathered(blocks, *streams):
+    parts = [part for each in streams for frame in each for part in blocks.push(frame)]
+    return np.concatenate([*parts, *blocks.finish()])
+
+
+@pytest.mark.parametrize("frames", [1, 1000, 16_384, 50_001])
+@pytest.mark.parametrize("kind", ["fltp", "s16"])
+def test_frames_become_the_same_samples(frames, kind):
+    samples = gathered(
+        FrameBlocks(RATE_HZ, 2, None), frames_of(tone(frames), kind=kind)
+    )
+    np.testing.assert_allclose(samples, tone(frames), atol=1e-4 if kind == "s16" else 0)
+
+
+def test_blocks_are_not_overwritten_by_later_frames():
+    blocks = FrameBlocks(RATE_HZ, 2, None)
+    parts = [p for f in frames_of(tone(100_000)) for p in blocks.push(f)]
+    assert len(parts) > 3
+    np.testing.assert_array_equal(
+        np.concatenate([*parts, *blocks.finish()]), tone(100_000).astype(np.float32)
+    )
+
+
+def test_another_rate_and_mono_become_like_the_first():
+    blocks = FrameBlocks(RATE_HZ, 2, None)
+    second = tone(22_050)[::2, :1]  # the same tone, at half of the rate
+    samples = gathered(
+        blocks, frames_of(tone(44_100)), frames_of(second, RATE_HZ // 2, "mono")
+    )
+    assert samples.shape == (66_150, 2)
+    middle = tone(22_050)[4000:-4000, :1]
+    np.testing.assert_allclose(
+        samples[48_100:-4000], np.repeat(middle, 2, 1), atol=1e-3
+    )
+    assert blocks.changes == [(1.0, [RATE_HZ, 2], [RATE_HZ // 2, 1])]
+
+
+def test_what_is_gathered_comes_out_before_a_pause():
+    blocks = FrameBlocks(RATE_HZ, 2, None)
+    (frame,) = frames_of(tone(1000))
+    assert blocks.push(frame) == []
+    assert [len(block) for block in blocks.finish()] == [1000]
+    assert blocks.finish() == []
+    assert blocks.push(frame) == []
