@@ -1,3 +1,5 @@
+import errno
+import pathlib
 import shutil
 
 import numpy as np
@@ -158,3 +160,22 @@ def test_a_split_moves_tracks_of_any_layout(tmp_path):
     tracks = find_tracks(tmp_path / "in", validation=str(tmp_path / "names.txt"))
     labels = [track.label for track in tracks]
     assert labels == ["train/a", "train/b", "train/d", "valid/c"]
+
+
+def test_a_folder_that_cannot_be_read_is_a_track_with_a_problem(tmp_path, monkeypatch):
+    """It may hold stems; the others can be prepared."""
+    for name in ("a", "b"):
+        write_stem(tmp_path / "train" / name / "vocals.wav")
+    listed = pathlib.Path.iterdir
+
+    def refusing(path):
+        if path.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", refusing)
+    first, second = find_tracks(tmp_path)
+    assert first.problem == "its folder cannot be read: Permission denied"
+    with pytest.raises(InputError, match="^train/a: its folder cannot be read"):
+        first.read(("vocals",))
+    assert second.problem is None

@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+import pathlib
 import pickle
 import re
 import shutil
@@ -12,6 +14,7 @@ import soundfile
 
 from tests.data.stems import contents, write_tracks
 from waveunet_tf.audio import io, resample
+from waveunet_tf.data import preparation, tracks
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings, verify
 from waveunet_tf.data.preparation import prepare_tracks
@@ -53,6 +56,82 @@ def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path
     assert len(failures) == 1
     assert failures[0].startswith("train/broken: ")
     assert [path.name for path in (tmp_path / "out" / "train").iterdir()] == ["song"]
+
+
+def unreadable(path):
+    """Puts a file in a stem's place that opens, but whose reading fails (EIO)."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/mem").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("replace", "workers"),
+    [(unreadable, 1), (unreadable, 2), ("loop", 1), ("folder", 1)],
+)
+def test_an_unreadable_stem_costs_its_track_alone(tmp_path, replace, workers):
+    folder = write_tracks(tmp_path / "in", 3)
+    stem = folder / "train" / "track 1" / "drums.flac"
+    kept = stem.read_bytes()
+    if replace == "loop":
+        stem.unlink()
+        stem.symlink_to(stem)
+    elif replace == "folder":
+        stem.unlink()
+        stem.mkdir()
+    else:
+        replace(stem)
+    (failure,) = prepare_tracks(
+        find_tracks(folder), tmp_path / "out", SETTINGS, workers=workers
+    )
+    assert failure.startswith(f"train/track 1: {stem}: cannot be read: ")
+    assert "Errno" not in failure and len(failure.splitlines()) == 1
+    assert list(json.loads((tmp_path / "out/manifest.json").read_text())["tracks"]) == [
+        "train/track 0",
+        "train/track 2",
+    ]
+    stem.rmdir() if replace == "folder" else stem.unlink()
+    stem.write_bytes(kept)
+    assert prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS) == []
+    assert verify(tmp_path / "out") == []
+
+
+def test_an_unreadable_stem_costs_its_track_alone_on_beam(tmp_path, beam_runner):
+    folder = write_tracks(tmp_path / "in", 3)
+    stem = folder / "train" / "track 1" / "drums.flac"
+    unreadable(stem)
+    (failure,) = prepare_tracks(
+        find_tracks(folder), tmp_path / "out", SETTINGS, **beam_runner
+    )
+    assert failure.startswith(f"train/track 1: {stem}: cannot be read: Input/output")
+    assert len(contents(tmp_path / "out")) == 2 * 3 + 1
+
+
+def test_an_odd_error_of_a_decoder_costs_its_track_alone(tmp_path, monkeypatch):
+    folder = write_tracks(tmp_path / "in", 2)
+    blocks = tracks.AudioReader.blocks
+
+    def odd_blocks(reader):
+        if reader.path.parent.name == "track 0":
+            raise AttributeError("no such codec")
+        yield from blocks(reader)
+
+    monkeypatch.setattr(tracks.AudioReader, "blocks", odd_blocks)
+    (failure,) = prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS)
+    assert failure.endswith("cannot be read: AttributeError: no such codec")
+    assert failure.startswith("train/track 0: ")
+
+
+def test_an_unwritable_output_is_no_tracks_fault(tmp_path, monkeypatch):
+    """No track can be written then, so the run ends at the first."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(preparation.AudioWriter, "write", full)
+    found = find_tracks(write_tracks(tmp_path / "in", 2))
+    with pytest.raises(OSError, match="No space left"):
+        prepare_tracks(found, tmp_path / "out", SETTINGS)
 
 
 def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):

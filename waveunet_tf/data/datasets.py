@@ -131,7 +131,13 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
     tracks = []
     for subset, folder in folders:
         stems, problem = {}, None
-        for path in sorted(folder.iterdir()):
+        try:
+            inside = sorted(folder.iterdir())
+        except OSError as error:
+            problem = f"its folder cannot be read: {error.strerror}"
+            tracks.append(Track(folder.name, subset, {}, problem=problem))
+            continue
+        for path in inside:
             suffix = path.suffix.lower()
             if path.name.startswith(".") or suffix in COMPANION_SUFFIXES:
                 continue

@@ -18,7 +18,7 @@ from waveunet_tf.audio import resample
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
 from waveunet_tf.data.tracks import Track, TrackReader
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.system import beam, files, processes
 from waveunet_tf.system.files import file_sha256
 
@@ -133,14 +133,11 @@ def try_to_prepare(
     try:
         return track.label, prepare_track(track, output, settings), None
     except InputError as error:
-        reason = str(error)
+        return track.label, None, one_line(error, of=track.label)
     except OSError as error:
         if error.errno in _FATAL:
             raise
-        reason = str(error)
-    if not reason.startswith(track.label):
-        reason = f"{track.label}: {reason}"
-    return track.label, None, reason
+        return track.label, None, one_line(error, of=track.label)
 
 
 def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dict:
@@ -151,7 +148,7 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
 
     Raises:
         InputError: The track is broken, or its stems do not agree.
-        OSError: A file cannot be read or written.
+        OSError: A file cannot be written.
     """
     folder = output / track.subset / track.name
     if folder.exists():  # A run was stopped before it could record the track.

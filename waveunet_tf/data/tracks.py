@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from absl import logging
 
 from waveunet_tf.audio.blocks import Queue, to_channels
 from waveunet_tf.audio.decode import AudioReader
@@ -99,8 +100,8 @@ class Track:
             mending: The repairs that are allowed.
 
         Raises:
-            InputError: The track has no such source, or its stems differ in channels or
-                rate.
+            InputError: The track has no such source, a stem cannot be read, or the
+                stems differ in channels or rate.
         """
         mending = mending or Mending()
         if self.problem:
@@ -114,7 +115,8 @@ class Track:
         with contextlib.ExitStack() as stack:
             readers = {}
             for stream in {stream: None for part in parts.values() for stream in part}:
-                reader = AudioReader(stream.path, stream=stream.stream)
+                with _naming_stem(self.label, stream):
+                    reader = AudioReader(stream.path, stream=stream.stream)
                 readers[stream] = stack.enter_context(reader)
             yield TrackReader(self, parts, readers, mending)
 
@@ -133,7 +135,7 @@ class Track:
 
         Raises:
             InputError: The track has no such source; its stems differ in channels, rate
-                or length, are broken, or hold NaN or infinity.
+                or length, are broken, cannot be read, or hold NaN or infinity.
         """
         with self.open(names, mending) as reader:
             blocks = list(reader.blocks())
@@ -226,7 +228,8 @@ class TrackReader:
             `mixture` and each name → float32 `(frames, channels)`.
 
         Raises:
-            InputError: Stems differ in length, are broken, or hold NaN or infinity.
+            InputError: Stems differ in length, are broken, cannot be read, or hold NaN
+                or infinity.
         """
         streams = {
             stream: _Step(reader.blocks(), self.channels)
@@ -234,7 +237,10 @@ class TrackReader:
         }
         frames = 0
         while True:
-            blocks = {stream: step.take() for stream, step in streams.items()}
+            blocks = {}
+            for stream, step in streams.items():
+                with _naming_stem(self._track.label, stream):
+                    blocks[stream] = step.take()
             longest = max(map(len, blocks.values()))
             if not self._pad and any(len(block) < longest for block in blocks.values()):
                 raise self._disagreement(
@@ -266,6 +272,25 @@ class TrackReader:
                 length += rest
             lengths[stream] = f"{length} frames"
         return lengths
+
+
+@contextlib.contextmanager
+def _naming_stem(label: str, stream: AudioStream) -> Iterator[None]:
+    """Makes whatever a stem's file raises bad input, which names track and file.
+
+    Errors of reading must not be taken for errors of writing: those end a whole run.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{label}: {stream.path}: cannot be read: {reason}") from error
+    except Exception as error:  # of one odd file; the other tracks must be done
+        logging.debug("%s: %s", label, stream.path, exc_info=True)
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{label}: {stream.path}: cannot be read: {reason}") from error
 
 
 class _Step:
