@@ -1,37 +1,13 @@
 import io as streams
 
 import av
-import numpy as np
 import pytest
 import soundfile
 
-from tests.audio.signals import RATE_HZ, noise, tone, write_with_ffmpeg
+from tests.audio.signals import RATE_HZ, noise, tone, write_tracks, write_with_ffmpeg
 from waveunet_tf.audio import audio_tracks, io
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError
-
-
-def write_tracks(path, levels, *, default=None, titles=(), purposes=()):
-    """Writes a track of a constant level for each."""
-    with av.open(str(path), "w") as file:
-        tracks = [
-            file.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in levels
-        ]
-        for number, track in enumerate(tracks):
-            if number == default:
-                track.disposition = av.stream.Disposition.default.value
-            if number < len(titles):
-                track.metadata.update(
-                    language=titles[number][0], title=titles[number][1]
-                )
-            if number in purposes:
-                track.disposition = av.stream.Disposition.comment.value
-        for track, level in zip(tracks, levels):
-            values = np.full((1, 8000), round(level * 32768), np.int16)
-            frame = av.AudioFrame.from_ndarray(values, "s16", "mono")
-            frame.sample_rate = 8000
-            for packet in [*track.encode(frame), *track.encode(None)]:
-                file.mux(packet)
 
 
 def level_of(path, stream=None):

@@ -56,7 +56,7 @@ def test_each_flag_is_an_option_of_its_name(options):
         "--output_dir=o", "--output_template={track}/{source}-x.{ext}",
         "--format=flac", "--bit_depth=24", "--clip=clamp", "--start_seconds=1.5",
         "--duration_seconds=2", "--stems=vocals,no_vocals", "--downmix",
-        "--recursive", "--overwrite",
+        "--audio_track=2", "--recursive", "--overwrite",
     )  # fmt: skip
     assert given == SongOptions(
         output_dir="o",
@@ -68,6 +68,7 @@ def test_each_flag_is_an_option_of_its_name(options):
         duration_seconds=2.0,
         stems=["vocals", "no_vocals"],
         downmix=True,
+        audio_track=2,
         recursive=True,
         overwrite=True,
     )

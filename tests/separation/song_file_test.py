@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import waveunet_tf
+from tests.audio.signals import write_tracks
 from tests.separation.numpy_engine import share_separator
 from waveunet_tf.audio import io, resample
 from waveunet_tf.audio.decode import AudioReader
@@ -252,6 +253,26 @@ def test_many_channels_are_refused_or_folded_down(separator, tmp_path):
     gain = np.dot(folded[:, 0], six[:, 2]) / np.dot(six[:, 2], six[:, 2])
     assert 0.2 < gain < 1
     np.testing.assert_allclose(folded[:, 0], gain * six[:, 2], atol=1e-4)
+
+
+def test_the_default_track_or_a_named_one_is_separated(separator, tmp_path):
+    path = tmp_path / "film.mkv"
+    titles = [("eng", "Mix"), ("fra", "Version française")]
+    write_tracks(path, [0.1, 0.2], default=1, titles=titles)
+    targets = {"vocals": tmp_path / "vocals.wav", "no_vocals": tmp_path / "rest.wav"}
+    for track, level in {None: 0.2, 1: 0.1, 2: 0.2}.items():
+        separator.separate_file(path, targets, audio_track=track, bit_depth=32)
+        both = sum(io.read(target)[0] for target in targets.values())
+        np.testing.assert_allclose(both, level, atol=1e-3)
+    with pytest.raises(InputError) as error:
+        separator.separate_file(path, targets, audio_track=3)
+    assert str(error.value) == (
+        f"{path}: must have audio track 3, but has 2: 1 (eng, Mix), 2 (fra, Version "
+        "française, default)"
+    )
+    for number in (0, 1.5, "2"):
+        with pytest.raises(InputError, match="`audio_track` must be a whole number"):
+            separator.separate_file(path, targets, audio_track=number)
 
 
 def test_a_target_of_no_source_is_refused(separator, tmp_path):

@@ -75,6 +75,13 @@ _TWO_STEMS = flags.DEFINE_string(
 _DOWNMIX = flags.DEFINE_boolean(
     "downmix", False, "Fold songs of more than two channels down to stereo."
 )
+_AUDIO_TRACK = flags.DEFINE_integer(
+    "audio_track",
+    None,
+    "Which audio track of a video with several, from 1 on. Default: the one that the "
+    "file calls its default.",
+    lower_bound=1,
+)
 _RECURSIVE = flags.DEFINE_boolean(
     "recursive", False, "Separate the audio files of folders in folders, too."
 )
@@ -135,6 +142,7 @@ def options_from_flags() -> SongOptions:
             stems=_STEMS.value,
             two_stems=_TWO_STEMS.value,
             downmix=_DOWNMIX.value,
+            audio_track=_AUDIO_TRACK.value,
             recursive=_RECURSIVE.value,
             overwrite=_OVERWRITE.value,
             skip_existing=_SKIP_EXISTING.value,

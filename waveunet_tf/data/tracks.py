@@ -26,11 +26,11 @@ class AudioStream:
 
     Attributes:
         path: The file.
-        stream: The number of the stream.
+        stream: The number of the stream; None: the default one.
     """
 
     path: pathlib.Path
-    stream: int = 0
+    stream: int | None = None
 
     def __str__(self) -> str:
         return f"{self.path.name}[{self.stream}]" if self.stream else self.path.name

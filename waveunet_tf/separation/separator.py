@@ -114,6 +114,7 @@ class Separator:
         start_seconds: float = 0.0,
         duration_seconds: float | None = None,
         downmix: bool = False,
+        audio_track: int | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Separates an audio file into files, which appear together or not at all.
@@ -132,6 +133,8 @@ class Separator:
                 whole song has there.
             duration_seconds: How much to separate; by default all that follows.
             downmix: Whether more than two channels are folded down to stereo.
+            audio_track: Which audio track of a video, from 1 on; by default the one
+                that the file calls its default.
             on_progress: Called with the seconds of audio done since the last call.
 
         Raises:
@@ -149,6 +152,7 @@ class Separator:
                 start_seconds=start_seconds,
                 duration_seconds=duration_seconds,
                 downmix=downmix,
+                audio_track=audio_track,
             ),
             on_progress=on_progress,
         )

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_job import (
@@ -248,7 +247,7 @@ class SongBatch:
             OSError: The song cannot be read.
         """
         options = self._options
-        with AudioReader(song.path, downmix=options.downmix) as reader:
+        with options.file_options.open(song.path) as reader:
             seconds = reader.duration_seconds - options.start_seconds
             tags = reader.tags
         if options.duration_seconds is not None:

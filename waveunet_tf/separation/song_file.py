@@ -31,6 +31,7 @@ class FileOptions:
         start_seconds: Where in the song to begin.
         duration_seconds: How much to separate; None: all that follows.
         downmix: Whether more than two channels are folded down to stereo.
+        audio_track: Which audio track of a video, from 1 on; None: its default one.
 
     Raises:
         InputError: A value is of another type, out of range or unknown.
@@ -41,6 +42,7 @@ class FileOptions:
     start_seconds: float = 0.0
     duration_seconds: float | None = None
     downmix: bool = False
+    audio_track: int | None = None
 
     def __post_init__(self):
         arguments.seconds("start_seconds", self.start_seconds, zero=True)
@@ -51,6 +53,18 @@ class FileOptions:
         if self.clip is not None:
             arguments.choice("clip", self.clip, CLIP_MODES)
         arguments.flag("downmix", self.downmix)
+        if self.audio_track is not None:
+            arguments.whole_number("audio_track", self.audio_track)
+
+    def open(self, path: str | os.PathLike) -> AudioReader:
+        """Opens a song.
+
+        Raises:
+            InputError: It is no audio file, or has no such track.
+            OSError: It cannot be read.
+        """
+        stream = None if self.audio_track is None else int(self.audio_track) - 1
+        return AudioReader(path, stream=stream, downmix=self.downmix)
 
 
 def separate_file(
@@ -80,7 +94,7 @@ def separate_file(
         arguments.function("on_progress", on_progress)
     sources = separator.config.sources
     _check_targets(sources, path, targets)
-    with AudioReader(path, downmix=options.downmix) as reader, naming(path):
+    with options.open(path) as reader, naming(path):
         stem_files = StemFiles(
             reader, targets, bit_depth=options.bit_depth, clip=options.clip
         )

@@ -42,6 +42,7 @@ class SongOptions:
         stems: Sources, or `no_<source>`, the sum of all others; None: all sources.
         two_stems: A source: write it and the sum of all others.
         downmix: Whether more than two channels are folded down to stereo.
+        audio_track: Which audio track of a video, from 1 on; None: its default one.
         recursive: Whether the files of folders in folders are separated, too.
         overwrite: Whether stems that exist are replaced.
         skip_existing: Whether a song is left alone whose stems are all there and whole;
@@ -62,6 +63,7 @@ class SongOptions:
     stems: Sequence[str] | None = None
     two_stems: str | None = None
     downmix: bool = False
+    audio_track: int | None = None
     recursive: bool = False
     overwrite: bool = False
     skip_existing: bool = False
@@ -109,6 +111,7 @@ class SongOptions:
             start_seconds=self.start_seconds,
             duration_seconds=self.duration_seconds,
             downmix=self.downmix,
+            audio_track=self.audio_track,
         )
 
     @property
