@@ -6,10 +6,12 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import time
+import zipfile
+from collections.abc import Iterator
 
 import numpy as np
+from absl import logging
 
 from examples.pretrained.coded_stems import CodedStems, decode_samples
 from waveunet_tf.checkpoints.adam import EPSILON
@@ -17,6 +19,12 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
+from waveunet_tf.training.guard import MAX_ROLLBACKS, Guard, Lost, Place, StepNumbers
+from waveunet_tf.training.history import History
+from waveunet_tf.training.schedule import learning_rate
+
+# Steps whose numbers are fetched together: fetching them waits for the device.
+_FETCHED_STEPS = 20
 
 
 def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> tuple:
@@ -73,6 +81,7 @@ class Trainer:
         stems: The training tracks, their codes on the device.
         state: "weights", "averages" (moving averages of the weights) and "moments"
             (Adam's) → a list of arrays.
+        guard: What watches the steps.
     """
 
     def __init__(
@@ -105,6 +114,7 @@ class Trainer:
         self._forward = fused.training_pass(config, network)
         self._loss_of_waveforms = losses.of_waveforms(training)
         self._adam = self._build_adam()
+        self.guard = Guard()
         weights = [variable.value for variable in network.trainable_variables]
         self.state = {
             "weights": weights,
@@ -118,33 +128,51 @@ class Trainer:
     def _build_adam(self):
         import keras
 
-        training = self.training
-        rate = training.learning_rate
-        if training.learning_rate_schedule == "cosine":
-            steps = training.steps_per_epoch * training.max_epochs
-            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         adam = keras.optimizers.Adam(
-            rate, epsilon=EPSILON, global_clipnorm=training.clip_norm or None
+            self.training.learning_rate,
+            epsilon=EPSILON,
+            global_clipnorm=self.training.clip_norm or None,
         )
         adam.build(self.network.trainable_variables)
         return adam
 
     def _loss(self, weights, draws, codes):
-        """Computes the loss of a batch, as a function of the weights."""
+        """Computes the loss of a batch, as a function of the weights.
+
+        Returns:
+            The loss; the mixture's loss and the saturated share.
+        """
+        from waveunet_tf.training import losses
+
         stems = dataclasses.replace(self.stems, codes=codes)
         mixture, targets = cut_excerpts(draws, stems, self.window, self.training)
         with self._network_with(weights):
             estimates = self._forward(mixture)
         frame_weights = np.ones((len(mixture), self.window.output_frames, 1), "f")
-        return self._loss_of_waveforms(targets, estimates, frame_weights)
+        loss = self._loss_of_waveforms(targets, estimates, frame_weights)
+        centre = mixture[:, self.window.context_frames :][
+            :, : self.window.output_frames
+        ]
+        mixture_loss = self._loss_of_waveforms(
+            targets, dict.fromkeys(targets, centre), frame_weights
+        )
+        return loss, (mixture_loss, losses.saturated_share(estimates))
 
-    def _next_state(self, state, draws, number, codes):
-        """Takes a step; returns its loss and the state after it."""
+    def _next_state(self, state, draws, number, rate, codes):
+        """Takes a step; returns its StepNumbers and the state after it."""
         import jax
 
-        loss, gradients = jax.value_and_grad(self._loss)(state["weights"], draws, codes)
+        (loss, (mixture_loss, saturated)), gradients = jax.value_and_grad(
+            self._loss, has_aux=True
+        )(state["weights"], draws, codes)
+        squares = [jax.numpy.vdot(gradient, gradient) for gradient in gradients]
+        norm = jax.numpy.sqrt(sum(squares))
+        moments = [
+            jax.numpy.float32(rate) if variable is self._adam._learning_rate else value
+            for variable, value in zip(self._adam.variables, state["moments"])
+        ]
         weights, moments = self._adam.stateless_apply(
-            state["moments"], gradients, state["weights"]
+            moments, gradients, state["weights"]
         )
         momentum = self.training.average_momentum
         momentum = jax.numpy.minimum(momentum, (1 + number) / (10 + number))
@@ -152,7 +180,8 @@ class Trainer:
             momentum * average + (1 - momentum) * weight
             for average, weight in zip(state["averages"], weights)
         ]
-        return loss, {"weights": weights, "averages": averages, "moments": moments}
+        numbers = StepNumbers(loss, mixture_loss, norm, saturated)
+        return numbers, {"weights": weights, "averages": averages, "moments": moments}
 
     def _estimates(self, weights, mixture):
         with self._network_with(weights):
@@ -193,23 +222,39 @@ class Trainer:
             The mean of their losses.
 
         Raises:
-            InputError: The mean is not a finite number.
+            LostAt: The training cannot learn any more.
+            InputError: The excerpts are not finite, or the memory is too small.
         """
         first = epoch * self.training.steps_per_epoch
         losses = []
-        for step in range(first, first + self.training.steps_per_epoch):
+        for numbers in self._steps(first, self.training.steps_per_epoch):
+            place = Place(0, epoch, first + len(losses), len(losses))
+            try:
+                self.guard.check(
+                    numbers, place.step, warmup_steps=self.training.warmup_steps
+                )
+            except Lost as lost:
+                raise LostAt(place, lost) from lost
+            losses.append(numbers.loss)
+        return float(np.mean(losses))
+
+    def _steps(self, first: int, count: int) -> Iterator[StepNumbers]:
+        """Runs steps from the number `first` on, some ahead of what it yields."""
+        waiting = []
+        for step in range(first, first + count):
             draws = self.draws(step, self.training.batch_size)
-            loss, self.state = self._step(
-                self.state, draws, float(step), self.stems.codes
+            numbers, self.state = self._step(
+                self.state, draws, float(step), self.rate(step), self.stems.codes
             )
-            losses.append(loss)
-        mean = float(np.mean([float(loss) for loss in losses]))
-        if not math.isfinite(mean):
-            raise InputError(
-                "The loss must stay a finite number; a lower `learning_rate` may help. "
-                f"Received: {mean} in epoch {epoch + 1}"
-            )
-        return mean
+            waiting.append(numbers)
+            if len(waiting) == _FETCHED_STEPS or step == first + count - 1:
+                for numbers in waiting:
+                    yield StepNumbers(*map(float, numbers))
+                waiting = []
+
+    def rate(self, step: int) -> float:
+        """Returns the learning rate of a step."""
+        return learning_rate(self.training, step) * self.guard.rate_factor
 
     def validation_sdr_db(self, stems: CodedStems) -> dict[str, float | None]:
         """Computes each source's median SDR over whole tracks, with averaged weights.
@@ -286,8 +331,9 @@ class Trainer:
             for name, list_ in self.state.items()
             for number, array in enumerate(list_)
         }
+        guard = json.dumps(dataclasses.asdict(self.guard))
         with files.atomic_file(path) as part, part.open("wb") as out:
-            np.savez(out, epoch=epochs, best=best, **arrays)
+            np.savez(out, epoch=epochs, best=best, guard=guard, **arrays)
 
     def load(self, path: str | os.PathLike) -> tuple[int, float]:
         """Reads the state that `save` wrote.
@@ -297,13 +343,82 @@ class Trainer:
 
         Returns:
             The number of epochs done, and the highest mean SDR, in dB.
+
+        Raises:
+            InputError: The file is broken, or of another version or network.
         """
-        with np.load(path) as file:
-            self.state = {
-                name: [file[f"{name}/{number}"] for number in range(len(list_))]
-                for name, list_ in self.state.items()
-            }
-            return int(file["epoch"]), float(file["best"])
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = {
+                    name: [file[f"{name}/{number}"] for number in range(len(list_))]
+                    for name, list_ in self.state.items()
+                }
+                found = int(file["epoch"]), float(file["best"])
+                guard = Guard(**json.loads(str(file["guard"])))
+        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{path}: must be the state of a training of this version: {error}"
+            ) from error
+        self.state, self.guard = state, guard
+        return found
+
+
+class LostAt(Exception):
+    """Says where a training was lost, and how.
+
+    Attributes:
+        place: Where.
+        lost: How.
+    """
+
+    def __init__(self, place: Place, lost: Lost):
+        """Takes where and how."""
+        super().__init__(str(lost))
+        self.place, self.lost = place, lost
+
+
+class _States:
+    """The last state of a training, and the last good one, to which it goes back.
+
+    Attributes:
+        epochs: The number of epochs done.
+        best: The highest mean SDR so far, in dB.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, trainer: Trainer):
+        """Loads the last state if there is one, or else writes the first."""
+        self._last = os.path.join(workdir, "state.npz")
+        self._good = os.path.join(workdir, "good.npz")
+        self._trainer = trainer
+        self.epochs, self.best = 0, -math.inf
+        if os.path.exists(self._last):
+            self.epochs, self.best = trainer.load(self._last)
+        self.save()
+
+    def save(self) -> None:
+        """Writes the state, twice if it is good."""
+        self._trainer.save(self._last, self.epochs, self.best)
+        if self._trainer.guard.is_good:
+            self._trainer.save(self._good, self.epochs, self.best)
+
+    def go_back(self, lost: LostAt) -> None:
+        """Goes back to the last good state, with half the learning rate.
+
+        Raises:
+            InputError: It has gone back three times already.
+        """
+        trainer, guard = self._trainer, self._trainer.guard
+        epochs, _ = trainer.load(self._good)
+        training = trainer.training
+        trainer.guard = guard.go_back(
+            trainer.guard,
+            lost.lost,
+            lost.place,
+            to_step=epochs * training.steps_per_epoch,
+            learning_rate=training.learning_rate,
+        )
+        self.epochs = epochs
+        self.save()
 
 
 def run_training(
@@ -315,39 +430,64 @@ def run_training(
 ) -> None:
     """Trains to the last epoch, from where an earlier call in the folder stopped.
 
+    A training that is lost goes back to its last good state, with half the learning
+    rate, as `train` does.
+
     Args:
         trainer: The training.
         validation: The validation tracks.
-        workdir: The folder for `best`, `history.jsonl` and `state.npz`.
+        workdir: The folder for `best`, `history.jsonl`, `state.npz` and `good.npz`.
         max_seconds: The time after which no further epoch begins; one is done always.
 
     Raises:
-        InputError: The loss is not a finite number any more.
+        InputError: The training was lost also after it went back three times, or
+            another run is at work in the folder.
         OSError: A file cannot be written.
     """
-    began = time.monotonic()
-    workdir = pathlib.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    first, best = 0, -math.inf
-    if (workdir / "state.npz").exists():
-        first, best = trainer.load(workdir / "state.npz")
-    for epoch in range(first, trainer.training.max_epochs):
+    with files.locked_folder(workdir):
+        _run_epochs(trainer, validation, workdir, max_seconds)
+
+
+def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
+    began, done = time.monotonic(), 0
+    states, history = _States(workdir, trainer), History(workdir)
+    history.match(states.epochs, trainer.guard.rollbacks)
+    while states.epochs < trainer.training.max_epochs:
         started = time.monotonic()
-        if max_seconds is not None and epoch > first and started - began > max_seconds:
+        if max_seconds is not None and done and started - began > max_seconds:
             break
-        loss = trainer.run_epoch(epoch)
+        done += 1
+        try:
+            loss = trainer.run_epoch(states.epochs)
+        except LostAt as lost:
+            states.go_back(lost)
+            history.match(states.epochs, trainer.guard.rollbacks)
+            record = trainer.guard.rollbacks[-1]
+            print(json.dumps(record), flush=True)
+            logging.warning(
+                "%s; back to step %d at a learning rate of %.3g (%d of at most %d "
+                "times)",
+                *(record[name] for name in ("reason", "to_step", "learning_rate")),
+                *(record["rollback"], MAX_ROLLBACKS),
+            )
+            continue
         sdr = trainer.validation_sdr_db(validation)
+        states.epochs += 1
+        steps = states.epochs * trainer.training.steps_per_epoch
         record = {
-            "epoch": epoch + 1,
+            "epoch": states.epochs,
+            "stage": 1,
+            "step": steps,
+            "learning_rate": trainer.rate(steps - 1),
             "loss": loss,
+            "validation_loss": None,
             "validation_sdr_db": sdr,
             "seconds": round(time.monotonic() - started, 2),
         }
         print(json.dumps(record), flush=True)
-        with (workdir / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        history.append(record)
         mean = float(np.mean([level for level in sdr.values() if level is not None]))
-        if mean > best:
-            best = mean
-            trainer.save_best(workdir / "best")
-        trainer.save(workdir / "state.npz", epoch + 1, best)
+        if mean > states.best:
+            states.best = mean
+            trainer.save_best(os.path.join(workdir, "best"))
+        states.save()

@@ -20,7 +20,8 @@ from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.training.optimizer import build_optimizer
-from waveunet_tf.training.state import StateStore, TrainingProgress
+from waveunet_tf.training.progress import TrainingProgress
+from waveunet_tf.training.state import StateStore
 from waveunet_tf.training.weight_average import WeightAverage
 
 SLICE = 12

@@ -17,8 +17,10 @@ from tests.fuzz import edits, guard
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.data import datasets, inventory, manifest, preparation, prepared
 from waveunet_tf.evaluate import energies, scores
-from waveunet_tf.training.log import HISTORY, TrainingLog
+from waveunet_tf.training.history import HISTORY
+from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.loss_curve import plot_losses
+from waveunet_tf.training.progress import TrainingProgress
 
 _CONFIG = WaveUNetConfig(
     num_levels=1, base_filters=2, sample_rate_hz=8000, output_frames=64
@@ -119,5 +121,5 @@ def check(place):
     else:
         shutil.copy(place.inputs / HISTORY, place.output)
         log = TrainingLog(place.output, _CONFIG, [], illustrate=False)
-        log.forget_after(2)
+        log.go_on(TrainingProgress(epoch=2))
         plot_losses(place.output / HISTORY, place.output / "loss.png")

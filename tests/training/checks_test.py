@@ -1,14 +1,9 @@
-import math
-
-import keras
 import pytest
 import tensorflow as tf
 
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks
-from waveunet_tf.training.state import TrainingProgress
-from waveunet_tf.training.step import StepResult
 
 BY_LOSS, BY_SDR = TrainingConfig(), TrainingConfig(best_by="sdr")
 
@@ -27,50 +22,6 @@ def test_a_folder_with_results_but_no_state_is_refused(tmp_path):
     (tmp_path / "best").mkdir()
     with pytest.raises(InputError, match=f"{tmp_path}: must be new.* but holds best "):
         checks.refuse_used(tmp_path)
-
-
-def result(loss=1.0, gradient_norm=1.0, saturated=0.0):
-    return StepResult(
-        *(tf.constant(value) for value in (loss, gradient_norm, saturated, 0.0))
-    )
-
-
-@pytest.fixture
-def step_watch(tmp_path):
-    return checks.StepWatch(tmp_path, keras.optimizers.Adam())
-
-
-@pytest.mark.parametrize("field", ["loss", "gradient_norm"])
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_step_that_is_no_number_ends_a_training(step_watch, field, value):
-    step_watch.require_sound(result(), TrainingProgress())
-    with pytest.raises(InputError, match="at step 6 of epoch 3; a lower"):
-        step_watch.require_sound(
-            result(**{field: value}), TrainingProgress(epoch=2, epoch_steps=5)
-        )
-
-
-def test_the_loss_scale_of_float16_may_skip_gradients_that_are_not_finite(tmp_path):
-    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
-    step_watch = checks.StepWatch(tmp_path, optimizer)
-    step_watch.require_sound(result(gradient_norm=math.inf), TrainingProgress())
-    with pytest.raises(InputError, match="finite"):
-        step_watch.require_sound(result(loss=math.nan), TrainingProgress())
-
-
-def test_twenty_saturated_steps_in_a_row_end_a_training(step_watch):
-    for saturated in [0.6] * 19 + [0.4] + [0.6] * 19:
-        step_watch.require_sound(result(saturated=saturated), TrainingProgress())
-    with pytest.raises(
-        InputError, match="within ±0.99, but for 20 steps 60% are not, at step 1"
-    ):
-        step_watch.require_sound(result(saturated=0.6), TrainingProgress())
-
-
-def test_the_error_names_the_best_checkpoint_to_go_on_from(step_watch, tmp_path):
-    with pytest.raises(InputError) as error:
-        step_watch.require_sound(result(loss=math.nan), TrainingProgress(best_epoch=4))
-    assert f"{tmp_path / 'best'} holds epoch 4" in str(error.value)
 
 
 def test_an_epoch_is_judged_by_its_validation_loss_if_it_has_one():

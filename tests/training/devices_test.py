@@ -130,6 +130,42 @@ def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path
     check_equal(tmp_path / "two", tmp_path / "one")
 
 
+@pytest.mark.slow
+def test_a_lost_training_goes_back_on_any_devices(kept_stems_dir, tmp_path):
+    """At a rate far too high, three times and to its end, with one device's history."""
+    training = {"learning_rate": 30.0, "steps_per_epoch": 40}
+    runs = {
+        "one": [start(kept_stems_dir, tmp_path / "one", training=training)],
+        "parts": [
+            start(
+                *(kept_stems_dir, tmp_path / "parts"),
+                training=training,
+                accumulate_steps=2,
+            )
+        ],
+        "mirrored": [
+            start(
+                *(kept_stems_dir, tmp_path / "mirrored", 2),
+                training=training,
+                strategy="mirrored",
+            )
+        ],
+        "workers": start_workers(
+            kept_stems_dir, tmp_path / "workers", training=training
+        ),
+    }
+    told = {}
+    for name, processes in runs.items():
+        for process in processes:
+            output, _ = process.communicate(timeout=240)
+            assert process.returncode == 1, output
+            assert "InputError: At least half of the output's samples" in output
+        told[name] = history(tmp_path / name)
+        assert [record["learning_rate"] for record in told[name]] == [15, 7.5, 3.75]
+    steps = {name: [record["step"] for record in told[name]] for name in told}
+    assert all(numbers == steps["one"] for numbers in steps.values()), steps
+
+
 def check_nearly_the_same(workdir, finished_dir):
     records, weights = result(workdir)
     for one, other in zip(records, history(finished_dir)):

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tests.training.trainings import MINI, history
-from waveunet_tf.errors import InputError
+from waveunet_tf.training.guard import Guard
 from waveunet_tf.training.log import TrainingLog
-from waveunet_tf.training.state import TrainingProgress
+from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.step import StepResult
 
 RECORD = {
@@ -31,7 +31,7 @@ def run_steps(log, progress, losses):
     with log.begin_epoch(progress, len(losses)) as bar:
         for loss in losses:
             progress.end_step(loss, 4)
-            numbers = (tf.constant(value) for value in (loss, 1.0, 0.0, 0.0))
+            numbers = (tf.constant(value) for value in (loss, 1.0, 1.0, 0.0, 0.0))
             step = StepResult(*numbers)
             log.end_step(bar, progress, step, excerpts=4, waited_seconds=0.0)
         return bar
@@ -46,19 +46,6 @@ def test_each_epoch_is_a_line_of_the_history(tmp_path):
     assert history(tmp_path / "work") == [RECORD, {**RECORD, "epoch": 2}]
 
 
-@pytest.mark.parametrize(
-    "line",
-    ["{", "[]", '"epoch"', '{"epoch": 1}', '{"epoch": "first"}', "\x00\xff", "NaN"],
-)
-def test_a_broken_line_of_the_history_is_named(tmp_path, line):
-    log = log_of(tmp_path)
-    text = f"{json.dumps(RECORD)}\n{line}\n{json.dumps(RECORD)}\n"
-    (tmp_path / "history.jsonl").write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match="history.jsonl, line 2: must be an epoch"):
-        log.forget_after(5)
-    assert (tmp_path / "history.jsonl").read_bytes() == text.encode("latin-1")
-
-
 def test_an_illustrated_epoch_draws_the_losses(tmp_path):
     log_of(tmp_path / "a").end_epoch(RECORD, TrainingProgress(), None)
     assert not (tmp_path / "a" / "loss.png").exists()
@@ -71,20 +58,42 @@ def test_only_the_chief_writes(tmp_path):
     progress = TrainingProgress()
     assert run_steps(log, progress, [1.0]).disable
     log.end_epoch(RECORD, progress, None)
-    log.forget_after(0)
+    log.go_on(progress)
+    log.go_back(TrainingProgress(guard=Guard(rollbacks=[ROLLBACK])))
     assert not (tmp_path / "work").exists()
 
 
 def test_epochs_that_the_state_does_not_contain_are_forgotten(tmp_path):
     lines = [json.dumps({**RECORD, "epoch": epoch}) + "\n" for epoch in (1, 2, 3)]
-    (tmp_path / "history.jsonl").write_text("".join(lines) + '{"epoch": 4')
-    log_of(tmp_path).forget_after(2)
+    (tmp_path / "history.jsonl").write_text("".join(lines))
+    log_of(tmp_path).go_on(TrainingProgress(epoch=2))
     assert [record["epoch"] for record in history(tmp_path)] == [1, 2]
 
 
-def test_a_training_without_a_history_has_nothing_to_forget(tmp_path):
-    log_of(tmp_path).forget_after(2)
-    assert not (tmp_path / "history.jsonl").exists()
+ROLLBACK = {
+    "rollback": 2,
+    "reason": "The loss must be low, at step 3 of epoch 2",
+    "epoch": 2,
+    "stage": 1,
+    "step": 9,
+    "to_step": 2,
+    "learning_rate": 1e-4,
+}
+
+
+def test_a_way_back_is_told_in_the_history_the_log_and_tensorboard(tmp_path, caplog):
+    log = log_of(tmp_path)
+    log.end_epoch(RECORD, TrainingProgress(best_epoch=1), None)
+    log.end_epoch({**RECORD, "epoch": 2}, TrainingProgress(best_epoch=1), None)
+    log.go_back(TrainingProgress(epoch=1, guard=Guard(rollbacks=[ROLLBACK])))
+    assert history(tmp_path) == [RECORD, ROLLBACK]
+    assert caplog.messages[-1] == (
+        "The loss must be low, at step 3 of epoch 2; back to step 2 at a learning rate "
+        "of 0.0001 (2 of at most 3 times)"
+    )
+    written = b"".join(path.read_bytes() for path in tmp_path.glob("tensorboard/*"))
+    for name in ("lost/rollback", "lost/learning_rate", "lost/reason", "must be low"):
+        assert name.encode() in written
 
 
 def test_the_progress_bar_goes_on_within_an_epoch(tmp_path):

@@ -86,8 +86,9 @@ def test_the_same_seed_gives_the_same_losses_with_pictures_or_without(
 @pytest.mark.xdist_group("often_saved_training")
 def test_states_are_saved_within_an_epoch_as_often_as_asked(often_saved_dir):
     names = sorted(path.name for path in (often_saved_dir / "state").iterdir())
-    # The last two: after the sixth step, and after the validation.
-    assert names == ["000000006-1-0", "000000006-2-0"]
+    # The last two: after the sixth step, and after the validation; and the one that
+    # the first of them would go back to.
+    assert names == ["000000003-1-0", "000000006-1-0", "000000006-2-0"]
 
 
 def test_a_finished_training_has_nothing_left_to_do(kept_stems_dir, finished_dir):
@@ -319,13 +320,6 @@ def test_a_workdir_with_a_training_is_left_alone(kept_stems_dir, tmp_path):
     assert (tmp_path / "history.jsonl").read_text() == "mine\n"
 
 
-def test_a_loss_that_is_no_number_ends_the_training(kept_stems_dir, tmp_path):
-    config = dataclasses.replace(MINI, output_type="direct", output_activation="linear")
-    training = dataclasses.replace(QUICK, learning_rate=1e30)
-    with pytest.raises(InputError, match="must stay a finite number"):
-        run(config, training, kept_stems_dir, tmp_path / "work")
-
-
 def test_training_starts_from_a_checkpoint(kept_stems_dir, tmp_path, finished_dir):
     start = finished_dir / "best"
     run(MINI, STILL, kept_stems_dir, tmp_path / "work", init_from=start)
@@ -349,18 +343,6 @@ def test_gradients_are_clipped_as_the_training_says(kept_stems_dir, tmp_path):
     moments = [np.ravel(moment) for moment in adam._momentums]
     norm = 10 * np.linalg.norm(np.concatenate(moments))
     assert norm == pytest.approx(1e-5, rel=1e-4)
-
-
-def test_saturated_outputs_end_a_training(kept_stems_dir, tmp_path):
-    network = build_network(MINI)
-    for layer in network.layers:
-        if layer.name.startswith("output_") and layer.weights:
-            layer.bias.assign([9.0, -9.0])
-    checkpoint.save_checkpoint(tmp_path / "start", network, MINI)
-    training = dataclasses.replace(QUICK, steps_per_epoch=50)
-    arguments = {"init_from": tmp_path / "start"}
-    with pytest.raises(InputError, match=r"within ±0.99, but for 20 steps [5-9]\d%"):
-        run(MINI, training, kept_stems_dir, tmp_path / "work", **arguments)
 
 
 def test_output_layers_may_begin_anew(kept_stems_dir, tmp_path, finished_dir):

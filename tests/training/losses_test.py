@@ -102,3 +102,12 @@ def test_a_loss_is_least_where_the_estimates_are_true(name):
 def test_a_loss_that_is_not_of_waveforms_has_no_function():
     with pytest.raises(KeyError):
         losses.of_waveforms(TrainingConfig(loss="magnitude_l1"))
+
+
+def test_the_saturated_share_counts_samples_of_both_signs_beyond_full_scale():
+    first, second = np.zeros((2, 4, 1), "f"), np.zeros((2, 4, 1), "f")
+    first[0, :3], second[1, 0] = 0.995, -1.0
+    second[0, 0] = 0.98
+    share = losses.saturated_share({"a": first, "b": second})
+    assert float(share) == pytest.approx(4 / 16)
+    assert float(losses.saturated_share(None)) == 0

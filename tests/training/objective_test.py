@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -102,3 +104,51 @@ def test_magnitudes_need_a_spectrogram_network():
     training = TrainingConfig(loss="magnitude_l1")
     with pytest.raises(InputError, match="`loss` must be mse or l1 or sdr for"):
         build_objective(MINI, build_network(MINI), training)
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "sdr"])
+@pytest.mark.parametrize("output_type", ["difference", "direct"])
+def test_the_mixtures_loss_is_that_of_the_mixture_as_every_estimate(name, output_type):
+    config = dataclasses.replace(MINI, output_type=output_type)
+    objective = build_objective(
+        config, build_network(config), TrainingConfig(loss=name)
+    )
+    mixture, targets, weights = batch_of(config)
+    mixture *= 0.1
+    first = shapes.window_frames(config).context_frames
+    centre = mixture[:, first : first + weights.shape[1]]
+    errors = [(target - centre) * weights for target in targets.values()]
+    frames = weights.sum() * config.channels * len(errors)
+    expected = {
+        "mse": sum(np.sum(error**2) for error in errors) / frames,
+        "l1": sum(np.sum(np.abs(error)) for error in errors) / frames,
+        "sdr": np.average(
+            np.mean([level_db(error, targets, weights) for error in errors], axis=0),
+            weights=weights.sum(axis=(1, 2)),
+        ),
+    }
+    loss = objective.of_mixture(mixture, targets, weights)
+    assert float(loss) == pytest.approx(expected[name], rel=1e-4)
+
+
+def level_db(error, targets, weights):
+    """Each excerpt's error in dB of the true mixture, with the floor of -30 dB."""
+    energies = np.sum(error**2, axis=(1, 2))
+    mixture = np.sum((sum(targets.values()) * weights) ** 2, axis=(1, 2))
+    return 10 * np.log10(energies / mixture + 1e-3)
+
+
+def test_the_mixtures_loss_of_magnitudes_is_that_of_a_mask_of_ones():
+    training = TrainingConfig(loss="magnitude_l1")
+    objective = build_objective(MINI_U7, build_network(MINI_U7), training)
+    mixture, targets, weights = batch_of(MINI_U7)
+    of_mixture = magnitudes(mixture)
+    steps = of_mixture.shape[1]
+    of_steps = weights[:, : steps * MINI_U7.hop_frames : MINI_U7.hop_frames]
+    errors = [
+        np.abs(magnitudes(target) - of_mixture) * of_steps
+        for target in targets.values()
+    ]
+    expected = np.sum(errors) / of_steps.sum() / errors[0].shape[-1] / len(errors)
+    loss = objective.of_mixture(mixture, targets, weights)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)

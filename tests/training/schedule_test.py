@@ -22,6 +22,18 @@ def test_a_constant_learning_rate_stays():
     assert learning_rate(second, 4) == 1e-5
 
 
+def test_a_warm_up_rises_in_equal_steps_to_the_learning_rate_of_its_schedule():
+    warm = dataclasses.replace(QUICK, warmup_steps=4)
+    rates = [learning_rate(warm, step) for step in range(7)]
+    assert rates == pytest.approx([0.2e-3, 0.4e-3, 0.6e-3, 0.8e-3, 1e-3, 1e-3, 1e-3])
+    cosine = dataclasses.replace(
+        QUICK, fine_tuning=False, learning_rate_schedule="cosine", steps_per_epoch=9
+    )
+    warm = dataclasses.replace(cosine, warmup_steps=4)
+    factors = [learning_rate(warm, n) / learning_rate(cosine, n) for n in range(6)]
+    assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
 def test_a_cosine_falls_from_the_learning_rate_to_nothing_over_all_epochs():
     cosine = dataclasses.replace(
         QUICK,

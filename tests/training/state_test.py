@@ -1,6 +1,4 @@
 import dataclasses
-import json
-import math
 import shutil
 
 import keras
@@ -11,8 +9,10 @@ from tests.training.trainings import MINI, MINI_U7, QUICK
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
+from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.optimizer import adam_of, build_optimizer, loss_scale_of
-from waveunet_tf.training.state import StateStore, TrainingProgress
+from waveunet_tf.training.progress import TrainingProgress
+from waveunet_tf.training.state import StateStore
 from waveunet_tf.training.weight_average import WeightAverage
 
 
@@ -50,6 +50,7 @@ def saved(workdir, steps=1, **arguments):
     training, progress = Training(workdir, **arguments), TrainingProgress()
     for _ in range(steps):
         training.step(progress)
+        progress.mark_good()
         training.states.save(progress)
     return training, progress
 
@@ -78,6 +79,70 @@ def test_the_last_two_states_are_kept(tmp_path):
     saved(tmp_path, steps=4)
     names = sorted(path.name for path in (tmp_path / "state").iterdir())
     assert names == ["000000003-0-0", "000000004-0-0"]
+
+
+def names_of(workdir):
+    return {path.name for path in (workdir / "state").iterdir()}
+
+
+def test_the_state_to_go_back_to_is_kept_and_loaded(tmp_path):
+    training, progress = saved(tmp_path)
+    expected = training.arrays()
+    progress.guard.bad_steps = 1
+    for _ in range(3):
+        training.step(progress)
+        training.states.save(progress)
+    assert names_of(tmp_path) == {"000000001-0-0", "000000003-0-0", "000000004-0-0"}
+    assert training.states.go_back(progress.good).step == 1
+    for one, other in zip(training.arrays(), expected):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="missing: must be a checkpoint"):
+        training.states.go_back("missing")
+
+
+@pytest.mark.parametrize("epoch", [9, 99, 999])
+def test_at_equal_steps_the_state_of_the_later_epoch_is_the_last(tmp_path, epoch):
+    training, progress = Training(tmp_path), TrainingProgress(step=7)
+    for progress.epoch in (epoch - 1, epoch, epoch + 1):
+        training.states.save(progress)
+    assert names_of(tmp_path) == {f"000000007-{n}-0" for n in (epoch, epoch + 1)}
+    assert Training(tmp_path).states.load().epoch == epoch + 1
+
+
+def test_after_a_way_back_the_state_of_fewer_steps_is_the_last(tmp_path):
+    training, lost = saved(tmp_path, steps=3)
+    good = training.states.go_back("000000002-0-0")
+    back = lost.go_back(good, Lost("x"), learning_rate=1.0)
+    training.states.save(back)
+    loaded = Training(tmp_path).states.load()
+    assert (loaded.step, loaded) == (2, back)
+    training.step(back)
+    training.states.save(back)
+    assert Training(tmp_path).states.load().step == 3
+    assert names_of(tmp_path) == {"000000002-0-0-1", "000000003-0-0-1"}
+
+
+def test_a_training_that_took_no_step_gives_way_to_another_one(tmp_path):
+    training = Training(tmp_path)
+    training.states.save(TrainingProgress())
+    smaller = dataclasses.replace(QUICK, batch_size=2)
+    other = Training(tmp_path, training=smaller)
+    assert other.states.load() is None
+    other.states.save(TrainingProgress())
+    assert Training(tmp_path, training=smaller).states.load().step == 0
+    (tmp_path / "best").mkdir()  # an epoch was done, but its state is not there yet
+    with pytest.raises(InputError, match=r"batch_size \(2, now 4\)"):
+        Training(tmp_path).states.load()
+
+
+def test_a_broken_state_is_written_anew(tmp_path):
+    training, progress = saved(tmp_path, steps=2)
+    (tmp_path / "state" / "000000002-0-0" / "progress.json").unlink()
+    again = Training(tmp_path)
+    again.step(loaded := again.states.load())
+    loaded.mark_good()
+    again.states.save(loaded)
+    assert Training(tmp_path).states.load() == progress
 
 
 def test_a_state_is_not_written_twice(tmp_path):
@@ -154,37 +219,3 @@ def test_averages_are_part_of_a_state(tmp_path):
             np.testing.assert_array_equal(one, expected)
     shutil.copy(__file__, max((tmp_path / "state").iterdir()) / "averages.npz")
     assert Training(tmp_path, training=averaging).states.load().step == 1
-
-
-def test_progress_counts_steps_excerpts_and_epochs():
-    progress = TrainingProgress()
-    for loss in (3.0, 1.0):
-        progress.end_step(loss, 16)
-    assert (progress.step, progress.epoch_steps, progress.excerpt) == (2, 2, 32)
-    assert progress.epoch_loss == 4
-    assert progress.end_epoch(2.0)
-    assert (progress.epoch, progress.epoch_steps, progress.epoch_loss) == (1, 0, 0)
-    assert progress.step == 2
-
-
-def test_only_a_lower_score_is_the_best():
-    progress = TrainingProgress()
-    assert progress.best_loss == math.inf
-    better = [progress.end_epoch(score) for score in (2.0, 2.0, -1.0, 0.0)]
-    assert better == [True, False, True, False]
-    assert (progress.best_loss, progress.best_epoch) == (-1.0, 3)
-
-
-def test_patience_counts_from_the_best_epoch_or_the_stages_begin():
-    progress = TrainingProgress(epoch=7, best_epoch=3)
-    assert progress.has_stalled(4)
-    assert not progress.has_stalled(5)
-    progress.stage_began = 6
-    assert not progress.has_stalled(2)
-    assert progress.has_stalled(1)
-
-
-def test_progress_survives_json_also_before_the_first_epoch():
-    progress = TrainingProgress(random_state=[[1, 2]], loss_scale=[32768.0, 3])
-    text = json.dumps(dataclasses.asdict(progress))
-    assert TrainingProgress(**json.loads(text)) == progress

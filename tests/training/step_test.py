@@ -42,6 +42,10 @@ class SquaredError:
         loss = tf.reduce_sum(errors) / weight
         return LossValue(loss, weight, {"a": estimate} if self.with_estimates else None)
 
+    def of_mixture(self, mixture, targets, weights):
+        errors = tf.square(targets["a"] - mixture) * weights
+        return tf.reduce_sum(errors) / tf.reduce_sum(weights)
+
 
 def step_on(network, optimizer=None, *, clip_norm=0.0, **compute):
     # The gradient is subtracted as it is.
@@ -78,6 +82,10 @@ def test_a_step_subtracts_the_gradient_of_the_whole_batch(compute):
     )
     assert float(result.gradient_norm) == pytest.approx(abs(gradient), rel=1e-5)
     assert factor_of(network) == pytest.approx(FACTOR - gradient, rel=1e-5)
+    assert float(result.mixture_loss) == pytest.approx(
+        np.mean((target - mixture) ** 2), rel=1e-5
+    )
+    assert result.numbers == tuple(map(float, result[:4]))
 
 
 def test_gradients_are_scaled_down_to_the_greatest_norm():

@@ -115,7 +115,7 @@ def test_a_track_that_is_no_number_is_refused(stems_dir, network):
     path = stems_dir / "valid" / "three" / "vocals.wav"
     soundfile.write(path, np.full((1000, 2), np.nan), 8000, subtype="FLOAT")
     tracks = prepared.load_prepared(stems_dir, MINI, "valid")
-    with pytest.raises(InputError, match="validation loss must stay a finite number"):
+    with pytest.raises(InputError, match="validation tracks must be finite numbers"):
         validation_on(tracks, network).run(lambda: False)
 
 

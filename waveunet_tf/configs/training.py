@@ -43,6 +43,12 @@ class TrainingConfig(Config):
         "to 0 at the end of `max_epochs`, which needs --nofine_tuning.",
         choices=("constant", "cosine"),
     )
+    warmup_steps: int = setting(
+        0,
+        "Number of first steps in which the learning rate rises linearly to its value. "
+        "0 means that it begins there.",
+        minimum=0,
+    )
     first_weights: str = setting(
         "glorot",
         "glorot: the first weights are drawn as in the original. unit_variance: they "

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-import keras
 import tensorflow as tf
 
 from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.data import prepared
 from waveunet_tf.errors import InputError
-from waveunet_tf.training.log import HISTORY
-from waveunet_tf.training.optimizer import adam_of
-from waveunet_tf.training.state import TrainingProgress
-from waveunet_tf.training.step import StepResult
-
-# Steps in a row with saturated outputs that end a training.
-_SATURATED_STEPS = 20
+from waveunet_tf.training.progress import TrainingProgress
+from waveunet_tf.training.state import RESULTS
 
 
 def require_division(batch_size: int, replicas: int, parts: int) -> None:
@@ -45,7 +40,7 @@ def refuse_used(workdir: pathlib.Path) -> None:
     Raises:
         InputError: The workdir holds a best checkpoint or a history.
     """
-    for name in ("best", HISTORY):
+    for name in RESULTS:
         if (workdir / name).exists():
             raise InputError(
                 f"{workdir}: must be new, or hold a training that can go on, but holds "
@@ -53,54 +48,35 @@ def refuse_used(workdir: pathlib.Path) -> None:
             )
 
 
-class StepWatch:
-    """Ends a training that cannot learn any more."""
+def require_same_data(
+    progress: TrainingProgress,
+    data_dirs: Sequence[str | os.PathLike],
+    workdir: pathlib.Path,
+    *,
+    other_data: bool = False,
+) -> None:
+    """Requires that a training goes on with the data that it began with.
 
-    def __init__(self, workdir: pathlib.Path, optimizer: keras.Optimizer):
-        """Begins to watch.
+    Args:
+        progress: Where the training stands; it then knows the data.
+        data_dirs: The folders of data.
+        workdir: The training's folder, for the message.
+        other_data: Whether other data are allowed.
 
-        Args:
-            workdir: The training's folder, for the message.
-            optimizer: What optimizer.build_optimizer returned.
-        """
-        self._workdir = workdir
-        # The loss scale of float16 skips gradients that are not finite.
-        self._gradients_count = optimizer is adam_of(optimizer)
-        self._saturated_steps = 0
-
-    def require_sound(self, result: StepResult, progress: TrainingProgress) -> None:
-        """Checks the result of a step.
-
-        Args:
-            result: The step's result.
-            progress: Where the training stands, before it counts the step.
-
-        Raises:
-            InputError: The loss or the gradient is not finite; or most of the outputs
-                have been saturated for 20 steps, so that no gradient leads back.
-        """
-        loss, norm = float(result.loss), float(result.gradient_norm)
-        saturated = float(result.saturated)
-        self._saturated_steps = self._saturated_steps + 1 if saturated > 0.5 else 0
-        finite = math.isfinite(loss) and (
-            math.isfinite(norm) or not self._gradients_count
-        )
-        if finite and self._saturated_steps < _SATURATED_STEPS:
-            return
-        rule = f"The loss must stay a finite number, but is {loss} (gradient {norm})"
-        if finite:
-            rule = (
-                "At least half of the output's samples must be within ±0.99, but for "
-                f"{_SATURATED_STEPS} steps {saturated:.0%} are not"
-            )
-        best = ""
-        if progress.best_epoch:
-            best = f"; {self._workdir / 'best'} holds epoch {progress.best_epoch}, "
-            best += "from which --init_from in a new workdir goes on"
+    Raises:
+        InputError: A folder of data is missing, or is new to the training.
+    """
+    found = {prepared.identify(folder): os.fspath(folder) for folder in data_dirs}
+    began = progress.data or list(found)
+    if sorted(found) != sorted(began) and not other_data:
+        new = [folder for name, folder in found.items() if name not in began]
+        gone = len(set(began) - set(found))
         raise InputError(
-            f"{rule}, at step {progress.epoch_steps + 1} of epoch "
-            f"{progress.epoch + 1}; a lower `learning_rate` may help{best}"
+            f"{workdir}: must go on with the data that its training began with, unless "
+            f"--other_data is given. What differs: {gone} of its folders are missing "
+            f"or changed; new or changed: {', '.join(new) or 'none'}"
         )
+    progress.data = list(found)
 
 
 def epoch_score(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 import keras
 from absl import logging
 
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names
 
+if TYPE_CHECKING:
+    from waveunet_tf.data.prepared import PreparedTrack
+
+# Excerpts of the data by which unit_variance scales the first weights.
+_SCALED_EXCERPTS = 8
 # Fields on which the weights do not depend.
 _FREE = {"output_frames", *checkpoint.REFINEMENTS}
 # Fields on which only the output layers, or their meaning, depend.
@@ -22,6 +30,48 @@ _OUTPUT = {
     "sample_rate_hz",
     "sources",
 }
+
+
+def set_first_weights(
+    config: NetworkConfig,
+    training: TrainingConfig,
+    network: keras.Model,
+    adam: keras.optimizers.Adam,
+    tracks: list[PreparedTrack],
+    *,
+    init_from: str | os.PathLike | None = None,
+    reinit_output: bool = False,
+) -> None:
+    """Sets the weights that a training begins with, where they are not random.
+
+    Args:
+        config: The network's config.
+        training: Whether weights are scaled.
+        network: The network, with random weights.
+        adam: Its optimiser.
+        tracks: The training tracks, whose excerpts scale the weights.
+        init_from: The checkpoint to start from, if any.
+        reinit_output: See load_initial_weights.
+
+    Raises:
+        InputError: The checkpoint holds another network, or the network has no weights
+            that can be scaled.
+    """
+    if init_from is not None:
+        load_initial_weights(
+            init_from, config, network, adam, reinit_output=reinit_output
+        )
+    elif training.first_weights == "unit_variance":
+        if config.has_spectrogram:
+            raise InputError(
+                "`first_weights` unit_variance needs a network of waveforms. Received: "
+                f"{config.architecture}"
+            )
+        from waveunet_tf.data import excerpts  # with TensorFlow, which JAX does without
+
+        drawn = dataclasses.replace(training, batch_size=_SCALED_EXCERPTS)
+        batches = excerpts.random_excerpts(tracks, config, drawn)
+        scale_to_unit_variance(network, *next(iter(batches)))
 
 
 def load_initial_weights(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import pathlib
 
 import keras
@@ -12,41 +11,18 @@ from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.data.prepared import PreparedTrack
-from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
-from waveunet_tf.system import files
+from waveunet_tf.training.guard import MAX_ROLLBACKS
+from waveunet_tf.training.history import History
 from waveunet_tf.training.loss_curve import plot_losses
 from waveunet_tf.training.meter import Meter
-from waveunet_tf.training.state import TrainingProgress
+from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.step import StepResult
 from waveunet_tf.training.tensorboard import TensorBoard
 
-HISTORY = "history.jsonl"
 _CURVE = "loss.png"
 # Steps between two points of TensorBoard's curves.
 _POINT_STEPS = 50
-
-
-def _epoch_of(line: str, place: str) -> int:
-    """Returns the epoch of a line of the history.
-
-    Raises:
-        InputError: The line is no object of an epoch.
-    """
-    try:
-        record = json.loads(line)
-        numbers = [record[name] for name in ("epoch", "step", "stage", "loss")]
-        if record["validation_loss"] is not None:
-            numbers.append(record["validation_loss"])
-        for number in numbers:  # those of the curve
-            if type(number) not in (int, float):
-                raise TypeError(f"a number. Received: {number!r}")
-        return int(record["epoch"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f"{place}: must be an epoch in JSON; mend or remove it. Received: "
-            f"{line.strip()[:60]}"
-        ) from error
 
 
 class TrainingLog:
@@ -80,6 +56,7 @@ class TrainingLog:
             OSError: The workdir cannot be written.
         """
         self._workdir, self._enabled = workdir, enabled
+        self._history = History(workdir)
         self._illustrate = illustrate
         self._meter = Meter()
         self._excerpt_seconds = (
@@ -94,24 +71,42 @@ class TrainingLog:
                 profile=profile,
             )
 
-    def forget_after(self, epoch: int) -> None:
-        """Drops the epochs of the history that the state does not contain.
+    def go_on(self, progress: TrainingProgress) -> None:
+        """Drops what the history tells beyond the state that the training goes on from.
 
         Raises:
             InputError: A line of the history is broken.
         """
-        path = self._workdir / HISTORY
-        if not self._enabled or not path.exists():
+        if self._enabled:
+            self._history.match(progress.epoch, progress.guard.rollbacks)
+
+    def go_back(self, progress: TrainingProgress) -> None:
+        """Reports that a lost training goes back.
+
+        Args:
+            progress: Where it stands again.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
+        record = progress.guard.rollbacks[-1]
+        logging.warning(
+            "%s; back to step %d at a learning rate of %.3g (%d of at most %d times)",
+            record["reason"],
+            record["to_step"],
+            record["learning_rate"],
+            record["rollback"],
+            MAX_ROLLBACKS,
+        )
+        if not self._enabled:
             return
-        text = path.read_text(encoding="utf-8", errors="replace")
-        kept = [
-            line
-            for number, line in enumerate(text.splitlines(keepends=True), 1)
-            if line.endswith("\n")  # a kill may leave half a line at the end
-            and _epoch_of(line, f"{path}, line {number}") <= epoch
-        ]
-        with files.atomic_file(path) as part:
-            part.write_text("".join(kept), encoding="utf-8")
+        self._history.match(progress.epoch, progress.guard.rollbacks)
+        self._board.write_points(
+            "lost",
+            record["step"],
+            {name: record[name] for name in ("rollback", "to_step", "learning_rate")},
+        )
+        self._board.write_text("lost/reason", record["step"], record["reason"])
 
     def begin_epoch(self, progress: TrainingProgress, steps: int) -> tqdm.tqdm:
         """Opens the progress bar of an epoch; the caller closes it.
@@ -205,8 +200,7 @@ class TrainingLog:
         """
         if not self._enabled:
             return
-        with (self._workdir / HISTORY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._history.append(record)
         points = {
             name: record[name] for name in ("loss", "validation_loss", "learning_rate")
         }
@@ -214,7 +208,7 @@ class TrainingLog:
         points.update({f"validation_sdr_db/{name}": sdr_db[name] for name in sdr_db})
         self._board.write_points("epoch", record["step"], points)
         if self._illustrate:
-            plot_losses(self._workdir / HISTORY, self._workdir / _CURVE)
+            plot_losses(self._history.path, self._workdir / _CURVE)
             self._board.write_stems(network, record["step"])
         logging.info(
             "epoch %d: loss %.3e, validation loss %s%s, %.0f s%s",

@@ -21,22 +21,20 @@ from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import excerpts, prepared
-from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files
 from waveunet_tf.training import checks, initial_weights
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
+from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.objective import build_objective
 from waveunet_tf.training.optimizer import adam_of, build_optimizer
+from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.schedule import learning_rate, stages_of
-from waveunet_tf.training.state import StateStore, TrainingProgress
+from waveunet_tf.training.state import StateStore
 from waveunet_tf.training.step import TrainingStep
 from waveunet_tf.training.validation import Validation
 from waveunet_tf.training.weight_average import WeightAverage
-
-# Excerpts of the data by which unit_variance scales the first weights.
-_SCALED_EXCERPTS = 8
 
 
 class Stopped(Exception):
@@ -62,7 +60,8 @@ def train(
 
     The first stage ends after `patience` epochs without a better validation loss. The
     second stage, fine-tuning, starts from the best weights and ends likewise. Data
-    without validation tracks are judged by the training loss instead.
+    without validation tracks are judged by the training loss instead. A training that
+    is lost goes back to its last good state, with half the learning rate.
 
     Writes into the workdir: `best`, the checkpoint of the best epoch; `history.jsonl`,
     one object an epoch; `loss.png`; `tensorboard`; and `state`. A later call with the
@@ -92,8 +91,9 @@ def train(
     Raises:
         InputError: The checkpoint holds another network; the data do not fit the
             network, or are not those of the stopped training; the workdir holds another
-            training, or another run is at work in it; the loss is no longer finite; the
-            devices are missing, or do not divide the batch.
+            training, or another run is at work in it; the training was lost (guard.py)
+            also after it went back three times; the devices are missing, or do not
+            divide the batch; the memory is too small.
         OSError: The workdir cannot be written.
         Stopped: `should_stop` returned True, here or on another worker.
     """
@@ -115,7 +115,9 @@ def train(
                 should_stop=should_stop,
             )
             loop.load_weights(init_from, reinit_output)
-            loop.require_data(data_dirs, other_data=other_data)
+            checks.require_same_data(
+                loop.progress, data_dirs, workdir, other_data=other_data
+            )
             if devices.is_chief and not workdir.is_dir():
                 stack.enter_context(files.locked_folder(workdir))
             loop.open_log(profile=profile, illustrate=illustrate)
@@ -182,7 +184,8 @@ class _Loop:
             workdir, config, training, self.network, self.optimizer, self.average
         )
         self.progress = TrainingProgress()
-        self.watch = checks.StepWatch(workdir, self.optimizer)
+        # The loss scale of float16 skips gradients that are not finite.
+        self.gradients_count = self.optimizer is adam_of(self.optimizer)
 
     def _build_network(self, compute: ComputeConfig) -> None:
         keras.utils.set_random_seed(self.training.seed)
@@ -199,10 +202,15 @@ class _Loop:
             self.progress = progress
         else:
             checks.refuse_used(self.workdir)
-            if init_from is not None:
-                self._load_initial_weights(init_from, reinit_output)
-            elif self.training.first_weights == "unit_variance":
-                self._scale_first_weights()
+            initial_weights.set_first_weights(
+                self.config,
+                self.training,
+                self.network,
+                adam_of(self.optimizer),
+                self.tracks,
+                init_from=init_from,
+                reinit_output=reinit_output,
+            )
         require_agreement(
             self.devices,
             "the same flags, data and workdir",
@@ -211,48 +219,6 @@ class _Loop:
             self.progress.step,
             [(track.name, track.frames) for track in self.tracks],
         )
-
-    def require_data(
-        self, data_dirs: Sequence[str | os.PathLike], *, other_data: bool
-    ) -> None:
-        """Requires that a training goes on with the data that it began with.
-
-        Raises:
-            InputError: A folder of data is missing, or is new to the training.
-        """
-        found = {prepared.identify(folder): os.fspath(folder) for folder in data_dirs}
-        began = self.progress.data or list(found)
-        if sorted(found) != sorted(began) and not other_data:
-            new = [folder for name, folder in found.items() if name not in began]
-            gone = len(set(began) - set(found))
-            raise InputError(
-                f"{self.workdir}: must go on with the data that its training began "
-                f"with, unless --other_data is given. What differs: {gone} of its "
-                f"folders are missing or changed; new or changed: "
-                f"{', '.join(new) or 'none'}"
-            )
-        self.progress.data = list(found)
-
-    def _load_initial_weights(
-        self, directory: str | os.PathLike, reinit_output: bool = False
-    ) -> None:
-        initial_weights.load_initial_weights(
-            directory,
-            self.config,
-            self.network,
-            adam_of(self.optimizer),
-            reinit_output=reinit_output,
-        )
-
-    def _scale_first_weights(self) -> None:
-        if self.config.has_spectrogram:
-            raise InputError(
-                "`first_weights` unit_variance needs a network of waveforms. Received: "
-                f"{self.config.architecture}"
-            )
-        training = dataclasses.replace(self.training, batch_size=_SCALED_EXCERPTS)
-        batches = excerpts.random_excerpts(self.tracks, self.config, training)
-        initial_weights.scale_to_unit_variance(self.network, *next(iter(batches)))
 
     def open_log(self, *, profile: bool, illustrate: bool) -> None:
         """Makes the workdir; not before, so that a refusal leaves no folder behind."""
@@ -264,7 +230,7 @@ class _Loop:
             profile=profile,
             illustrate=illustrate,
         )
-        self.log.forget_after(self.progress.epoch)
+        self.log.go_on(self.progress)
         logging.info(
             "training %d weights on %d tracks, %d for validation, on %d x %s",
             self.network.count_params(),
@@ -276,32 +242,81 @@ class _Loop:
 
     def run(self) -> TrainingProgress:
         """Runs the stages that are left."""
-        progress = self.progress
+        if self.progress.step == 0 and not self._has_all_epochs():
+            self.progress.mark_good()
+            self._save()  # a crash or a way back finds the first weights
         for number, stage in enumerate(self.stages):
-            if number < progress.stage or self._has_all_epochs():
+            if number < self.progress.stage or self._has_all_epochs():
                 continue
-            if number > progress.stage:
-                progress.stage, progress.stage_began = number, progress.epoch
-                self._load_initial_weights(self.workdir / "best")
-                self.average.restart()
-            batches = self._training_batches(stage)
-            while not (
-                self._has_all_epochs() or progress.has_stalled(self.training.patience)
-            ):
-                loss = self._run_epoch(batches, stage)
-                with self.average.within(self.network):
-                    scores = self.validation.run(self.should_stop)
-                if scores is None:  # with its own weights again, which are saved
-                    self._stop()
-                with self.average.within(self.network):
-                    self._end_epoch(stage, loss, *scores)
-                self._save()
-        return progress
+            if number > self.progress.stage:
+                self._begin_stage(number)
+            while not self._is_over():
+                try:
+                    self._run_stage(stage)
+                except Lost as lost:
+                    self._go_back(stage, lost)
+        return self.progress
+
+    def _begin_stage(self, number: int) -> None:
+        """Begins a stage from the best weights, and saves that it has begun."""
+        initial_weights.load_initial_weights(
+            self.workdir / "best", self.config, self.network, adam_of(self.optimizer)
+        )
+        self.average.restart()
+        self.progress.begin_stage(number)
+        self.progress.mark_good()
+        self._save()
+
+    def _run_stage(self, stage: TrainingConfig) -> None:
+        """Runs the epochs of a stage that are left.
+
+        Raises:
+            Lost: The training cannot learn any more.
+        """
+        batches = self._training_batches(stage)
+        while not self._is_over():
+            loss = self._run_epoch(batches, stage)
+            with self.average.within(self.network):
+                scores = self.validation.run(self.should_stop)
+            if scores is None:  # with its own weights again, which are saved
+                self._stop()
+            with self.average.within(self.network):
+                self._end_epoch(stage, loss, *scores)
+            self.progress.mark_good()
+            self._save()
+
+    def _go_back(self, stage: TrainingConfig, lost: Lost) -> None:
+        """Goes back to the last good state, with half the learning rate.
+
+        Raises:
+            InputError: It has gone back three times already, or the state is broken.
+        """
+        best = ""
+        if self.progress.best_epoch:
+            best = f"; {self.workdir / 'best'} holds epoch {self.progress.best_epoch}, "
+            best += "from which --init_from in a new workdir goes on"
+        self.progress = self.progress.go_back(
+            self.states.go_back(self.progress.good),
+            lost,
+            learning_rate=stage.learning_rate,
+            best=best,
+        )
+        self.devices.wait_for_all()  # until all have read the state
+        self._save()
+        self.log.go_back(self.progress)
+
+    def _is_over(self) -> bool:
+        """Returns whether the stage, or all of the training, has no epoch left."""
+        patience = self.training.patience
+        return self._has_all_epochs() or self.progress.has_stalled(patience)
 
     def _has_all_epochs(self) -> bool:
         """Returns whether there are as many epochs as asked, or, going on, more."""
         asked = self.training.max_epochs
         return asked is not None and self.progress.epoch >= asked
+
+    def _learning_rate(self, stage: TrainingConfig, step: int) -> float:
+        return learning_rate(stage, step) * self.progress.guard.rate_factor
 
     def _training_batches(self, stage: TrainingConfig):
         # Excerpt n is a function of the seed and n: a stop changes none of them.
@@ -327,12 +342,17 @@ class _Loop:
         with self.log.begin_epoch(progress, stage.steps_per_epoch) as bar:
             while progress.epoch_steps < stage.steps_per_epoch:
                 stops = float(self.should_stop())
-                self.optimizer.learning_rate = learning_rate(stage, progress.step)
+                self.optimizer.learning_rate = self._learning_rate(stage, progress.step)
                 asked = time.monotonic()
                 batch = checks.next_batch(batches, "excerpts")
                 waited = time.monotonic() - asked
                 result = checks.call_on_devices(self.step, batch, stops)
-                self.watch.require_sound(result, progress)
+                progress.guard.check(
+                    result.numbers,
+                    progress.step,
+                    warmup_steps=stage.warmup_steps,
+                    gradients_count=self.gradients_count,
+                )
                 progress.end_step(float(result.loss), stage.batch_size)
                 self.average.end_step(progress.step, self.network)
                 progress.epoch_seconds = time.monotonic() - began
@@ -363,7 +383,7 @@ class _Loop:
             "epoch": progress.epoch + 1,
             "stage": progress.stage + 1,
             "step": progress.step,
-            "learning_rate": learning_rate(stage, progress.step - 1),
+            "learning_rate": self._learning_rate(stage, progress.step - 1),
             "loss": loss,
             "validation_loss": validation_loss,
             "validation_sdr_db": sdr_db,

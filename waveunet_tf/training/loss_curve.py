@@ -24,7 +24,7 @@ def plot_losses(history: str | os.PathLike, path: str | os.PathLike) -> None:
     from matplotlib.figure import Figure
 
     lines = pathlib.Path(history).read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
+    records = [record for record in map(json.loads, lines) if "loss" in record]
     steps = [record["step"] for record in records]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

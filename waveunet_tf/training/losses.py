@@ -9,6 +9,8 @@ from keras import ops
 
 from waveunet_tf.configs.training import TrainingConfig
 
+# Samples beyond this magnitude are saturated: a tanh hardly has a gradient there.
+_SATURATED = 0.99
 # A share of a full-scale mixture's energy; less than it is silence.
 _SILENCE = 1e-8
 
@@ -74,6 +76,20 @@ def error_level_db(targets: dict, estimates: dict, weights, *, floor_db: float =
     ]
     total = ops.maximum(ops.sum(frames), 1.0)
     return ops.sum(sum(levels) * frames) / (total * len(targets))
+
+
+def saturated_share(estimates: dict | None):
+    """Returns the share of samples beyond ±0.99, a scalar.
+
+    Args:
+        estimates: Source → `(batch, frames, channels)`; None, which gives 0, where no
+            waveform is computed.
+    """
+    shares = [
+        ops.mean(ops.cast(ops.abs(estimate) > _SATURATED, "float32"))
+        for estimate in (estimates or {}).values()
+    ]
+    return sum(shares) / len(shares) if shares else ops.zeros(())
 
 
 def _mean_over_sources(error: Callable, targets: dict, estimates: dict, weights):

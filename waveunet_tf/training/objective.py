@@ -10,7 +10,7 @@ import tensorflow as tf
 from waveunet_tf.configs.networks import NetworkConfig, SpectrogramUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.networks import fused, layer_names, spectrogram_u_net
+from waveunet_tf.networks import fused, layer_names, shapes, spectrogram_u_net
 from waveunet_tf.training import losses
 
 
@@ -42,6 +42,15 @@ class Objective(Protocol):
             training: True in a training step, False in validation.
         """
 
+    def of_mixture(self, mixture, targets: dict, weights):
+        """Computes the loss of the mixture taken as every estimate, a scalar.
+
+        Args:
+            mixture: `(batch, frames, channels)`, with the network's context.
+            targets: Source → `(batch, frames, channels)`.
+            weights: `(batch, frames, 1)`, of each frame of the targets.
+        """
+
 
 class WaveformObjective:
     """A loss between true and estimated waveforms."""
@@ -59,12 +68,20 @@ class WaveformObjective:
         self._network = network
         self._in_training = fused.training_pass(config, network)
         self._loss = losses.of_waveforms(training)
+        window = shapes.window_frames(config)
+        first = window.context_frames
+        self._centre = slice(first, first + window.output_frames)
 
     def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
         """Computes the loss of a batch; shapes as Objective has them."""
         estimates = (self._in_training if training else self._network)(mixture)
         loss = self._loss(targets, estimates, weights)
         return LossValue(loss, tf.reduce_sum(weights), estimates)
+
+    def of_mixture(self, mixture, targets: dict, weights):
+        """Computes the mixture's loss; shapes as Objective has them."""
+        centre = mixture[:, self._centre]
+        return self._loss(targets, dict.fromkeys(targets, centre), weights)
 
 
 class MagnitudeObjective:
@@ -87,14 +104,23 @@ class MagnitudeObjective:
 
     def __call__(self, mixture, targets: dict, weights, *, training: bool) -> LossValue:
         """Computes the loss of a batch; shapes as Objective has them."""
-        true = {
-            source: self._magnitude(self._stft(target))  # (batch, steps, bins)
-            for source, target in targets.items()
-        }
         weights = weights[:, self._frames]  # (batch, steps, 1)
         estimates = self._estimated(mixture, training=training)
+        true = self._magnitudes_of(targets)
         loss = losses.mean_absolute_error(true, estimates, weights)
         return LossValue(loss, tf.reduce_sum(weights), None)
+
+    def of_mixture(self, mixture, targets: dict, weights):
+        """Computes the mixture's loss; shapes as Objective has them."""
+        estimates = self._magnitudes_of(dict.fromkeys(targets, mixture))
+        true = self._magnitudes_of(targets)
+        return losses.mean_absolute_error(true, estimates, weights[:, self._frames])
+
+    def _magnitudes_of(self, signals: dict) -> dict:
+        return {
+            source: self._magnitude(self._stft(signal))  # (batch, steps, bins)
+            for source, signal in signals.items()
+        }
 
 
 def build_objective(

@@ -27,7 +27,10 @@ def learning_rate(stage: TrainingConfig, step: int) -> float:
         stage: The config of the step's stage.
         step: The step's number, counted from 0 over the whole training.
     """
+    rate = stage.learning_rate
+    if step < stage.warmup_steps:
+        rate *= (step + 1) / (stage.warmup_steps + 1)
     if stage.learning_rate_schedule == "constant":
-        return stage.learning_rate
+        return rate
     share = step / (stage.max_epochs * stage.steps_per_epoch)
-    return 0.5 * stage.learning_rate * (1 + math.cos(math.pi * share))
+    return 0.5 * rate * (1 + math.cos(math.pi * share))

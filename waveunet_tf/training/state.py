@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import math
 import os
 import pathlib
+import re
 import shutil
 
 import keras
@@ -17,9 +18,13 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
-from waveunet_tf.training.optimizer import adam_of, loss_scale_of
+from waveunet_tf.training.history import HISTORY
+from waveunet_tf.training.optimizer import adam_of
+from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.weight_average import WeightAverage
 
+RESULTS = ("best", HISTORY)
+"""What a training leaves in its workdir beside its states."""
 _PROGRESS = "progress.json"
 _AVERAGES = "averages.npz"
 _KEPT = 2
@@ -27,90 +32,13 @@ _KEPT = 2
 _FREE = ("max_epochs", "patience")
 
 
-@dataclasses.dataclass
-class TrainingProgress:
-    """Where a training stands.
-
-    Attributes:
-        stage: 0, or 1 for the fine-tuning.
-        epoch: The number of finished epochs, of both stages.
-        step: The number of finished optimiser steps.
-        excerpt: The number of the next excerpt.
-        best_loss: The lowest score of an epoch (checks.epoch_score).
-        best_epoch: The epoch that has it.
-        stage_began: The epoch after which the stage began.
-        epoch_steps: The number of finished steps of the current epoch.
-        epoch_loss: The sum of their losses.
-        epoch_seconds: The time that they took.
-        random_state: The seeds of layers that draw random numbers, such as dropout.
-        loss_scale: float16's loss scale and the steps since it last changed; else
-            empty.
-        data: What prepared.identify says of each folder of data; empty in states of
-            earlier versions.
-    """
-
-    stage: int = 0
-    epoch: int = 0
-    step: int = 0
-    excerpt: int = 0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    stage_began: int = 0
-    epoch_steps: int = 0
-    epoch_loss: float = 0.0
-    epoch_seconds: float = 0.0
-    random_state: list = dataclasses.field(default_factory=list)
-    loss_scale: list = dataclasses.field(default_factory=list)
-    data: list[str] = dataclasses.field(default_factory=list)
-
-    def keep_state_of(self, network: keras.Model, optimizer: keras.Optimizer) -> None:
-        """Copies the state that a checkpoint does not hold."""
-        self.random_state = [
-            keras.ops.convert_to_numpy(seed).tolist() for seed in _random_seeds(network)
-        ]
-        self.loss_scale = [
-            keras.ops.convert_to_numpy(variable).item()
-            for variable in loss_scale_of(optimizer)
-        ]
-
-    def give_state_to(self, network: keras.Model, optimizer: keras.Optimizer) -> None:
-        """Sets what keep_state_of copied; a state of float32 has no loss scale."""
-        for seed, value in zip(_random_seeds(network), self.random_state):
-            seed.assign(value)
-        for variable, value in zip(loss_scale_of(optimizer), self.loss_scale):
-            variable.assign(value)
-
-    def end_step(self, loss: float, batch_size: int) -> None:
-        """Counts a step of this loss and batch size."""
-        self.step += 1
-        self.epoch_steps += 1
-        self.epoch_loss += loss
-        self.excerpt += batch_size
-
-    def end_epoch(self, score: float) -> bool:
-        """Counts an epoch of this score, and returns whether it is the best so far."""
-        self.epoch += 1
-        self.epoch_steps, self.epoch_loss, self.epoch_seconds = 0, 0.0, 0.0
-        if better := score < self.best_loss:
-            self.best_loss, self.best_epoch = score, self.epoch
-        return better
-
-    def has_stalled(self, patience: int) -> bool:
-        """Returns whether the last `patience` epochs of this stage were no better."""
-        return self.epoch - max(self.best_epoch, self.stage_began) >= patience
-
-
-def _random_seeds(network: keras.Model) -> list:
-    weights = {id(weight) for weight in network.weights}
-    return [variable for variable in network.variables if id(variable) not in weights]
-
-
 class StateStore:
-    """The last states of a training, in `<workdir>/state/<step>`.
+    """The last states of a training, in `<workdir>/state`.
 
     A state is a checkpoint with Adam's moments, `progress.json`, and the averages of
     the weights, if there are any. It appears only when it is complete. The state before
-    is kept, in case the disk spoils the last one.
+    is kept, in case the disk spoils the last one, and so are the states to which the
+    training would go back from these two.
     """
 
     def __init__(
@@ -136,6 +64,7 @@ class StateStore:
         self._config, self._training = config, training
         self._network, self._optimizer = network, optimizer
         self._average = average
+        self._last = ""  # the name of the state that was saved or loaded last
 
     def save(self, progress: TrainingProgress) -> None:
         """Saves the state.
@@ -147,9 +76,11 @@ class StateStore:
             OSError: The state cannot be written; the last ones are kept.
         """
         progress.keep_state_of(self._network, self._optimizer)
-        path = self._folder / f"{progress.step:09d}-{progress.epoch}-{progress.stage}"
-        if path.exists():
+        path = self._folder / progress.name
+        if path.name == self._last:
             return
+        if path.exists():  # broken, or of a training that took no step
+            shutil.rmtree(path)
         with files.atomic_folder(path) as part:
             checkpoint.save_checkpoint(
                 part,
@@ -161,8 +92,19 @@ class StateStore:
             self._average.save(part / _AVERAGES)
             text = json.dumps(dataclasses.asdict(progress))
             (part / _PROGRESS).write_text(text, encoding="utf-8")
-        for old in self._paths()[_KEPT:]:
-            shutil.rmtree(old)
+        self._last = path.name
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        """Removes all but the last states, and those that they would go back to."""
+        paths = self._paths()
+        kept = {path.name for path in paths[:_KEPT]}
+        for path in paths[:_KEPT]:
+            with contextlib.suppress(InputError):
+                kept.add(_read_progress(path).good)
+        for path in paths:
+            if path.name not in kept:
+                shutil.rmtree(path)
 
     def load(self) -> TrainingProgress | None:
         """Loads the last state that can be read.
@@ -183,27 +125,48 @@ class StateStore:
                 logging.warning("%s; loading the state before", error)
                 continue
             if progress is None:
+                if self._is_worthless(path):
+                    return None
                 raise InputError(
                     f"{self._folder.parent}: holds another training, to go on with the "
                     "same flags or to be left alone. What differs: "
                     f"{', '.join(differences)}"
                 )
             logging.info("going on after step %d", progress.step)
+            self._last = path.name
             return progress
         if paths:
             raise InputError(f"{self._folder}: must hold a whole state, but none is")
         return None
 
+    def _is_worthless(self, path: pathlib.Path) -> bool:
+        """Returns whether a training took no step, so that another one may begin."""
+        workdir = self._folder.parent
+        made = [name for name in RESULTS if (workdir / name).exists()]
+        return _order(path) == [0, 0, 0, 0] and not made
+
+    def go_back(self, name: str) -> TrainingProgress:
+        """Loads a state that the training goes back to.
+
+        Args:
+            name: Its name, see TrainingProgress.good.
+
+        Returns:
+            Where the training stood.
+
+        Raises:
+            InputError: The state cannot be read.
+        """
+        return self._load(checkpoint.Checkpoint.open(self._folder / name))
+
     def _paths(self) -> list[pathlib.Path]:
         """Lists the states, the last one first."""
-        return sorted(self._folder.glob("[0-9]*"), reverse=True)
+        paths = [path for path in self._folder.glob("[0-9]*") if _order(path)]
+        return sorted(paths, key=_order, reverse=True)
 
     def _load(self, state: checkpoint.Checkpoint) -> TrainingProgress:
         path, network = state.directory, self._network
-        try:
-            progress = TrainingProgress(**files.read_json(path / _PROGRESS))
-        except (OSError, InputError, TypeError) as error:
-            raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
+        progress = _read_progress(path)
         network.set_weights(state.load_network().get_weights())
         if not state.load_adam(network, adam_of(self._optimizer)):
             raise InputError(f"{path}: must hold Adam's moments, but does not")
@@ -225,3 +188,29 @@ class StateStore:
             for name in sorted(set(ours) | set(theirs))
             if theirs.get(name) != ours.get(name) and name not in free
         ]
+
+
+def _order(path: pathlib.Path) -> list[int] | None:
+    """Returns by what a state is sorted; None for what is no state.
+
+    A name is the numbers of steps, finished epochs and the stage and, if there are any,
+    of ways back, after which the steps count anew.
+    """
+    if not re.fullmatch(r"\d+-\d+-\d+(-\d+)?", path.name):
+        return None
+    numbers = [int(number) for number in path.name.split("-")]
+    return [*numbers[3:], *numbers[:3]] if numbers[3:] else [0, *numbers]
+
+
+def _read_progress(path: pathlib.Path) -> TrainingProgress:
+    """Reads where a training stood in a state.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        progress = TrainingProgress.from_dict(files.read_json(path / _PROGRESS))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: its {_PROGRESS} cannot be read") from error
+    progress.good = progress.good or path.name  # of an earlier version
+    return progress

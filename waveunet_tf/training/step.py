@@ -13,13 +13,13 @@ import keras
 import tensorflow as tf
 
 from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.training import losses
 from waveunet_tf.training.devices import Devices
+from waveunet_tf.training.guard import StepNumbers
 from waveunet_tf.training.objective import Objective
 
 # Nothing here needs AutoGraph, which takes longer than all else of a first step.
 _graph = functools.partial(tf.function, autograph=False)
-# Samples beyond this magnitude are saturated: a tanh hardly has a gradient there.
-_SATURATED = 0.99
 
 
 class StepResult(NamedTuple):
@@ -27,15 +27,22 @@ class StepResult(NamedTuple):
 
     Attributes:
         loss: The mean over the batch, before the step.
+        mixture_loss: The same loss of the mixture taken as every estimate.
         gradient_norm: The gradients' Euclidean norm over all weights, before clipping.
         saturated: The share of the estimates' samples beyond ±0.99.
         stops: Above 0 where a worker asks to stop.
     """
 
     loss: tf.Tensor
+    mixture_loss: tf.Tensor
     gradient_norm: tf.Tensor
     saturated: tf.Tensor
     stops: tf.Tensor
+
+    @property
+    def numbers(self) -> StepNumbers:
+        """The result in numbers of Python's."""
+        return StepNumbers(*map(float, self[:4]))
 
 
 class Scores(NamedTuple):
@@ -105,8 +112,9 @@ class TrainingStep:
             scale: Scalar, the loss scale of float16, or 1.
 
         Returns:
-            The loss and the saturated share, `(2,)`, and a list of gradients, one a
-            weight. Summed over parts and devices, they are those of the whole batch.
+            The loss, the mixture's loss and the saturated share, `(3,)`, and a list of
+            gradients, one a weight. Summed over parts and devices, they are those of
+            the whole batch.
         """
         frame_weights = tf.ones_like(next(iter(targets.values()))[..., :1])
         count = self._parts * self._devices.replicas
@@ -114,8 +122,14 @@ class TrainingStep:
             value = self._objective(mixture, targets, frame_weights, training=True)
             loss = value.loss / count
             scaled = loss * scale
-        saturated = _share_beyond(_SATURATED, value.estimates) / count
-        return tf.stack([loss, saturated]), tape.gradient(scaled, self._weights)
+        means = tf.stack(
+            [
+                loss,
+                self._objective.of_mixture(mixture, targets, frame_weights) / count,
+                losses.saturated_share(value.estimates) / count,
+            ]
+        )
+        return means, tape.gradient(scaled, self._weights)
 
     def accumulated(self, mixture, targets: dict, scale):
         """Sums gradients_of over the parts of a device's batch.
@@ -146,7 +160,7 @@ class TrainingStep:
         _, totals, sums = tf.while_loop(
             lambda part, *_: part < self._parts,
             add_part,
-            (tf.constant(0), tf.zeros([2]), nothing),
+            (tf.constant(0), tf.zeros([3]), nothing),
         )
         return totals, sums
 
@@ -166,20 +180,12 @@ class TrainingStep:
             smaller = tf.minimum(1.0, self._clip_norm / norm)
             gradients = [smaller * gradient for gradient in gradients]
         self._optimizer.apply(gradients, self._weights)
-        return StepResult(means[0], norm, means[1], stops)
+        loss, mixture_loss, saturated = tf.unstack(means)
+        return StepResult(loss, mixture_loss, norm, saturated, stops)
 
     def _run_on_all_devices(self, batch, stops):
         results = self._devices.strategy.run(self.on_device, args=(*batch, stops))
         return _of_one_device(self._devices, results)
-
-
-def _share_beyond(level: float, estimates: dict | None):
-    """Returns the share of samples of a greater magnitude; 0 without a waveform."""
-    shares = [
-        tf.reduce_mean(tf.cast(tf.abs(estimate) > level, tf.float32))
-        for estimate in (estimates or {}).values()
-    ]
-    return tf.add_n(shares) / len(shares) if shares else tf.constant(0.0)
 
 
 class ValidationStep:

@@ -75,6 +75,20 @@ class TensorBoard:
                 if value is not None:
                     tf.summary.scalar(f"{group}/{name}", value)
 
+    def write_text(self, name: str, step: int, text: str) -> None:
+        """Adds a text.
+
+        Args:
+            name: Its name.
+            step: The step of the training.
+            text: The text.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        with _naming_files(), self._writer.as_default(step=step):
+            tf.summary.text(name, text)
+
     def write_stems(self, network: keras.Model, step: int) -> None:
         """Adds sound and spectrograms of excerpts of the validation tracks.
 

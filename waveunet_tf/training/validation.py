@@ -16,6 +16,7 @@ from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks, metrics
 from waveunet_tf.training.devices import Devices
+from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.objective import Objective
 from waveunet_tf.training.step import ValidationStep
 
@@ -95,8 +96,9 @@ class Validation:
             None for both without tracks. None where a worker asks to stop.
 
         Raises:
-            InputError: A track cannot be read; the loss is not finite; the memory is
-                too small; or a worker is gone.
+            InputError: A track cannot be read or is not finite; the memory is too
+                small; or a worker is gone.
+            Lost: The loss is not finite.
         """
         if not self.tracks:
             return None, None
@@ -110,9 +112,11 @@ class Validation:
             loss += float(scores.loss)
             weight += float(scores.weight)
             energies += scores.energies.numpy().astype(np.float64)
-        if not math.isfinite(loss):
+        if not np.isfinite(energies[:, 0]).all():
             raise InputError(
-                "The validation loss must stay a finite number, but is "
-                f"{loss}; are all samples of the validation tracks finite?"
+                "All samples of the validation tracks must be finite numbers, but some "
+                "are not; `waveunet data` looks at what was prepared"
             )
+        if not math.isfinite(loss):
+            raise Lost(f"The validation loss must stay a finite number, but is {loss}")
         return loss / weight, metrics.median_sdr_db(self._config.sources, energies)

@@ -22,7 +22,7 @@ def data(kept_stems_dir, tmp_path):
     return path
 
 
-def train_on(data, workdir, *flags):
+def train_on(data, workdir, *flags, exit_code=0):
     """Runs the program on JAX; returns its history."""
     program = ROOT / "examples" / "pretrained" / "train_on_jax.py"
     network = "--num_levels=1 --base_filters=3 --sample_rate_hz=8000 --output_frames=64"
@@ -44,7 +44,7 @@ def train_on(data, workdir, *flags):
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == exit_code, result.stderr
     lines = (workdir / "history.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
@@ -60,6 +60,15 @@ def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_pa
     assert list(estimates) == ["accompaniment", "vocals"]
     centre = noise[:, window.context_frames :][:, : window.output_frames]
     np.testing.assert_allclose(sum(estimates.values()), centre, atol=1e-6)
+
+
+def test_a_rate_far_too_high_on_jax_goes_back_three_times_and_ends(data, tmp_path):
+    records = train_on(data, tmp_path / "work", "--learning_rate=30", exit_code=1)
+    rates = [record["learning_rate"] for record in records]
+    assert rates == [15, 7.5, 3.75]
+    for record in records:
+        assert "must be within ±0.99, but for 20 steps" in record["reason"]
+    assert not (tmp_path / "work" / "best").exists()
 
 
 @pytest.mark.slow
