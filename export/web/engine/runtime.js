@@ -1,4 +1,10 @@
-import { loadAndCompile, loadLiteRt, supportsFeature, Tensor } from "@litertjs/core";
+import {
+  loadAndCompile,
+  loadLiteRt,
+  supportsFeature,
+  Tensor,
+  unloadLiteRt,
+} from "@litertjs/core";
 
 import { InputError, reasonOf } from "./errors.js";
 import { INITIAL_STATE, readModel, STEP } from "./model_file.js";
@@ -33,12 +39,14 @@ export async function chooseBuild(options) {
 let loadedBuild = null;
 
 /**
- * Loads LiteRT.js, once for each worker.
+ * Loads a build of LiteRT.js; models of another one are gone then.
  *
  * @param {string} build
  */
 async function loadRuntime(build) {
-  if (loadedBuild !== null) return;
+  if (loadedBuild === build) return;
+  if (loadedBuild !== null) unloadLiteRt();
+  loadedBuild = null;
   const script = `${FOLDER}litert_wasm${build}_internal.js`;
   // Emscripten would start this worker's own script for each thread.
   Object.assign(self, {

@@ -1,4 +1,4 @@
-import { openSong } from "./decode.js";
+import { openSong, StreamError } from "./decode.js";
 import { encodeLanes } from "./encode.js";
 import { Cancelled, InputError } from "./errors.js";
 import { deinterleaved, interleaved } from "./planes.js";
@@ -100,9 +100,16 @@ class Worker {
   /** @param {Request & {type: "load"}} request */
   async #load({ model, name, options }) {
     const content = new Uint8Array(await (await contentOf(model, name)).arrayBuffer());
-    const loaded = await LoadedModel.load(content, name, options);
     this.#endLive();
-    this.#model?.close();
+    const before = this.#model;
+    let loaded;
+    try {
+      loaded = await LoadedModel.load(content, name, options);
+    } finally {
+      // Another build of the runtime takes the models of the one before with it.
+      if (before?.compiled.deleted) this.#model = null;
+    }
+    before?.close();
     this.#model = loaded;
     const { info, engine } = loaded;
     const { sampleRateHz, channels, sources, quantization, difference } = info;
@@ -126,15 +133,19 @@ class Worker {
    */
   async #separate({ id, file, name }, { signal, report }) {
     const model = this.#loaded();
-    try {
+    const store = await this.#store;
+    const decodeWhole = this.#decodeWhole.bind(this);
+    const attempt = async (/** @type {boolean} */ mayStream) => {
       report({ stage: "decoding", done: 0, secondsLeft: null });
-      const source = await openSong(file, (...song) => this.#decodeWhole(...song));
+      const source = await openSong(file, decodeWhole, { mayStream });
       if (signal.aborted) throw new Cancelled();
-      const song = await separateSong(source, model, await this.#store, {
-        id: `song-${id}`,
-        name: name.replace(/\.[^.]*$/, ""),
-        signal,
-        onProgress: report,
+      const options = { id: `song-${id}`, name: name.replace(/\.[^.]*$/, "") };
+      return separateSong(source, model, store, { ...options, signal, onProgress: report });
+    };
+    try {
+      const song = await attempt(true).catch((error) => {
+        if (!(error instanceof StreamError)) throw error;
+        return attempt(false);
       });
       this.#songs.set(song.id, song);
       return song;
