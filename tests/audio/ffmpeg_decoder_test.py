@@ -83,6 +83,27 @@ def test_foreign_bytes_behind_an_mp3_are_left_out(tmp_path, name, caplog):
     assert ["behind its audio" in each for each in caplog.messages] == [True] * told
 
 
+def test_two_mp3_with_covers_in_a_row_have_no_silence_between(tmp_path, caplog):
+    cover = np.random.default_rng(0).bytes(50_000)
+    frame = b"APIC" + bytes([0, 3, 6, 80]) + bytes(2) + cover
+    size = bytes([0, len(frame) >> 14, len(frame) >> 7 & 127, len(frame) & 127])
+    content = mp3(tmp_path / "x.mp3", tone(RATE_HZ))
+    tagged = b"ID3\x04\0\0" + size + frame + content
+    (tmp_path / "x.mp3").write_bytes(tagged * 2)
+    samples, _ = io.read(tmp_path / "x.mp3")
+    assert len(samples) == pytest.approx(2 * RATE_HZ, abs=6 * 1152)
+    assert "silence" not in caplog.text
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2"])
+def test_a_broadcast_with_foreign_bytes_behind_is_whole(tmp_path, codec):
+    write_with_ffmpeg(tmp_path / "x.ts", codec, tone(2 * RATE_HZ))
+    content = (tmp_path / "x.ts").read_bytes()
+    for foreign in (b"", bytes(5000), FOREIGN["html"], FOREIGN["noise"]):
+        (tmp_path / "x.ts").write_bytes(content + foreign)
+        assert len(io.read(tmp_path / "x.ts")[0]) >= 2 * RATE_HZ
+
+
 @pytest.mark.parametrize(
     "bad",
     [bytes(400), b"\xff" * 400, FOREIGN["noise"][:400]],

@@ -40,6 +40,13 @@ def test_what_is_refused_at_the_end_is_foreign():
     assert not damage.ends_in_packet
 
 
+def test_what_is_refused_at_the_start_is_foreign():
+    damage = counted([b"<html>" * 100] + [None] * 3)
+    assert damage.notes() == [
+        "600 bytes before its audio cannot be decoded and are left out"
+    ]
+
+
 def test_the_first_part_of_a_frame_at_the_end_is_a_cut():
     assert counted([None] * 3 + [b"\xff\xf1" + b"?" * 200]).ends_in_packet
 

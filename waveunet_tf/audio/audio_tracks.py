@@ -108,7 +108,7 @@ def promise_of(container, track, file: BinaryIO) -> Promise:
     if "mp4" in name:
         start = float((track.start_time or 0) * track.time_base)
         return Promise(start + seconds if seconds else 0.0, is_on_clock=True)
-    if name in _EXACT:
+    if name in _EXACT or name == "ogg":  # by the time of the last page of Ogg
         return Promise(seconds)
     return _xing_promise(file, track.rate) if name == "mp3" else Promise()
 

@@ -14,6 +14,7 @@ import numpy as np
 from waveunet_tf.audio.audio_tracks import choose_track, promise_of, start_of_others
 from waveunet_tf.audio.formats import TAGS
 from waveunet_tf.audio.frame_blocks import FrameBlocks
+from waveunet_tf.audio.ogg_end import has_end
 from waveunet_tf.audio.packet_damage import PacketDamage
 from waveunet_tf.audio.sample_chunk import MendedFile, find_samples
 from waveunet_tf.audio.timeline import Timeline
@@ -26,9 +27,11 @@ _LOSSY, _LOSSLESS = 2, 4
 _CODEC_PADDING_FRAMES = 4096
 # What a stream may lack because of damaged packets, whose number nobody knows.
 _DAMAGED_SHARE, _DAMAGED_SECONDS = 0.05, 1.0
-# Formats without a frame of their own around packets: foreign bytes become packets, and
-# a broadcast ends anywhere.
-_UNFRAMED = {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mpegts", "mpeg", "loas"}
+# Packets in a row without anything around them, so that foreign bytes become packets.
+# FFmpeg counts the packets for their timestamps.
+_WITHOUT_CLOCK = {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "loas"}
+# A broadcast ends anywhere.
+_UNFRAMED = {*_WITHOUT_CLOCK, "mpegts", "mpeg"}
 _SILENT_FRAMES = 65536
 
 
@@ -85,6 +88,11 @@ class FFmpegDecoder:
                     self.duration_seconds += max(start - others_start, 0.0)
             position = file.tell()
             self._promise = promise_of(self._container, source, file)
+            name = self._container.format.name
+            self._is_framed, self._has_end = name not in _UNFRAMED, True
+            self._has_no_clock = name in _WITHOUT_CLOCK
+            if name == "ogg":
+                self._has_end = has_end(file)
             self._file_bytes = file.seek(0, os.SEEK_END)
             file.seek(position)
             self.tags = _tags_of(self._container, source)
@@ -107,9 +115,11 @@ class FFmpegDecoder:
             with _naming_errors(self._path):
                 for frame in self._frames():
                     seconds = frame.pts
-                    if seconds is not None:
-                        seconds *= self._clock_seconds
                     duration = frame.samples / frame.sample_rate
+                    if self._has_no_clock:
+                        seconds = timeline.next_seconds + damage.pending * duration
+                    elif seconds is not None:
+                        seconds *= self._clock_seconds
                     silence = timeline.place(seconds, duration, damage.pending > 0)
                     if silence:
                         yield from blocks.finish()
@@ -191,15 +201,15 @@ class FFmpegDecoder:
 
     def is_cut(self, frames: int) -> bool:
         """Whether a stream of these frames is shorter than its container promises."""
-        if self._samples and self._samples.is_cut:
+        if not self._has_end or (self._samples and self._samples.is_cut):
             return True
         promise, allowed = self._promise, _CODEC_PADDING_FRAMES
         if not promise.end_seconds:
             if self._samples:
                 return False
-            is_framed = self._container.format.name not in _UNFRAMED
-            ends_in_packet = self._damage.pending > 0 and is_framed
-            return self._ended_in_error or ends_in_packet or self._damage.ends_in_packet
+            if self._is_framed:
+                return self._ended_in_error or self._damage.pending > 0
+            return self._has_no_clock and self._damage.ends_in_packet
         if self._damage.places:  # Damage has left something out, and was told.
             if 0 < promise.file_bytes <= self._file_bytes:
                 return False

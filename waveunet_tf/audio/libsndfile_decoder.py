@@ -11,6 +11,7 @@ import soundfile
 
 from waveunet_tf.audio import ffmpeg_decoder
 from waveunet_tf.audio.formats import BIT_DEPTHS, TAGS
+from waveunet_tf.audio.ogg_end import has_end
 from waveunet_tf.audio.sample_chunk import find_samples
 from waveunet_tf.errors import InputError
 
@@ -108,6 +109,9 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
         return False  # A flac of unknown length has 2⁶³ - 1.
     with path.open("rb") as file:
         samples = find_samples(file)
+        # libsndfile takes damage, and zeros behind the last page, for a cut.
+        if any(words in info.extra_info for words in _CUT_OGG) and has_end(file):
+            return False
     if not (samples and samples.is_open):
         return True
     # Of some formats it looks for itself how many samples there are.

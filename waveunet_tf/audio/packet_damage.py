@@ -10,7 +10,7 @@ _HEADER_BYTES, _FOREIGN_BYTES = 512, 16
 class PacketDamage:
     """Counts the packets that a decoder refuses.
 
-    Packets after which others are decoded are damaged. What is left at the end is
+    Packets between others that are decoded are damaged. What comes first or last is
     foreign, such as a page of HTML behind an mp3, or the first part of a packet.
 
     Attributes:
@@ -29,7 +29,7 @@ class PacketDamage:
         self.ends_in_packet = False
         self.good = self.pending = self._pending_bytes = 0
         self._pending_seconds = 0.0
-        self._tag_end = -1
+        self._bytes_before, self._before, self._tag_end = 0, 0, -1
 
     def refused(self, packet, error: Exception, seconds: float) -> None:
         """Counts a packet that cannot be decoded.
@@ -43,9 +43,7 @@ class PacketDamage:
         content = bytes(packet)
         if self._is_harmless(packet.pos, content):
             return
-        self.ends_in_packet = packet.is_corrupt or (
-            not self.pending and _begins_frame(content)
-        )
+        self.ends_in_packet = not self.pending and _begins_frame(content)
         if not self.pending:
             self._pending_seconds = seconds
         self.pending += 1
@@ -53,16 +51,19 @@ class PacketDamage:
 
     def settle(self) -> None:
         """Counts the pending packets as damaged, because a good one follows."""
-        if not self.places:
-            self.first_seconds = self._pending_seconds
-        self.places += self.pending
+        if self.good == 1:
+            self._bytes_before, self._before = self._pending_bytes, self.pending
+        else:
+            if not self.places:
+                self.first_seconds = self._pending_seconds
+            self.places += self.pending
         self.pending = self._pending_bytes = 0
         self.ends_in_packet = False
 
     @property
     def is_hopeless(self) -> bool:
         """Whether more packets are damaged than whole."""
-        refused = self.places + self.pending
+        refused = self._before + self.places + self.pending
         return self.error is not None and refused > self.good
 
     def notes(self) -> list[str]:
@@ -72,6 +73,11 @@ class PacketDamage:
             notes.append(
                 f"from {self.first_seconds:.2f} s on, {self.places} of "
                 f"{self.places + self.good} packets are damaged and left out"
+            )
+        if self._bytes_before >= _FOREIGN_BYTES:
+            notes.append(
+                f"{self._bytes_before} bytes before its audio cannot be decoded and "
+                "are left out"
             )
         if self._pending_bytes >= _FOREIGN_BYTES:
             notes.append(

@@ -97,6 +97,11 @@ class Timeline:
         self.given_seconds += gap
         return round(gap * self._rate_hz)
 
+    @property
+    def next_seconds(self) -> float:
+        """The timestamp of what follows without a gap."""
+        return (self._last_seconds or 0.0) + self._last_duration
+
     def disagreement(self) -> tuple[float, float] | None:
         """Compares all that was decoded with the timestamps.
 
