@@ -22,6 +22,7 @@ def import_stand_in(folder, ending, **environment):
     code = (
         "import sys\nfrom waveunet_tf.system import quiet_import\n"
         "before = sys.meta_path[:]\nquiet_import.import_quietly()\n"
+        "quiet_import.import_quietly()  # of a second command in one process\n"
         "import importlib.util\nassert importlib.util.find_spec('tensorflow')\n"
         "import tensorflow.lite\nassert sys.meta_path == before\n"
         "print(tensorflow.lite.__file__)\nprint('after', file=sys.stderr)\n"

@@ -26,8 +26,10 @@ def import_quietly() -> None:
 
     With another TF_CPP_MIN_LOG_LEVEL than 3 in the environment nothing is hidden.
     """
+    # Two finders would ask each other for ever.
+    waits = any(isinstance(finder, _QuietFinder) for finder in sys.meta_path)
     # TensorFlow's notes on how this machine could be faster are no news to a user.
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3" and not waits:
         sys.meta_path.insert(0, _QuietFinder())
 
 
