@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from absl import logging
 
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
@@ -19,6 +21,8 @@ TARGETS = ("vocals", "drums", "bass", "other", "accompaniment")
 # museval.evaluate returns them in this order.
 _METRICS = ("SDR", "ISR", "SIR", "SAR")
 _WINDOW_SECONDS = 1.0
+# The greatest difference in length between an estimate and its target.
+_MAX_LENGTH_SECONDS = 0.1
 
 
 def score_estimates(
@@ -45,8 +49,8 @@ def score_estimates(
     Args:
         name: The track's name.
         references: Target → the true stem, `(frames, channels)`.
-        estimates: Target → the estimate, `(frames, channels)` of the same frames; a
-            mono estimate of a stereo target counts for both channels.
+        estimates: Target → the estimate, `(frames, channels)` of the same frames (see
+            fit_length); a mono estimate of a stereo target counts for both channels.
         sample_rate_hz: The sample rate of all stems in Hz.
         threads: The number of threads of linear algebra; None: one a core, which slows
             down several workers.
@@ -73,7 +77,9 @@ def score_estimates(
             # museval computes in the precision that it gets, and musdb gives doubles.
             reference = np.asarray(references[target], np.float64)
             estimate = np.asarray(estimates[target], np.float64)
-            estimate = fit_estimate(f"{name}: {target}", estimate, reference)
+            label = f"{name}: {target}"
+            estimate = fit_length(label, estimate, len(reference), sample_rate_hz)
+            estimate = fit_estimate(label, estimate, reference)
             stems[target] = (reference, estimate)
     store = museval.TrackStore(name, win=_WINDOW_SECONDS, hop=_WINDOW_SECONDS)
     with threadpoolctl.threadpool_limits(threads):
@@ -94,6 +100,47 @@ def is_silent(stem: np.ndarray) -> bool:
         stem: `(frames, channels)`.
     """
     return not np.any(stem)
+
+
+def fit_length(
+    label: str | os.PathLike,
+    estimate: np.ndarray,
+    frames: int,
+    sample_rate_hz: int,
+    *,
+    on_warning: Callable[[str], None] = logging.warning,
+) -> np.ndarray:
+    """Gives an estimate its target's length, as museval does.
+
+    What is too long is cut, what is too short goes on with silence. Encoders and
+    windows leave such differences; a greater one is another song's or another rate's.
+
+    Args:
+        label: The estimate's file or name.
+        estimate: `(frames, channels)`.
+        frames: The target's length.
+        sample_rate_hz: The sample rate of both in Hz.
+        on_warning: Called with a line where the lengths differ.
+
+    Returns:
+        `(frames, channels)`.
+
+    Raises:
+        InputError: The lengths differ by more than 0.1 s.
+    """
+    missing = frames - len(estimate)
+    if abs(missing) > _MAX_LENGTH_SECONDS * sample_rate_hz:
+        raise InputError(
+            f"{label}: an estimate must have its target's {frames} frames, but for "
+            f"{_MAX_LENGTH_SECONDS:g} s. Received: {len(estimate)} frames"
+        )
+    if not missing:
+        return estimate
+    how = "goes on with silence" if missing > 0 else "is cut"
+    on_warning(
+        f"{label}: has {len(estimate)} frames, its target {frames}: the estimate {how}"
+    )
+    return np.pad(estimate[:frames], ((0, max(missing, 0)), (0, 0)))
 
 
 def fit_estimate(label: str, estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -8,15 +8,18 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from absl import logging
 
 from waveunet_tf.audio import io
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS, Checkpoint
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate import bss
 from waveunet_tf.evaluate.true_stems import TrueStems
 
 if TYPE_CHECKING:
@@ -39,7 +42,12 @@ class Estimator(abc.ABC):
 
     @abc.abstractmethod
     def estimate(
-        self, track: Track, stems: TrueStems, threads: int | None = None
+        self,
+        track: Track,
+        stems: TrueStems,
+        threads: int | None = None,
+        *,
+        on_warning: Callable[[str], None] = logging.warning,
     ) -> dict[str, np.ndarray]:
         """Estimates a track's sources.
 
@@ -47,6 +55,7 @@ class Estimator(abc.ABC):
             track: The track.
             stems: The track's true stems.
             threads: The number of CPU threads of a network; None: all.
+            on_warning: Called with a line for each estimate that had to be mended.
 
         Returns:
             Source → `(frames, channels)`.
@@ -67,7 +76,7 @@ class MixtureEstimator(Estimator):
 
     kind = "mixture"
 
-    def estimate(self, track, stems, threads=None):
+    def estimate(self, track, stems, threads=None, *, on_warning=logging.warning):
         """Returns the mixture for every source."""
         return dict.fromkeys(self.sources, stems.mixture)
 
@@ -77,7 +86,7 @@ class OracleEstimator(Estimator):
 
     kind = "oracle_irm"
 
-    def estimate(self, track, stems, threads=None):
+    def estimate(self, track, stems, threads=None, *, on_warning=logging.warning):
         """Returns the estimates of `ideal_ratio_mask`."""
         return ideal_ratio_mask(stems)
 
@@ -97,13 +106,17 @@ class FolderEstimator(Estimator):
     kind = "estimates_dir"
     path: str
 
-    def estimate(self, track, stems, threads=None):
+    def estimate(self, track, stems, threads=None, *, on_warning=logging.warning):
         """Reads the estimates of a track."""
         folder = _track_folder(pathlib.Path(self.path), track)
-        return {
-            source: _read_estimate(folder, source, stems.sample_rate_hz)
-            for source in self.sources
-        }
+        rate_hz, estimates = stems.sample_rate_hz, {}
+        for source in self.sources:
+            path, estimate = _read_estimate(folder, source, rate_hz)
+            frames = len(stems.sources[source])
+            estimates[source] = bss.fit_length(
+                path, estimate, frames, rate_hz, on_warning=on_warning
+            )
+        return estimates
 
     def identity(self) -> dict[str, Any]:
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
@@ -130,7 +143,7 @@ class NetworkEstimator(Estimator):
     def content(self) -> list[pathlib.Path]:
         """Returns the files that make up the network."""
 
-    def estimate(self, track, stems, threads=None):
+    def estimate(self, track, stems, threads=None, *, on_warning=logging.warning):
         """Separates the track's mixture."""
         separator = _load_once(self, threads)
         return separator.separate(stems.mixture, stems.sample_rate_hz)
@@ -235,7 +248,8 @@ def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
 
 def _read_estimate(
     folder: pathlib.Path, source: str, sample_rate_hz: int
-) -> np.ndarray:
+) -> tuple[pathlib.Path, np.ndarray]:
+    """Finds and reads a source's estimate; returns its file and its samples."""
     paths = [
         path
         for path in sorted(folder.iterdir())
@@ -253,7 +267,7 @@ def _read_estimate(
             f"{paths[0]}: an estimate must have its target's rate, {sample_rate_hz} "
             f"Hz. Received: {rate_hz} Hz"
         )
-    return estimate
+    return paths[0], estimate
 
 
 def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:

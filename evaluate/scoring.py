@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +181,11 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
         OSError: The output cannot be written, which is no fault of the track.
     """
     track, estimator, output, threads = job
+    warnings: list[str] = []
     try:
-        scores, measured = score_track(track, estimator, threads)
+        scores, measured = score_track(
+            track, estimator, threads, on_warning=warnings.append
+        )
     except (InputError, OSError) as error:
         reason = str(error)
         if isinstance(error, OSError) and error.strerror:
@@ -200,11 +203,15 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
         text = energies.format_track_energies(measured)
         energies_part.write_text(text, encoding="utf-8")
         scores_part.write_text(scores.json, encoding="utf-8")
-    return track.label, None, silence_warnings(track.label, measured)
+    return track.label, None, warnings + silence_warnings(track.label, measured)
 
 
 def score_track(
-    track: Track, estimator: Estimator, threads: int | None = None
+    track: Track,
+    estimator: Estimator,
+    threads: int | None = None,
+    *,
+    on_warning: Callable[[str], None] = logging.warning,
 ) -> tuple[TrackStore, energies.TrackEnergies]:
     """Reads a track, estimates its sources, and scores the estimates.
 
@@ -212,6 +219,7 @@ def score_track(
         track: The track.
         estimator: The estimator.
         threads: The number of CPU threads, where other processes work too; None: all.
+        on_warning: Called with a line for each estimate that had to be mended.
 
     Returns:
         museval's store of the scores, and the energies.
@@ -221,7 +229,7 @@ def score_track(
         OSError: A file cannot be read.
     """
     stems = true_stems.read_true_stems(track, estimator.sources)
-    estimates = estimator.estimate(track, stems, threads)
+    estimates = estimator.estimate(track, stems, threads, on_warning=on_warning)
     references, rate_hz = stems.sources, stems.sample_rate_hz
     del stems  # frees the parts, for museval needs much memory
     scores = bss.score_estimates(

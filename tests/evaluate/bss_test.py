@@ -274,12 +274,33 @@ def test_energies_have_as_many_frames_as_scores_of_silence(frames):
     assert len(scored(silence, silence)["vocals"]["SDR"]) == measured.frames
 
 
+@pytest.mark.parametrize("more", [-400, -1, 1, 400])
+def test_an_estimate_of_almost_its_targets_length_is_fitted(more):
+    lines = []
+    estimate = np.ones((SECONDS * RATE_HZ + more, 2))
+    frames = SECONDS * RATE_HZ
+    fitted = bss.fit_length("x.wav", estimate, frames, RATE_HZ, on_warning=lines.append)
+    assert len(fitted) == frames
+    assert fitted.sum() == 2 * min(frames, frames + more)
+    (line,) = lines
+    assert line.startswith(f"x.wav: has {frames + more} frames, its target {frames}: ")
+
+
+@pytest.mark.parametrize("more", [-401, 401])
+def test_an_estimate_of_another_length_is_refused(more):
+    estimate = np.ones((SECONDS * RATE_HZ + more, 2))
+    with pytest.raises(
+        InputError, match="^x.wav: an estimate must have its target's 12"
+    ):
+        bss.fit_length("x.wav", estimate, SECONDS * RATE_HZ, RATE_HZ)
+
+
 @pytest.mark.parametrize(
     ("estimates", "message"),
     [
         (stems(("vocals",)), "two or more"),
         (stems(("vocals", "piano")), "two or more of vocals, drums"),
-        (stems(frames=100), "12000 frames. Received: 100"),
+        (stems(frames=100), "12000 frames, but for 0.1 s. Received: 100"),
         ({name: stem * np.nan for name, stem in stems().items()}, "finite"),
         ({name: stem[:, [0, 0]] for name, stem in stems().items()}, "1 channels"),
     ],

@@ -242,7 +242,7 @@ def test_scores_without_a_note_are_not_touched(data, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda stem: stem[:-1], "target's 8000 frames. Received: 7999"),
+        (lambda stem: stem[:-401], "target's 8000 frames, but for 0.1 s. Received: 75"),
         (lambda stem: stem[:, [0, 0]], "target's 1 channels. Received: 2"),
         (lambda stem: stem * np.nan, "must hold finite samples"),
         (None, "must have one estimate vocals"),
@@ -260,6 +260,49 @@ def test_a_bad_estimate_is_one_line_that_names_it(
     (failure,) = scoring.score_tracks(tracks, estimates, tmp_path / "scores")
     assert failure.startswith("test/b: ") and message in failure
     assert list(scores.read_system(tmp_path / "scores")) == ["c"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_slightly_longer_or_shorter_estimate_is_fitted_as_by_museval(
+    data, estimates, tmp_path, workers, caplog
+):
+    folder = tmp_path / "estimates" / "test"
+    changed = {
+        folder / "b" / "vocals.wav": lambda stem: stem[:-400],
+        folder / "c" / "accompaniment.wav": lambda stem: np.pad(stem, ((0, 1), (0, 0))),
+    }
+    for path, change in changed.items():
+        stem, _ = soundfile.read(path, always_2d=True)
+        soundfile.write(path, change(stem), RATE_HZ, subtype="FLOAT")
+    tracks = find_tracks(data)[1:]
+    with caplog.at_level("WARNING", logger="absl"):
+        assert not scoring.score_tracks(
+            tracks, estimates, tmp_path / "scores", workers=workers
+        )
+    warnings = sorted(record.getMessage() for record in caplog.records)
+    assert warnings == [
+        f"{folder}/b/vocals.wav: has 7600 frames, its target 8000: the estimate goes "
+        "on with silence",
+        f"{folder}/c/accompaniment.wav: has 8001 frames, its target 8000: the estimate "
+        "is cut",
+    ]
+    for track in tracks:
+        references = [track.read((name,))[0][name] for name in HALVES]
+        own = [
+            soundfile.read(folder / track.name / f"{name}.wav", always_2d=True)[0]
+            for name in HALVES
+        ]
+        expected = np.array(
+            [
+                import_sigsep("museval").evaluate(
+                    [np.float64(reference)], [estimate], win=RATE_HZ, hop=RATE_HZ
+                )[0][0]
+                for reference, estimate in zip(references, own)
+            ]
+        )
+        scored = scores.read_system(tmp_path / "scores")[track.name]
+        for name, sdr in zip(HALVES, expected):
+            np.testing.assert_allclose(scored.sources[name]["SDR"], sdr, atol=1.1e-5)
 
 
 def test_seconds_in_which_an_estimate_is_silent_are_warned_of(

@@ -253,8 +253,8 @@ def test_estimates_that_do_not_fit_are_named_and_the_rest_is_done(songs, tmp_pat
         f"--tracks must name tracks of {songs / 'data'}. Received: Nobody",
         "test/plain: must have one estimate vocals.<wav|flac|mp3|…>. Received: none",
         "test/plain: must be a folder of estimates, but is none",
-        f"vocals of {SYSTEM}: an estimate must have its target's 32000 frames. "
-        "Received: 40000",
+        f"test/{TRACK}/vocals.wav: an estimate must have its target's 32000 frames, "
+        "but for 0.1 s. Received: 40000 frames",
         "an estimate must have its target's rate, 8000 Hz. Received: 16000 Hz",
     ]:
         assert sum(text in line for line in errors) == 1, (text, errors)
