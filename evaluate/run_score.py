@@ -26,6 +26,7 @@ from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.tracks import SUBSETS
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import estimators
+from waveunet_tf.system import dask_cluster
 
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -82,6 +83,13 @@ _RUNNER = flags.DEFINE_string(
     "requirements-beam.txt, and folders that all its workers see. Default: processes "
     "on this machine (--workers).",
 )
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler",
+    None,
+    "Score on the workers of this scheduler of dask.distributed, such as "
+    f"tcp://host:8786, or {dask_cluster.LOCAL}. Needs requirements-dask.txt, and "
+    "folders that all workers see.",
+)
 _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Throw away the scores in OUTPUT_DIR."
 )
@@ -90,6 +98,7 @@ flags.adopt_module_key_flags(config_flags)
 flags.mark_flags_as_mutual_exclusive(
     ["checkpoint", "tflite", "estimates_dir", "estimates"], required=True
 )
+flags.mark_flags_as_mutual_exclusive(["runner", "scheduler"])
 
 
 def estimator_from_flags() -> estimators.Estimator:
@@ -138,6 +147,7 @@ def main(beam_options):
         _OUTPUT_DIR.value,
         workers=_WORKERS.value,
         overwrite=_OVERWRITE.value,
+        scheduler=_SCHEDULER.value,
         about={"data_dir": os.path.realpath(data_dir)},
         pipeline_runner=_RUNNER.value,
         pipeline_options=beam_options,

@@ -16,7 +16,7 @@ from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import bss, energies, true_stems
 from waveunet_tf.evaluate.estimators import Estimator
-from waveunet_tf.system import beam, cpus, files, processes
+from waveunet_tf.system import beam, cpus, dask_cluster, dask_jobs, files, processes
 
 if TYPE_CHECKING:
     from museval import TrackStore
@@ -30,9 +30,10 @@ def score_tracks(
     estimator: Estimator,
     output: str | os.PathLike,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     overwrite: bool = False,
     about: dict[str, Any] | None = None,
+    scheduler: str | None = None,
     pipeline_runner: str | None = None,
     pipeline_options: Sequence[str] = (),
 ) -> list[str]:
@@ -44,9 +45,12 @@ def score_tracks(
         tracks: The tracks to score.
         estimator: The estimator to score.
         output: A folder that is new, or holds scores of the same estimator.
-        workers: The number of processes, each of which scores one track at a time.
+        workers: The number of processes, each of which scores one track at a time;
+            None: one, or with the scheduler "local" one for each core.
         overwrite: Whether existing scores are thrown away.
         about: What else the scores depend on, such as the data set's folder.
+        scheduler: The scheduler of dask.distributed whose workers score the tracks; see
+            `dask_cluster.connect`. They see all folders by the same absolute paths.
         pipeline_runner: The pipeline runner of Beam to score on, in place of processes
             on this machine.
         pipeline_options: Beam's own options.
@@ -55,8 +59,8 @@ def score_tracks(
         One line for each track that could not be scored. All others are scored.
 
     Raises:
-        InputError: The folder holds other scores, another run works in it, or Beam is
-            not installed.
+        InputError: The folder holds other scores, another run works in it, or Beam or
+            dask is not installed.
         OSError: The folder cannot be written, or a process died.
     """
     output = pathlib.Path(output).absolute()
@@ -64,6 +68,8 @@ def score_tracks(
     note["museval"] = metadata.version("museval")
     if pipeline_runner:
         beam.import_beam()  # before anything is written
+    if scheduler:
+        dask_cluster.import_distributed()
     with files.locked_folder(output):
         files.remove_parts(output)
         _begin(output, note, tracks, overwrite)
@@ -72,9 +78,9 @@ def score_tracks(
             done = len(tracks) - len(wanted)
             logging.info("%d tracks are scored already in %s", done, output)
         logging.info("scoring %d tracks", len(wanted))
-        threads = None
-        if pipeline_runner or workers > 1:
-            threads = max(cpus.cores() // workers, 1)
+        threads = 1 if scheduler else None
+        if pipeline_runner or (workers or 1) > 1:
+            threads = max(cpus.cores() // (workers or 1), 1)
         jobs = [(track, estimator, output, threads) for track in wanted]
         if pipeline_runner:
             results = beam.run_on_beam(
@@ -84,8 +90,12 @@ def score_tracks(
                 pipeline_runner=pipeline_runner,
                 options=pipeline_options,
             )
+        elif scheduler:
+            results = dask_jobs.results_on_dask(
+                scheduler, try_to_score, jobs, _failed, workers=workers
+            )
         else:
-            results = processes.run_in_processes(try_to_score, jobs, workers)
+            results = processes.run_in_processes(try_to_score, jobs, workers or 1)
         failures = _collect_failures(results, len(jobs))
     return [failures[track.label] for track in wanted if track.label in failures]
 
@@ -190,11 +200,9 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
         reason = str(error)
         if isinstance(error, OSError) and error.strerror:
             reason = f"{error.filename}: {error.strerror}"
-        if not reason.startswith(track.label):
-            reason = f"{track.label}: {reason}"
-        return track.label, reason, []
+        return _failed(job, reason)
     except MemoryError:
-        return track.label, f"{track.label}: needs more memory than there is", []
+        return _failed(job, "needs more memory than there is")
     path = scores_path(output, track)
     beside = path.with_name(track.name + energies.SUFFIX)
     scores.validate()
@@ -204,6 +212,12 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
         energies_part.write_text(text, encoding="utf-8")
         scores_part.write_text(scores.json, encoding="utf-8")
     return track.label, None, warnings + silence_warnings(track.label, measured)
+
+
+def _failed(job: tuple, reason: str) -> tuple[str, str, list[str]]:
+    """Makes the result of a track that could not be scored."""
+    label = job[0].label
+    return label, reason if reason.startswith(label) else f"{label}: {reason}", []
 
 
 def score_track(

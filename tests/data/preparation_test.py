@@ -316,6 +316,30 @@ def run_like_beam(function, jobs, output, *, on_results=None, **_):
     return json.loads(json.dumps(results))
 
 
+@pytest.mark.xdist_group("dask")
+def test_a_scheduler_prepares_the_same_bytes_and_says_what_fails(
+    dask_client, tmp_path, monkeypatch
+):
+    folder = write_tracks(tmp_path / "in", 3)
+    (folder / "train" / "track 1" / "bass.flac").write_bytes(b"no audio")
+    tracks = find_tracks(folder)
+    expected = prepare_tracks(tracks, tmp_path / "here", SETTINGS)
+    monkeypatch.chdir(tmp_path)  # the workers run elsewhere
+    scheduler = dask_client.scheduler.address
+    assert prepare_tracks(tracks, "out", SETTINGS, scheduler=scheduler) == expected
+    assert len(expected) == 1
+    assert verify(tmp_path / "out") == []
+    contents = [
+        {
+            path.relative_to(root): path.read_bytes()
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+        for root in (tmp_path / "here", tmp_path / "out")
+    ]
+    assert contents[0] == contents[1]
+
+
 @pytest.fixture(params=["stand-in", "Beam"])
 def beam_runner(request, monkeypatch):
     """The arguments by which tracks are prepared on Beam; twice: the first is none."""

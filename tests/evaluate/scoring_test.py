@@ -166,6 +166,20 @@ def test_beam_writes_the_same_bytes(data, estimates, tmp_path):
     assert contents(tmp_path / "beam") == contents(tmp_path / "here")
 
 
+@pytest.mark.slow  # workers import SciPy and museval, 5 s of CPU each
+@pytest.mark.xdist_group("dask")
+def test_a_scheduler_writes_the_same_bytes(dask_client, data, estimates, tmp_path):
+    (data / "test" / "c" / "vocals.wav").write_bytes(b"nothing to hear")
+    tracks = find_tracks(data)
+    here = scoring.score_tracks(tracks, estimates, tmp_path / "here")
+    scheduler = dask_client.scheduler.address
+    there = scoring.score_tracks(
+        tracks, estimates, tmp_path / "there", scheduler=scheduler
+    )
+    assert there == here and len(here) == 1
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
 def test_a_track_without_vocals_has_the_scores_of_its_accompaniment(
     data, estimates, tmp_path, caplog
 ):

@@ -14,7 +14,7 @@ from waveunet_tf.separation.catalogue import Catalogue
 from waveunet_tf.separation.separator_source import CheckpointSource
 from waveunet_tf.separation.songs import SongOptions, separate_songs
 from waveunet_tf.separation.songs_on_dask import separate_on_dask
-from waveunet_tf.system import dask_cluster
+from waveunet_tf.system import dask_workers
 
 # They share a cluster and a converted network.
 pytestmark = pytest.mark.xdist_group("dask")
@@ -45,7 +45,7 @@ def songs(tmp_path):
 
 @pytest.fixture
 def run(dask_client, source, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "_TICK_SECONDS", 0.2)
+    monkeypatch.setattr(dask_workers, "TICK_SECONDS", 0.2)
 
     def run_(songs, options, source=source):
         steps = []

@@ -10,7 +10,7 @@ from tests.separation.numpy_engine import share_separator
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import worker_separator
 from waveunet_tf.separation.worker_separator import SeparatorPlugin
-from waveunet_tf.system.dask_cluster import UnfitWorkerError
+from waveunet_tf.system.dask_workers import UnfitWorkerError
 
 
 class Source:

@@ -11,6 +11,7 @@ After a stop, the same command goes on.
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 from absl import flags
@@ -20,7 +21,7 @@ from waveunet_tf.data import manifest, preparation
 from waveunet_tf.data.datasets import DATASETS, find_tracks
 from waveunet_tf.data.tracks import Mending, Track
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import cpus
+from waveunet_tf.system import cpus, dask_cluster
 
 _DATASET = flags.DEFINE_enum(
     "dataset",
@@ -87,7 +88,7 @@ _MONO_TO_STEREO = flags.DEFINE_boolean(
 _WORKERS = flags.DEFINE_integer(
     "workers",
     cpus.cores(),
-    "Number of tracks prepared at a time.",
+    "Number of tracks prepared at a time, here or with --scheduler local.",
     lower_bound=1,
     short_name="j",
 )
@@ -99,6 +100,13 @@ _RUNNER = flags.DEFINE_string(
     "requirements-beam.txt, and folders that all its workers see. Default: processes "
     "here (--workers).",
 )
+_SCHEDULER = flags.DEFINE_string(
+    "scheduler",
+    None,
+    "Prepare on the workers of this scheduler of dask.distributed, such as "
+    f"tcp://host:8786, or {dask_cluster.LOCAL}. Needs requirements-dask.txt, and "
+    "folders that all workers see.",
+)
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run",
     False,
@@ -107,6 +115,7 @@ _DRY_RUN = flags.DEFINE_boolean(
 _VERIFY = flags.DEFINE_boolean(
     "verify", False, "Check OUTPUT against its manifest instead of preparing it."
 )
+flags.mark_flags_as_mutual_exclusive(["runner", "scheduler"])
 
 
 def parse_merges() -> dict[str, tuple[str, ...]]:
@@ -193,7 +202,10 @@ def main(beam_options):
         settings = settings_from_flags(validation)
     except InputError as error:
         raise app.UsageError(str(error)) from error
-    tracks = find_tracks(_SOURCE.value, dataset=_DATASET.value, validation=validation)
+    source = _SOURCE.value
+    if _SCHEDULER.value:  # Its workers may run in other folders.
+        source = os.path.abspath(source)
+    tracks = find_tracks(source, dataset=_DATASET.value, validation=validation)
     if _SPEED.value != 1:
         tracks = [track for track in tracks if track.subset == "train"]
     if _DRY_RUN.value:
@@ -203,6 +215,7 @@ def main(beam_options):
         _OUTPUT.value,
         settings,
         workers=_WORKERS.value,
+        scheduler=_SCHEDULER.value,
         pipeline_runner=_RUNNER.value,
         pipeline_options=beam_options,
     )

@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tqdm
@@ -18,8 +18,8 @@ from waveunet_tf.audio import resample
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
 from waveunet_tf.data.tracks import Track, TrackReader
-from waveunet_tf.errors import InputError, one_line
-from waveunet_tf.system import beam, files, processes
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import beam, dask_cluster, dask_jobs, files, processes
 from waveunet_tf.system.files import file_sha256
 
 # Errors of the output folder: no other track could be written either.
@@ -33,7 +33,8 @@ def prepare_tracks(
     output: str | os.PathLike,
     settings: Settings,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    scheduler: str | None = None,
     pipeline_runner: str | None = None,
     pipeline_options: Sequence[str] = (),
 ) -> list[str]:
@@ -48,7 +49,11 @@ def prepare_tracks(
         tracks: The tracks to prepare.
         output: A folder that is new, empty, or of an earlier run of the same settings.
         settings: The rate, sources and bit depth to write.
-        workers: The number of tracks prepared at a time, in processes here.
+        workers: The number of tracks prepared at a time, in processes here; None: one,
+            or with the scheduler "local" one for each core.
+        scheduler: The scheduler of dask.distributed whose workers prepare the tracks;
+            see `dask_cluster.connect`. They must see the source and the output by the
+            same absolute paths as the caller.
         pipeline_runner: The pipeline runner of Apache Beam that prepares the tracks,
             such as DirectRunner; by default processes here do. Its workers must see
             the source and the output by the same absolute paths as the caller.
@@ -59,12 +64,16 @@ def prepare_tracks(
 
     Raises:
         InputError: The output folder holds something else, or another run is at work
-            in it; or Beam is not installed, or knows no such pipeline runner.
+            in it; or Beam or dask is not installed, or there is no such pipeline runner
+            or scheduler.
         OSError: The output folder cannot be written.
     """
     output = pathlib.Path(output)
     if pipeline_runner:
         beam.import_beam()  # Before anything is written.
+    if scheduler:
+        dask_cluster.import_distributed()
+    if pipeline_runner or scheduler:
         output = output.absolute()  # Its workers may run in other folders.
     with files.locked_folder(output):
         entries = entries_of_earlier_run(output, settings, tracks)
@@ -86,8 +95,20 @@ def prepare_tracks(
                 options=pipeline_options,
                 on_results=record,
             )
+        elif scheduler:
+            results = _recorded(
+                dask_jobs.results_on_dask(
+                    scheduler, try_to_prepare, jobs, _failed, workers=workers
+                ),
+                len(jobs),
+                record,
+            )
         else:
-            results = _run_here(jobs, workers, record)
+            results = _recorded(
+                processes.run_in_processes(try_to_prepare, jobs, workers or 1),
+                len(jobs),
+                record,
+            )
         problems = {}
         for label, entry, problem in results:
             if entry is None:
@@ -97,14 +118,19 @@ def prepare_tracks(
     return [problems[track.label] for track in wanted if track.label in problems]
 
 
-def _run_here(
-    jobs: list[tuple], workers: int, record: Callable[[list], None]
+def _recorded(
+    results: Iterable[tuple], count: int, record: Callable[[list], None]
 ) -> Iterator[tuple]:
-    """Prepares tracks in processes; records each as soon as it is done."""
-    results = processes.run_in_processes(try_to_prepare, jobs, workers)
-    for result in tqdm.tqdm(results, "prepare", len(jobs), unit="track", disable=None):
+    """Records each track as soon as it is done."""
+    for result in tqdm.tqdm(results, "prepare", count, unit="track", disable=None):
         record([result])
         yield result
+
+
+def _failed(job: tuple, reason: str) -> tuple[str, None, str]:
+    """Makes the result of a track whose worker could not prepare it."""
+    label = job[0].label
+    return label, None, reason if reason.startswith(label) else f"{label}: {reason}"
 
 
 def _record(
@@ -133,11 +159,11 @@ def try_to_prepare(
     try:
         return track.label, prepare_track(track, output, settings), None
     except InputError as error:
-        return track.label, None, one_line(error, of=track.label)
+        return _failed(job, str(error))
     except OSError as error:
         if error.errno in _FATAL:
             raise
-        return track.label, None, one_line(error, of=track.label)
+        return _failed(job, str(error))
 
 
 def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dict:

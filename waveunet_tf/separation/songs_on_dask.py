@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation.separator_source import SeparatorSource
 from waveunet_tf.separation.song_job import Job, Outcome, do_job
-from waveunet_tf.system import dask_cluster
+from waveunet_tf.system import dask_jobs
 
 if TYPE_CHECKING:
     import distributed
@@ -23,7 +23,7 @@ def separate_on_dask(
     jobs: Sequence[Job],
     options: SongOptions,
 ) -> Iterator[Outcome]:
-    """Separates songs on a cluster, the longest first; see `dask_cluster.run_on_dask`.
+    """Separates songs on a cluster, the longest first; see `dask_jobs.run_on_dask`.
 
     Args:
         client: The cluster's client. Its workers see songs and stems by the paths of
@@ -45,15 +45,16 @@ def separate_on_dask(
     plugin = SeparatorPlugin(source)
     client.register_plugin(plugin)
     try:
-        for done in dask_cluster.run_on_dask(
+        for done in dask_jobs.run_on_dask(
             client,
             functools.partial(_separate, plugin.name, options),
             jobs,
             sizes=[max(job.seconds, 1.0) for job in jobs],
             check=functools.partial(problem_here, plugin.name),
+            repeat_stragglers=True,
         ):
             error = done.error
-            if isinstance(error, OSError) and done.worker:
+            if error and not str(error).startswith(str(done.job.song.path)):
                 error = InputError(f"{one_line(error)} (on {done.worker})")
             yield Outcome(done.job, error, bool(done.result), done.seconds, done.worker)
     finally:

@@ -7,7 +7,7 @@ import distributed
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation.separator import Separator
 from waveunet_tf.separation.separator_source import SeparatorSource
-from waveunet_tf.system.dask_cluster import UnfitWorkerError
+from waveunet_tf.system.dask_workers import UnfitWorkerError
 
 
 class SeparatorPlugin(distributed.WorkerPlugin):
