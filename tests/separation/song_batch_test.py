@@ -214,3 +214,18 @@ def test_stems_that_have_appeared_since_are_refused_too(songs):
     assert "a/vocals.wav: must be a new file" in text
     assert (songs / "stems" / "a" / "vocals.wav").read_text() == "a user's"
     assert (songs / "stems" / "b" / "vocals.wav").exists()
+
+
+def test_a_warning_of_a_song_from_a_pipe_names_no_temporary_file(
+    tmp_path, monkeypatch, caplog
+):
+    content = io.BytesIO()
+    soundfile.write(content, np.full((4000, 1), 0.1), 8000, format="WAV")
+    damaged = bytearray(content.getvalue())
+    damaged[40:44] = bytes(4)  # the size of its samples
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(damaged)))
+    options = SongOptions(output_dir=tmp_path / "stems")
+    with SongBatch("-", options, SOURCES) as batch:
+        batch.separate(share_separator())
+    assert texts(batch) == []
+    assert [text.partition(":")[0] for text in caplog.messages] == ["standard input"]

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from absl import logging
+
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_job import (
@@ -150,6 +152,9 @@ class SongBatch:
             if self._options.to_stdout:  # half a stem in a pipe cannot be taken back
                 self._output = folder / "stems"
             self._temporary = folder
+            logger = logging.get_absl_logger()
+            logger.addFilter(self._without_folder)
+            stack.callback(logger.removeFilter, self._without_folder)
             self._songs = seekable(self._songs, folder)
             self._plan()
             self._stack.enter_context(stack.pop_all())
@@ -282,12 +287,19 @@ class SongBatch:
         """Notes a failure; a song from a pipe is not named by its temporary file."""
         failure = Failure(os.fspath(what), error)
         if self._temporary and str(self._temporary) in str(failure):
-            prefixes = re.escape(str(self._temporary)) + r"/(\d+/)?"
-            name, text = (
-                re.sub(prefixes, "", each) for each in (failure.what, str(failure))
-            )
+            name, text = map(self._named, (failure.what, str(failure)))
             failure = Failure(name, InputError(text))
         self.failures.append(failure)
+
+    def _named(self, text: str) -> str:
+        """Returns a text without the temporary folder of songs from pipes."""
+        return re.sub(re.escape(str(self._temporary)) + r"/(\d+/)?", "", text)
+
+    def _without_folder(self, record) -> bool:
+        """Takes that folder out of a warning; keeps all of them."""
+        if str(self._temporary) in (text := record.getMessage()):
+            record.msg, record.args = self._named(text), ()
+        return True
 
     def _note_folder(self, error: OSError) -> None:
         """Notes a folder in a folder that cannot be read."""
