@@ -24,7 +24,13 @@ from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.kinds import CALIBRATED, KINDS
 from waveunet_tf.separation.litert_conversion import ConversionError
-from waveunet_tf.system import files
+from waveunet_tf.system import files, memory
+
+# For windows the network says how long they are.
+_LESS_MEMORY = (
+    "a step of fewer --chunk_frames, or a network that was trained with fewer "
+    "--output_frames,"
+)
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint",
@@ -109,10 +115,11 @@ def main(_):
         overwrite=_OVERWRITE.value,
     )
     try:
-        if tflite_files:
-            export_tflite(tflite_files)
-        if wants_saved_model:
-            export_saved_model(version)
+        with memory.advising("an export", _LESS_MEMORY):
+            if tflite_files:
+                export_tflite(tflite_files)
+            if wants_saved_model:
+                export_saved_model(version)
     except ConversionError as error:
         raise InputError(f"{_CHECKPOINT.value}: {error}") from error
 

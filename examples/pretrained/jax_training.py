@@ -18,7 +18,7 @@ from waveunet_tf.checkpoints.adam import EPSILON
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import files
+from waveunet_tf.system import files, memory
 from waveunet_tf.training.guard import MAX_ROLLBACKS, Guard, Lost, Place, StepNumbers
 from waveunet_tf.training.history import History
 from waveunet_tf.training.schedule import learning_rate
@@ -444,7 +444,10 @@ def run_training(
             another run is at work in the folder.
         OSError: A file cannot be written.
     """
-    with files.locked_folder(workdir):
+    with (
+        files.locked_folder(workdir),
+        memory.advising("training", "a lower --batch_size or fewer --output_frames"),
+    ):
         _run_epochs(trainer, validation, workdir, max_seconds)
 
 

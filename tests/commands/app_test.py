@@ -58,6 +58,7 @@ def test_a_command_exits_with_what_its_main_returns(exit_of, code):
         (InputError("a: must be\nb"), 1, "error: a: must be b"),
         (app.UsageError("--a is wrong"), 2, "error: --a is wrong (see --help)"),
         (OSError(errno.ENOSPC, "Full", "disk"), 1, "error: disk: Full"),
+        (MemoryError(), 1, "error: needs more memory than there is"),
         (OSError("without a number"), 1, "error: without a number"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from tests.command_line import check_refusal, run, run_here
-from waveunet_tf.export import parity
+from waveunet_tf.export import checked_exports, parity
 from waveunet_tf.networks import shapes
 
 EXPORT, PARITY, DESCRIBE, SEPARATE = (
@@ -109,6 +109,20 @@ def test_bad_input_leaves_one_line_and_no_file(tiny_checkpoint, tmp_path):
     ]:
         check_refusal(run_here(command, *arguments), code, text)
     assert not output.exists()
+
+
+def test_a_chunk_that_the_memory_cannot_hold_is_told_with_its_flags(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    def exhausted(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(checked_exports, "write_tflite_files", exhausted)
+    flags = [f"--checkpoint={tiny_checkpoint}", f"--output={tmp_path}/out"]
+    result = run_here(EXPORT, *flags, "--formats=tflite_float32")
+    check_refusal(
+        result, 1, "more memory than there is; a step of fewer --chunk_frames"
+    )
 
 
 @pytest.mark.parametrize("command", [EXPORT, PARITY, DESCRIBE])

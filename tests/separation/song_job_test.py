@@ -73,6 +73,12 @@ def test_whatever_a_song_raises_is_one_line_of_it(error):
             raise error
 
 
+def test_a_window_that_the_memory_cannot_hold_is_told_with_its_flag():
+    with pytest.raises(InputError, match="^song: .* more memory than.*--output_frames"):
+        with oddities_explained("song"):
+            raise MemoryError
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space"), KeyboardInterrupt()])
 def test_what_is_no_fault_of_a_song_passes(error):
     with pytest.raises(type(error)) as raised, oddities_explained("song"):

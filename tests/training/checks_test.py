@@ -47,7 +47,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (tf.errors.ResourceExhaustedError, "must fit into the memory"),
         (tf.errors.UnavailableError, "but one is gone"),
         (tf.errors.AbortedError, "but one is gone"),
     ],

@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
@@ -486,3 +487,24 @@ def test_the_sdr_needs_validation_tracks(stems_dir, tmp_path):
     with pytest.raises(InputError, match="`best_by` sdr needs validation tracks"):
         run(MINI, COSINE, stems_dir, tmp_path / "by sdr")
     assert not (tmp_path / "by sdr").exists()
+
+
+@pytest.mark.parametrize("place", ["step", "excerpts"])
+def test_a_batch_that_the_memory_cannot_hold_is_told_with_its_flags(
+    kept_stems_dir, tmp_path, monkeypatch, place
+):
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\n[[x]]")
+
+    if place == "step":
+        monkeypatch.setattr(loop.TrainingStep, "__call__", exhausted)
+    else:
+        batches = map(exhausted, range(1))
+        monkeypatch.setattr(loop._Loop, "_training_batches", lambda *_: batches)
+    with pytest.raises(InputError, match="--batch_size.*--output_frames") as error:
+        run(MINI, QUICK, kept_stems_dir, tmp_path)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "best").exists()
+    monkeypatch.undo()
+    smaller = dataclasses.replace(STILL, batch_size=2)
+    assert run(MINI, smaller, kept_stems_dir, tmp_path).epoch == 1

@@ -13,7 +13,7 @@ import tqdm
 from absl import app, flags, logging
 
 from waveunet_tf.errors import InputError, one_line
-from waveunet_tf.system import interrupts, quiet_import, versions
+from waveunet_tf.system import interrupts, memory, quiet_import, versions
 from waveunet_tf.system.files import expand_home
 
 # Package that not every install has → the extras of pyproject.toml that bring it.
@@ -117,7 +117,7 @@ def exit_code_of(function: Callable[[], int | None], *, module: str = "") -> int
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        reason = versions.explain(error)
+        reason = memory.explain_shortage(error) or versions.explain(error)
         if not reason and isinstance(error, ImportError):
             reason = explain_import(error, module)
         if not reason:

@@ -17,12 +17,14 @@ from absl import logging
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation.song_search import Song
-from waveunet_tf.system import versions
+from waveunet_tf.system import memory, versions
 from waveunet_tf.system.files import require_new
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
     from waveunet_tf.separation.songs import SongOptions
+
+_LESS_MEMORY = "a network that was trained with fewer --output_frames"
 
 
 class Job(NamedTuple):
@@ -137,7 +139,8 @@ def oddities_explained(what: str | os.PathLike) -> Iterator[None]:
         raise
     except Exception as error:
         logging.debug("%s", what, exc_info=True)
-        reason = versions.explain(error) or f"{type(error).__name__}: {error}"
+        reason = memory.explain_shortage(error, _LESS_MEMORY) or versions.explain(error)
+        reason = reason or f"{type(error).__name__}: {error}"
         raise InputError(f"{what}: cannot be separated: {reason}") from error
 
 

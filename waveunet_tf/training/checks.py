@@ -11,6 +11,7 @@ import tensorflow as tf
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import prepared
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import memory
 from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.state import RESULTS
 
@@ -120,6 +121,8 @@ def next_batch(batches: Iterator, name: str):
     try:
         return next(batches)
     except tf.errors.OpError as error:
+        if memory.is_exhausted(error):
+            raise
         raise InputError(f"{name} must be readable: {error.message}") from error
 
 
@@ -132,15 +135,10 @@ def call_on_devices(step: Callable, batch: tuple, stops: float):
         stops: 1 where this worker asks to stop, else 0.
 
     Raises:
-        InputError: The memory is too small, or a worker is gone.
+        InputError: A worker is gone.
     """
     try:
         return step(batch, tf.constant(stops))
-    except tf.errors.ResourceExhaustedError as error:
-        raise InputError(
-            "The batch must fit into the memory, but does not; a lower `batch_size` or "
-            "a higher `accumulate_steps` takes less"
-        ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise InputError(
             "All workers must be there, but one is gone; started again, all go on from "

@@ -22,7 +22,7 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.networks.build import build_network
-from waveunet_tf.system import files
+from waveunet_tf.system import files, memory
 from waveunet_tf.training import checks, initial_weights
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 from waveunet_tf.training.guard import Lost
@@ -35,6 +35,11 @@ from waveunet_tf.training.state import StateStore
 from waveunet_tf.training.step import TrainingStep
 from waveunet_tf.training.validation import Validation
 from waveunet_tf.training.weight_average import WeightAverage
+
+_LESS_MEMORY = (
+    "a lower --batch_size (--fine_tuning_batch_size in stage 2), fewer --output_frames "
+    "or a higher --accumulate_steps"
+)
 
 
 class Stopped(Exception):
@@ -98,7 +103,7 @@ def train(
         Stopped: `should_stop` returned True, here or on another worker.
     """
     compute = compute or ComputeConfig()
-    with _precision(compute.precision):
+    with _precision(compute.precision), memory.advising("training", _LESS_MEMORY):
         devices, workdir = set_up_devices(compute), pathlib.Path(workdir)
         with contextlib.ExitStack() as stack:
             # Before the state is read, and once more where the folder is made.
