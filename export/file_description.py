@@ -60,6 +60,11 @@ def describe_tflite_file(path: str | os.PathLike) -> FileDescription:
     metadata = tflite_file.read_metadata(path, content)
     _, schema = litert.runtime()
     model = tflite_file.parse(path, content)
+    with tflite_file.refusing_broken(path):
+        return _described(model, metadata, len(content), schema)
+
+
+def _described(model, metadata: dict, file_bytes: int, schema) -> FileDescription:
     types = _names(schema.TensorType)
     signatures = {}
     for signature in model.signatureDefs:
@@ -89,7 +94,7 @@ def describe_tflite_file(path: str | os.PathLike) -> FileDescription:
         signatures=signatures,
         operations=_operations(model, graph, schema),
         weight_bytes=dict(weight_bytes),
-        file_bytes=len(content),
+        file_bytes=file_bytes,
         state_bytes=sum(4 * int(np.prod(s["shape"])) for s in metadata["states"]),
         multiply_adds=_multiply_adds(model, graph, schema),
     )

@@ -129,6 +129,17 @@ def memory(process="self", field="VmRSS"):
     return 0
 
 
+def kept(name, make):
+    """Makes the content of a whole file, once for all children of a target."""
+    folder = os.environ.get("FUZZ_KEPT")
+    if not folder:
+        return make()
+    path = pathlib.Path(folder) / name
+    if not path.exists():
+        path.write_bytes(make())
+    return path.read_bytes()
+
+
 def signature(error):
     """Names a fault: the kind of the error, and where in the project it rose."""
     frames = traceback.extract_tb(error.__traceback__)

@@ -25,7 +25,7 @@ import traceback
 from tests.fuzz import guard
 from tests.fuzz.child import FOUND
 
-TARGETS = ["audio_files", "checkpoints", "records"]
+TARGETS = ["audio_files", "checkpoints", "records", "tflite_files", "serving_answers"]
 _START_SECONDS = 120
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -79,6 +79,7 @@ def fuzz(name, seconds, findings, seed):
     shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=shared) as text:
         folder = pathlib.Path(text)
+        (folder / "kept").mkdir()
         while not outcome.skipped and time.time() < began + seconds:
             (folder / "known.json").write_text(json.dumps(outcome.findings))
             tries, fault = _run_child(name, folder, began + seconds, seed)
@@ -122,7 +123,7 @@ def _run_child(name, folder, end, seed):
         child = subprocess.Popen(
             list(map(str, words)),
             cwd=guard.ROOT,
-            env={**os.environ, **_ENVIRONMENT, "WAVEUNET_TF_CACHE": f"{folder}/cache"},
+            env={**os.environ, **_ENVIRONMENT, "FUZZ_KEPT": str(folder / "kept")},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

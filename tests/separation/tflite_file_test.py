@@ -104,10 +104,16 @@ def test_a_cut_file_is_refused(exported, tmp_path, part):
         (lambda values: [1], "`format_version` must be 2. Received: None"),
         (lambda values: {**values, "format_version": 1}, "must be 2. Received: 1"),
         (lambda values: {"format_version": 2}, "but lacks 'network'"),
-        (lambda values: {**values, "network": None}, "must be a JSON object"),
+        (lambda values: {**values, "network": None}, "its `network` is 'None'"),
         (lambda values: {**values, "network": {"architecture": "x"}}, "`architecture`"),
         (lambda values: {**values, "chunk_frames": 128}, "its inputs must be those"),
         (lambda values: {**values, "mode": "window"}, "."),
+        (lambda values: {**values, "mode": 1}, "its `mode` is '1'"),
+        (lambda values: {**values, "chunk_frames": 0}, "its `chunk_frames` is '0'"),
+        (lambda values: {**values, "states": [[]]}, "its `states` is"),
+        (lambda values: {**values, "states": [{"name": "a"}]}, "its `states` is"),
+        (lambda values: b"[" * 5000, "must be JSON"),
+        (lambda values: b'"\xff"', "broken"),
     ],
 )
 def test_wrong_metadata_is_refused(exported, tmp_path, change, message):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import struct
+from collections.abc import Iterator
 
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError, naming
@@ -17,6 +19,22 @@ from waveunet_tf.system.files import parse_json
 # export/tflite.py writes.
 METADATA_NAME = "waveunet_config"
 FORMAT_VERSION = 2
+# What the schema's classes raise at a broken file: they check nothing.
+_BROKEN = (struct.error, ArithmeticError, AttributeError, LookupError)
+_BROKEN += (TypeError, ValueError, StopIteration, MemoryError)
+
+
+@contextlib.contextmanager
+def refusing_broken(path: str | os.PathLike) -> Iterator[None]:
+    """Turns what a broken file raises into an InputError that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise InputError(
+            f"{path}: must be a whole TFLite file, but is broken"
+        ) from error
 
 
 def parse(path: str | os.PathLike, content: bytes):
@@ -35,12 +53,8 @@ def parse(path: str | os.PathLike, content: bytes):
     _, schema = litert.runtime()
     if content[4:8] != b"TFL3":
         raise InputError(f"{path}: must be a TFLite file, but has no TFLite identifier")
-    try:
+    with refusing_broken(path):
         return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
-    except (struct.error, IndexError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: must be a whole TFLite file, but is broken"
-        ) from error
 
 
 def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
@@ -55,11 +69,12 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
             its format version is another.
     """
     model = parse(path, content)
-    for entry in model.metadata or []:
-        if entry.name.decode() == METADATA_NAME:
-            text = bytes(model.buffers[entry.buffer].data)
-            break
-    else:
+    text = None
+    with refusing_broken(path):
+        for entry in model.metadata or []:
+            if entry.name.decode() == METADATA_NAME:
+                text = bytes(model.buffers[entry.buffer].data).decode()
+    if text is None:
         raise InputError(
             f"{path}: must carry the metadata {METADATA_NAME}, which `waveunet export` "
             "writes"
@@ -70,7 +85,42 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
         raise InputError(
             f"{path}: `format_version` must be {FORMAT_VERSION}. Received: {version!r}"
         )
+    what = f"{path}: must be a TFLite file that `waveunet export` wrote, but"
+    is_window = values.get("mode") == "window"
+    for name, holds in {**_FIELDS, **(_WINDOW_FIELDS if is_window else {})}.items():
+        if name not in values:
+            raise InputError(f"{what} lacks {name!r}")
+        if not holds(values[name]):
+            raise InputError(f"{what} its `{name}` is {str(values[name])[:60]!r}")
     return values
+
+
+def _is_count(value) -> bool:
+    return type(value) is int and 0 < value <= _MOST
+
+
+def _is_state(value) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("name"), str)
+        and isinstance(value.get("shape"), list)
+        and all(map(_is_count, value["shape"]))
+    )
+
+
+# More frames of audio, or numbers of a state, would not fit into a file's arrays.
+_MOST = 2**28
+# Field of the metadata → whether a value is one that an export may have written.
+_FIELDS = {
+    "network": lambda value: isinstance(value, dict),
+    "mode": lambda value: value in ("streaming", "window"),
+    "sample_rate_hz": _is_count,
+    "channels": _is_count,
+    "sources": lambda value: isinstance(value, list),
+    "chunk_frames": _is_count,
+    "states": lambda value: isinstance(value, list) and all(map(_is_state, value)),
+}
+_WINDOW_FIELDS = {"input_frames": _is_count, "output_frames": _is_count}
 
 
 def load_tflite_file(
@@ -95,16 +145,10 @@ def load_tflite_file(
     if threads is not None:
         threads = min(arguments.whole_number("threads", threads), cpus.cores())
     metadata = read_metadata(path, content)
-    try:
-        with naming(path):
-            config = network_config_from_json(metadata["network"])
-            windows, frames = _windows_and_frames(config, metadata)
-        chunk_frames = metadata["chunk_frames"]
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: must be a TFLite file that `waveunet export` wrote, but lacks "
-            f"{error}"
-        ) from error
+    with naming(path):
+        config = network_config_from_json(metadata["network"])
+        windows, frames = _windows_and_frames(config, metadata)
+    chunk_frames = metadata["chunk_frames"]
     try:
         engine = litert.LiteRTEngine(
             content, chunk_frames=chunk_frames, threads=threads or cpus.cores()
