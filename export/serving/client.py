@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.errors import InputError
-from waveunet_tf.export.serving.contract import DESCRIPTION_VERSION, FINGERPRINT
+from waveunet_tf.export.serving import answers
+from waveunet_tf.export.serving.contract import FINGERPRINT
 from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 from waveunet_tf.separation import runners
 from waveunet_tf.separation.separator import Separator
@@ -43,15 +42,13 @@ class RemoteSeparator(Separator):
                 version or cannot stream.
             ConnectionError: The server does not answer.
         """
-        self.description = json.loads(transport.describe())
-        config = _config(self.description)
+        self.description = answers.parse_description(transport.describe())
+        config = network_config_from_json(self.description.get("network"))
         if stream:
-            engine = _StreamEngine(transport, self.description)
+            engine = _StreamEngine(transport, self.description, config)
         else:
             request_frames = round(request_seconds * config.sample_rate_hz)
-            engine = _RequestEngine(
-                transport, self.description, config.channels, request_frames
-            )
+            engine = _RequestEngine(transport, self.description, config, request_frames)
         super().__init__(config, engine)
         self._stream = stream
 
@@ -60,20 +57,6 @@ class RemoteSeparator(Separator):
         if self._stream:
             return super().runner()
         return _RequestRunner(self.config, self._engine)
-
-
-def _config(description: dict) -> NetworkConfig:
-    """Builds the network's config from a model's description.
-
-    Raises:
-        InputError: Another version of this project made the model.
-    """
-    if description.get("format_version") != DESCRIPTION_VERSION:
-        raise InputError(
-            f"The server's model must have the format version {DESCRIPTION_VERSION}. "
-            f"Received: {description.get('format_version')}"
-        )
-    return network_config_from_json(description["network"])
 
 
 class _RequestEngine:
@@ -91,21 +74,23 @@ class _RequestEngine:
         self,
         transport: GrpcTransport | RestTransport,
         description: dict,
-        channels: int,
+        config: NetworkConfig,
         request_frames: int,
     ):
         self.stride_frames = stride = description["stride_frames"]
         self.context_frames = -(-description["context_frames"] // stride) * stride
         self.chunk_frames = max(request_frames // stride, 1) * stride
         frames = self.chunk_frames + 2 * self.context_frames
-        self.input_shapes = {"mixture": (1, frames, channels)}
+        self.input_shapes = {"mixture": (1, frames, config.channels)}
+        self._wanted = dict.fromkeys(config.sources, (1, frames, config.channels))
         self.silence: dict[str, np.ndarray] = {}
         self._transport = transport
 
     def __call__(self, mixture: np.ndarray) -> dict[str, np.ndarray]:
         stems = self._transport.separate(mixture)
+        answers.check_arrays(stems, self._wanted)
         part = slice(self.context_frames, self.context_frames + self.chunk_frames)
-        return {name: stem[:, part] for name, stem in stems.items()}
+        return {name: stems[name][:, part] for name in self._wanted}
 
 
 class _RequestRunner(runners.Runner):
@@ -135,7 +120,9 @@ class _StreamEngine:
 
     name = "server"
 
-    def __init__(self, transport: GrpcTransport, description: dict):
+    def __init__(
+        self, transport: GrpcTransport, description: dict, config: NetworkConfig
+    ):
         """Asks for the state in silence.
 
         Raises:
@@ -149,11 +136,20 @@ class _StreamEngine:
             )
         # A vector, for a server that batches takes no scalars.
         state = transport.predict("initial_state", {"batch": np.ones(1, np.int32)})
-        self._fingerprint = state.pop(FINGERPRINT)
+        self._fingerprint = state.pop(FINGERPRINT, None)
+        if self._fingerprint is None or any(v.ndim != 3 for v in state.values()):
+            raise InputError(
+                "The server's answer must have a state and its fingerprint, but has not"
+            )
+        answers.check_arrays(state, {name: v.shape for name, v in state.items()})
         self.silence = {name: value[:, :1] for name, value in state.items()}
         self.input_shapes = {name: value.shape for name, value in state.items()}
+        chunk = (1, self.chunk_frames, config.channels)
+        self._wanted = {**dict.fromkeys(config.sources, chunk), **self.input_shapes}
         self._transport = transport
 
     def __call__(self, mixture: np.ndarray, **state: np.ndarray) -> dict:
         state[FINGERPRINT] = self._fingerprint
-        return self._transport.predict("stream", {"chunk": mixture, **state})
+        outputs = self._transport.predict("stream", {"chunk": mixture, **state})
+        answers.check_arrays(outputs, self._wanted)
+        return outputs

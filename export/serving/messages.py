@@ -10,12 +10,14 @@ tensorflow_serving/apis/{model,predict,prediction_log}.proto.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
+    message,
     message_factory,
     wrappers_pb2,  # noqa: F401  (its file is a dependency)
 )
@@ -99,6 +101,10 @@ PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
 PredictionLog = CLASSES["PredictionLog"]
 
+# How many values of a Tensor one value may stand for; a byte more in an answer could
+# else fill the memory.
+_MOST_REPEATED = 2**25
+
 # tensorflow/core/framework/types.proto: number → NumPy's type, and the values' field.
 _TYPES = {
     1: (np.float32, "float_val"),
@@ -131,6 +137,18 @@ def to_tensor(array: np.ndarray, shape: tuple[int, ...] | None = None):
     return tensor
 
 
+def parse_tensor(content: bytes):
+    """Parses a Tensor.
+
+    Raises:
+        ValueError: The content is no Tensor.
+    """
+    try:
+        return Tensor.FromString(content)
+    except message.DecodeError as error:
+        raise ValueError(f"must be a tensor, but is not: {error}") from error
+
+
 def to_array(tensor) -> np.ndarray:
     """Returns the array that a Tensor holds, of the Tensor's shape.
 
@@ -152,8 +170,10 @@ def to_array(tensor) -> np.ndarray:
         if isinstance(values, bytes)
         else np.array(values, kind)
     )
-    if 0 < len(values) < np.prod(shape):  # the last value stands for the rest
-        missing = int(np.prod(shape)) - len(values)
+    missing = math.prod(shape) - len(values)
+    if 0 < len(values) and 0 < missing:  # the last value stands for the rest
+        if missing > _MOST_REPEATED:
+            raise ValueError(f"a tensor must have a shape that fits. Received: {shape}")
         values = np.concatenate([values, np.repeat(values[-1:], missing)])
     return values.reshape(shape)
 

@@ -22,6 +22,7 @@ from absl import logging
 
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving import messages
+from waveunet_tf.export.serving.answers import refusing_odd
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _BAD_REQUEST = (
@@ -168,7 +169,8 @@ class GrpcTransport:
             ConnectionError: The server does not answer, or not in time.
         """
         outputs = self.predict("describe", {}, outputs=("config",))
-        return outputs["config"].item().decode()
+        with refusing_odd(self._server.address):
+            return outputs["config"].item().decode()
 
     def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
         """Separates audio.
@@ -218,9 +220,11 @@ class GrpcTransport:
         # A song must not begin with one version and end with the next.
         if response.model_spec.HasField("version"):
             self._version = response.model_spec.version.value
-        return {
-            name: messages.to_array(tensor) for name, tensor in response.outputs.items()
-        }
+        with refusing_odd(self._server.address):
+            return {
+                name: messages.to_array(tensor)
+                for name, tensor in response.outputs.items()
+            }
 
     def _send(self, request):
         try:
@@ -272,7 +276,9 @@ class RestTransport:
             InputError: The server refuses the request.
             ConnectionError: The server does not answer, or not in time.
         """
-        return self._predict("rest_describe", "requests", [1])[0]
+        outputs = self._predict("rest_describe", "requests", [1])
+        with refusing_odd(self._server.address):
+            return outputs[0]
 
     def separate(self, audio: np.ndarray) -> dict[str, np.ndarray]:
         """Separates audio.
@@ -290,12 +296,13 @@ class RestTransport:
         content = messages.to_tensor(audio).SerializeToString()
         encoded = {"b64": base64.b64encode(content).decode()}
         outputs = self._predict("rest_tensor", "tensor_bytes", [encoded])
-        return {
-            name.removesuffix("_bytes"): messages.to_array(
-                messages.Tensor.FromString(base64.b64decode(value[0]["b64"]))
-            )
-            for name, value in outputs.items()
-        }
+        with refusing_odd(self._server.address):
+            return {
+                name.removesuffix("_bytes"): messages.to_array(
+                    messages.parse_tensor(base64.b64decode(value[0]["b64"]))
+                )
+                for name, value in outputs.items()
+            }
 
     def _predict(self, signature: str, name: str, value: list):
         """Returns the output of a signature, or a dict of its outputs if several."""
@@ -330,7 +337,7 @@ class RestTransport:
             if isinstance(reason, (ssl.SSLError, socket.timeout)):
                 raise ConnectionError(f"{address}: {reason}") from error
             raise Unavailable(str(reason)) from error
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             text = f"{address}: the answer is not that of a model server"
             raise ConnectionError(text) from error
 
@@ -339,9 +346,9 @@ def _error_text(error: urllib.error.HTTPError) -> str:
     """Returns the text of an error that a server answers with."""
     content = error.read().decode(errors="replace")
     try:
-        return json.loads(content)["error"]
-    except (ValueError, LookupError, TypeError):
-        return content or error.reason
+        return str(json.loads(content)["error"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return content or str(error.reason)
 
 
 def _first_line(text: str | None) -> str:

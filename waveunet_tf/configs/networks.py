@@ -12,6 +12,10 @@ from typing import Any, ClassVar
 from waveunet_tf.configs.fields import Config, setting
 from waveunet_tf.errors import InputError
 
+# Far beyond every network that could be trained: a broken file must not make numbers
+# and arrays that fill the memory.
+_MOST_FILTERS, _MOST_TAPS, _MOST_FRAMES = 2**16, 2**16, 2**28
+
 
 class NetworkConfig(Config):
     """Describes a network: what every config has, and what its network can do.
@@ -94,7 +98,7 @@ def _sources(*names: str):
 
 
 def _sample_rate(hz: int):
-    return setting(hz, "Sample rate of the audio, in Hz.", minimum=1)
+    return setting(hz, "Sample rate of the audio, in Hz.", minimum=1, maximum=10**6)
 
 
 def _output_frames(frames: int):
@@ -104,6 +108,7 @@ def _output_frames(frames: int):
         "the next number that it can give. U7 takes only fft_frames + hop_frames * "
         "(n * 2^num_levels - 1).",
         minimum=1,
+        maximum=_MOST_FRAMES,
     )
 
 
@@ -119,16 +124,23 @@ class WaveUNetConfig(NetworkConfig):
     has_spectrogram: ClassVar[bool] = False
 
     num_levels: int = setting(
-        12, "Number of levels, each of which halves the frame rate.", minimum=1
+        12,
+        "Number of levels, each of which halves the frame rate.",
+        minimum=1,
+        maximum=24,
     )
     base_filters: int = setting(
         24,
         "Number of filters of level 0. Level i has (i + 1) times as many, in U7 2^i "
         "times as many.",
         minimum=1,
+        maximum=_MOST_FILTERS,
     )
     down_kernel_size: int = setting(
-        15, "Kernel size of the convolutions on the way down, in taps.", minimum=1
+        15,
+        "Kernel size of the convolutions on the way down, in taps.",
+        minimum=1,
+        maximum=_MOST_TAPS,
     )
     input_kernel_size: int = setting(
         0,
@@ -136,12 +148,19 @@ class WaveUNetConfig(NetworkConfig):
         "input_filter_size), in taps. Where it exceeds down_kernel_size, the input is "
         "longer, and skips are cropped as in the original. 0 means down_kernel_size.",
         minimum=0,
+        maximum=2**26,
     )
     up_kernel_size: int = setting(
-        5, "Kernel size of the convolutions on the way up, in taps.", minimum=1
+        5,
+        "Kernel size of the convolutions on the way up, in taps.",
+        minimum=1,
+        maximum=_MOST_TAPS,
     )
     output_kernel_size: int = setting(
-        1, "Kernel size of the output convolutions, in taps.", minimum=1
+        1,
+        "Kernel size of the output convolutions, in taps.",
+        minimum=1,
+        maximum=_MOST_TAPS,
     )
     upsampling: str = setting(
         "linear",
@@ -270,21 +289,33 @@ class SpectrogramUNetConfig(NetworkConfig):
     has_spectrogram: ClassVar[bool] = True
     context: ClassVar[bool] = False
 
-    num_levels: int = setting(6, "Number of strided convolutions.", minimum=1)
+    num_levels: int = setting(
+        6, "Number of strided convolutions.", minimum=1, maximum=24
+    )
     base_filters: int = setting(
-        16, "Number of filters of level 0. Level i has 2^i times as many.", minimum=1
+        16,
+        "Number of filters of level 0. Level i has 2^i times as many.",
+        minimum=1,
+        maximum=_MOST_FILTERS,
     )
     fft_frames: int = setting(
-        1024, "U7: length of the STFT's windows, in audio frames.", minimum=2
+        1024,
+        "U7: length of the STFT's windows, in audio frames.",
+        minimum=2,
+        maximum=_MOST_FRAMES,
     )
     hop_frames: int = setting(
-        768, "U7: distance of the STFT's windows, in audio frames.", minimum=1
+        768,
+        "U7: distance of the STFT's windows, in audio frames.",
+        minimum=1,
+        maximum=_MOST_FRAMES,
     )
     phase_iterations: int = setting(
         0,
         "U7: iterations of Griffin and Lim's algorithm at inference, which refine the "
         "phase. 0 keeps the mixture's phase.",
         minimum=0,
+        maximum=10**6,
     )
     phase_start: str = setting(
         "mixture",

@@ -1,0 +1,71 @@
+"""Odd answers of a server are refused, each in one line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving import answers, messages
+
+DESCRIPTION = {
+    **{"format_version": 1, "stride_frames": 4, "context_frames": 0},
+    "chunk_frames": None,
+}
+
+
+def test_a_description_is_parsed():
+    assert answers.parse_description(json.dumps(DESCRIPTION)) == DESCRIPTION
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no JSON", "[" * 5000, "1" * 5000, "[]", "null", "{}"]
+    + [
+        json.dumps({**DESCRIPTION, name: value})
+        for name in ("stride_frames", "context_frames", "chunk_frames")
+        for value in (-1, 0.5, "4", 10**30, True)
+    ]
+    + [json.dumps({**DESCRIPTION, "stride_frames": 0})]
+    + [json.dumps({**DESCRIPTION, "context_frames": None})],
+)
+def test_what_is_no_description_is_refused(text):
+    with pytest.raises(InputError, match="The server's model must"):
+        answers.parse_description(text)
+
+
+GOOD = np.zeros((1, 4, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    "array, message",
+    [
+        (None, "must have vocals, but has not"),
+        (GOOD[0], r"of the shape \(1, 4, 2\)"),
+        (GOOD[:, :3], r"of the shape \(1, 4, 2\)"),
+        (GOOD.astype(np.int32), "int32"),
+        (np.full_like(GOOD, np.nan), "numbers in vocals"),
+        (np.full_like(GOOD, np.inf), "numbers in vocals"),
+    ],
+)
+def test_arrays_must_be_the_wanted_ones(array, message):
+    arrays = {} if array is None else {"vocals": array}
+    with pytest.raises(InputError, match=message):
+        answers.check_arrays(arrays, {"vocals": (1, 4, 2)})
+    answers.check_arrays({"vocals": GOOD, "more": array}, {"vocals": (1, 4, 2)})
+
+
+@pytest.mark.parametrize(
+    "sizes", [(2**40,), (2**20, 2**20), (-1,), (-1, -1), (2**62, 4)]
+)
+def test_a_tensor_whose_one_value_stands_for_a_disk_full_is_odd(sizes):
+    tensor = messages.to_tensor(np.ones(1, np.float32), sizes)
+    with pytest.raises(ConnectionError, match="server:1: the answer is not that of"):
+        with answers.refusing_odd("server:1"):
+            messages.to_array(tensor)
+
+
+def test_what_is_no_tensor_is_odd():
+    with pytest.raises(ConnectionError, match="server:1: the answer is not that of"):
+        with answers.refusing_odd("server:1"):
+            messages.parse_tensor(b"\xff\xff\xff")
