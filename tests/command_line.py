@@ -29,8 +29,10 @@ def run(command, *arguments):
     )
 
 
-def run_here(command, *arguments):
+def run_here(command, *arguments, folder=ROOT):
     """Does what `run` does, but in this process, where TensorFlow is imported already.
+
+    The working directory is the root, or `folder`.
 
     For what a command prints and refuses. A test of start, signals, pipes or several
     processes needs a child.
@@ -40,9 +42,9 @@ def run_here(command, *arguments):
     handlers = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
     }
-    argv, folder, hook = sys.argv, os.getcwd(), sys.unraisablehook
+    argv, before, hook = sys.argv, os.getcwd(), sys.unraisablehook
     _forget_flags()
-    os.chdir(ROOT)
+    os.chdir(folder)
     try:
         with (
             contextlib.redirect_stdout(stdout),
@@ -51,7 +53,7 @@ def run_here(command, *arguments):
             sys.argv = words
             returncode = _exit_code_of(words[0])
     finally:
-        os.chdir(folder)
+        os.chdir(before)
         sys.argv = argv
         sys.unraisablehook = hook
         for number, handler in handlers.items():

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving.contract import DESCRIPTION_VERSION
+from waveunet_tf.networks import layer_names, shapes
 
 # More would be no part of a song, but a broken answer that fills the memory.
 _MOST_FRAMES = 2**22
@@ -95,3 +97,41 @@ def check_arrays(
             )
         if not np.isfinite(array).all():
             raise InputError(f"The server's answer has numbers in {name} that are none")
+
+
+def check_state(
+    state: Mapping[str, np.ndarray],
+    fingerprint: np.ndarray | None,
+    config: NetworkConfig,
+    chunk_frames: int,
+) -> None:
+    """Requires that a stream's first state is one of the model that described itself.
+
+    Args:
+        state: Name → array `(1, frames, features)`.
+        fingerprint: What identifies the model.
+        config: The network's config.
+        chunk_frames: The frames of a chunk.
+
+    Raises:
+        InputError: The network cannot stream in such chunks, or the state is another's.
+    """
+    due = shapes.stream_state_frames(config, chunk_frames)
+    whole = shapes.stream_state_frames(config)
+    fits = (
+        fingerprint is not None
+        and shapes.chunk_frames(config, chunk_frames) == chunk_frames
+        and max(whole.values(), default=0) <= _MOST_FRAMES
+        and set(state) == {layer_names.state(name) for name in due}
+        and all(
+            state[layer_names.state(name)].ndim == 3
+            and state[layer_names.state(name)].shape[1] == frames
+            for name, frames in due.items()
+        )
+    )
+    if not fits:
+        raise InputError(
+            "The server's answer must have the state of the model that describes "
+            "itself, but has another"
+        )
+    check_arrays(state, {name: (1, *array.shape[1:]) for name, array in state.items()})

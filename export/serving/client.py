@@ -137,11 +137,7 @@ class _StreamEngine:
         # A vector, for a server that batches takes no scalars.
         state = transport.predict("initial_state", {"batch": np.ones(1, np.int32)})
         self._fingerprint = state.pop(FINGERPRINT, None)
-        if self._fingerprint is None or any(v.ndim != 3 for v in state.values()):
-            raise InputError(
-                "The server's answer must have a state and its fingerprint, but has not"
-            )
-        answers.check_arrays(state, {name: v.shape for name, v in state.items()})
+        answers.check_state(state, self._fingerprint, config, self.chunk_frames)
         self.silence = {name: value[:, :1] for name, value in state.items()}
         self.input_shapes = {name: value.shape for name, value in state.items()}
         chunk = (1, self.chunk_frames, config.channels)

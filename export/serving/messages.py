@@ -162,6 +162,8 @@ def to_array(tensor) -> np.ndarray:
         raise ValueError(f"a tensor must have a known type. Received: {tensor.dtype}")
     kind, field = _TYPES[tensor.dtype]
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"a tensor must have a shape. Received: {shape}")
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, kind).reshape(shape)
     values = getattr(tensor, field)

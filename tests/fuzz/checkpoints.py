@@ -24,7 +24,7 @@ from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.state import StateStore
 from waveunet_tf.training.weight_average import WeightAverage
 
-SLICE = 12
+SLICE = 8
 _CONFIG = WaveUNetConfig(
     num_levels=1, base_filters=2, sample_rate_hz=8000, output_frames=64
 )

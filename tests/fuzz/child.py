@@ -137,6 +137,7 @@ class Child:
         signals = ("segv", "bus", "abrt", "ill", "fpe", "int", "term")
         options = [f"-handle_{name}=0" for name in signals]  # the parent sees them
         options += ["-rss_limit_mb=0", "-timeout=100000", "-len_control=0"]
+        options += [f"-artifact_prefix={self._folder}/", "-report_slow_units=100000"]
         options += [f"-max_len={_INPUT_BYTES}", f"-seed={seed % 2**31}", str(corpus)]
         atheris.Setup(["fuzz", *options], try_one_input)
         atheris.Fuzz()

@@ -71,7 +71,8 @@ class Place:
                 raise  # a library's, or one that names nothing
             refused = True
         if (changed := self._snapshot()) != before:
-            raise Breach(f"changed outside of the output: {sorted(before ^ changed)}")
+            names = sorted({path for path, _ in before ^ changed})
+            raise Breach(f"changed outside of the output: {names[0]}")
         if (grown := _peak() - peak) > MAX_BYTES:
             raise Breach(f"took {grown / 2**20:.0f} MiB more memory")
         return refused
@@ -82,6 +83,8 @@ class Place:
             if folder == str(self.root):
                 names.remove("output")
             for name in (*names, *files):
+                if name.startswith("__autograph_generated_file"):
+                    continue  # TensorFlow removes them when the process ends
                 path = os.path.join(folder, name)
                 status = os.lstat(path)
                 is_file = name in files
@@ -150,7 +153,8 @@ def signature(error):
         and "/tests/fuzz/" not in frame.filename
         and "/site-packages/" not in frame.filename
     ]
-    text = re.sub(r"[^\w ]|\d", "", str(error))[:60] if not ours else ""
+    text = str(error).partition("/")[0]
+    text = re.sub(r"[^\w ]|\d", "", text)[:60] if not ours else ""
     places = [
         f"{pathlib.Path(frame.filename).stem}.{frame.name}" for frame in ours[-2:]
     ]

@@ -35,7 +35,7 @@ _RECORDS = [
     for epoch in (1, 2, 3)
 ]
 _METRICS = {"SDR": 1.5, "ISR": 2.0, "SIR": float("nan"), "SAR": -1}
-_SCORES = {
+SCORES = {
     "targets": [
         {
             "name": name,
@@ -75,7 +75,7 @@ def seeds():
     return {
         "data": data,
         "history": {HISTORY: lines.encode()},
-        "scores": {"scores/one.json": json.dumps(_SCORES).encode()},
+        "scores": {"scores/one.json": json.dumps(SCORES).encode()},
         "energies": {
             "energies/one.energies.csv": energies.format_track_energies(
                 measured

@@ -25,7 +25,8 @@ import traceback
 from tests.fuzz import guard
 from tests.fuzz.child import FOUND
 
-TARGETS = ["audio_files", "checkpoints", "records", "tflite_files", "serving_answers"]
+TARGETS = ["audio_files", "checkpoints", "records", "tflite_files", "java_core"]
+TARGETS += ["serving_answers", "command_lines"]
 _START_SECONDS = 120
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -34,6 +35,8 @@ _ENVIRONMENT = {
     "TF_NUM_INTEROP_THREADS": "1",
     "WAVEUNET_TF_MODELS": "no-models",
 }
+# Folders that commands write beside their output, as their users want it.
+_KEPT = ("FUZZ_KEPT", "WAVEUNET_TF_CACHE", "MPLCONFIGDIR")
 
 
 @dataclasses.dataclass
@@ -118,12 +121,13 @@ def _run_child(name, folder, end, seed):
     status = {"tries": 0, "refusals": 0, "since": 0, "base": 0}
     status["known"] = json.loads((folder / "known.json").read_text())
     (folder / "status.json").write_text(json.dumps(status))
+    kept = dict.fromkeys(_KEPT, str(folder / "kept"))
     words = [sys.executable, "-m", "tests.fuzz.child", name, folder, end, seed]
     with (folder / "log").open("wb") as log:
         child = subprocess.Popen(
             list(map(str, words)),
             cwd=guard.ROOT,
-            env={**os.environ, **_ENVIRONMENT, "FUZZ_KEPT": str(folder / "kept")},
+            env={**os.environ, **_ENVIRONMENT, **kept},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving import answers, messages
+from waveunet_tf.networks import layer_names, shapes
 
 DESCRIPTION = {
     **{"format_version": 1, "stride_frames": 4, "context_frames": 0},
@@ -69,3 +71,32 @@ def test_what_is_no_tensor_is_odd():
     with pytest.raises(ConnectionError, match="server:1: the answer is not that of"):
         with answers.refusing_odd("server:1"):
             messages.parse_tensor(b"\xff\xff\xff")
+
+
+CONFIG = WaveUNetConfig(num_levels=2, base_filters=2, output_frames=64)
+
+
+def state_of(chunk_frames):
+    frames = shapes.stream_state_frames(CONFIG, chunk_frames)
+    return {
+        layer_names.state(name): np.zeros((1, count, 3), np.float32)
+        for name, count in frames.items()
+    }
+
+
+def test_a_state_must_be_that_of_the_model():
+    good, mark = state_of(64), np.array([7])
+    answers.check_state(good, mark, CONFIG, 64)
+    (name, *_) = good
+    for state, fingerprint, chunk_frames in [
+        (good, None, 64),
+        ({}, mark, 64),
+        ({**good, "more": GOOD}, mark, 64),
+        ({**good, name: good[name][:, :-1]}, mark, 64),
+        ({**good, name: good[name][0]}, mark, 64),
+        ({**good, name: good[name].repeat(2, 0)}, mark, 64),
+        ({**good, name: good[name] * np.float32(np.nan)}, mark, 64),
+        (good, mark, 63),
+    ]:
+        with pytest.raises(InputError, match="The server's answer"):
+            answers.check_state(state, fingerprint, CONFIG, chunk_frames)
