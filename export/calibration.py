@@ -12,8 +12,9 @@ from waveunet_tf.audio import io
 from waveunet_tf.audio.blocks import to_channels
 from waveunet_tf.audio.formats import SUFFIXES
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, naming
 from waveunet_tf.export import tflite
+from waveunet_tf.system import arguments
 
 _MAX_EXCERPTS = 8
 _EXCERPT_SECONDS = 6
@@ -33,7 +34,8 @@ def read_excerpts(
         Excerpts `(frames, channels)`.
 
     Raises:
-        InputError: The folder has no audio, or a song has another sample rate.
+        InputError: The folder has no audio, or a song has another sample rate, or
+            samples that are not finite.
         OSError: A file cannot be read.
     """
     directory = pathlib.Path(directory)
@@ -57,8 +59,10 @@ def read_excerpts(
             )
         frames = _EXCERPT_SECONDS * rate_hz
         start = max(len(song) - frames, 0) // 2
-        song = to_channels(song[start : start + frames], config.channels)
-        excerpts.append(song.astype(np.float32))
+        song = song[start : start + frames]
+        with naming(path):
+            song = arguments.samples("song", song, channels=song.shape[1])
+        excerpts.append(to_channels(song, config.channels))
     return excerpts
 
 

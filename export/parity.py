@@ -103,9 +103,17 @@ def signal_to_noise_db(
         rate_hz: Their sample rate in Hz.
 
     Returns:
-        `(seconds,)`, without the silent ones, and without a rest of half a second.
+        `(seconds,)`, without the silent ones, and without a rest of half a second; NaN
+        where `actual` has a number that is none.
+
+    Raises:
+        InputError: `expected` has NaN or infinity, so that nothing can be compared.
     """
     signal = np.concatenate(list(expected.values()), axis=1)
+    if not np.isfinite(signal).all():
+        raise InputError(
+            "the network must give finite samples. Received: NaN or infinity"
+        )
     noise = np.concatenate([actual[name] for name in expected], axis=1) - signal
     decibels = []
     for start in range(0, max(len(signal) - rate_hz // 2, 1), rate_hz):
@@ -113,7 +121,7 @@ def signal_to_noise_db(
         power = float(np.mean(np.square(signal[part], dtype=np.float64)))
         error = float(np.mean(np.square(noise[part], dtype=np.float64)))
         if power > _SILENCE_RMS**2:
-            decibels.append(10 * np.log10(power / max(error, 1e-30)))
+            decibels.append(10 * np.log10(power / np.maximum(error, 1e-30)))
     return np.array(decibels)
 
 

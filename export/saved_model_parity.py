@@ -23,7 +23,11 @@ def largest_difference(
         saved_model_dir: The folder that `saved_model.write_saved_model` wrote for it.
 
     Returns:
-        The largest absolute difference over all sources and frames; full scale is 1.
+        The largest absolute difference over all sources and frames, where full scale is
+        1; NaN where a number is none.
+
+    Raises:
+        InputError: The checkpoint is broken, or its network gives NaN or infinity.
     """
     import tensorflow as tf
 
@@ -55,7 +59,7 @@ def largest_difference(
         ]
         for source in expected
     }
-    return max(difference, _largest_difference(streamed, expected))
+    return float(np.max([difference, _largest_difference(streamed, expected)]))
 
 
 def _noise(frames: int, channels: int) -> np.ndarray:
@@ -67,7 +71,9 @@ def _noise(frames: int, channels: int) -> np.ndarray:
 
 
 def _largest_difference(actual: dict, expected: dict) -> float:
-    return max(
-        float(np.abs(np.asarray(actual[source]) - np.asarray(expected[source])).max())
+    """Returns the largest difference of any source; Python's max would forget NaN."""
+    differences = [
+        np.abs(np.asarray(actual[source]) - np.asarray(expected[source])).max()
         for source in expected
-    )
+    ]
+    return float(np.max(differences))

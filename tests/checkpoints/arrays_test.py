@@ -1,5 +1,3 @@
-import types
-
 import h5py
 import numpy as np
 import pytest
@@ -8,8 +6,18 @@ from waveunet_tf.checkpoints import arrays
 from waveunet_tf.errors import InputError
 
 
+class Variable:
+    """Plays a variable of Keras."""
+
+    def __init__(self, shape, path="layer/kernel"):
+        self.shape, self.path, self.value = shape, path, np.zeros(shape, np.float32)
+
+    def __array__(self, *_, **__):
+        return self.value
+
+
 def variables(*shapes):
-    return [types.SimpleNamespace(shape=shape) for shape in shapes]
+    return [Variable(shape) for shape in shapes]
 
 
 @pytest.fixture
@@ -66,3 +74,15 @@ def test_a_file_that_is_no_hdf5_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"^{path}: must be whole, but is broken"):
         load(path, (2, 3))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e300])
+def test_numbers_that_are_none_are_refused_and_the_array_is_named(path, number):
+    loaded = [Variable((2, 3), "down_0/kernel"), *variables((2, 3), ())]
+
+    def load_all():
+        with np.errstate(over="ignore"):
+            loaded[0].value[1, 2] = number
+
+    with pytest.raises(InputError, match="finite .* NaN or infinity in down_0/kernel$"):
+        arrays.load_exactly(path, loaded, load_all)

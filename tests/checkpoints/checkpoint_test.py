@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -48,6 +49,23 @@ def test_a_loaded_network_computes_what_the_saved_one_did(tiny_config, tmp_path)
 def test_a_saved_checkpoint_is_two_files(tiny_checkpoint):
     names = sorted(path.name for path in tiny_checkpoint.iterdir())
     assert names == ["config.json", "network.weights.h5"]
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "litert", "auto"])
+def test_a_bias_that_is_no_number_stops_where_it_is_loaded(tiny_checkpoint, engine):
+    """Else all samples would be NaN, and wav files of them silent."""
+    path = tiny_checkpoint / "network.weights.h5"
+    with h5py.File(path, "r+") as file:
+        biases = []
+
+        def note(_, item):
+            if isinstance(item, h5py.Dataset) and item.shape == (4,):
+                biases.append(item)
+
+        file.visititems(note)
+        biases[0][2] = np.nan
+    with pytest.raises(InputError, match=f"^{path}: .*finite.* NaN .* in down_0/bias$"):
+        waveunet_tf.load(tiny_checkpoint, engine=engine, device="cpu")
 
 
 @pytest.mark.parametrize("training", [None, TrainingConfig(seed=7, batch_size=3)])

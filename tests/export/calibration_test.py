@@ -34,6 +34,14 @@ def test_without_mixtures_every_song_of_the_folder_counts(tiny_config, tmp_path)
     assert [excerpt.shape for excerpt in excerpts] == [(900, 2)] * 2
 
 
+def test_a_song_that_holds_no_numbers_is_refused(tiny_config, tmp_path):
+    song = np.zeros((900, 2))
+    song[450, 1] = np.nan
+    soundfile.write(tmp_path / "song.wav", song, 8000, subtype="FLOAT")
+    with pytest.raises(InputError, match="song.wav: .* finite samples.*NaN .* 450"):
+        calibration.read_excerpts(tmp_path, tiny_config)
+
+
 def test_an_excerpt_is_the_middle_of_its_song(tiny_config, tmp_path):
     ramp = np.repeat(np.linspace(0, 1, 8000 * 10)[:, None], 2, axis=1)
     soundfile.write(tmp_path / "song.wav", ramp, 8000, subtype="FLOAT")

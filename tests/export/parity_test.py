@@ -42,6 +42,16 @@ def test_silence_has_no_snr_and_a_short_song_one():
     assert parity.signal_to_noise_db(short, short, 100) == pytest.approx([294], abs=1)
 
 
+def test_samples_that_are_no_numbers_are_no_silence():
+    signal = {"x": np.full((300, 1), 0.5)}
+    broken = {"x": signal["x"].copy()}
+    broken["x"][150] = np.nan
+    decibels = parity.signal_to_noise_db(signal, broken, 100)
+    assert np.isnan(decibels).tolist() == [False, True, False]
+    with pytest.raises(InputError, match="must give finite samples"):
+        parity.signal_to_noise_db(broken, signal, 100)
+
+
 def test_the_reference_is_the_network_itself(kept_checkpoint, tiny_config):
     song = parity_songs.ParitySong("song", music(3000), {})
     (stems,) = parity.keras_estimates(kept_checkpoint, [song])

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tests.export.small_exports import save_network
@@ -36,3 +37,26 @@ def test_noise_reaches_full_scale_in_its_second_half():
     assert noise.shape == (1, 1001, 2)
     assert abs(noise[:, :500]).max() < 0.9
     assert noise[:, 500:].max() == 1 and noise[:, 500:].min() == -1
+
+
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_a_difference_that_is_no_number_is_the_largest(broken):
+    expected = {name: np.zeros((1, 9, 2), np.float32) for name in "ab"}
+    actual = {name: value.copy() for name, value in expected.items()}
+    actual[broken][0, 3, 1] = np.nan
+    assert np.isnan(saved_model_parity._largest_difference(actual, expected))
+    assert np.isnan(saved_model_parity._largest_difference(expected, actual))
+
+
+def test_a_stream_that_gives_no_numbers_does_not_equal_its_network(
+    tiny_model_dir, monkeypatch
+):
+    """Whole songs do; the larger of the two differences counts."""
+    differences = iter([0.0, float("nan")])
+    monkeypatch.setattr(
+        saved_model_parity, "_largest_difference", lambda *_: next(differences)
+    )
+    difference = saved_model_parity.largest_difference(
+        tiny_model_dir / "checkpoint", tiny_model_dir / "waveunet" / "1"
+    )
+    assert np.isnan(difference)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.separation.numpy_engine import CONFIG, DelayEngine, ShareEngine
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
+from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import runners
 
@@ -111,3 +112,27 @@ def test_the_gains_of_neighbours_add_up_to_one(hop, overlap):
     for start in range(0, 10 * hop, hop):
         total[start : start + hop + overlap] += gains
     np.testing.assert_allclose(total[overlap : 10 * hop], 1)
+
+
+class BrokenEngine(DelayEngine):
+    """Gives one sample that is no number, in its third call."""
+
+    def __init__(self, number):
+        super().__init__(CONFIG, 64)
+        self._number, self._calls = number, 0
+
+    def __call__(self, **inputs):
+        self._calls += 1
+        outputs = super().__call__(**inputs)
+        if self._calls == 3:
+            vocals = outputs["vocals"].copy()
+            vocals[0, 5, 1] = self._number
+            outputs["vocals"] = vocals
+        return outputs
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_an_output_that_is_no_number_stops_the_song(number):
+    runner = runners.start(CONFIG, BrokenEngine(number), None)
+    with pytest.raises(InputError, match="finite samples.* Received: NaN .* in vocals"):
+        runner.run(noise(777, 2))

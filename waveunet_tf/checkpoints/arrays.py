@@ -5,6 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import numpy as np
+
 from waveunet_tf.errors import InputError
 
 
@@ -21,7 +23,8 @@ def load_exactly(
         load_all: Loads them from the file.
 
     Raises:
-        InputError: The file is broken, or its arrays have other shapes.
+        InputError: The file is broken, its arrays have other shapes, or one of them
+            holds NaN or infinity.
     """
     import h5py
 
@@ -47,3 +50,11 @@ def load_exactly(
             f"{len(saved)} arrays"
             + (f", one of them of shape {other[0]}" if other else "")
         )
+    for (
+        variable
+    ) in variables:  # as loaded, for float32 cannot hold all that float64 can
+        if not np.isfinite(np.asarray(variable)).all():
+            raise InputError(
+                f"{path}: must hold finite numbers. Received: NaN or infinity in "
+                f"{variable.path}"
+            )

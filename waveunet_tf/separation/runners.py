@@ -6,6 +6,7 @@ import numpy as np
 
 from waveunet_tf.audio.blocks import Queue
 from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.errors import InputError
 from waveunet_tf.networks import layer_names, shapes
 from waveunet_tf.separation.engine import Engine
 
@@ -52,6 +53,9 @@ class Runner:
         Returns:
             Source → the next frames that are ready, float32 `(frames, channels)`, as
             many of each source.
+
+        Raises:
+            InputError: The engine gives NaN or infinity.
         """
         self._taken += len(mixture)
         self._queue.put(mixture)
@@ -61,6 +65,11 @@ class Runner:
         while len(self._queue) >= self.needed_frames:
             late = max(-self._given, 0)  # still before the song's first frame
             for name, stem in self._run().items():
+                if not np.isfinite(stem).all():
+                    raise InputError(
+                        "the network must give finite samples, but its file or engine "
+                        f"is broken. Received: NaN or infinity in {name}"
+                    )
                 blocks[name].append(stem[late:])
             self._given += self.hop_frames
         return {name: np.concatenate(parts) for name, parts in blocks.items()}
