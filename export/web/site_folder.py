@@ -12,17 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import waveunet_tf
 from waveunet_tf.errors import InputError
+from waveunet_tf.evaluate.player import player_files
 from waveunet_tf.export.web import libraries, site_models
 from waveunet_tf.system import files
 
 _ROOM = pathlib.Path(__file__).parent
-_REPORT = _ROOM.parents[1] / "evaluate" / "report"
 _MADE_BY = "waveunet export-web"
 FILES = "files.json"
 """The list of a site's files, by which a site is recognized."""
 # Scripts that esbuild makes: file of the site → module, and its format.
 _SCRIPTS = {
     "page.js": ("page/page.js", "esm"),
+    "live-processor.js": ("page/live_processor.js", "iife"),
     "worker.js": ("engine/worker.js", "iife"),
 }
 _SERVICE_WORKER = "service-worker.js"
@@ -132,6 +133,8 @@ def _copy_page(site: pathlib.Path) -> None:
             target = site / path.relative_to(_ROOM / "page")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+    (site / "player").mkdir()
+    player_files.copy_player(site / "player")
 
 
 def _copy_libraries(site: pathlib.Path, modules: pathlib.Path) -> None:
@@ -157,8 +160,6 @@ def _sources() -> Iterator[pathlib.Path]:
         room = pathlib.Path(folder, "export", "web")
         for name in ("engine", "page"):
             shutil.copytree(_ROOM / name, room / name)
-        # The page shares the report's player.
-        shutil.copytree(_REPORT, pathlib.Path(folder, "evaluate", "report"))
         yield room
 
 

@@ -30,7 +30,7 @@ class Lane extends EventTarget {
   /**
    * @param {LaneData} data
    * @param {number} index Its place, which is its key.
-   * @param {{gain: number}} channel
+   * @param {{gain: number}} channel What its volume, mute and solo move.
    */
   constructor(data, index, channel) {
     super();
@@ -79,7 +79,11 @@ class Lane extends EventTarget {
     return (this.volumeRange.value / 100) ** 2;
   }
 
-  /** @param {boolean} solos Whether any lane is soloed. */
+  /**
+   * Says whether the lane is heard.
+   *
+   * @param {boolean} solos Whether any lane is soloed.
+   */
   heard(solos) {
     return !this.muted && (solos ? this.soloed : !this.data.alone);
   }
@@ -116,11 +120,14 @@ class Lane extends EventTarget {
  *
  * @param {Lane[]} lanes
  * @param {() => boolean} oneSolo Whether a solo ends the others.
+ * @param {() => void} [mixed] Called after each change.
+ * @returns {() => void} Tells the channels again, after other changes to the lanes.
  */
-function mixLanes(lanes, oneSolo) {
+function mixLanes(lanes, oneSolo, mixed) {
   const mix = () => {
     const solos = lanes.some((lane) => lane.soloed);
     for (const lane of lanes) lane.mix(solos);
+    mixed?.();
   };
   for (const lane of lanes) {
     lane.addEventListener("solo", () => {

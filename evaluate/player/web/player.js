@@ -20,8 +20,8 @@ const CONTROLS = `
 /**
  * Plays the lanes of one song: a clock, a mixer and a row for each lane.
  *
- * Fires "show" (another song), "follow" (the time has moved; its detail is the song's time in
- * seconds) and "fail" (a lane could not be read; its detail is the error).
+ * Fires "show" (another song), "mix" (what is heard has changed), "follow" (the time has moved; its
+ * detail is the song's time in seconds) and "fail" (a lane could not be read; its detail is the error).
  */
 class Player extends EventTarget {
   /** @param {HTMLElement} root Where it is made. */
@@ -41,6 +41,8 @@ class Player extends EventTarget {
     this.looped = false;
     /** @type {Lane[]} */
     this.lanes = [];
+    /** Tells the mixer again what is heard, after a change to the lanes. */
+    this.mix = () => {};
     /** @type {Mixer | null} */
     this.mixer = null;
     /** @type {Song | null} */
@@ -83,7 +85,11 @@ class Player extends EventTarget {
       if (this.mixer === mixer) this.dispatchEvent(new CustomEvent("fail", { detail }));
     });
     this.#rows(song, mixer);
-    this.mix = mixLanes(this.lanes, () => this.oneSolo);
+    this.mix = mixLanes(
+      this.lanes,
+      () => this.oneSolo,
+      () => this.dispatchEvent(new Event("mix")),
+    );
     this.#resize();
     this.dispatchEvent(new Event("show"));
     this.follow();

@@ -1,0 +1,170 @@
+import { readLane } from "../engine/protocol.js";
+import { isAbort, isVoice, notify, shadeOf, titled } from "./notices.js";
+
+/** @typedef {import("../engine/protocol.js").SeparatedSong} SeparatedSong */
+/** @typedef {import("../engine/protocol.js").Encoding} Encoding */
+
+const MIXTURE = "mixture";
+const SAVE = `<button type="button" class="icon save-lane" title="Save"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11M7 11l5 5 5-5M5 20h14"/></svg></button>`;
+
+/** The song that is shown: its player, karaoke, and its files to save. */
+export class SongCard {
+  /** @param {import("../engine/protocol.js").Separator} separator */
+  constructor(separator) {
+    this.separator = separator;
+    /** @type {SeparatedSong | null} */
+    this.song = null;
+    /** @type {AbortController | null} */
+    this.saving = null;
+    this.player = new Player(find("#player"));
+    this.player.oneSolo = false;
+    this.karaokeButton = find("#karaoke");
+    this.encoding = find("#encoding");
+    this.encoding.value = localStorage.getItem("encoding") ?? "wav16";
+    if (!this.encoding.value) this.encoding.value = "wav16";
+    this.player.addEventListener("mix", () => this.#mixed());
+    this.player.addEventListener("fail", (event) => {
+      notify(/** @type {CustomEvent} */ (event).detail);
+    });
+    this.karaokeButton.addEventListener("click", () => this.karaoke());
+    this.encoding.addEventListener("change", () => {
+      localStorage.setItem("encoding", this.encoding.value);
+    });
+    find("#save-all").addEventListener("click", () => this.#saveAll());
+    find("#stop-saving").addEventListener("click", () => this.saving?.abort());
+    document.addEventListener("keydown", (event) => {
+      const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
+      const typing = /** @type {Element} */ (event.target).matches?.("input:not([type=range]), select");
+      if (plain && !typing && event.key.toLowerCase() === "k") this.karaoke();
+    });
+  }
+
+  /** @param {SeparatedSong | null} song */
+  show(song) {
+    this.song = song;
+    this.saving?.abort();
+    find("#song").hidden = !song;
+    if (!song) {
+      this.player.close();
+      return;
+    }
+    const shade = shadeOf(song.lanes.map((lane) => lane.name).filter((name) => name !== MIXTURE));
+    const lanes = song.lanes.map((lane) => ({
+      title: lane.name === MIXTURE ? "Original" : titled(lane.name),
+      shade: lane.name === MIXTURE ? undefined : shade(lane.name),
+      peaks: lane.peaks,
+      alone: lane.name === MIXTURE,
+      name: lane.name,
+      source: {
+        read: (/** @type {number} */ start, /** @type {number} */ frames) =>
+          readLane(song, lane, start, frames),
+      },
+    }));
+    find("#song-title").textContent = song.name;
+    find("#remarks").textContent = song.remarks.join(" · ");
+    this.player.show({
+      rate: song.sampleRateHz,
+      duration: song.frames / song.sampleRateHz,
+      lanes,
+    });
+    song.lanes.forEach((lane, place) => this.#addSave(this.player.lanes[place], lane.name));
+    this.karaokeButton.hidden = !this.#voices.length || song.lanes.length < 3;
+    this.#mixed();
+  }
+
+  /** The lanes that karaoke leaves out. */
+  get #voices() {
+    return this.player.lanes.filter((lane) => isVoice(lane.name));
+  }
+
+  /** @returns {boolean} Whether all but the voice is heard. */
+  get #isKaraoke() {
+    const stems = this.player.lanes.filter((lane) => !lane.data.alone);
+    const solos = this.player.lanes.some((lane) => lane.soloed);
+    return stems.every((lane) => lane.heard(solos) !== isVoice(lane.name));
+  }
+
+  #mixed() {
+    this.karaokeButton.setAttribute("aria-pressed", String(this.#isKaraoke));
+  }
+
+  /** Leaves the voice out, or brings it back. */
+  karaoke() {
+    if (!this.song || this.karaokeButton.hidden) return;
+    const on = !this.#isKaraoke;
+    for (const lane of this.player.lanes) {
+      lane.soloed = false;
+      lane.muted = on && isVoice(lane.name);
+    }
+    this.player.mix();
+  }
+
+  /**
+   * @param {Lane} lane
+   * @param {string} name
+   */
+  #addSave(lane, name) {
+    const button = lane.buttons.appendChild(fromHtml(SAVE));
+    button.setAttribute("aria-label", `Save ${lane.name}`);
+    button.addEventListener("click", () => {
+      const encoding = /** @type {Encoding} */ (this.encoding.value);
+      const song = /** @type {SeparatedSong} */ (this.song);
+      const file = `${song.name} - ${name}.${encoding === "flac" ? "flac" : "wav"}`;
+      this.#save(file, (options) => this.separator.encode(song.id, name, encoding, options));
+    });
+  }
+
+  #saveAll() {
+    const song = /** @type {SeparatedSong} */ (this.song);
+    const encoding = /** @type {Encoding} */ (this.encoding.value);
+    const stems = song.lanes.map((lane) => lane.name).filter((name) => name !== MIXTURE);
+    this.#save(`${song.name}.zip`, (options) =>
+      this.separator.zip(song.id, stems, encoding, options),
+    );
+  }
+
+  /**
+   * @param {string} file
+   * @param {(options: import("../engine/protocol.js").CallOptions) => Promise<Blob>} make
+   */
+  async #save(file, make) {
+    this.saving?.abort();
+    const saving = new AbortController();
+    this.saving = saving;
+    find("#stop-saving").hidden = false;
+    const tell = (/** @type {string} */ text) => {
+      if (this.saving === saving) find("#saving").textContent = text;
+    };
+    tell(`Preparing ${file}…`);
+    try {
+      const content = await make({
+        signal: saving.signal,
+        onProgress: ({ stage, done }) => {
+          const waits = stage !== "encoding";
+          tell(`Preparing ${file}${waits ? "…" : `: ${Math.floor(100 * done)} %`}`);
+        },
+      });
+      download(content, file);
+      tell(`${file} is saved.`);
+    } catch (error) {
+      tell("");
+      if (!isAbort(error)) notify(error);
+    }
+    if (this.saving === saving) {
+      this.saving = null;
+      find("#stop-saving").hidden = true;
+    }
+  }
+}
+
+/**
+ * @param {Blob} content
+ * @param {string} file
+ */
+function download(content, file) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = file.replace(/[/\\:*?"<>|]/g, "_");
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
