@@ -92,6 +92,7 @@ export class Live extends EventTarget {
     find("#live").hidden = true;
     find("#live-lanes").replaceChildren();
     this.dispatchEvent(new Event("change"));
+    find("#microphone").focus();
   }
 }
 

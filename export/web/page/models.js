@@ -60,6 +60,7 @@ export class Models extends EventTarget {
   async #load(choice) {
     this.select.disabled = true;
     this.select.setAttribute("aria-busy", "true");
+    const before = find("#engine").textContent;
     find("#engine").textContent = `Loading ${choice.name}…`;
     try {
       const { model, engine } = await this.separator.load(choice.model, choice.name);
@@ -71,7 +72,7 @@ export class Models extends EventTarget {
       this.dispatchEvent(new Event("load"));
     } catch (error) {
       if (!isAbort(error)) notify(error);
-      if (!this.loaded) find("#engine").textContent = "No model is loaded.";
+      find("#engine").textContent = this.loaded ? before : "No model is loaded.";
     }
     this.#menu();
   }

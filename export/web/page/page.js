@@ -17,7 +17,7 @@ function join({ models, queue, card, live }) {
   live.addEventListener("change", () => {
     // One thing sounds at a time, and the worker separates one at a time.
     if (live.running) card.player.mixer?.pause();
-    find("#choose").disabled = live.running;
+    find("#add").hidden = live.running;
     find("#model").disabled = live.running;
     find("#open-model").disabled = live.running;
     busy();
