@@ -75,7 +75,7 @@ fuzz: .venv/installed-dev
 # and all its tests run, also long ones. Needs npm, and for the tests Chromium.
 WEB := export/web
 test-web: .venv/installed-dev $(WEB)/node_modules/.package-lock.json
-	cd $(WEB) && npx eslint . && npx tsc --noEmit
+	cd $(WEB) && npm run --silent lint && npm run --silent types
 	$(BIN)/pytest -m "slow or not slow" tests/$(WEB)
 
 $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json

@@ -9,9 +9,8 @@ import pytest
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking "
-    "--disable-component-update --disable-sync --no-first-run "
-    "--autoplay-policy=no-user-gesture-required"
+    "--no-sandbox --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run --autoplay-policy=no-user-gesture-required"
 ).split()
 
 
@@ -25,8 +24,10 @@ def headless_chromium(*arguments):
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def wait_until(page, condition, *, seconds=30):

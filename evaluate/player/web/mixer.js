@@ -114,8 +114,13 @@ class Mixer extends EventTarget {
   async play() {
     if (!this.paused) return;
     if (this.place >= this.duration - 0.05) this.place = 0;
+    try {
+      this.#open();
+    } catch (error) {
+      this.#fail(error); // a rate that this browser cannot play
+      return;
+    }
     this.paused = false;
-    this.#open();
     this.dispatchEvent(new Event("play"));
     await this.context?.resume();
     if (!this.paused) this.#start();
@@ -154,13 +159,18 @@ class Mixer extends EventTarget {
     this.run = new Run(this, Math.round(this.place * this.rate));
     this.run.fill().catch((error) => {
       this.pause();
-      this.dispatchEvent(new CustomEvent("fail", { detail: error }));
+      this.#fail(error);
     });
   }
 
   #stop() {
     this.run?.stop();
     this.run = null;
+  }
+
+  /** @param {unknown} error */
+  #fail(error) {
+    this.dispatchEvent(new CustomEvent("fail", { detail: error }));
   }
 
   /** Called by the run that has reached the end. */

@@ -11,9 +11,8 @@ const MOST = 3;
  */
 export function lineOf(error, name) {
   const text = error instanceof Error ? error.message : String(error);
-  let line = text.split("\n")[0];
-  if (name && line.startsWith(`${name}: `)) line = line.slice(name.length + 2);
-  return titled(line || "something went wrong");
+  const line = text.split("\n")[0] || "Something went wrong.";
+  return name && line.startsWith(`${name}: `) ? titled(line.slice(name.length + 2)) : line;
 }
 
 /** @param {unknown} error */

@@ -17,8 +17,10 @@ PREPARE = """async ([rate, seconds]) => {
         return ((bits ^ (bits >>> 13)) | 0) / 2 ** 32;
     };
     window.late = [0, 0];
+    window.furthest = 0;
     const source = (sign, place) => ({
         read: async (start, frames) => {
+            furthest = Math.max(furthest, (start + frames) / rate);
             if (late[place]) await sleep(late[place]);
             return [Float32Array.from({ length: frames }, (_, each) =>
                 sign * noise(start + each))];
@@ -51,7 +53,7 @@ def page(tmp_path_factory):
     player_files.copy_player(folder)
     scripts = [f'<script src="{name}"></script>' for name in player_files.SCRIPTS]
     (folder / "index.html").write_text(f"<body>{''.join(scripts)}", encoding="utf-8")
-    with headless_chromium() as browser:
+    with headless_chromium("--disable-gpu") as browser:
         page = browser.new_page()
         page.goto((folder / "index.html").as_uri())
         yield page
@@ -95,6 +97,13 @@ def test_blocks_follow_each_other_without_a_gap(mixer):
     song = noise()
     begin = int(np.argmax(np.correlate(song, heard[:2000])))
     np.testing.assert_allclose(heard, song[begin : begin + len(heard)], atol=1e-6)
+
+
+def test_no_more_is_read_than_a_few_seconds_ahead(mixer):
+    mixer.evaluate("furthest = 0; mixer.currentTime = 1")
+    mixer.wait_for_timeout(700)
+    read, heard = mixer.evaluate("[furthest, mixer.currentTime]")
+    assert heard < read < heard + 5
 
 
 def test_where_one_source_is_late_all_wait_and_the_clock_with_them(mixer):

@@ -72,7 +72,7 @@ def report(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with headless_chromium() as browser:
+    with headless_chromium("--disable-gpu") as browser:
         yield browser
 
 

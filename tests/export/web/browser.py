@@ -2,20 +2,13 @@
 
 import base64
 import contextlib
-import os
 import pathlib
 
 import numpy as np
-import pytest
 import soundfile
 
 from waveunet_tf.export.web import site_server
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-_ARGUMENTS = (
-    "--no-sandbox --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run --autoplay-policy=no-user-gesture-required"
-).split()
 _ROOM = pathlib.Path(site_server.__file__).parent
 # A page without a look, whose window has what the engine's page modules export.
 _LAB = """<!doctype html><title>Lab</title><link rel="icon" href="data:,">
@@ -56,22 +49,6 @@ def add_lab(site: pathlib.Path) -> None:
     for name in ("protocol.js", "offline.js"):
         (site / "lab" / name).write_bytes((_ROOM / "engine" / name).read_bytes())
     (site / "lab.html").write_text(_LAB)
-
-
-@contextlib.contextmanager
-def chromium(*arguments):
-    """Starts headless Chromium; skips where it or playwright is missing."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not pathlib.Path(CHROMIUM).exists():
-        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*_ARGUMENTS, *arguments]
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chromium import headless_chromium
 from tests.export.web import browser
 from waveunet_tf.export.android import golden
 from waveunet_tf.export.web import libraries, site_folder
@@ -44,7 +45,7 @@ def small_site(web_libraries, small_separators, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def chromium():
-    with browser.chromium("--disable-gpu") as started:
+    with headless_chromium("--disable-gpu") as started:
         yield started
 
 
