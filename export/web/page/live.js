@@ -7,6 +7,8 @@ const LEAST_SPEED = 1.3;
 const TRIAL_SECONDS = 4;
 /* Sound that waits to be separated; with more than this, the device cannot follow. */
 const MOST_BEHIND_SECONDS = 6;
+/* As in live_processor.js, which waits so long before it plays. */
+const MARGIN_SECONDS = 0.25;
 
 /** Separates what a microphone or another tab plays, while it plays. Fires "change". */
 export class Live extends EventTarget {
@@ -68,11 +70,13 @@ export class Live extends EventTarget {
    * @param {Session} session
    */
   #started(way, session) {
-    const late = session.latencySeconds.toFixed(1);
-    const advice =
-      way === "microphone"
-        ? "Use headphones, or the microphone hears the loudspeakers."
-        : "Turn the tab’s own sound down to hear the stems alone.";
+    const late = (session.latencySeconds + MARGIN_SECONDS).toFixed(1);
+    let advice = "";
+    if (way === "microphone") {
+      advice = "Use headphones, or the microphone hears the loudspeakers.";
+    } else if (!session.isAlone) {
+      advice = "The tab itself sounds, too: mute it there, if its sound stays shared.";
+    }
     tell(`You hear it ${late} s later. ${advice}`);
     say("Live mode runs.");
   }
@@ -129,12 +133,13 @@ function lacking(way) {
 async function listen(way) {
   // A browser's processing is made for speech, and spoils music.
   const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  const tab = { ...audio, suppressLocalAudioPlayback: true }; // one hears the stems only
   let stream;
   try {
     stream =
       way === "microphone"
         ? await navigator.mediaDevices.getUserMedia({ audio: { ...audio, channelCount: 2 } })
-        : await navigator.mediaDevices.getDisplayMedia({ audio, video: true });
+        : await navigator.mediaDevices.getDisplayMedia({ audio: tab, video: true });
   } catch (error) {
     const name = error instanceof DOMException ? error.name : "";
     if (name === "NotFoundError") throw new Error("There is no microphone.", { cause: error });
@@ -174,6 +179,14 @@ class Session extends EventTarget {
     for (const track of stream.getAudioTracks()) {
       track.addEventListener("ended", () => this.#end("The sound has ended."));
     }
+  }
+
+  /** Whether the browser silences the tab that it shares. */
+  get isAlone() {
+    const [track] = this.stream.getAudioTracks();
+    /** @type {MediaTrackSettings & {suppressLocalAudioPlayback?: boolean}} */
+    const settings = track.getSettings();
+    return settings.suppressLocalAudioPlayback === true;
   }
 
   async start() {

@@ -12,6 +12,7 @@ import { SongCard } from "./song_card.js";
 function join({ models, queue, card, live }) {
   const busy = () =>
     document.body.classList.toggle("busy", queue.jobs.length > 0 || live.running);
+  queue.listening = () => !(card.player.mixer?.paused ?? true);
   queue.addEventListener("change", busy);
   queue.addEventListener("choose", (event) => card.show(/** @type {CustomEvent} */ (event).detail));
   live.addEventListener("change", () => {

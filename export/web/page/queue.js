@@ -93,6 +93,10 @@ export class Queue extends EventTarget {
     this.jobs = [];
     /** @type {Job | null} */
     this.shown = null;
+    /** Whether the next song that is separated shows itself. */
+    this.expected = true;
+    /** Whether someone listens, whom no other song should interrupt. */
+    this.listening = () => false;
     this.pageTitle = document.title;
     window.addEventListener("beforeunload", (event) => {
       if (this.working) event.preventDefault();
@@ -105,6 +109,7 @@ export class Queue extends EventTarget {
 
   /** @param {Iterable<File>} files */
   add(files) {
+    this.expected ||= !this.working;
     for (const file of files) this.#run(file);
     this.#arrange();
   }
@@ -123,8 +128,8 @@ export class Queue extends EventTarget {
       });
       job.finish(song);
       say(`${file.name} is separated.`);
-      // What is heard goes on; the first song, or one that came alone, shows itself.
-      if (!this.shown) this.show(job);
+      if (!this.shown || (this.expected && !this.listening())) this.show(job);
+      this.expected = false;
     } catch (error) {
       if (isAbort(error)) this.#drop(job);
       else this.#failed(job, error);

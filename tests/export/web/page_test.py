@@ -314,6 +314,55 @@ def test_live_mode_separates_what_the_microphone_hears(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    ("shared", "line"),
+    [
+        ("{ audio: true, video: true }", None),
+        ("{ video: true }", "No sound was shared: choose a tab, and"),
+    ],
+)
+def test_a_tabs_sound_is_separated_if_it_is_shared(page, shared, line):
+    page.evaluate(
+        f"""() => navigator.mediaDevices.getDisplayMedia =
+            () => navigator.mediaDevices.getUserMedia({shared})"""
+    )
+    page.click("#tab")
+    if line:
+        page.locator(".notice").wait_for()
+        assert page.inner_text(".notice p").startswith(line)
+        assert page.is_hidden("#live")
+    else:
+        page.locator("#live-lanes .lane").first.wait_for()
+        assert page.inner_text("#live-title") == "Live: a tab"
+        assert "mute it there" in page.inner_text("#live-state")
+
+
+@pytest.mark.slow
+def test_live_mode_is_refused_where_the_device_is_too_slow(page):
+    page.evaluate(
+        """() => {
+            const now = performance.now.bind(performance);
+            performance.now = () => 1000 * now();
+        }"""
+    )
+    page.click("#microphone")
+    page.locator(".notice").wait_for()
+    line = page.inner_text(".notice p")
+    assert line.startswith("This device separates 0.") and "needs 1.3" in line
+    assert page.is_hidden("#live")
+
+
+@pytest.mark.slow
+def test_a_later_song_shows_itself_unless_one_listens(page, songs):
+    separate(page, songs / "second.flac")
+    separate(page, songs / "first song.wav")
+    assert page.inner_text("#song-title") == "first song"
+    page.click("#play")
+    separate(page, songs / "second.flac")
+    assert page.inner_text("#song-title") == "first song"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("lacking", "line"),
     [
         ("delete window.WebAssembly", "This browser has no WebAssembly, so it cannot"),
