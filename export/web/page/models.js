@@ -95,7 +95,7 @@ export class Models extends EventTarget {
    */
   #describe(choice, model, engine) {
     const channels = model.channels === 1 ? "mono" : "stereo";
-    const rate = `${model.sampleRateHz / 1000} kHz ${channels}`;
+    const rate = `${model.sampleRateHz / 1000}\u00a0kHz ${channels}`;
     const threads = engine.threads === 1 ? "one thread" : `${engine.threads} threads`;
     const where = engine.accelerator === "webgpu" ? "the GPU" : `the CPU, ${threads}`;
     const slower = engine.relaxedSimd || engine.accelerator === "webgpu" ? "" : " (compatible build)";
