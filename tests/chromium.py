@@ -14,13 +14,14 @@ ARGUMENTS = (
 ).split()
 
 
+# The one playwright of this process, for it refuses a second, and who uses it.
+_shared = {"playwright": None, "users": 0}
+
+
 @contextlib.contextmanager
 def headless_chromium(*arguments):
     """Yields playwright's browser; skips the test where there is no Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not pathlib.Path(CHROMIUM).exists():
-        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
-    with sync_api.sync_playwright() as playwright:
+    with _playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
@@ -28,6 +29,35 @@ def headless_chromium(*arguments):
             yield browser
         finally:
             browser.close()
+
+
+@contextlib.contextmanager
+def chromium_with_profile(folder, *arguments):
+    """Yields a Chromium that keeps its files on the disk, as a user's does."""
+    with _playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            folder, executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+@contextlib.contextmanager
+def _playwright():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if not pathlib.Path(CHROMIUM).exists():
+        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
+    if not _shared["users"]:
+        _shared["playwright"] = sync_api.sync_playwright().start()
+    _shared["users"] += 1
+    try:
+        yield _shared["playwright"]
+    finally:
+        _shared["users"] -= 1
+        if not _shared["users"]:
+            _shared["playwright"].stop()
 
 
 def wait_until(page, condition, *, seconds=30):

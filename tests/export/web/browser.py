@@ -59,8 +59,14 @@ def served(site: pathlib.Path, *, isolated: bool):
 
 
 def open_lab(browser, address: str):
-    """Opens the lab in a context of its own; it must have no error."""
-    page = browser.new_context().new_page()
+    """Opens the lab in a context of its own; it must have no error.
+
+    Args:
+        browser: A browser, or a context with a profile.
+        address: The site's address.
+    """
+    new = browser.new_context() if hasattr(browser, "new_context") else browser
+    page = new.new_page()
     page.set_default_timeout(120_000)
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))

@@ -43,7 +43,7 @@ def small_site(web_libraries, small_separators, tmp_path_factory):
     return site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
     with headless_chromium("--disable-gpu") as started:
         yield started

@@ -11,7 +11,10 @@ from waveunet_tf.export.web import libraries, site_folder
 
 def test_every_file_of_a_site_is_listed_with_its_hash(small_site):
     listed = site_folder.read_files(small_site)
-    own = {"song.wav", "song.flac", "bad", "lab.html", "0.wav", "1.wav"}
+    songs = {
+        path.name for path in small_site.iterdir() if path.stem in ("song", "0", "1")
+    }
+    own = {*songs, "bad", "lab.html"}
     there = {
         path.relative_to(small_site).as_posix()
         for path in small_site.rglob("*")
