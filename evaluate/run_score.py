@@ -79,7 +79,7 @@ _RUNNER = flags.DEFINE_string(
     "runner",
     None,
     "Score on this pipeline runner of Apache Beam (DirectRunner, DataflowRunner, "
-    "FlinkRunner, SparkRunner), whose own options follow after --. Needs "
+    "FlinkRunner, SparkRunner, DaskRunner), whose own options follow after --. Needs "
     "requirements-beam.txt, and folders that all its workers see. Default: processes "
     "on this machine (--workers).",
 )

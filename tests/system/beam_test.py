@@ -98,6 +98,45 @@ def test_a_workers_error_is_an_os_error_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_dask_is_known_by_its_short_name_with_a_job_in_each_partition(
+    tmp_path, monkeypatch
+):
+    module = stand_in()
+    made = []
+    module.Pipeline = lambda runner, options: (
+        made.append((runner, options)) or (StandInPipeline("DirectRunner", options))
+    )
+    monkeypatch.setattr(beam, "import_beam", lambda: module)
+    for options in ([], ["--dask_npartitions=2"]):
+        beam.run_on_beam(
+            abs, [-1], tmp_path, pipeline_runner="DaskRunner", options=options
+        )
+    name = "apache_beam.runners.dask.dask_runner.DaskRunner"
+    assert made == [
+        (name, ["--dask_partition_size=1"]),
+        (name, ["--dask_npartitions=2"]),
+    ]
+
+
+@pytest.mark.xdist_group("dask")
+def test_jobs_are_spread_over_dasks_workers_which_may_die(tmp_path, request):
+    if not hasattr(sys.modules["apache_beam"], "__path__"):
+        pytest.skip("needs requirements-beam.txt")
+    client = request.getfixturevalue("dask_client")
+    run = functools.partial(
+        beam.run_on_beam,
+        output=tmp_path,
+        pipeline_runner="DaskRunner",
+        options=[f"--dask_client_address={client.scheduler.address}"],
+    )
+    results = run(jobs.square, list(range(40)))
+    assert sorted(square for _, square in results) == [n**2 for n in range(40)]
+    assert len({process for process, _ in results}) == 2
+    with pytest.raises(OSError, match="died while running it") as error:
+        run(jobs.kill_itself, [1])
+    assert "\n" not in str(error.value)
+
+
 def test_an_unknown_pipeline_runner_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="must be one of Apache .*: NoRunner") as error:
         beam.run_on_beam(abs, [1], tmp_path, pipeline_runner="NoRunner")

@@ -96,7 +96,7 @@ _RUNNER = flags.DEFINE_string(
     "runner",
     None,
     "Prepare on this pipeline runner of Apache Beam (DirectRunner, DataflowRunner, "
-    "FlinkRunner, SparkRunner), whose own options follow after --. Needs "
+    "FlinkRunner, SparkRunner, DaskRunner), whose own options follow after --. Needs "
     "requirements-beam.txt, and folders that all its workers see. Default: processes "
     "here (--workers).",
 )

@@ -6,12 +6,15 @@ r"""Separates songs into stems.
     waveunet separate --tflite ~/artefacts/tflite_mixed.tflite \
         --output_dir ~/stems song.mp3
     waveunet separate --scheduler tcp://host:8786 --songs_from songs.txt
+    waveunet separate --runner FlinkRunner --songs_from songs.txt -- \
+        --flink_master=host:8081
 
 Uses a trained model of the package unless a checkpoint is named. Writes
 OUTPUT_DIR/<song>/<source>.<format>, with the song's length and rate. Songs are files,
 folders (all audio files in them), patterns in quotes ("*.mp3"), or -, standard input.
 
-With --scheduler the workers of a dask.distributed cluster separate the songs.
+With --scheduler the workers of a dask.distributed cluster separate the songs, with
+--runner those of Apache Beam, whose own options follow after --.
 OUTPUT_DIR/ledger.jsonl notes each; after a stop, the same command goes on.
 """
 
@@ -35,8 +38,9 @@ from waveunet_tf.separation.separator_source import (
     TFLiteSource,
 )
 from waveunet_tf.separation.songs import SongOptions
+from waveunet_tf.separation.songs_on_beam import separate_on_beam
 from waveunet_tf.separation.songs_on_dask import separate_on_dask
-from waveunet_tf.system import dask_cluster
+from waveunet_tf.system import beam, dask_cluster
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -80,10 +84,18 @@ _WORKERS = flags.DEFINE_integer(
     lower_bound=1,
     short_name="j",
 )
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Separate on this pipeline runner of Apache Beam (DirectRunner, DataflowRunner, "
+    "FlinkRunner, SparkRunner, DaskRunner), whose own options follow after --. Needs "
+    "requirements-beam.txt, and folders that all its workers see.",
+)
 config_flags.define_refinement_flags()
 flags.adopt_module_key_flags(config_flags)
 flags.adopt_module_key_flags(song_flags)
 flags.mark_flags_as_mutual_exclusive(["model", "checkpoint", "tflite"])
+flags.mark_flags_as_mutual_exclusive(["scheduler", "runner"])
 
 
 def network_folder() -> pathlib.Path:
@@ -166,11 +178,30 @@ def separate_on_scheduler(songs: list[str], options: SongOptions) -> int:
         )
 
 
+def separate_on_runner(
+    songs: list[str], options: SongOptions, beam_options: list[str]
+) -> int:
+    """Separates songs on Apache Beam; returns the exit code."""
+    beam.import_beam()  # before anything is looked for
+    source = source_from_flags()
+    engine = functools.partial(separate_on_beam, _RUNNER.value, beam_options, source)
+    return song_flags.separate_batch(
+        functools.partial(Catalogue, songs, options, source),
+        lambda catalogue, show: catalogue.run(engine, on_progress=show),
+    )
+
+
 def main(arguments):
     """Separates the songs of the arguments."""
     check_engine()
     options = song_flags.options_from_flags()
+    beam_options = []
+    if _RUNNER.value is not None:
+        beam_options = [word for word in arguments if word.startswith("--")]
+        arguments = [word for word in arguments if not word.startswith("--")]
     songs = song_flags.songs_from_flags(arguments)
+    if _RUNNER.value is not None:
+        return separate_on_runner(songs, options, beam_options)
     if _SCHEDULER.value is not None:
         return separate_on_scheduler(songs, options)
     if _TFLITE.value is not None:

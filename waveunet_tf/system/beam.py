@@ -28,6 +28,10 @@ def import_beam() -> types.ModuleType:
     return apache_beam
 
 
+# Beam does not know this one by its short name.
+_DASK_RUNNER = "DaskRunner"
+
+
 def run_on_beam(
     function: Callable[[Any], Any],
     jobs: list,
@@ -43,7 +47,8 @@ def run_on_beam(
         function: A function of a module. Its results must be values that JSON can hold.
         jobs: The arguments of the calls, one each.
         output: A folder that the workers and the caller see by the same absolute path.
-        pipeline_runner: Beam's name of it: DirectRunner, DataflowRunner, FlinkRunner, …
+        pipeline_runner: Beam's name of it: DirectRunner, DataflowRunner, FlinkRunner,
+            DaskRunner, …
         options: Beam's own options, such as `--direct_num_workers=4`.
         on_results: Called with all results, on a worker, even if the caller has died.
             Beam must be able to pickle it.
@@ -67,8 +72,14 @@ def run_on_beam(
         with files.atomic_file(results_file) as part:
             part.write_text(json.dumps(results), encoding="utf-8")
 
+    options = list(options)
+    if pipeline_runner == _DASK_RUNNER:
+        pipeline_runner = "apache_beam.runners.dask.dask_runner.DaskRunner"
+        if not any("partition" in option for option in options):
+            # Else dask may put all jobs into one partition.
+            options.append("--dask_partition_size=1")
     try:
-        pipeline_options = beam.options.pipeline_options.PipelineOptions(list(options))
+        pipeline_options = beam.options.pipeline_options.PipelineOptions(options)
         pipeline = beam.Pipeline(pipeline_runner, pipeline_options)
     except ValueError as error:
         reason = str(error).splitlines()[0]
@@ -87,7 +98,8 @@ def run_on_beam(
     try:
         pipeline.run().wait_until_finish()
         return json.loads(results_file.read_text(encoding="utf-8"))
-    except RuntimeError as error:  # A worker raised it.
-        raise OSError(f"{output}: {str(error).splitlines()[-1]}") from error
+    except Exception as error:  # A worker raised it, or dask's workers died.
+        reason = (str(error).splitlines() or [type(error).__name__])[-1]
+        raise OSError(f"{output}: {reason}") from error
     finally:
         results_file.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Songs on Apache Beam, or on a stand-in that works in this process."""
+
+import functools
+import json
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+
+import waveunet_tf
+from waveunet_tf.separation.catalogue import Catalogue
+from waveunet_tf.separation.separator_source import CheckpointSource
+from waveunet_tf.separation.songs import SongOptions, separate_songs
+from waveunet_tf.separation.songs_on_beam import separate_on_beam
+from waveunet_tf.system import beam
+
+
+def run_like_beam(function, jobs, output, *, pipeline_runner, options):
+    """Does what run_on_beam does, on copies as a worker has them."""
+    function, jobs = pickle.loads(pickle.dumps((function, jobs)))
+    return json.loads(json.dumps([function(job) for job in reversed(jobs)]))
+
+
+@pytest.fixture(params=["stand-in", "DirectRunner", "DaskRunner"])
+def runner(request, monkeypatch):
+    """The pipeline runner, and its options."""
+    if request.param == "stand-in":
+        monkeypatch.setattr(beam, "run_on_beam", run_like_beam)
+        return "DirectRunner", []
+    pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
+    if request.param == "DirectRunner":
+        return request.param, ["--direct_num_workers=1"]
+    client = request.getfixturevalue("dask_client")
+    return request.param, [f"--dask_client_address={client.scheduler.address}"]
+
+
+@pytest.mark.xdist_group("dask")
+def test_a_pipeline_runner_writes_the_same_stems_and_a_ledger(
+    runner, kept_checkpoint, tmp_path
+):
+    waveunet_tf.load(kept_checkpoint, engine="litert", threads=1)  # converts it
+    source = CheckpointSource.open(
+        kept_checkpoint, overrides={}, engine="litert", threads=1
+    )
+    (tmp_path / "songs").mkdir()
+    for number in range(3):
+        audio = np.random.default_rng(number).normal(0, 0.1, (8000, 2))
+        soundfile.write(tmp_path / "songs" / f"{number}.wav", audio, 8000)
+    whole = (tmp_path / "songs" / "0.wav").read_bytes()
+    (tmp_path / "songs" / "0.wav").write_bytes(whole[:-8000])
+    here = SongOptions(output_dir=tmp_path / "here")
+    expected = separate_songs(tmp_path / "songs", here, source.load())
+    options = SongOptions(output_dir=tmp_path / "stems")
+    engine = functools.partial(separate_on_beam, *runner, source)
+    for done_already in (0, 2):  # the second run goes on
+        with Catalogue([tmp_path / "songs"], options, source) as catalogue:
+            assert catalogue.already_done == done_already
+            catalogue.run(engine)
+        assert list(map(str, catalogue.failures)) == list(map(str, expected))
+        assert len(expected) == 1
+    for stem in (tmp_path / "here").rglob("*.wav"):
+        other = tmp_path / "stems" / stem.relative_to(tmp_path / "here")
+        assert other.read_bytes() == stem.read_bytes()
