@@ -31,11 +31,15 @@ class CodedStems:
         frames: The lengths of the tracks.
         codes: Source → stem → int8 `(frames, channels)` of all tracks; a source is the
             sum of its stems.
+        weights: The tracks' weights; see augmentation.track_probabilities. None: 1.
+        data_sets: The folders of the tracks' data sets, where they are known.
     """
 
     names: list[str]
     frames: list[int]
     codes: dict[str, dict[str, np.ndarray]]
+    weights: list[float] | None = None
+    data_sets: list[str] | None = None
 
     @property
     def firsts(self) -> list[int]:
@@ -92,6 +96,8 @@ def read_coded_stems(
             codes = {stem: file[f"{subset}/{stem}"] for stem in stems}
             names = file[f"names/{subset}"].tolist()
             frames = file[f"frames/{subset}"].tolist()
+            weights = file[f"weights/{subset}"].tolist()
+            data_sets = file[f"data_sets/{subset}"].tolist()
             rate_hz = int(file["sample_rate_hz"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: must be a file of the stems: {error}") from error
@@ -110,6 +116,8 @@ def read_coded_stems(
             source: {stem: codes[stem] for stem in of}
             for source, of in zip(config.sources, stems_of)
         },
+        weights,
+        data_sets,
     )
 
 
@@ -118,6 +126,7 @@ def write_coded_stems(
     path: str | os.PathLike,
     *,
     max_bytes: int,
+    weights: Sequence[float] | None = None,
 ) -> tuple[int, int]:
     """Writes the training and validation tracks of prepared folders into one file.
 
@@ -127,18 +136,23 @@ def write_coded_stems(
         data_dirs: Folders that `prepare` wrote, with the same stems.
         path: The .npz file to write.
         max_bytes: The size of all codes at most.
+        weights: The folders' weights; see prepared.check_weights.
 
     Returns:
         The number of training tracks, and of their frames.
 
     Raises:
-        InputError: A folder lacks tracks, tracks differ in stems, sample rate or
-            channels, or `max_bytes` is too small.
+        InputError: A folder lacks training tracks, or all lack validation tracks;
+            tracks differ in stems, sample rate or channels; `max_bytes` is too small;
+            or a weight is out of range.
         OSError: A file cannot be read or written.
     """
+    from waveunet_tf.data import prepared  # needs what a JAX machine may lack
+
     arrays, form, left = {}, None, max_bytes
+    weights = prepared.check_weights(data_dirs, weights)
     for subset in ("valid", "train"):  # validation tracks are never cut
-        tracks = _find_tracks(data_dirs, subset)
+        tracks = _find_tracks(data_dirs, weights, subset)
         form = form or tracks[0].form
         for track in tracks:
             if track.form != form:
@@ -158,6 +172,8 @@ def write_coded_stems(
             )
         arrays[f"names/{subset}"] = [track.name for track in tracks]
         arrays[f"frames/{subset}"] = lengths
+        arrays[f"weights/{subset}"] = [track.weight for track in tracks]
+        arrays[f"data_sets/{subset}"] = [track.data_set for track in tracks]
         for stem in form.stems:
             coded = [
                 track.read_codes(stem, length) for track, length in zip(tracks, lengths)
@@ -214,6 +230,8 @@ class _PreparedTrack:
     paths: dict[str, pathlib.Path]
     form: _Form
     frames: int
+    weight: float
+    data_set: str
 
     def read_codes(self, stem: str, frames: int) -> np.ndarray:
         """Reads the beginning of a stem as int8 `(frames, channels)`."""
@@ -224,20 +242,30 @@ class _PreparedTrack:
 
 
 def _find_tracks(
-    data_dirs: Sequence[str | os.PathLike], subset: str
+    data_dirs: Sequence[str | os.PathLike], weights: Sequence[float], subset: str
 ) -> list[_PreparedTrack]:
+    """Lists a subset's tracks; some folders may lack validation tracks."""
     import soundfile
 
+    from waveunet_tf.data import prepared
     from waveunet_tf.data.datasets import find_tracks
 
     found = []
-    for data_dir in data_dirs:
+    for data_dir, weight in zip(data_dirs, weights):
+        if subset == "valid" and not prepared.has_subset(data_dir, subset):
+            continue
         for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
             paths = {stem: track.sources[stem].path for stem in sorted(track.sources)}
             path = next(iter(paths.values()))
             info = soundfile.info(path)
             form = _Form(tuple(paths), info.samplerate, info.channels)
             found.append(
-                _PreparedTrack(track.name, path.parent, paths, form, info.frames)
+                _PreparedTrack(
+                    *(track.name, path.parent, paths, form, info.frames),
+                    weight=weight,
+                    data_set=os.fspath(data_dir),
+                )
             )
+    if not found:
+        raise InputError(f"{data_dirs[0]}: must hold tracks of {subset}, but has none")
     return found

@@ -45,7 +45,9 @@ def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> 
 
     from waveunet_tf.data import augmentation
 
-    drawn = augmentation.excerpts_of(draws, stems.frames, window, training)
+    drawn = augmentation.excerpts_of(
+        draws, stems.frames, window, training, stems.weights
+    )
     lengths = ops.take(np.array(stems.frames, np.int32), drawn.track)[..., None]
     places = drawn.start[..., None] + ops.arange(window.input_frames, dtype="int32")
     inside = ops.logical_and(places >= 0, places < lengths)

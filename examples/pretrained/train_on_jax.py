@@ -52,6 +52,7 @@ def main(_):
 
     from examples.pretrained import jax_training
     from examples.pretrained.coded_stems import read_coded_stems
+    from waveunet_tf.data import augmentation
     from waveunet_tf.training import losses
 
     config = config_flags.network_config_from_flags()
@@ -62,9 +63,12 @@ def main(_):
         known = ", ".join(losses.OF_WAVEFORMS)
         raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")
     keras.config.set_dtype_policy(_PRECISION.value)
-    trainer = jax_training.Trainer(
-        config, training, read_coded_stems(_DATA.value, "train", config)
-    )
+    stems = read_coded_stems(_DATA.value, "train", config)
+    for line in augmentation.share_lines(
+        stems.data_sets, stems.frames, training, stems.weights
+    ):
+        print(line, flush=True)
+    trainer = jax_training.Trainer(config, training, stems)
     jax_training.run_training(
         trainer,
         read_coded_stems(_DATA.value, "valid", config),

@@ -9,9 +9,10 @@ WINDOW = WindowFrames(input_frames=1000, output_frames=400)
 LENGTHS = (5000, 700, 100_000)
 
 
-def excerpts_of(draws, lengths=LENGTHS, **fields):
+def excerpts_of(draws, lengths=LENGTHS, weights=None, **fields):
     """The track, start, gain and swap of each stem, as NumPy arrays."""
-    found = augmentation.excerpts_of(draws, lengths, WINDOW, TrainingConfig(**fields))
+    training = TrainingConfig(**fields)
+    found = augmentation.excerpts_of(draws, lengths, WINDOW, training, weights)
     return [np.asarray(values) for values in found]
 
 
@@ -121,3 +122,38 @@ def test_never_are_all_stems_silent():
     # Some, but not all: where all are drawn, and where none is, every stem is heard.
     some = 1 - 0.9**3 - 0.1**3
     assert (gain == 0).any(axis=1).mean() == pytest.approx(some, abs=0.06)
+
+
+@pytest.mark.parametrize("track_sampling", ["even", "length"])
+def test_a_weight_of_three_is_a_track_that_is_there_three_times(track_sampling):
+    draws = draw(300, 2)
+    fields = {"track_sampling": track_sampling, "remix_probability": 0.5}
+    lengths = np.array(LENGTHS)[thrice := [0, 1, 1, 1, 2]]
+    track, *expected = excerpts_of(draws, lengths, **fields)
+    weighted = excerpts_of(draws, weights=(1, 3, 1), **fields)
+    for one, other in zip(weighted, [np.array(thrice)[track], *expected]):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_equal_weights_of_any_size_change_nothing():
+    draws = draw(300, 2)
+    expected = excerpts_of(draws)
+    for weight in (1, 2.5):
+        for one, other in zip(excerpts_of(draws, weights=[weight] * 3), expected):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("track_sampling", "shares"), [("even", (25, 75)), ("length", (5, 95))]
+)
+def test_shares_of_the_excerpts_are_told_by_data_set(track_sampling, shares):
+    lines = augmentation.share_lines(
+        ["a", "b", "a", "b"],
+        [100, 300, 100, 1600],
+        TrainingConfig(track_sampling=track_sampling),
+        [1, 3, 1, 3] if track_sampling == "even" else [1, 2, 1, 2],
+    )
+    assert lines == [
+        f"{share}.0% of the excerpts from {name} (2 tracks)"
+        for name, share in zip("ab", shares)
+    ]

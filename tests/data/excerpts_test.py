@@ -128,6 +128,31 @@ def test_tracks_are_drawn_evenly_or_by_length(tiny_config, tmp_path):
         np.testing.assert_allclose(shares, expected, atol=0.05)
 
 
+@pytest.mark.parametrize("reader", ["auto", "soundfile"])
+def test_a_weight_gives_the_excerpts_of_a_data_set_that_is_named_as_often(
+    tiny_config, tmp_path, reader
+):
+    one, other = constant_tracks(tmp_path / "a", 2), constant_tracks(tmp_path / "b", 1)
+    weighted = prepared.load_all([one, other], tiny_config, "train", weights=[3, 1])
+    named = prepared.load_all([one, other], tiny_config, "train")
+    # Three times in a row each, for a track's place decides which draws fall on it.
+    named = [*[named[0]] * 3, *[named[1]] * 3, named[2]]
+
+    def read(tracks, **places):
+        return flat(first_batches(tracks, tiny_config, 4, reader=reader, **places))
+
+    expected = read(named)
+    for found, wished in zip(read(weighted), expected):
+        np.testing.assert_array_equal(found, wished)
+    # Excerpt n is a function of the seed and n, wherever and by whom it is read.
+    for first, worker in [(8, 0), (0, 1)]:
+        places = {"first": first, "worker": worker, "workers": 1 + worker}
+        for found, wished in zip(read(weighted, **places), read(named, **places)):
+            np.testing.assert_array_equal(found, wished)
+    for found, wished in zip(read(weighted, first=8), expected[6:]):
+        np.testing.assert_array_equal(found, wished)
+
+
 def test_sources_are_remixed_with_the_wished_probability(tiny_config, tmp_path):
     folder = constant_tracks(tmp_path, 4)
     for probability, expected in {0.0: 0.0, 0.5: 0.375, 1.0: 0.75}.items():

@@ -142,6 +142,30 @@ def test_a_folder_may_lack_validation_tracks_if_another_has_some(
         prepared.load_prepared(more, tiny_config, "valid")
 
 
+def test_tracks_know_their_data_set_and_its_weight(stems_dir, tiny_config, tmp_path):
+    more = shutil.copytree(stems_dir, tmp_path / "more")
+    tracks = prepared.load_all([stems_dir, more], tiny_config, "train", weights=[1, 3])
+    assert [(track.data_dir, track.weight) for track in tracks] == [
+        *[(str(stems_dir), 1)] * 2,
+        *[(str(more), 3)] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        ([1, 0], "^b: its `data_weight` must be a finite number above 0. Received: 0$"),
+        ([np.nan, 1], "^a: its `data_weight` must be .* Received: nan$"),
+        ([1, np.inf], "^b: its `data_weight` must be .* Received: inf$"),
+        ([-1.5, 1], "^a: its `data_weight` must be .* Received: -1.5$"),
+        ([3], "once for each `data_dir`.* Received: 1 weights for 2 folders$"),
+    ],
+)
+def test_weights_must_be_finite_and_as_many_as_folders(weights, text):
+    with pytest.raises(InputError, match=text):
+        prepared.check_weights(["a", "b"], weights)
+
+
 def test_a_track_that_the_manifest_lacks_is_left_out(tiny_config, tmp_path, caplog):
     write_tracks(tmp_path / "in", 2)
     settings = manifest.Settings(8000, ("accompaniment", "vocals"))

@@ -258,9 +258,28 @@ def test_a_training_goes_on_with_the_data_that_it_began_with(
     (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
     with pytest.raises(InputError, match="What differs: 1 of its folders") as error:
         run(MINI, QUICK, stems_dir, workdir)
-    assert str(error.value).endswith(f"new or changed: {stems_dir}")
+    assert str(error.value).endswith(f"of another weight: {stems_dir}")
     assert str(error.value).startswith(f"{workdir}: ")
     assert run(MINI, QUICK, stems_dir, workdir, other_data=True).epoch == 2
+
+
+def test_a_training_goes_on_with_the_weights_that_it_began_with(
+    stems_dir, kept_stems_dir, tmp_path, caplog
+):
+    (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
+    workdir, data_dirs = tmp_path / "work", [stems_dir, kept_stems_dir]
+    arguments = {"data_dirs": data_dirs, "data_weights": [3, 1]}
+    caplog.set_level("INFO")
+    assert run(MINI, QUICK, stems_dir, workdir, **arguments).epoch == 2
+    for share, folder in zip((75, 25), data_dirs):
+        assert f"{share}.0% of the excerpts from {folder} (2 tracks)" in caplog.text
+    assert run(MINI, QUICK, stems_dir, workdir, **arguments).epoch == 2
+    for weights, changed in [([2, 1], stems_dir), (None, stems_dir)]:
+        arguments["data_weights"] = weights
+        with pytest.raises(InputError, match="What differs: 1 of its folders") as error:
+            run(MINI, QUICK, stems_dir, workdir, **arguments)
+        assert str(error.value).endswith(f"of another weight: {changed}")
+    assert run(MINI, QUICK, stems_dir, workdir, other_data=True, **arguments).epoch == 2
 
 
 def test_two_runs_in_one_workdir_refuse_each_other(

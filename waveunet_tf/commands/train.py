@@ -25,6 +25,8 @@ from absl import flags
 
 from waveunet_tf.commands import app, config_flags
 from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.data import prepared
+from waveunet_tf.errors import InputError
 
 _DATA_DIR = flags.DEFINE_multi_string(
     "data_dir",
@@ -32,6 +34,12 @@ _DATA_DIR = flags.DEFINE_multi_string(
     "The folder of stems that `prepare` wrote. Several may be given, for instance "
     "MUSDB18 and CCMixter.",
     required=True,
+)
+_DATA_WEIGHT = flags.DEFINE_multi_float(
+    "data_weight",
+    None,
+    "How often a --data_dir counts: with 3 its tracks are drawn as if it was named "
+    "three times. Once for each --data_dir, in their order. Default: 1 each.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -113,6 +121,10 @@ def main(_):
     compute = config_flags.override(
         ComputeConfig(), config_flags.flag_overrides(ComputeConfig)
     )
+    try:
+        prepared.check_weights(_DATA_DIR.value, _DATA_WEIGHT.value)
+    except InputError as error:
+        raise app.UsageError(str(error)) from error
     if _REINIT_OUTPUT.value and not _INIT_FROM.value:
         raise app.UsageError("`reinit_output` needs `init_from`")
 
@@ -125,6 +137,7 @@ def main(_):
                 config,
                 training,
                 data_dirs=_DATA_DIR.value,
+                data_weights=_DATA_WEIGHT.value,
                 workdir=_WORKDIR.value,
                 compute=compute,
                 init_from=_INIT_FROM.value,

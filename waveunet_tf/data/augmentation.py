@@ -31,8 +31,59 @@ class Excerpts(NamedTuple):
     swapped: object
 
 
+def track_probabilities(
+    track_frames: Sequence[int],
+    training: TrainingConfig,
+    track_weights: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Computes how likely each track is to be drawn.
+
+    Args:
+        track_frames: The tracks' lengths.
+        training: How tracks are drawn.
+        track_weights: What multiplies a track's probability before they are scaled to
+            a sum of 1; None: 1 for all. A weight of 3 is as if a track was there three
+            times.
+
+    Returns:
+        float64 `(tracks,)`.
+    """
+    lengths = np.array(track_frames, np.float64)
+    weights = lengths if training.track_sampling == "length" else np.ones(len(lengths))
+    if track_weights is not None:
+        weights = weights * np.array(track_weights, np.float64)
+    return weights / weights.sum()
+
+
+def share_lines(
+    data_sets: Sequence[str],
+    track_frames: Sequence[int],
+    training: TrainingConfig,
+    track_weights: Sequence[float],
+) -> list[str]:
+    """Says, in a line for each data set, which share of the excerpts it gives.
+
+    Args:
+        data_sets: The name of each track's data set.
+        track_frames: The tracks' lengths.
+        training: How tracks are drawn.
+        track_weights: The tracks' weights.
+    """
+    names = np.array(data_sets)
+    shares = track_probabilities(track_frames, training, track_weights)
+    return [
+        f"{shares[names == name].sum():.1%} of the excerpts from {name} "
+        f"({np.sum(names == name)} tracks)"
+        for name in dict.fromkeys(data_sets)
+    ]
+
+
 def excerpts_of(
-    draws, track_frames: Sequence[int], window: WindowFrames, training: TrainingConfig
+    draws,
+    track_frames: Sequence[int],
+    window: WindowFrames,
+    training: TrainingConfig,
+    track_weights: Sequence[float] | None = None,
 ) -> Excerpts:
     """Places and augments excerpts.
 
@@ -45,13 +96,13 @@ def excerpts_of(
         track_frames: The tracks' lengths.
         window: The frames of the network's input, context and output.
         training: How tracks are drawn, and the augmentation.
+        track_weights: The tracks' weights; see track_probabilities.
 
     Returns:
         The excerpts, `(…, stems)`.
     """
     lengths = np.array(track_frames, np.float64)
-    weights = lengths if training.track_sampling == "length" else np.ones(len(lengths))
-    below = np.cumsum(weights / weights.sum())[:-1]
+    below = np.cumsum(track_probabilities(track_frames, training, track_weights))[:-1]
     last_starts = lengths + 2 * window.context_frames - window.input_frames
     starts = ops.cast(np.maximum(last_starts, 0) + 1, draws.dtype)
     remixed = draws[..., :1, 2:3] < training.remix_probability

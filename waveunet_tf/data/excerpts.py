@@ -39,7 +39,7 @@ def random_excerpts(
     sources, and the mixture, are sums of stems after their augmentation.
 
     Args:
-        tracks: The training tracks.
+        tracks: The training tracks, with their weights.
         config: The network.
         training: The batch's size, the seed, how tracks are drawn, the augmentation.
         first: The number of the first excerpt.
@@ -129,6 +129,7 @@ class _RandomExcerpts:
     ):
         window = shapes.window_frames(config)
         self._lengths = [track.frames for track in tracks]
+        self._weights = [track.weight for track in tracks]
         if window.output_frames > max(self._lengths):
             raise InputError(
                 "`output_frames` must be at most the longest track's "
@@ -147,7 +148,7 @@ class _RandomExcerpts:
             dtype=tf.float64,
         )
         drawn = augmentation.excerpts_of(
-            draws, self._lengths, self._windows.frames, self._training
+            draws, self._lengths, self._windows.frames, self._training, self._weights
         )
         swapped = drawn.swapped if self._training.swap_probability else None
         starts = tf.cast(drawn.start, tf.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ class PreparedTrack:
         stems: For each of the network's sources, the names of its stems.
         frames: The length of the stems.
         kinds: The files' containers and subtypes, in libsndfile's words.
+        data_dir: The folder of the data set.
+        weight: What multiplies the track's probability to be drawn.
     """
 
     name: str
@@ -37,6 +40,8 @@ class PreparedTrack:
     stems: tuple[tuple[str, ...], ...]
     frames: int
     kinds: frozenset[tuple[str, str]] = frozenset()
+    data_dir: str = ""
+    weight: float = 1.0
 
     def sums(self, stems: Sequence) -> list:
         """Sums stems to the network's sources.
@@ -90,7 +95,11 @@ def load_prepared(
 
 
 def load_all(
-    data_dirs: Sequence[str | os.PathLike], config: NetworkConfig, subset: str
+    data_dirs: Sequence[str | os.PathLike],
+    config: NetworkConfig,
+    subset: str,
+    *,
+    weights: Sequence[float] | None = None,
 ) -> list[PreparedTrack]:
     """Lists a subset's tracks of several folders.
 
@@ -98,21 +107,58 @@ def load_all(
         data_dirs: The folders; see load_prepared. Some may lack the subset `valid`.
         config: The network.
         subset: train, valid or test.
+        weights: The folders' weights, which their tracks get; see check_weights.
 
     Raises:
-        InputError: A folder's tracks do not fit the network (see load_prepared), or the
-            folders hold different stems.
+        InputError: A folder's tracks do not fit the network (see load_prepared), the
+            folders hold different stems, or a weight is out of range.
     """
     tracks = []
-    for data_dir in data_dirs:
+    for data_dir, weight in zip(data_dirs, check_weights(data_dirs, weights)):
         if subset != "valid" or has_subset(data_dir, subset):
-            tracks += load_prepared(data_dir, config, subset)
+            tracks += [
+                dataclasses.replace(track, data_dir=os.fspath(data_dir), weight=weight)
+                for track in load_prepared(data_dir, config, subset)
+            ]
             if tracks[-1].stems != tracks[0].stems:
                 raise InputError(
                     f"{data_dir}: must have the same stems as {data_dirs[0]}, "
                     f"{tracks[0].stems}. Received: {tracks[-1].stems}"
                 )
     return tracks
+
+
+def check_weights(
+    data_dirs: Sequence[str | os.PathLike], weights: Sequence[float] | None
+) -> tuple[float, ...]:
+    """Checks the weights of data sets.
+
+    Args:
+        data_dirs: The folders of the data sets.
+        weights: One for each, in their order: a folder of weight 3 is as if it was
+            there three times. None or empty: 1 for each.
+
+    Returns:
+        The weights.
+
+    Raises:
+        InputError: There are more or fewer than folders, or one is no finite number
+            above 0.
+    """
+    if not weights:
+        return (1.0,) * len(data_dirs)
+    if len(weights) != len(data_dirs):
+        raise InputError(
+            "`data_weight` must be given once for each `data_dir`, or not at all. "
+            f"Received: {len(weights)} weights for {len(data_dirs)} folders"
+        )
+    for data_dir, weight in zip(data_dirs, weights):
+        if not (math.isfinite(weight) and weight > 0):
+            raise InputError(
+                f"{data_dir}: its `data_weight` must be a finite number above 0. "
+                f"Received: {weight:g}"
+            )
+    return tuple(map(float, weights))
 
 
 def has_subset(data_dir: str | os.PathLike, subset: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ def require_same_data(
     data_dirs: Sequence[str | os.PathLike],
     workdir: pathlib.Path,
     *,
+    weights: Sequence[float] | None = None,
     other_data: bool = False,
 ) -> None:
     """Requires that a training goes on with the data that it began with.
@@ -62,22 +64,44 @@ def require_same_data(
         progress: Where the training stands; it then knows the data.
         data_dirs: The folders of data.
         workdir: The training's folder, for the message.
+        weights: The folders' weights; see prepared.check_weights.
         other_data: Whether other data are allowed.
 
     Raises:
-        InputError: A folder of data is missing, or is new to the training.
+        InputError: A folder of data is missing, is new to the training, or has another
+            weight.
     """
-    found = {prepared.identify(folder): os.fspath(folder) for folder in data_dirs}
+    found = _identities(data_dirs, prepared.check_weights(data_dirs, weights))
     began = progress.data or list(found)
     if sorted(found) != sorted(began) and not other_data:
         new = [folder for name, folder in found.items() if name not in began]
         gone = len(set(began) - set(found))
         raise InputError(
             f"{workdir}: must go on with the data that its training began with, unless "
-            f"--other_data is given. What differs: {gone} of its folders are missing "
-            f"or changed; new or changed: {', '.join(new) or 'none'}"
+            f"--other_data is given. What differs: {gone} of its folders are missing, "
+            "changed or of another weight; new, changed or of another weight: "
+            f"{', '.join(new) or 'none'}"
         )
     progress.data = list(found)
+
+
+def _identities(
+    data_dirs: Sequence[str | os.PathLike], weights: Sequence[float]
+) -> dict[str, str]:
+    """Names the content of each data set, and its weight if that is not 1.
+
+    Returns:
+        Name → folder. A folder that is there twice has the sum of the weights.
+    """
+    folders, sums = {}, collections.Counter()
+    for folder, weight in zip(data_dirs, weights):
+        name = prepared.identify(folder)
+        folders[name] = os.fspath(folder)
+        sums[name] += weight
+    return {
+        name if sums[name] == 1 else f"{name} x {sums[name]!r}": folder
+        for name, folder in folders.items()
+    }
 
 
 def epoch_score(

@@ -20,7 +20,7 @@ from absl import logging
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
-from waveunet_tf.data import excerpts, prepared
+from waveunet_tf.data import augmentation, excerpts, prepared
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files, memory
 from waveunet_tf.training import checks, initial_weights
@@ -51,6 +51,7 @@ def train(
     training: TrainingConfig,
     *,
     data_dirs: Sequence[str | os.PathLike],
+    data_weights: Sequence[float] | None = None,
     workdir: str | os.PathLike,
     compute: ComputeConfig | None = None,
     init_from: str | os.PathLike | None = None,
@@ -76,6 +77,8 @@ def train(
         config: The network.
         training: How it is trained.
         data_dirs: Prepared folders of stems, whose tracks form one data set.
+        data_weights: How often each folder counts, a finite number above 0; by default
+            once.
         workdir: A new folder, or the folder of a training of the same config. All
             workers must see it; the chief writes it.
         compute: The devices, and how they compute; by default one device.
@@ -115,13 +118,18 @@ def train(
                 compute,
                 devices,
                 data_dirs=data_dirs,
+                data_weights=data_weights,
                 workdir=workdir,
                 save_seconds=save_seconds,
                 should_stop=should_stop,
             )
             loop.load_weights(init_from, reinit_output)
             checks.require_same_data(
-                loop.progress, data_dirs, workdir, other_data=other_data
+                loop.progress,
+                data_dirs,
+                workdir,
+                weights=data_weights,
+                other_data=other_data,
             )
             if devices.is_chief and not workdir.is_dir():
                 stack.enter_context(files.locked_folder(workdir))
@@ -150,6 +158,7 @@ class _Loop:
         devices: Devices,
         *,
         data_dirs: Sequence[str | os.PathLike],
+        data_weights: Sequence[float] | None,
         workdir: pathlib.Path,
         save_seconds: float,
         should_stop: Callable[[], bool],
@@ -163,7 +172,9 @@ class _Loop:
             checks.require_division(
                 stage.batch_size, devices.replicas, compute.accumulate_steps
             )
-        self.tracks = prepared.load_all(data_dirs, config, "train")
+        self.tracks = prepared.load_all(
+            data_dirs, config, "train", weights=data_weights
+        )
         validation_tracks = prepared.load_all(data_dirs, config, "valid")
         self._build_network(compute)
         objective = build_objective(config, self.network, training)
@@ -222,7 +233,7 @@ class _Loop:
             self.config,
             self.training,
             self.progress.step,
-            [(track.name, track.frames) for track in self.tracks],
+            [(track.name, track.frames, track.weight) for track in self.tracks],
         )
 
     def open_log(self, *, profile: bool, illustrate: bool) -> None:
@@ -244,6 +255,13 @@ class _Loop:
             self.devices.replicas,
             self.devices.kind,
         )
+        for line in augmentation.share_lines(
+            [track.data_dir for track in self.tracks],
+            [track.frames for track in self.tracks],
+            self.training,
+            [track.weight for track in self.tracks],
+        ):
+            logging.info("%s", line)
 
     def run(self) -> TrainingProgress:
         """Runs the stages that are left."""

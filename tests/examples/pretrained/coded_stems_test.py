@@ -73,6 +73,22 @@ def test_tracks_of_several_folders_follow_each_other(
     assert stems.firsts == [0, 4000, 6500, 10_500]
 
 
+def test_a_file_holds_the_weights_of_its_folders(
+    stems_dir, kept_stems_dir, tiny_config, tmp_path
+):
+    """One of them without tracks for validation."""
+    shutil.rmtree(stems_dir / "valid")
+    folders, path = [stems_dir, kept_stems_dir], tmp_path / "a.npz"
+    coded_stems.write_coded_stems(folders, path, max_bytes=10**6, weights=[3, 1])
+    train = coded_stems.read_coded_stems(path, "train", tiny_config)
+    assert train.weights == [3, 3, 1, 1]
+    assert train.data_sets == [str(folder) for folder in folders for _ in range(2)]
+    valid = coded_stems.read_coded_stems(path, "valid", tiny_config)
+    assert valid.names == ["three"]
+    with pytest.raises(InputError, match="`data_weight` must be"):
+        coded_stems.write_coded_stems(folders, path, max_bytes=10**6, weights=[3, 0])
+
+
 def test_what_does_not_fit_loses_the_ends_of_long_tracks(
     kept_stems_dir, tiny_config, tmp_path
 ):

@@ -55,8 +55,11 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
             for name, stem in {"drums": 0.5 * samples, "bass": samples[::-1]}.items():
                 soundfile.write(path.with_stem(name), stem, rate_hz, subtype="FLOAT")
             path.unlink()
-    coded_stems.write_coded_stems([stems_dir], tmp_path / "a.npz", max_bytes=10**6)
-    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    folders, weights = [stems_dir, stems_dir], [1, 3]
+    coded_stems.write_coded_stems(
+        folders, tmp_path / "a.npz", max_bytes=10**6, weights=weights
+    )
+    tracks = prepared.load_all(folders, tiny_config, "train", weights=weights)
     mixture, sources = next(
         iter(excerpts.random_excerpts(tracks, tiny_config, AUGMENTED))
     )
