@@ -17,6 +17,7 @@ import numpy as np
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.kinds import KINDS
 from waveunet_tf.export.parity_songs import ParitySong
 from waveunet_tf.networks import shapes
 from waveunet_tf.separation import runners, tflite_file
@@ -154,7 +155,8 @@ def measure_files(
         if separator.config != config:
             raise InputError(f"{path}: must be of the checkpoint {checkpoint_dir}")
         name = (names or {}).get(path, path.name)
-        rows.append(_measure_file(path, name, separator, references))
+        row = _measure_file(path, name, _kind(path), separator, references)
+        rows.append(row)
     return rows
 
 
@@ -167,8 +169,18 @@ class _Reference:
     sdr_db: dict[str, np.ndarray]
 
 
+def _kind(path: pathlib.Path) -> str:
+    """Reads the kind of a file's numbers, of kinds.KINDS."""
+    kind = tflite_file.read_metadata(path, path.read_bytes()).get("quantization")
+    if kind not in KINDS:
+        raise InputError(
+            f"{path}: its kind must be one of {', '.join(KINDS)}. Received: {kind!r}"
+        )
+    return kind
+
+
 def _measure_file(
-    path: pathlib.Path, name: str, separator, references: list[_Reference]
+    path: pathlib.Path, name: str, kind: str, separator, references: list[_Reference]
 ) -> ParityRow:
     config = separator.config
     decibels: list[np.ndarray] = []
@@ -186,10 +198,9 @@ def _measure_file(
     if not len(snr_db):
         raise InputError("the songs must have something to be heard, but are silent")
     costs = {threads: cost_in_a_process(path, threads) for threads in (1, 2)}
-    metadata = tflite_file.read_metadata(path, path.read_bytes())
     return ParityRow(
         artefact=name,
-        kind=metadata["quantization"],
+        kind=kind,
         mib=path.stat().st_size / 2**20,
         snr_db=float(np.median(snr_db)),
         worst_snr_db=float(snr_db.min()),

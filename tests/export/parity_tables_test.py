@@ -16,13 +16,27 @@ def row(kind, snr_db):
 def test_what_is_below_its_floor_fails():
     good = [row("float32", 101), row("int8", 22), row("mixed", 28)]
     assert parity_tables.floor_failures(good) == []
-    assert (
-        parity_tables.floor_failures([row("mixed", 5)]) == []
-    )  # nothing to compare it with
     below = [row("float32", 99), row("int8", float("nan")), row("int16x8", 39.9)]
     assert len(parity_tables.floor_failures(below)) == 3
     (line,) = parity_tables.floor_failures([row("int8", 22), row("mixed", 27.9)])
     assert "at least 6 dB above int8's. Received: +5.9 dB" in line
+
+
+def test_every_kind_has_a_floor_and_no_other_kind_passes():
+    assert set(parity_tables.FLOORS_DB) == set(KINDS)
+    for kind in KINDS:
+        assert len(parity_tables.floor_failures([row(kind, -5)])) == 1
+    (line,) = parity_tables.floor_failures([row("int4", 200)])
+    assert "its kind must be one of float32, " in line and "Received: int4" in line
+
+
+def test_every_mixed_file_must_be_better_than_every_int8_file():
+    rows = [row("mixed", 27), row("int8", 20), row("mixed", 40), row("int8", 22)]
+    for order in (rows, rows[::-1]):
+        (line,) = parity_tables.floor_failures(order)
+        assert "above int8's. Received: +5.0 dB" in line
+    rows[1] = row("int8", float("nan"))  # which nothing is better than
+    assert len(parity_tables.floor_failures(rows)) == 3
 
 
 @pytest.mark.parametrize(("kind", "floor_db"), parity_tables.FLOORS_DB.items())

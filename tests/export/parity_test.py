@@ -79,6 +79,17 @@ def test_parity_sees_other_weights_and_another_network(
         parity.measure_files([path], tmp_path / "third", [song])
 
 
+def test_a_file_of_an_unknown_kind_is_not_measured(kept_files, monkeypatch):
+    read_metadata = parity.tflite_file.read_metadata
+
+    def changed(path, content):
+        return {**read_metadata(path, content), "quantization": ["int4"]}
+
+    monkeypatch.setattr(parity.tflite_file, "read_metadata", changed)
+    with pytest.raises(InputError, match=r"its kind must be .* Received: \['int4'\]"):
+        parity._kind(kept_files["float32"])
+
+
 def test_scores_change_with_the_stems_and_not_without(
     kept_files, kept_checkpoint, monkeypatch
 ):
@@ -112,7 +123,7 @@ def test_a_silent_estimate_has_no_change_of_scores(
     runner = types.SimpleNamespace(run=lambda mixture: silent)
     separator = types.SimpleNamespace(config=tiny_config, runner=lambda: runner)
     path = kept_files["float32"]
-    row = parity._measure_file(path, path.name, separator, [reference])
+    row = parity._measure_file(path, path.name, "float32", separator, [reference])
     assert row.sdr_change_db == {"accompaniment": 0}
 
 
