@@ -26,7 +26,7 @@ train-small: .venv/installed
 	$(BIN)/waveunet prepare --dataset folder --missing_is_silence \
 		--source $(DATA)/eir-cc0 --validation $(SMALL)/valid.txt --output $(SMALL)/eir
 	$(BIN)/waveunet train --variant M4 --num_levels 9 --base_filters 14 \
-		--batch_size 6 --fine_tuning_batch_size 12 --learning_rate 3e-4 \
+		--batch_size 6 --learning_rate 3e-4 \
 		--fine_tuning_learning_rate 3e-5 --steps_per_epoch 200 --max_epochs 24 \
 		--patience 6 --loss l1 --remix_probability 0.6 --swap_probability 0.5 \
 		--polarity_probability 0.5 --data_dir $(SMALL)/musdb18 --data_dir $(SMALL)/eir \

@@ -56,7 +56,7 @@ def test_the_defaults_are_the_papers():
     """Section 4.2: Adam at 1e-4, then 1e-5, batches of 16, then 32, patience 20."""
     training = TrainingConfig()
     assert (training.learning_rate, training.fine_tuning_learning_rate) == (1e-4, 1e-5)
-    assert (training.batch_size, training.fine_tuning_batch_size) == (16, 32)
+    assert (training.batch_size, training.second_batch_size) == (16, 32)
     assert (training.steps_per_epoch, training.patience) == (2000, 20)
     assert (training.min_gain, training.loss) == (0.7, "mse")
     assert training.fine_tuning

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.training.trainings import QUICK
+from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
 from waveunet_tf.training.schedule import learning_rate, stages_of
 
 
@@ -14,6 +15,24 @@ def test_the_second_stage_has_its_own_batch_and_learning_rate():
     assert second.seed == first.seed
     alone = dataclasses.replace(QUICK, fine_tuning=False)
     assert stages_of(alone) == [alone]
+
+
+@pytest.mark.parametrize("batch_size", [1, 6, 16])
+def test_the_second_stage_doubles_the_batch_unless_told_otherwise(batch_size):
+    training = TrainingConfig(batch_size=batch_size)
+    assert stages_of(training)[1].batch_size == 2 * batch_size
+    told = dataclasses.replace(training, fine_tuning_batch_size=5)
+    assert stages_of(told)[1].batch_size == 5
+
+
+def test_the_paper_doubles_the_batches_of_all_its_models():
+    batches = {
+        name: [stage.batch_size for stage in stages_of(training)]
+        for name, training in VARIANT_TRAINING.items()
+    }
+    for small in ("M7", "U7", "U7a"):
+        assert batches.pop(small) == [4, 8]
+    assert set(map(tuple, batches.values())) == {(16, 32)}
 
 
 def test_a_constant_learning_rate_stays():

@@ -81,8 +81,11 @@ class TrainingConfig(Config):
         "Whether a second stage follows. It starts from the best weights of the first "
         "and has its own batch size and learning rate.",
     )
-    fine_tuning_batch_size: int = setting(
-        32, "Number of excerpts in a step of the second stage.", minimum=1
+    fine_tuning_batch_size: int | None = setting(
+        None,
+        "Number of excerpts in a step of the second stage. By default twice "
+        "`batch_size`, as in the original.",
+        minimum=1,
     )
     fine_tuning_learning_rate: float = setting(
         1e-5, "Learning rate of Adam in the second stage.", above=0
@@ -146,6 +149,11 @@ class TrainingConfig(Config):
                 f"`fine_tuning`. Received: {self.max_epochs}, {self.fine_tuning}"
             )
 
+    @property
+    def second_batch_size(self) -> int:
+        """The number of excerpts in a step of the second stage."""
+        return self.fine_tuning_batch_size or 2 * self.batch_size
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]):
         """Builds a config from JSON values, with defaults for fields that they lack.
@@ -204,7 +212,7 @@ class ComputeConfig(Config):
 
 
 _TRAINING = TrainingConfig()
-_SMALL_BATCHES = dataclasses.replace(_TRAINING, batch_size=4, fine_tuning_batch_size=8)
+_SMALL_BATCHES = dataclasses.replace(_TRAINING, batch_size=4)
 
 VARIANT_TRAINING: dict[str, TrainingConfig] = {
     **dict.fromkeys(VARIANTS, _TRAINING),

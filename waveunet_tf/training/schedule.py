@@ -14,7 +14,7 @@ def stages_of(training: TrainingConfig) -> list[TrainingConfig]:
         return [training]
     second = dataclasses.replace(
         training,
-        batch_size=training.fine_tuning_batch_size,
+        batch_size=training.second_batch_size,
         learning_rate=training.fine_tuning_learning_rate,
     )
     return [training, second]

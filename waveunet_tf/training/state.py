@@ -178,8 +178,8 @@ class StateStore:
         """Lists the fields in which a state's configs differ from this training's."""
         if state.training is None:
             raise InputError(f"{state.directory}: must say how it was trained")
-        theirs = {**state.config.to_dict(), **state.training.to_dict()}
-        ours = {**self._config.to_dict(), **self._training.to_dict()}
+        theirs = _fields_of(state.config, state.training)
+        ours = _fields_of(self._config, self._training)
         free = set(_FREE)
         if self._training.learning_rate_schedule == "cosine":
             free -= {"max_epochs"}  # on which the schedule depends
@@ -188,6 +188,13 @@ class StateStore:
             for name in sorted(set(ours) | set(theirs))
             if theirs.get(name) != ours.get(name) and name not in free
         ]
+
+
+def _fields_of(config: NetworkConfig, training: TrainingConfig) -> dict:
+    """Returns what must be the same where a training goes on."""
+    # Earlier versions saved the number of what is now a default.
+    second = {"fine_tuning_batch_size": training.second_batch_size}
+    return {**config.to_dict(), **training.to_dict(), **second}
 
 
 def _order(path: pathlib.Path) -> list[int] | None:

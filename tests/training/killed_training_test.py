@@ -1,0 +1,125 @@
+"""Trainings that are killed where a checkpoint is written and its state is not."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.training.trainings import MINI, QUICK, history, run
+from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.training.state import StateStore
+
+# Its states: the first, two epochs (the second no better), stage two, its epochs.
+TWO_STAGES = dataclasses.replace(
+    QUICK,
+    patience=1,
+    steps_per_epoch=2,
+    learning_rate=1e-30,  # too small to change a weight
+    fine_tuning_learning_rate=0.02,
+    max_epochs=4,
+    fine_tuning_batch_size=4,
+)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of ours catches it."""
+
+
+def killing_at(number, kill):
+    """A StateStore.save that kills instead of saving the state of this number."""
+    save, count = StateStore.save, iter(range(1, 100))
+
+    def save_or_die(self, progress):
+        if next(count) == number:
+            kill()
+        save(self, progress)
+
+    return save_or_die
+
+
+def raise_killed():
+    raise Killed
+
+
+@pytest.fixture(scope="module")
+def whole_dir(kept_stems_dir, tmp_path_factory):
+    """The workdir of the training that was never killed."""
+    workdir = tmp_path_factory.mktemp("never killed") / "work"
+    run(MINI, TWO_STAGES, kept_stems_dir, workdir)
+    stages = [record["stage"] for record in history(workdir)]
+    # The kills below are where they should be.
+    assert stages == [1, 1, 2, 2]
+    best = checkpoint.Checkpoint.open(workdir / "best")
+    assert best.training == TWO_STAGES
+    return workdir
+
+
+def check_equal(workdir, expected):
+    records, others = history(workdir), history(expected)
+    for record in [*records, *others]:
+        del record["seconds"]
+    assert records == others
+    for name in ("best", "state"):
+        folders = [workdir / name, expected / name]
+        if name == "state":
+            folders = [max(folder.iterdir()) for folder in folders]
+        one, other = (checkpoint.load_network(folder) for folder in folders)
+        for weight, same in zip(one.get_weights(), other.get_weights()):
+            np.testing.assert_array_equal(weight, same)
+
+
+@pytest.mark.xdist_group("killed_training")
+@pytest.mark.parametrize(
+    "number",
+    [2, pytest.param(3, marks=pytest.mark.slow), 4, 5],
+)
+def test_a_training_killed_before_a_state_ends_as_if_it_had_not_been(
+    kept_stems_dir, tmp_path, whole_dir, number
+):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(StateStore, "save", killing_at(number, raise_killed))
+        with pytest.raises(Killed):
+            run(MINI, TWO_STAGES, kept_stems_dir, tmp_path / "work")
+    assert (tmp_path / "work" / "best" / "config.json").exists()
+    run(MINI, TWO_STAGES, kept_stems_dir, tmp_path / "work")
+    check_equal(tmp_path / "work", whole_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_kill_minus_9_before_any_state_changes_nothing(
+    kept_stems_dir, tmp_path, number
+):
+    """In processes of their own, as all the training that it is compared with."""
+
+    def train(name, kill_at=0):
+        command = [
+            *(sys.executable, "-m", "tests.training.killed_training_test"),
+            *map(str, (kept_stems_dir, tmp_path / name, kill_at)),
+        ]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert train("killed", number).returncode == -signal.SIGKILL
+    for name in ("killed", "whole"):
+        result = train(name)
+        assert result.returncode == 0, result.stderr
+    check_equal(tmp_path / "killed", tmp_path / "whole")
+    assert not list((tmp_path / "killed").rglob(".part*/config.json"))
+
+
+def main(data_dir, workdir, kill_at):
+    """Trains, and kills this process before a state."""
+    if number := int(kill_at):
+        StateStore.save = killing_at(
+            number, lambda: os.kill(os.getpid(), signal.SIGKILL)
+        )
+    run(MINI, TWO_STAGES, data_dir, workdir)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
