@@ -99,11 +99,11 @@ class Lane extends EventTarget {
 
   /**
    * @param {number} scale What fills the height of the waveform.
-   * @param {{seek: (share: number) => void, format: (share: number) => string}} actions
+   * @param {Time} time
    */
-  draw(scale, actions) {
+  draw(scale, time) {
     const container = find(".waveform", this.row);
-    this.waveform = new Waveform(container, this.data.peaks ?? [], scale, actions);
+    this.waveform = new Waveform(container, this.data.peaks ?? [], scale, time);
   }
 
   paint() {

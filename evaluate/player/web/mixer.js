@@ -7,6 +7,7 @@ const AHEAD_SECONDS = 3;
 /* From a block's scheduling to its first frame: time for the audio thread to take it over. */
 const LEAD_SECONDS = 0.06;
 const FADE_SECONDS = 0.015;
+const MOST_SPARE = 64; // buffers
 
 /**
  * @typedef {object} Source What a channel of the mixer plays.
@@ -82,6 +83,8 @@ class Mixer extends EventTarget {
     this.context = null;
     /** @type {GainNode | null} */
     this.output = null;
+    /** Buffers that were played: browsers are slow to free them. @type {AudioBuffer[]} */
+    this.spare = [];
     /** @type {Run | null} */
     this.run = null;
   }
@@ -269,7 +272,7 @@ class Run {
    */
   #schedule(planes, input) {
     if (!planes[0]?.length) return;
-    const buffer = this.context.createBuffer(planes.length, planes[0].length, this.mixer.rate);
+    const buffer = this.#emptyBuffer(planes.length, planes[0].length);
     planes.forEach((plane, channel) =>
       buffer.copyToChannel(/** @type {Float32Array<ArrayBuffer>} */ (plane), channel),
     );
@@ -281,7 +284,22 @@ class Run {
     node.onended = () => {
       node.disconnect();
       this.nodes.delete(node);
+      this.mixer.spare.push(buffer);
     };
+  }
+
+  /**
+   * @param {number} channels
+   * @param {number} frames
+   */
+  #emptyBuffer(channels, frames) {
+    const { spare, rate } = this.mixer;
+    const place = spare.findIndex(
+      (buffer) => buffer.numberOfChannels === channels && buffer.length === frames,
+    );
+    if (place >= 0) return spare.splice(place, 1)[0];
+    spare.length = Math.min(spare.length, MOST_SPARE);
+    return this.context.createBuffer(channels, frames, rate);
   }
 
   /** Fades out, so that there is no click. */

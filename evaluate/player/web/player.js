@@ -30,8 +30,9 @@ class Player extends EventTarget {
     this.root = root;
     /** Whether a solo ends the others. */
     this.oneSolo = true;
-    /** For pictures over the song's time. */
-    this.actions = {
+    /** @type {Time} */
+    this.time = {
+      areas: new Set(),
       seek: (/** @type {number} */ share) => {
         if (this.mixer) this.mixer.currentTime = share * this.mixer.duration;
       },
@@ -41,6 +42,8 @@ class Player extends EventTarget {
     this.looped = false;
     /** @type {Lane[]} */
     this.lanes = [];
+    /** How much of the song has passed, as it is shown. */
+    this.share = -1;
     /** Tells the mixer again what is heard, after a change to the lanes. */
     this.mix = () => {};
     /** @type {Mixer | null} */
@@ -85,6 +88,8 @@ class Player extends EventTarget {
       if (this.mixer === mixer) this.dispatchEvent(new CustomEvent("fail", { detail }));
     });
     this.#rows(song, mixer);
+    this.seek.max = mixer.duration;
+    this.share = -1;
     this.mix = mixLanes(
       this.lanes,
       () => this.oneSolo,
@@ -119,7 +124,7 @@ class Player extends EventTarget {
         }
       }
       /** @type {HTMLElement} */ (section).append(lane.row);
-      lane.draw(scale, this.actions);
+      lane.draw(scale, this.time);
       return lane;
     });
   }
@@ -144,11 +149,15 @@ class Player extends EventTarget {
     if (!this.mixer || !this.song) return;
     const { currentTime, duration, paused } = this.mixer;
     const time = currentTime + (this.song.start ?? 0);
-    const share = duration ? currentTime / duration : 0;
-    this.seek.max = duration;
-    this.seek.value = currentTime;
-    this.seek.setAttribute("aria-valuetext", clock(time));
-    this.root.style.setProperty("--at", share.toFixed(5));
+    // A step is a third of a pixel or so: a long song moves nothing on most frames.
+    const share = Number((duration ? currentTime / duration : 0).toFixed(4));
+    if (share !== this.share) {
+      this.share = share;
+      this.seek.value = currentTime;
+      this.seek.setAttribute("aria-valuetext", clock(time));
+      this.seek.style.setProperty("--value", `${100 * share}%`);
+      for (const area of this.time.areas) area.follow(share);
+    }
     const text = `${clock(time)} / ${clock((this.song.start ?? 0) + duration)}`;
     const shown = find("#time", this.root);
     if (shown.textContent !== text) shown.textContent = text;
@@ -173,6 +182,7 @@ class Player extends EventTarget {
     this.lanes = [];
     this.mixer = null;
     this.song = null;
+    this.time.areas.clear();
     this.list.replaceChildren();
     this.timeline.replaceChildren();
   }

@@ -6,18 +6,24 @@
  */
 
 /**
+ * @typedef {object} Time What pictures over a song's time need of their player.
+ * @property {(share: number) => void} seek Moves to a share of the song.
+ * @property {(share: number) => string} format The time at a share of the song.
+ * @property {Set<TimeArea>} areas All pictures, which the player moves.
+ */
+
+/**
  * A picture over the time of a song: a cursor, the time under the pointer, and a click or a drag
- * moves to a place. The cursor follows --at, a share of the song, which the player sets.
+ * moves to a place.
  */
 class TimeArea {
   /**
    * @param {HTMLElement} container
-   * @param {object} actions
-   * @param {(share: number) => void} actions.seek
-   * @param {(share: number) => string} actions.format The time at a share of the song.
+   * @param {Time} time
    */
-  constructor(container, { seek, format }) {
+  constructor(container, { seek, format, areas }) {
     this.container = container;
+    areas.add(this);
     this.cursor = container.appendChild(fromHtml('<i class="cursor"></i>'));
     this.pointer = container.appendChild(fromHtml('<i class="pointer"><b></b></i>'));
     container.classList.add("time-area");
@@ -41,6 +47,16 @@ class TimeArea {
       if (container.hasPointerCapture(event.pointerId)) seek(share(event));
     });
   }
+
+  /**
+   * Moves the cursor. Each element is moved by itself: a property that all inherit would cost
+   * megabytes of styles a second.
+   *
+   * @param {number} share How much of the song has passed.
+   */
+  follow(share) {
+    this.cursor.style.transform = `translateX(${100 * share}%)`;
+  }
 }
 
 /** The waveform of one lane, in two shades: what was played, and what will be. */
@@ -49,17 +65,25 @@ class Waveform extends TimeArea {
    * @param {HTMLElement} container
    * @param {Peaks} peaks
    * @param {number} scale What fills the height.
-   * @param {{seek: (share: number) => void, format: (share: number) => string}} actions
+   * @param {Time} time
    */
-  constructor(container, peaks, scale, actions) {
-    super(container, actions);
+  constructor(container, peaks, scale, time) {
+    super(container, time);
     this.peaks = peaks;
     this.scale = scale;
-    this.canvases = ["rest", "played"].map((name) =>
-      container.insertBefore(fromHtml(`<canvas class="${name}"></canvas>`), this.cursor),
-    );
+    container.insertBefore(fromHtml('<canvas class="rest"></canvas>'), this.cursor);
+    this.window = fromHtml('<div class="window"><canvas class="played"></canvas></div>');
+    container.insertBefore(this.window, this.cursor);
+    this.canvases = [...container.querySelectorAll("canvas")];
     this.observer = new ResizeObserver(() => this.paint());
     this.observer.observe(container);
+  }
+
+  /** @param {number} share */
+  follow(share) {
+    super.follow(share);
+    this.window.style.transform = `translateX(${100 * share - 100}%)`;
+    this.canvases[1].style.transform = `translateX(${100 - 100 * share}%)`;
   }
 
   /** Draws anew: the size, the peaks or the colours are others. */
@@ -71,7 +95,7 @@ class Waveform extends TimeArea {
     for (const canvas of this.canvases) {
       canvas.width = width;
       canvas.height = height;
-      const pen = canvas.getContext("2d");
+      const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
       pen.fillStyle = getComputedStyle(canvas).color;
       this.#draw(pen, width, height);
     }

@@ -60,6 +60,7 @@ async function showTrack(data) {
   addCharts(data);
   player.lanes[0].dispatchEvent(new Event("solo"));
   player.follow();
+
   await decoded(data, lanes);
 }
 
@@ -87,7 +88,7 @@ function addSpectrogram(lane, marks) {
     mark.style.bottom = `${100 * height}%`;
   }
   lane.pictures.append(picture);
-  new TimeArea(area, player.actions);
+  new TimeArea(area, player.time);
 }
 
 function addCharts(data) {

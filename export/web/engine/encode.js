@@ -19,11 +19,12 @@ import { zipOf } from "./zip.js";
  */
 
 const BLOCK_FRAMES = 65536;
+const SUM = ""; // the name of a lane that is the sum of others
 /** @type {Record<string, number>} */
 const WAV_BYTES = { wav16: 2, wav24: 3, wav32f: 4 };
 
 /**
- * Makes a file of a lane, or a zip of several.
+ * Makes a file of a lane or of the sum of several, or a zip of several.
  *
  * @param {SeparatedSong} song
  * @param {string[]} names Of lanes.
@@ -32,21 +33,56 @@ const WAV_BYTES = { wav16: 2, wav24: 3, wav32f: 4 };
  * @returns {Promise<Blob>}
  */
 export async function encodeLanes(song, names, encoding, options) {
-  const files = [];
-  for (const [place, name] of names.entries()) {
+  let lanes = names.map((name) => {
     const lane = song.lanes.find((one) => one.name === name);
     if (!lane) throw new InputError(`${song.name} has no lane ${name}`);
+    return lane;
+  });
+  if (!options.zip && lanes.length > 1) lanes = [await sumOf(song, lanes, options)];
+  const files = [];
+  for (const [place, lane] of lanes.entries()) {
     const report = (/** @type {number} */ done) =>
       options.onProgress({
         stage: "encoding",
-        done: (place + done) / names.length,
+        done: (place + done) / lanes.length,
         secondsLeft: null,
       });
     const content = await encodeLane(song, lane, encoding, { ...options, report });
     const suffix = encoding === "flac" ? "flac" : "wav";
-    files.push({ name: `${song.name}/${name}.${suffix}`, content });
+    files.push({ name: `${song.name}/${lane.name}.${suffix}`, content });
   }
   return options.zip ? zipOf(files) : files[0].content;
+}
+
+/**
+ * Makes a lane that is the sum of others.
+ *
+ * @param {SeparatedSong} song
+ * @param {Lane[]} lanes
+ * @param {EncodeOptions} options
+ * @returns {Promise<Lane>}
+ */
+async function sumOf(song, lanes, { store, signal }) {
+  const name = `${song.id}-sum.f32`;
+  await store.remove(name);
+  const file = await store.create(name);
+  let peak = 0;
+  try {
+    const others = lanes.slice(1).map((lane) => read(song, lane, signal));
+    for await (const sum of read(song, lanes[0], signal)) {
+      for (const other of others) {
+        const block = /** @type {Float32Array} */ ((await other.next()).value);
+        for (let at = 0; at < sum.length; at++) sum[at] += block[at];
+      }
+      for (const sample of sum) peak = Math.max(peak, Math.abs(sample));
+      file.write(new Uint8Array(sum.buffer));
+    }
+    const samples = await file.finish();
+    return { name: SUM, samples, peaks: new Float32Array(), framesPerPeak: 0, peak };
+  } catch (error) {
+    await file.remove();
+    throw error;
+  }
 }
 
 /**
@@ -88,7 +124,8 @@ async function encodeLane(song, lane, encoding, { store, signal, report }) {
  * @param {Lane} lane
  */
 function gainOf(song, lane) {
-  const group = lane.name === MIXTURE ? [lane] : song.lanes.filter((one) => one.name !== MIXTURE);
+  const alone = lane.name === MIXTURE || lane.name === SUM;
+  const group = alone ? [lane] : song.lanes.filter((one) => one.name !== MIXTURE);
   return 1 / Math.max(1, ...group.map((one) => one.peak));
 }
 
@@ -96,7 +133,7 @@ function gainOf(song, lane) {
  * @param {SeparatedSong} song
  * @param {Lane} lane
  * @param {AbortSignal} signal
- * @param {(done: number) => void} report
+ * @param {(done: number) => void} [report]
  */
 async function* read(song, lane, signal, report) {
   const frameBytes = 4 * song.channels;
@@ -104,6 +141,6 @@ async function* read(song, lane, signal, report) {
     if (signal.aborted) throw new Cancelled();
     const slice = lane.samples.slice(frame * frameBytes, (frame + BLOCK_FRAMES) * frameBytes);
     yield new Float32Array(await slice.arrayBuffer());
-    report(Math.min((frame + BLOCK_FRAMES) / song.frames, 1));
+    report?.(Math.min((frame + BLOCK_FRAMES) / song.frames, 1));
   }
 }

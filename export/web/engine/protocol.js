@@ -169,16 +169,17 @@ export class Separator {
   }
 
   /**
-   * Makes a file of a lane.
+   * Makes a file of a lane, or of the sum of several.
    *
    * @param {string} song A SeparatedSong's id.
-   * @param {string} lane
+   * @param {string | string[]} lane
    * @param {Encoding} encoding
    * @param {CallOptions} [options]
    * @returns {Promise<Blob>}
    */
   encode(song, lane, encoding, options) {
-    return this.#call({ type: "encode", song, lanes: [lane], encoding, zip: false }, options);
+    const lanes = [lane].flat();
+    return this.#call({ type: "encode", song, lanes, encoding, zip: false }, options);
   }
 
   /**

@@ -31,6 +31,7 @@ export class SongCard {
       localStorage.setItem("encoding", this.encoding.value);
     });
     find("#save-all").addEventListener("click", () => this.#saveAll());
+    find("#save-karaoke").addEventListener("click", () => this.#saveKaraoke());
     find("#stop-saving").addEventListener("click", () => this.saving?.abort());
     document.addEventListener("keydown", (event) => {
       const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
@@ -48,7 +49,7 @@ export class SongCard {
       this.player.close();
       return;
     }
-    const shade = shadeOf(song.lanes.map((lane) => lane.name).filter((name) => name !== MIXTURE));
+    const shade = shadeOf(this.#stems);
     const lanes = song.lanes.map((lane) => ({
       title: lane.name === MIXTURE ? "Original" : titled(lane.name),
       shade: lane.name === MIXTURE ? undefined : shade(lane.name),
@@ -69,6 +70,8 @@ export class SongCard {
     });
     song.lanes.forEach((lane, place) => this.#addSave(this.player.lanes[place], lane.name));
     this.karaokeButton.hidden = !this.#voices.length || song.lanes.length < 3;
+    // With two stems it is the other one.
+    find("#save-karaoke").hidden = !this.#voices.length || song.lanes.length < 4;
     this.#mixed();
   }
 
@@ -106,18 +109,37 @@ export class SongCard {
   #addSave(lane, name) {
     const button = lane.buttons.appendChild(fromHtml(SAVE));
     button.setAttribute("aria-label", `Save ${lane.name}`);
-    button.addEventListener("click", () => {
-      const encoding = /** @type {Encoding} */ (this.encoding.value);
-      const song = /** @type {SeparatedSong} */ (this.song);
-      const file = `${song.name} - ${name}.${encoding === "flac" ? "flac" : "wav"}`;
-      this.#save(file, (options) => this.separator.encode(song.id, name, encoding, options));
-    });
+    button.addEventListener("click", () => this.#saveSum([name], name));
+  }
+
+  #saveKaraoke() {
+    this.#saveSum(
+      this.#stems.filter((name) => !isVoice(name)),
+      "karaoke",
+    );
+  }
+
+  /**
+   * @param {string[]} names Of lanes, whose sum is saved.
+   * @param {string} title
+   */
+  #saveSum(names, title) {
+    const song = /** @type {SeparatedSong} */ (this.song);
+    const encoding = /** @type {Encoding} */ (this.encoding.value);
+    const file = `${song.name} - ${title}.${encoding === "flac" ? "flac" : "wav"}`;
+    this.#save(file, (options) => this.separator.encode(song.id, names, encoding, options));
+  }
+
+  /** The names of the stems. */
+  get #stems() {
+    const names = this.song?.lanes.map((lane) => lane.name) ?? [];
+    return names.filter((name) => name !== MIXTURE);
   }
 
   #saveAll() {
     const song = /** @type {SeparatedSong} */ (this.song);
     const encoding = /** @type {Encoding} */ (this.encoding.value);
-    const stems = song.lanes.map((lane) => lane.name).filter((name) => name !== MIXTURE);
+    const stems = this.#stems;
     this.#save(`${song.name}.zip`, (options) =>
       this.separator.zip(song.id, stems, encoding, options),
     );

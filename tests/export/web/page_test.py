@@ -293,6 +293,32 @@ def test_models_are_chosen_opened_and_refused_in_one_line(
     names = page.locator("#song .name").all_inner_texts()
     assert names == ["Original", "Bass", "Drums", "Other"]
     assert page.is_hidden("#karaoke")  # there is no voice to leave out
+    assert page.is_hidden("#save-karaoke")
+
+
+@pytest.mark.slow
+def test_all_but_the_voice_is_saved_as_one_file(page, songs):
+    """With three stems, of which the page is told that one is a voice."""
+    page.select_option("#model", index=1)
+    wait_until(page, "document.querySelector('#engine').textContent.includes('bass')")
+    page.evaluate(
+        "RegExp.prototype.test = function (text) { return text === 'other'; }"
+    )
+    separate(page, songs / "second.flac")
+    page.select_option("#encoding", "wav32f")
+    lanes = {}
+    for button in ("Save Bass", "Save Drums", "All but the voice"):
+        name, content = saved(page, button)
+        lanes[button], _ = soundfile.read(io.BytesIO(content))
+    assert name == "second - karaoke.wav"
+    both = lanes["Save Bass"] + lanes["Save Drums"]
+    np.testing.assert_allclose(lanes["All but the voice"], both, atol=1e-6)
+    page.select_option("#encoding", "wav16")
+    _, content = saved(page, "All but the voice")
+    rounded, _ = soundfile.read(io.BytesIO(content))
+    assert np.abs(rounded).max() <= 1
+    gain = min(1, 1 / np.abs(both).max())
+    np.testing.assert_allclose(rounded, gain * both, atol=3 / 32768)
 
 
 @pytest.mark.slow
