@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from tests import chromium
+from tests.command_line import run_here
 from tests.export.web import browser
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.encode import AudioWriter
@@ -228,6 +229,12 @@ def test_a_long_song_needs_little_memory_and_leaves_the_page_alone(
         assert page.evaluate("song.frames") / 44100 > 60 * minutes
         assert page.evaluate("gap") < 220  # 200 ms, and the timer's own 20
     assert most < 300, most
+
+
+def test_the_benchmark_prints_its_ratio_last(web_libraries):
+    done = run_here("benchmarks.web", "--kinds=dynamic", "--seconds=2", "--rounds=1")
+    assert done.returncode == 0, done.stderr
+    assert "over Python's LiteRT: " in done.stdout.splitlines()[-1]
 
 
 def processes(profile: pathlib.Path) -> list[int]:
