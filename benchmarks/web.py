@@ -81,7 +81,7 @@ def python_seconds(separator, song: pathlib.Path) -> float:
     return time.perf_counter() - begun
 
 
-def measure(page, site: pathlib.Path, kind: str, model: pathlib.Path) -> float:
+def measure_in_page(page, site: pathlib.Path, kind: str, model: pathlib.Path) -> float:
     """Prints what a file costs; returns how much longer the browser takes."""
     from waveunet_tf.separation.separator import load_tflite_separator
 
@@ -139,7 +139,7 @@ def main(_):
                 page = browser.new_page()
                 page.set_default_timeout(0)
                 page.goto(f"{address}empty.html")
-                ratio = measure(page, site, kind, model)
+                ratio = measure_in_page(page, site, kind, model)
                 page.close()
             browser.close()
     print(f"{_KINDS.value[-1]} in the browser over Python's LiteRT: {ratio:.2f}")
