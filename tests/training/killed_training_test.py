@@ -30,12 +30,12 @@ class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
 
-def killing_at(number, kill):
-    """A StateStore.save that kills instead of saving the state of this number."""
-    save, count = StateStore.save, iter(range(1, 100))
+def killing_at(epoch, stage, kill):
+    """A StateStore.save that kills instead of saving the state of this moment."""
+    save = StateStore.save
 
     def save_or_die(self, progress):
-        if next(count) == number:
+        if (progress.epoch, progress.stage) == (epoch, stage):
             kill()
         save(self, progress)
 
@@ -75,14 +75,19 @@ def check_equal(workdir, expected):
 
 @pytest.mark.xdist_group("killed_training")
 @pytest.mark.parametrize(
-    "number",
-    [2, pytest.param(3, marks=pytest.mark.slow), 4, 5],
+    "moment",
+    [
+        (1, 0),  # after the first epoch
+        pytest.param((2, 0), marks=pytest.mark.slow),
+        (2, 1),  # before the second stage
+        (3, 1),  # after its first epoch
+    ],
 )
 def test_a_training_killed_before_a_state_ends_as_if_it_had_not_been(
-    kept_stems_dir, tmp_path, whole_dir, number
+    kept_stems_dir, tmp_path, whole_dir, moment
 ):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(StateStore, "save", killing_at(number, raise_killed))
+        monkeypatch.setattr(StateStore, "save", killing_at(*moment, raise_killed))
         with pytest.raises(Killed):
             run(MINI, TWO_STAGES, kept_stems_dir, tmp_path / "work")
     assert (tmp_path / "work" / "best" / "config.json").exists()
@@ -91,20 +96,20 @@ def test_a_training_killed_before_a_state_ends_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(1, 7))
+@pytest.mark.parametrize("moment", [(0, 0), (1, 0), (2, 0), (2, 1), (3, 1), (4, 1)])
 def test_a_kill_minus_9_before_any_state_changes_nothing(
-    kept_stems_dir, tmp_path, number
+    kept_stems_dir, tmp_path, moment
 ):
     """In processes of their own, as all the training that it is compared with."""
 
-    def train(name, kill_at=0):
+    def train(name, *moment):
         command = [
             *(sys.executable, "-m", "tests.training.killed_training_test"),
-            *map(str, (kept_stems_dir, tmp_path / name, kill_at)),
+            *map(str, (kept_stems_dir, tmp_path / name, *moment)),
         ]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
-    assert train("killed", number).returncode == -signal.SIGKILL
+    assert train("killed", *moment).returncode == -signal.SIGKILL
     for name in ("killed", "whole"):
         result = train(name)
         assert result.returncode == 0, result.stderr
@@ -112,11 +117,11 @@ def test_a_kill_minus_9_before_any_state_changes_nothing(
     assert not list((tmp_path / "killed").rglob(".part*/config.json"))
 
 
-def main(data_dir, workdir, kill_at):
+def main(data_dir, workdir, *moment):
     """Trains, and kills this process before a state."""
-    if number := int(kill_at):
+    if moment:
         StateStore.save = killing_at(
-            number, lambda: os.kill(os.getpid(), signal.SIGKILL)
+            *map(int, moment), lambda: os.kill(os.getpid(), signal.SIGKILL)
         )
     run(MINI, TWO_STAGES, data_dir, workdir)
 
