@@ -454,6 +454,7 @@ def run_training(
 
 
 def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
+    files.remove_parts(workdir)  # of killed runs
     began, done = time.monotonic(), 0
     states, history = _States(workdir, trainer), History(workdir)
     history.match(states.epochs, trainer.guard.rollbacks)

@@ -282,6 +282,17 @@ def test_a_training_goes_on_with_the_weights_that_it_began_with(
     assert run(MINI, QUICK, stems_dir, workdir, other_data=True, **arguments).epoch == 2
 
 
+def test_what_a_killed_run_left_half_written_is_removed(
+    kept_stems_dir, tmp_path, finished_dir
+):
+    workdir = tmp_path / "work"
+    shutil.copytree(finished_dir, workdir)
+    for place in ("state/.part-7-000000006-1-0", "best/.part-7-x"):
+        (workdir / place).mkdir()
+    run(MINI, QUICK, kept_stems_dir, workdir)
+    assert not list(workdir.rglob(".part*"))
+
+
 def test_two_runs_in_one_workdir_refuse_each_other(
     kept_stems_dir, tmp_path, finished_dir
 ):

@@ -238,6 +238,8 @@ class _Loop:
 
     def open_log(self, *, profile: bool, illustrate: bool) -> None:
         """Makes the workdir; not before, so that a refusal leaves no folder behind."""
+        if self.devices.is_chief:
+            files.remove_parts(self.workdir)  # of killed runs
         self.log = TrainingLog(
             self.workdir,
             self.config,
