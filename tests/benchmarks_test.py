@@ -44,6 +44,7 @@ def test_noise_is_written_as_prepared_tracks(tmp_path, tiny_config):
 @pytest.mark.parametrize(
     ("name", "arguments", "figure"),
     [
+        ("catalogue", ["--songs=0"], "deaths cost"),
         ("evaluate_workers", ["--tracks=1", "--seconds=2", "--workers=1"], "1.00"),
         ("excerpt_speed", ["--seconds=0.2", "--rounds=1"], "memory map"),
         ("separate_memory", ["--minutes=0.05,0.1"], "shortest"),

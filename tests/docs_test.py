@@ -32,7 +32,17 @@ WITH_LINKS = [
 LANGUAGES = {"bash", "python", "text", "yaml", "kotlin", "javascript"}
 # What a script may call beside our own commands, and nothing checks here.
 OTHERS = {"cat", "cd", "cp", "curl", "docker", "export", "ffmpeg", "for", "mkdir"}
-OTHERS |= {"printf", "python3", "done", "scontrol", "base64", "dask", "kubectl"}
+OTHERS |= {
+    "printf",
+    "python3",
+    "done",
+    "scontrol",
+    "base64",
+    "dask",
+    "kubectl",
+    "srun",
+    "split",
+}
 # Flags of other programs, and of all commands, that the prose names.
 FOREIGN_FLAGS = {"help", "ssl_config_file", "enable_batching", "logdir"}
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 import waveunet_tf
-from waveunet_tf.separation.catalogue import Catalogue
 from waveunet_tf.separation.separator_source import CheckpointSource
+from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions, separate_songs
 from waveunet_tf.separation.songs_on_beam import separate_on_beam
 from waveunet_tf.system import beam

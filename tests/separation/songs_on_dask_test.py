@@ -10,8 +10,8 @@ import soundfile
 
 import waveunet_tf
 from waveunet_tf.errors import InputError
-from waveunet_tf.separation.catalogue import Catalogue
 from waveunet_tf.separation.separator_source import CheckpointSource
+from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions, separate_songs
 from waveunet_tf.separation.songs_on_dask import separate_on_dask
 from waveunet_tf.system import dask_workers

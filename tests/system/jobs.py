@@ -28,6 +28,13 @@ def refuse(number):
     raise InputError(f"{number}: must be another")
 
 
+def raise_unpicklable(number):
+    class Unpicklable(Exception):
+        pass
+
+    raise Unpicklable("seven\nlines")
+
+
 def kill_itself(number):
     os.kill(os.getpid(), signal.SIGKILL)
 

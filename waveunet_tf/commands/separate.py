@@ -29,7 +29,6 @@ from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.commands import app, config_flags, song_flags
 from waveunet_tf.errors import InputError
-from waveunet_tf.separation.catalogue import Catalogue
 from waveunet_tf.separation.engines import ENGINES
 from waveunet_tf.separation.separator import load_tflite_separator, separator_of
 from waveunet_tf.separation.separator_source import (
@@ -37,6 +36,7 @@ from waveunet_tf.separation.separator_source import (
     SeparatorSource,
     TFLiteSource,
 )
+from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions
 from waveunet_tf.separation.songs_on_beam import separate_on_beam
 from waveunet_tf.separation.songs_on_dask import separate_on_dask

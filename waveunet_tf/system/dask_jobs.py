@@ -129,11 +129,18 @@ def _call(function: Callable[[Any], Any], job: Any) -> _Answer:
     """Does a job on a worker."""
     from distributed import get_worker
 
+    # Errors travel as plain ones: another may not be one that can be pickled.
     started, result, failed = time.monotonic(), None, None
     try:
         result = function(job)
-    except (InputError, OSError) as error:
-        failed = error
+    except UnfitWorkerError as error:
+        failed = UnfitWorkerError(str(error))
+    except InputError as error:
+        failed = InputError(str(error))
+    except OSError as error:
+        failed = OSError(one_line(error))
+    except Exception as error:
+        failed = InputError(f"{type(error).__name__}: {' '.join(str(error).split())}")
     return _Answer(get_worker().address, time.monotonic() - started, result, failed)
 
 

@@ -9,7 +9,7 @@ import soundfile
 
 from tests.separation.numpy_engine import share_separator
 from waveunet_tf.errors import InputError
-from waveunet_tf.separation.catalogue import Catalogue
+from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.song_job import Outcome, do_job
 from waveunet_tf.separation.songs import SongOptions
 
