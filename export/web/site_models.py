@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import pathlib
 import re
 from collections.abc import Sequence
 
+from absl import logging
+
 from waveunet_tf.checkpoints import registry
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.web import carried_steps
 from waveunet_tf.separation import tflite_file
 from waveunet_tf.system import files
 
@@ -85,30 +90,47 @@ def _exported(
     site: pathlib.Path,
     others: list[SiteModel],
 ) -> list[SiteModel]:
-    from waveunet_tf.export import checked_exports, parity_tables
-
     checkpoint = registry.find(model)
     name = _unused(checkpoint.resolve().name, others)
-    folder = site / "models" / f".{name}"
-    options = checked_exports.TFLiteOptions(chunk_frames=chunk_frames)
-    paths = {kind: folder / f"{name}-{kind}.tflite" for kind in kinds}
-    checked_exports.write_tflite_files(checkpoint, paths, options)
+    carried = None
+    if importlib.util.find_spec("tensorflow") is None:
+        carried = carried_steps.carried_model(Checkpoint.open(checkpoint), chunk_frames)
+    if carried is not None:
+        logging.info("%s: float32 alone, because other kinds need TensorFlow", name)
+        targets = [site / "models" / f"{name}-float32.tflite"]
+        targets[0].write_bytes(carried)
+    else:
+        targets = _export(checkpoint, name, kinds, chunk_frames, site / "models")
     description = ""
     if (checkpoint / registry.CARD).exists():
         description = registry.read_card(checkpoint).description
-    lines = []
-    for path in paths.values():
-        path.rename(site / "models" / path.name)
-        target = site / "models" / path.name
-        lines.append(_line(site, target, name, description))
-    for table in parity_tables.TABLES:
-        (folder / table).unlink()
-    folder.rmdir()
+    lines = [_line(site, target, name, description) for target in targets]
     if (checkpoint / LICENCE).exists():
         text = (checkpoint / LICENCE).read_bytes()
         (site / "licences").mkdir(exist_ok=True)
         (site / "licences" / f"model-{name}.txt").write_bytes(text)
     return lines
+
+
+def _export(
+    checkpoint: pathlib.Path,
+    name: str,
+    kinds: Sequence[str],
+    chunk_frames: int,
+    target: pathlib.Path,
+) -> list[pathlib.Path]:
+    """Exports a checkpoint's files into a folder, and checks what they lose."""
+    from waveunet_tf.export import checked_exports, parity_tables
+
+    folder = target / f".{name}"
+    options = checked_exports.TFLiteOptions(chunk_frames=chunk_frames)
+    paths = {kind: folder / f"{name}-{kind}.tflite" for kind in kinds}
+    checked_exports.write_tflite_files(checkpoint, paths, options)
+    for table in parity_tables.TABLES:
+        (folder / table).unlink()
+    moved = [path.rename(target / path.name) for path in paths.values()]
+    folder.rmdir()
+    return moved
 
 
 def _unused(name: str, others: list[SiteModel]) -> str:

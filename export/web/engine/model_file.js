@@ -4,6 +4,8 @@ import { MIXTURE, ModelInfo } from "./model_info.js";
 
 export const STEP = "separate";
 export const INITIAL_STATE = "initial_state";
+/** In place of the former: a frame of each state, in the step that a model carries. */
+const SILENCE = "silence";
 const FORMAT_VERSION = 2;
 const METADATA_NAME = "waveunet_config";
 const FLOAT32 = 0;
@@ -16,7 +18,7 @@ const MODEL = { subgraphs: 2, buffers: 4, metadata: 6, signatures: 7 };
 const METADATA = { name: 0, buffer: 1 };
 const BUFFER_DATA = 0;
 const GRAPH_TENSORS = 0;
-const TENSOR = { shape: 0, type: 1 };
+const TENSOR = { shape: 0, type: 1, buffer: 2 };
 const SIGNATURE = { inputs: 0, outputs: 1, key: 2, graph: 4 };
 const ENTRY = { name: 0, tensor: 1 };
 
@@ -96,10 +98,43 @@ function checkArrays(model, info) {
   const step = signature(model, STEP);
   checkWay(model, step, SIGNATURE.inputs, new Map([mixture, ...states]));
   checkWay(model, step, SIGNATURE.outputs, new Map([...stems, ...states]));
-  if (states.length > 0) {
-    const initial = signature(model, INITIAL_STATE);
-    checkWay(model, initial, SIGNATURE.outputs, new Map(states));
+  if (states.length === 0) return;
+  const silence = find(model, SILENCE);
+  if (silence) {
+    info.silence = constants(model, silence, info);
+  } else {
+    checkWay(model, signature(model, INITIAL_STATE), SIGNATURE.outputs, new Map(states));
   }
+}
+
+/**
+ * Reads what the signature `silence` gives. It is not run, because states of one value share a
+ * tensor there, which LiteRT names once.
+ *
+ * @param {FlatTable} model
+ * @param {FlatTable} silence The signature.
+ * @param {ModelInfo} info
+ * @returns {Map<string, Float32Array>}
+ */
+function constants(model, silence, info) {
+  const graph = at(model.tables(MODEL.subgraphs), silence.number(SIGNATURE.graph));
+  const tensors = graph.tables(GRAPH_TENSORS);
+  const buffers = model.tables(MODEL.buffers);
+  const found = new Map();
+  for (const entry of silence.tables(SIGNATURE.outputs)) {
+    const tensor = at(tensors, entry.number(ENTRY.tensor));
+    const bytes = at(buffers, tensor.number(TENSOR.buffer)).bytes(BUFFER_DATA).slice();
+    found.set(entry.string(ENTRY.name), bytes);
+  }
+  const frames = new Map();
+  for (const [name, shape] of info.states) {
+    const bytes = found.get(name);
+    if (bytes?.length !== 4 * shape[shape.length - 1]) {
+      throw new InputError(`its ${SILENCE} must have a frame of ${name}`);
+    }
+    frames.set(name, new Float32Array(bytes.buffer));
+  }
+  return frames;
 }
 
 /**
@@ -107,10 +142,17 @@ function checkArrays(model, info) {
  * @param {string} key
  */
 function signature(model, key) {
-  for (const found of model.tables(MODEL.signatures)) {
-    if (found.string(SIGNATURE.key) === key) return found;
-  }
-  throw new InputError(`must have the signature ${key}`);
+  const found = find(model, key);
+  if (!found) throw new InputError(`must have the signature ${key}`);
+  return found;
+}
+
+/**
+ * @param {FlatTable} model
+ * @param {string} key
+ */
+function find(model, key) {
+  return model.tables(MODEL.signatures).find((one) => one.string(SIGNATURE.key) === key);
 }
 
 /**
@@ -150,6 +192,6 @@ function at(list, place) {
 }
 
 /** @param {number[]} shape */
-function elements(shape) {
+export function elements(shape) {
   return shape.reduce((product, size) => product * size, 1);
 }

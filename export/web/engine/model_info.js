@@ -40,6 +40,14 @@ export class ModelInfo {
       throw wrong("sources", "at least two, of a difference output", this.sources);
     }
     this.states = shapes(told);
+    /** Of the states that are parts of longer delay lines: the lines' frames. */
+    this.lines = lines(told, this.states);
+    /**
+     * Of the step that a model carries: a frame of silence of each state, which `readModel` finds.
+     *
+     * @type {Map<string, Float32Array> | null}
+     */
+    this.silence = null;
     this.quantization = String(told.quantization ?? "unknown");
   }
 
@@ -115,6 +123,22 @@ function shapes(told) {
     for (const size of shape) elements *= whole("states", size, 1, 2 ** 28);
     if (elements > 2 ** 28) throw wrong("states", "arrays of at most 1 GiB", name);
     found.set(name, shape);
+  }
+  return found;
+}
+
+/**
+ * @param {Record<string, any>} told
+ * @param {Map<string, number[]>} states
+ * @returns {Map<string, number>}
+ */
+function lines(told, states) {
+  const found = new Map();
+  for (const { name, line_frames: frames } of list(told, "states")) {
+    const taken = states.get(name)?.at(-2) ?? 0;
+    if (frames !== undefined && whole("states", frames, taken, 2 ** 26) > taken) {
+      found.set(name, frames);
+    }
   }
   return found;
 }

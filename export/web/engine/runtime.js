@@ -7,8 +7,9 @@ import {
 } from "@litertjs/core";
 
 import { InputError, reasonOf } from "./errors.js";
-import { INITIAL_STATE, readModel, STEP } from "./model_file.js";
+import { elements, INITIAL_STATE, readModel, STEP } from "./model_file.js";
 import { MIXTURE } from "./model_info.js";
+import { PlaneQueue } from "./planes.js";
 
 /** @typedef {import("./protocol.js").LoadOptions} LoadOptions */
 /** @typedef {import("./protocol.js").EngineInfo} EngineInfo */
@@ -111,10 +112,15 @@ export class LoadedModel {
   }
 }
 
-/** The network's step on LiteRT.js. States stay its tensors, and are deleted after each step. */
+/**
+ * The network's step on LiteRT.js. States stay its tensors, and are deleted after each step; lines
+ * that are longer than a step takes wait here.
+ */
 class LiteRtStep {
   /** @type {Record<string, Tensor> | null} */
   #states = null;
+  /** @type {Map<string, PlaneQueue>} */
+  #lines = new Map();
 
   /** @param {LoadedModel} model */
   constructor(model) {
@@ -129,23 +135,28 @@ class LiteRtStep {
    * @returns {Promise<Float32Array[]>}
    */
   async run(mixture) {
-    const states = (this.#states ??= await this.#silence());
-    const input = new Tensor(mixture, this.shape);
+    this.#states ??= await this.#silence();
+    /** @type {Record<string, Tensor>} */
+    const inputs = { ...this.#states, [MIXTURE]: new Tensor(mixture, this.shape) };
+    this.#states = {};
+    for (const [name, line] of this.#lines) {
+      const shape = /** @type {number[]} */ (this.info.states.get(name));
+      inputs[name] = new Tensor(line.take(elements(shape))[0], shape);
+    }
     /** @type {Record<string, Tensor>} */
     let outputs;
     try {
-      outputs = await this.signatures[STEP].run({ ...states, [MIXTURE]: input });
+      outputs = await this.signatures[STEP].run(inputs);
     } finally {
-      input.delete();
+      for (const input of Object.values(inputs)) input.delete();
     }
-    for (const state of Object.values(states)) state.delete();
-    this.#states = {};
-    for (const name of this.info.states.keys()) this.#states[name] = outputs[name];
+    for (const name of this.info.states.keys()) {
+      const line = this.#lines.get(name);
+      if (line) line.put([await taken(outputs[name])]);
+      else this.#states[name] = outputs[name];
+    }
     const stems = [];
-    for (const name of this.info.sources) {
-      stems.push(/** @type {Float32Array} */ (await outputs[name].data()));
-      outputs[name].delete();
-    }
+    for (const name of this.info.sources) stems.push(await taken(outputs[name]));
     return stems;
   }
 
@@ -154,11 +165,43 @@ class LiteRtStep {
     this.#states = null;
   }
 
-  /** The states in which a song begins. */
+  /**
+   * The states in which a song begins; lines are filled.
+   *
+   * @returns {Promise<Record<string, Tensor>>}
+   */
   async #silence() {
-    if (this.info.states.size === 0) return {};
-    return this.signatures[INITIAL_STATE].run({});
+    const { states, lines, silence } = this.info;
+    if (states.size === 0) return {};
+    if (!silence) return this.signatures[INITIAL_STATE].run({});
+    /** @type {Record<string, Tensor>} */
+    const begin = {};
+    for (const [name, shape] of states) {
+      const frame = /** @type {Float32Array} */ (silence.get(name));
+      const line = lines.get(name);
+      const values = new Float32Array(line ? line * frame.length : elements(shape));
+      for (let at = 0; at < values.length; at += frame.length) values.set(frame, at);
+      if (line) {
+        const queue = new PlaneQueue(1);
+        queue.put([values]);
+        this.#lines.set(name, queue);
+      } else {
+        begin[name] = new Tensor(values, shape);
+      }
+    }
+    return begin;
   }
+}
+
+/**
+ * The values of a tensor, which is deleted.
+ *
+ * @param {Tensor} tensor
+ */
+async function taken(tensor) {
+  const values = /** @type {Float32Array} */ (await tensor.data());
+  tensor.delete();
+  return values;
 }
 
 async function adapterThere() {
