@@ -80,7 +80,8 @@ class ServerProcess:
 
 def separations(address: str, config) -> Iterator[None]:
     """Separates an excerpt at each step."""
-    from waveunet_tf.export.serving.transports import GrpcTransport, Server
+    from waveunet_tf.export.serving.model_server import Server
+    from waveunet_tf.export.serving.transports import GrpcTransport
 
     transport = GrpcTransport(Server(address))
     shape = (1, _EXCERPT_SECONDS * config.sample_rate_hz, config.channels)
@@ -91,7 +92,8 @@ def separations(address: str, config) -> Iterator[None]:
 
 def chunks(address: str, config) -> Iterator[None]:
     """Sends a chunk of a stream at each step."""
-    from waveunet_tf.export.serving.transports import GrpcTransport, Server
+    from waveunet_tf.export.serving.model_server import Server
+    from waveunet_tf.export.serving.transports import GrpcTransport
 
     transport = GrpcTransport(Server(address))
     state = transport.predict("initial_state", {"batch": np.ones(1, np.int32)})

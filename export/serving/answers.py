@@ -15,6 +15,8 @@ from waveunet_tf.networks import layer_names, shapes
 
 # More would be no part of a song, but a broken answer that fills the memory.
 _MOST_FRAMES = 2**22
+# The values of a stream's state, twenty times those of the paper's largest network.
+_MOST_STATE = 2**27
 # What parsers and NumPy raise at an answer of another kind.
 _ODD = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 _ODD += (RecursionError, MemoryError)
@@ -74,6 +76,32 @@ def parse_description(text: str) -> dict:
     return description
 
 
+def check_description(description: Mapping, config: NetworkConfig) -> None:
+    """Requires that a description and the network's config in it do not differ.
+
+    Args:
+        description: The description.
+        config: The network's config.
+
+    Raises:
+        InputError: A field is missing, or differs from the network's.
+    """
+    expected = {
+        "sample_rate_hz": config.sample_rate_hz,
+        "channels": config.channels,
+        "sources": list(config.sources),
+    }
+    if config.can_stream:
+        expected["stride_frames"] = 2**config.num_levels
+        expected["context_frames"] = shapes.stream_plan(config).context_frames
+    for name, value in expected.items():
+        if description.get(name) != value:
+            raise InputError(
+                f"The server's model must have its network's `{name}`, {value}. "
+                f"Received: {str(description.get(name))[:80]}"
+            )
+
+
 def check_arrays(
     arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
 ) -> None:
@@ -128,6 +156,11 @@ def check_state(
             and state[layer_names.state(name)].shape[1] == frames
             for name, frames in due.items()
         )
+        and sum(
+            frames * state[layer_names.state(name)].shape[2]
+            for name, frames in whole.items()
+        )
+        <= _MOST_STATE
     )
     if not fits:
         raise InputError(

@@ -11,6 +11,7 @@ from waveunet_tf.export.serving.contract import FINGERPRINT
 from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 from waveunet_tf.separation import runners
 from waveunet_tf.separation.separator import Separator
+from waveunet_tf.system import arguments
 
 
 class RemoteSeparator(Separator):
@@ -44,6 +45,9 @@ class RemoteSeparator(Separator):
         """
         self.description = answers.parse_description(transport.describe())
         config = network_config_from_json(self.description.get("network"))
+        answers.check_description(self.description, config)
+        arguments.flag("stream", stream)
+        request_seconds = arguments.seconds("request_seconds", request_seconds)
         if stream:
             engine = _StreamEngine(transport, self.description, config)
         else:

@@ -101,9 +101,8 @@ PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
 PredictionLog = CLASSES["PredictionLog"]
 
-# How many values of a Tensor one value may stand for; a byte more in an answer could
-# else fill the memory.
-_MOST_REPEATED = 2**25
+# How many values of a Tensor the last of several may stand for.
+_MOST_REPEATED = 2**20
 
 # tensorflow/core/framework/types.proto: number → NumPy's type, and the values' field.
 _TYPES = {
@@ -173,6 +172,8 @@ def to_array(tensor) -> np.ndarray:
         else np.array(values, kind)
     )
     missing = math.prod(shape) - len(values)
+    if len(values) == 1 and 0 < missing:  # it takes no memory before it is looked at
+        return np.broadcast_to(values, shape)
     if 0 < len(values) and 0 < missing:  # the last value stands for the rest
         if missing > _MOST_REPEATED:
             raise ValueError(f"a tensor must have a shape that fits. Received: {shape}")

@@ -81,11 +81,8 @@ def main(arguments):
     songs = song_flags.songs_from_flags(arguments)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
     from waveunet_tf.export.serving.client import RemoteSeparator
-    from waveunet_tf.export.serving.transports import (
-        GrpcTransport,
-        RestTransport,
-        Server,
-    )
+    from waveunet_tf.export.serving.model_server import Server
+    from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 
     server = Server(
         _SERVER.value,

@@ -1,28 +1,26 @@
-"""Sends requests to a model server: gRPC or REST, with deadlines and retries."""
+"""Sends requests to a model server, over gRPC or REST."""
 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import http.client
-import ipaddress
 import json
 import pathlib
-import random
 import socket
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import BinaryIO
 
 import grpc
 import numpy as np
-from absl import logging
 
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving import messages
 from waveunet_tf.export.serving.answers import refusing_odd
+from waveunet_tf.export.serving.model_server import Server, Unavailable
 
 _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 _BAD_REQUEST = (
@@ -30,98 +28,11 @@ _BAD_REQUEST = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
 )
+# The longest answer: three quarters of an hour of stereo in one request.
+_MOST_BYTES = 2**30
+_MOST_ERROR_BYTES = 2**16
 # A server that batches says this of requests of several lengths; a later try may pass.
 _OTHER_LENGTHS = "different shapes and padding is turned off"
-
-
-@dataclasses.dataclass(frozen=True)
-class Server:
-    """A model on a server, and how long to wait for it.
-
-    Attributes:
-        address: The server's address, HOST:PORT.
-        model_name: The model's name on the server.
-        version: The model's version; by default the newest.
-        label: The label of the version, in place of its number.
-        ca_file: A PEM file of the certificates that vouch for the server's, for TLS; by
-            default the connection is not encrypted.
-        deadline_seconds: The longest time that a request may take, in seconds.
-        retries: How often a request is sent again while the server is not available.
-        first_wait_seconds: The wait before the first retry, in seconds; it doubles from
-            one retry to the next.
-        longest_wait_seconds: The longest wait before a retry, in seconds.
-    """
-
-    address: str
-    model_name: str = "waveunet"
-    version: int | None = None
-    label: str | None = None
-    ca_file: str | None = None
-    deadline_seconds: float = 300.0
-    retries: int = 8
-    first_wait_seconds: float = 0.5
-    longest_wait_seconds: float = 30.0
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether the server is on this machine, to which no proxy leads."""
-        host = self.address.rpartition(":")[0].strip("[]").rstrip(".").lower()
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
-
-    def tls_context(self) -> ssl.SSLContext | None:
-        """Returns the context of TLS, or None where `ca_file` is None.
-
-        Raises:
-            InputError: The file holds no certificates.
-            OSError: The file cannot be read.
-        """
-        if self.ca_file is None:
-            return None
-        try:
-            return ssl.create_default_context(cafile=self.ca_file)
-        except ssl.SSLError as error:
-            raise InputError(
-                f"{self.ca_file}: must hold certificates in PEM, but does not"
-            ) from error
-
-    def patiently(self, send: Callable[[], object]):
-        """Sends a request, and sends it again while the server is not available.
-
-        Args:
-            send: Sends the request; raises Unavailable.
-
-        Returns:
-            What `send` returns.
-
-        Raises:
-            ConnectionError: The server was not available at the last try either.
-        """
-        for tried in range(self.retries + 1):
-            try:
-                return send()
-            except Unavailable as error:
-                if tried == self.retries:
-                    raise ConnectionError(
-                        f"{self.address}: not available in {tried + 1} tries: {error}"
-                    ) from error
-                longest = self.first_wait_seconds * 2**tried
-                longest = min(longest, self.longest_wait_seconds)
-                # Clients that failed together must not try again together.
-                seconds = random.uniform(longest / 2, longest)
-                logging.info(
-                    "%s: not available (%s), trying again in %.1f s",
-                    self.address,
-                    error,
-                    seconds,
-                )
-                time.sleep(seconds)
-
-
-class Unavailable(Exception):
-    """The server cannot answer now, but may later."""
 
 
 class GrpcTransport:
@@ -141,7 +52,7 @@ class GrpcTransport:
         self._version, self._label = server.version, server.label
         options = [
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),  # by default 4 MB
+            ("grpc.max_receive_message_length", _MOST_BYTES),  # by default 4 MB
             # `patiently` waits longer than that.
             ("grpc.max_reconnect_backoff_ms", 2000),
             ("grpc.enable_http_proxy", 0 if server.is_loopback else 1),
@@ -239,6 +150,13 @@ class GrpcTransport:
             raise ConnectionError(text) from error
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows nobody: a model server does not send its clients elsewhere."""
+
+    def redirect_request(self, *_):
+        """Returns no request, so that the answer is an error."""
+
+
 class RestTransport:
     """Requests over REST: tensors as bytes in base64.
 
@@ -258,7 +176,7 @@ class RestTransport:
         """
         self._server = server
         context = server.tls_context()
-        handlers = [urllib.request.HTTPSHandler(context=context)]
+        handlers = [urllib.request.HTTPSHandler(context=context), _NoRedirects()]
         if server.is_loopback:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
@@ -310,17 +228,17 @@ class RestTransport:
         return self._server.patiently(lambda: self._send(body.encode()))
 
     def _send(self, body: bytes):
-        address = self._server.address
+        address, seconds = self._server.address, self._server.deadline_seconds
         request = urllib.request.Request(
             f"{self._url}:predict", body, {"Content-Type": "application/json"}
         )
+        until = time.monotonic() + seconds
         try:
-            with self._opener.open(
-                request, timeout=self._server.deadline_seconds
-            ) as response:
-                return json.load(response)["outputs"]
+            with self._opener.open(request, timeout=seconds) as response:
+                content = _read(response, _MOST_BYTES, until)
+            return json.loads(content)["outputs"]
         except urllib.error.HTTPError as error:
-            text = _first_line(_error_text(error))
+            text = _first_line(_error_text(error, until))
             if error.code == 503 or _OTHER_LENGTHS in text:
                 raise Unavailable(text) from error
             text = f"{address}: {error.code}: {text}"
@@ -342,9 +260,39 @@ class RestTransport:
             raise ConnectionError(text) from error
 
 
-def _error_text(error: urllib.error.HTTPError) -> str:
+def _read(response: BinaryIO, most_bytes: int, until: float) -> bytes:
+    """Reads an answer's body.
+
+    Args:
+        response: The answer.
+        most_bytes: The most bytes that it may have.
+        until: The end of the request's time, of time.monotonic.
+
+    Raises:
+        TimeoutError: The body comes too slowly.
+        ValueError: It is too long.
+        HTTPException: It is cut off.
+    """
+    parts, size = [], 0
+    while part := response.read1(2**20):
+        parts.append(part)
+        size += len(part)
+        if size > most_bytes:
+            raise ValueError(f"an answer must have at most {most_bytes} bytes")
+        if time.monotonic() > until:
+            raise TimeoutError("the answer's end did not come in time")
+    # http.client's `read1` takes a closed connection for the end of the body.
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    return b"".join(parts)
+
+
+def _error_text(error: urllib.error.HTTPError, until: float) -> str:
     """Returns the text of an error that a server answers with."""
-    content = error.read().decode(errors="replace")
+    try:
+        content = _read(error.fp, _MOST_ERROR_BYTES, until).decode(errors="replace")
+    except (OSError, ValueError, http.client.HTTPException):  # the status tells enough
+        content = ""
     try:
         return str(json.loads(content)["error"])
     except (ValueError, LookupError, TypeError, RecursionError):

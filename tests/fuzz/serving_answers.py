@@ -24,9 +24,10 @@ from waveunet_tf.networks import layer_names, shapes
 _CONFIG = WaveUNetConfig(
     num_levels=2, base_filters=2, sample_rate_hz=8000, output_frames=64
 )
-_CHUNK, _CONTEXT = 64, 20
+_CHUNK, _CONTEXT = 64, shapes.stream_plan(_CONFIG).context_frames
 _PART = 160  # of the song, in a request of _SECONDS
 _SECONDS = _PART / 8000
+_ASKED = _PART + 2 * (-(-_CONTEXT // 4) * 4)  # with its surroundings
 _DESCRIPTION = {
     **{"format_version": contract.DESCRIPTION_VERSION, "network": _CONFIG.to_json()},
     **{"sample_rate_hz": 8000, "channels": 2, "sources": list(_CONFIG.sources)},
@@ -113,7 +114,7 @@ def _rest(draw):
     if draw(st.booleans()):
         text = draw(edits.spoiled_json([_DESCRIPTION])).decode(errors="replace")
         values = [{"outputs": [text]}]
-    tensors = {name: draw(_tensors(s)) for name, s in _stems(_PART + 40).items()}
+    tensors = {name: draw(_tensors(s)) for name, s in _stems(_ASKED).items()}
     outputs = {
         f"{n}_bytes": [_in_base64(t)] for n, t in tensors.items() if t is not None
     }
@@ -135,7 +136,7 @@ def _grpc(draw, stream):
     if draw(st.booleans()):
         text = draw(edits.spoiled_json([_DESCRIPTION]))
     answers = [_response({"config": np.array([text], object)})]
-    rest = [_stems(_PART + 40)]
+    rest = [_stems(_ASKED)]
     if stream:
         rest = [_state(), {**_state(), **_stems(_CHUNK)}]
         del rest[1][contract.FINGERPRINT]

@@ -60,11 +60,21 @@ def test_arrays_must_be_the_wanted_ones(array, message):
 @pytest.mark.parametrize(
     "sizes", [(2**40,), (2**20, 2**20), (-1,), (-1, -1), (2**62, 4)]
 )
-def test_a_tensor_whose_one_value_stands_for_a_disk_full_is_odd(sizes):
-    tensor = messages.to_tensor(np.ones(1, np.float32), sizes)
+def test_a_tensor_whose_last_value_stands_for_a_disk_full_is_odd(sizes):
+    tensor = messages.to_tensor(np.ones(2, np.float32), sizes)
     with pytest.raises(ConnectionError, match="server:1: the answer is not that of"):
         with answers.refusing_odd("server:1"):
             messages.to_array(tensor)
+
+
+def test_one_value_stands_for_many_without_taking_their_memory():
+    tensor = messages.to_tensor(np.ones(1, np.float32), (1, 2**40, 2))
+    array = messages.to_array(tensor)
+    assert array.shape == (1, 2**40, 2) and array.base.size <= 1
+    with pytest.raises(InputError, match=r"vocals as float32 of the shape \(1, 4, 2\)"):
+        answers.check_arrays({"vocals": array}, {"vocals": (1, 4, 2)})
+    some = messages.to_tensor(np.ones(1, np.float32), (1, 4, 2))
+    np.testing.assert_array_equal(messages.to_array(some), np.ones((1, 4, 2)))
 
 
 def test_what_is_no_tensor_is_odd():
@@ -88,6 +98,7 @@ def test_a_state_must_be_that_of_the_model():
     good, mark = state_of(64), np.array([7])
     answers.check_state(good, mark, CONFIG, 64)
     (name, *_) = good
+    vast = (*good[name].shape[:2], 2**40)
     for state, fingerprint, chunk_frames in [
         (good, None, 64),
         ({}, mark, 64),
@@ -95,6 +106,7 @@ def test_a_state_must_be_that_of_the_model():
         ({**good, name: good[name][:, :-1]}, mark, 64),
         ({**good, name: good[name][0]}, mark, 64),
         ({**good, name: good[name].repeat(2, 0)}, mark, 64),
+        ({**good, name: np.broadcast_to(GOOD[:, :1, :1], vast)}, mark, 64),
         ({**good, name: good[name] * np.float32(np.nan)}, mark, 64),
         (good, mark, 63),
     ]:

@@ -27,7 +27,8 @@ from tensorflow_serving.apis import (
 import waveunet_tf
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving.client import RemoteSeparator
-from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport, Server
+from waveunet_tf.export.serving.model_server import Server
+from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
+import unittest.mock
 import urllib.request
 
 import grpc
@@ -20,13 +21,10 @@ import pytest
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.export.serving import messages
-from waveunet_tf.export.serving.transports import (
-    GrpcTransport,
-    RestTransport,
-    Server,
-    Unavailable,
-)
+from waveunet_tf.export.serving import messages, transports
+from waveunet_tf.export.serving.model_server import Server
+from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
+from waveunet_tf.networks import shapes
 
 QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
 OTHER_LENGTHS = "have different shapes and padding is turned off.Set pad_variable"
@@ -145,18 +143,28 @@ def test_grpc_goes_through_tls(certificate):
 
 @contextlib.contextmanager
 def rest_serving(*answers, certificate=None):
-    """A REST server that gives the answers, status and body, one after the other."""
+    """A REST server that gives the answers, one after the other.
+
+    Args:
+        *answers: A status, a body or its parts, and headers. A status of None closes
+            the connection.
+        certificate: Certificate and key, for TLS.
+    """
     answers = list(answers)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):  # noqa: N802
             self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = answers.pop(0)
+            status, body, *headers = answers.pop(0)
             if status is None:
                 return self.connection.close()
             self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            for part in [body] if isinstance(body, bytes) else body:
+                self.wfile.write(part)
+                self.wfile.flush()
 
         def log_message(self, *_):
             pass
@@ -175,6 +183,7 @@ def rest_serving(*answers, certificate=None):
 
 
 ANSWER = (200, b'{"outputs": ["{}"]}')
+LENGTH = ("Content-Length", "999")  # of a body that is cut off
 
 
 def test_rest_requests_are_sent_again_until_the_server_is_there():
@@ -191,11 +200,51 @@ def test_rest_requests_are_sent_again_until_the_server_is_there():
         ((500, b""), ConnectionError, "500: "),
         ((200, b"<html>"), ConnectionError, "the answer is not that of a model server"),
         ((200, b"[]"), ConnectionError, "the answer is not that of a model server"),
+        ((400, b'{"error": {"deep": []}}'), InputError, "400: {'deep': \\[\\]}"),
+        ((400, b'{"error": "x', LENGTH), InputError, "400: Bad Request"),
+        ((500, b"", LENGTH), ConnectionError, "500: Internal Server Error"),
+        ((400, b"x" * 2**17), InputError, "400: Bad Request"),
     ],
 )
 def test_what_rest_refuses_is_told(answer, kind, text):
     with rest_serving(answer) as address:
         with pytest.raises(kind, match=text):
+            RestTransport(Server(address, **QUICK)).describe()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(status):
+    """A server could else send a song to anybody."""
+    with rest_serving(ANSWER) as elsewhere:
+        moved = (status, b"", ("Location", f"http://{elsewhere}/v1/models/x:predict"))
+        with rest_serving(moved) as address:
+            with pytest.raises(InputError, match=f"{address}: {status}: "):
+                RestTransport(Server(address, **QUICK)).describe()
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_again():
+    with rest_serving((*ANSWER, LENGTH), ANSWER) as address:
+        assert RestTransport(Server(address, **QUICK)).describe() == "{}"
+
+
+def test_an_answer_that_drips_ends_with_the_requests_time():
+    def drops():
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b" "
+
+    with rest_serving((200, drops())) as address:
+        server = Server(address, deadline_seconds=0.5, **QUICK)
+        started = time.monotonic()
+        with pytest.raises(ConnectionError, match=f"{address}: no answer in time"):
+            RestTransport(server).describe()
+        assert time.monotonic() - started < 5
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch):
+    monkeypatch.setattr(transports, "_MOST_BYTES", 2**16)
+    with rest_serving((200, (b" " * 4096 for _ in range(2**20)))) as address:
+        with pytest.raises(ConnectionError, match="not that of a model server"):
             RestTransport(Server(address, **QUICK)).describe()
 
 
@@ -235,12 +284,16 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
     from waveunet_tf.export.serving.client import RemoteSeparator
 
     lengths = []
+    context_frames = shapes.stream_plan(tiny_config).context_frames
+    description = {
+        **{"format_version": 1, "network": tiny_config.to_json()},
+        **{"sample_rate_hz": 8000, "channels": 2, "sources": tiny_config.sources},
+        **{"chunk_frames": 512, "stride_frames": 8, "context_frames": context_frames},
+    }
 
     class Transport:
         def describe(self):
-            network = tiny_config.to_json()
-            frames = {"chunk_frames": 512, "context_frames": 123, "stride_frames": 8}
-            return json.dumps({"format_version": 1, "network": network, **frames})
+            return json.dumps(description)
 
         def separate(self, audio):
             lengths.append(audio.shape[1])
@@ -250,35 +303,21 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
     song = np.random.default_rng(0).normal(0, 0.1, (3001, 2)).astype(np.float32)
     stems = client.separate(song, 8000)
     np.testing.assert_array_equal(stems["accompaniment"], 0.25 * song)
-    assert lengths == [800 + 2 * 128] * 4
-
-
-def test_waits_double_up_to_the_longest_and_differ_between_clients(monkeypatch):
-    waits = []
-    monkeypatch.setattr(time, "sleep", waits.append)
-
-    def send():
-        raise Unavailable("gone")
-
-    server = Server("a:1", retries=6, first_wait_seconds=1, longest_wait_seconds=8)
-    for _ in range(20):
-        with pytest.raises(ConnectionError, match="a:1: not available in 7 tries"):
-            server.patiently(send)
-    waits = np.array(waits).reshape(20, 6)
-    longest = np.array([1, 2, 4, 8, 8, 8])
-    assert (waits <= longest).all() and (waits >= longest / 2).all()
-    assert (waits.std(axis=0) > 0.05 * longest).all()
-
-
-def test_an_answer_is_what_the_last_try_gives():
-    tries = iter([Unavailable("gone"), Unavailable("gone"), None])
-
-    def send():
-        if error := next(tries):
-            raise error
-        return "answer"
-
-    assert Server("a:1", **QUICK).patiently(send) == "answer"
+    assert lengths == [800 + 2 * (-(-context_frames // 8) * 8)] * 4
+    for name, value in {
+        "sample_rate_hz": 8001,
+        "channels": 1,
+        "sources": ["vocals"],
+        "stride_frames": 16,
+        "context_frames": 0,
+    }.items():
+        own, description[name] = description[name], value
+        with pytest.raises(InputError, match=f"must have its network's `{name}`"):
+            RemoteSeparator(Transport())
+        description[name] = own
+    for seconds in (0, -1, float("nan"), "20", None):
+        with pytest.raises(InputError, match="`request_seconds` must be"):
+            RemoteSeparator(Transport(), request_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +333,9 @@ def test_rest_asks_for_the_version_or_label(options, path, monkeypatch):
 
     def answer(opener, request, **_):
         asked.append(request.full_url)
-        return contextlib.nullcontext(io.BytesIO(ANSWER[1]))
+        response = unittest.mock.Mock(length=0)
+        response.read1 = io.BytesIO(ANSWER[1]).read1
+        return contextlib.nullcontext(response)
 
     monkeypatch.setattr(urllib.request.OpenerDirector, "open", answer)
     RestTransport(Server("a:1", **options)).describe()
@@ -310,23 +351,6 @@ def test_stems_come_back_from_rest_as_they_went():
         stems = RestTransport(Server(address, **QUICK)).separate(stem)
     assert sorted(stems) == ["rest", "vocals"]
     np.testing.assert_array_equal(stems["vocals"], stem)
-
-
-@pytest.mark.parametrize(
-    ("address", "is_here"),
-    [
-        ("localhost:8500", True),
-        ("LOCALHOST.:8500", True),
-        ("model.localhost:1", True),
-        ("127.3.2.1:8500", True),
-        ("[::1]:8500", True),
-        ("10.0.0.1:8500", False),
-        ("localhost.example.org:8500", False),
-        ("[fe80::1]:8500", False),
-    ],
-)
-def test_a_server_on_this_machine_is_known_by_its_address(address, is_here):
-    assert Server(address).is_loopback == is_here
 
 
 def test_no_proxy_is_asked_for_a_server_on_this_machine(monkeypatch):

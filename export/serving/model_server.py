@@ -1,0 +1,124 @@
+"""A model on a server: its address, and how patiently it is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable
+
+from absl import logging
+
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import arguments
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A model on a server, and how long to wait for it.
+
+    Attributes:
+        address: The server's address, HOST:PORT.
+        model_name: The model's name on the server.
+        version: The model's version; by default the newest.
+        label: The label of the version, in place of its number.
+        ca_file: A PEM file of the certificates that vouch for the server's, for TLS; by
+            default the connection is not encrypted.
+        deadline_seconds: The longest time that a request may take, in seconds.
+        retries: How often a request is sent again while the server is not available.
+        first_wait_seconds: The wait before the first retry, in seconds; it doubles from
+            one retry to the next.
+        longest_wait_seconds: The longest wait before a retry, in seconds.
+
+    Raises:
+        InputError: A value is of another type, or out of range.
+    """
+
+    address: str
+    model_name: str = "waveunet"
+    version: int | None = None
+    label: str | None = None
+    ca_file: str | None = None
+    deadline_seconds: float = 300.0
+    retries: int = 8
+    first_wait_seconds: float = 0.5
+    longest_wait_seconds: float = 30.0
+
+    def __post_init__(self):
+        if not re.fullmatch(r"[^\s/?#@]+:\d+", arguments.text("address", self.address)):
+            raise InputError(
+                f"`address` must be HOST:PORT. Received: {self.address[:80]!r}"
+            )
+        for name in ("model_name", "label", "ca_file"):
+            if getattr(self, name) is not None or name == "model_name":
+                arguments.text(name, getattr(self, name))
+        if self.version is not None:
+            arguments.whole_number("version", self.version, minimum=0)
+        arguments.whole_number("retries", self.retries, minimum=0)
+        arguments.seconds("deadline_seconds", self.deadline_seconds)
+        for name in ("first_wait_seconds", "longest_wait_seconds"):
+            arguments.seconds(name, getattr(self, name), zero=True)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server is on this machine, to which no proxy leads."""
+        host = self.address.rpartition(":")[0].strip("[]").rstrip(".").lower()
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Returns the context of TLS, or None where `ca_file` is None.
+
+        Raises:
+            InputError: The file holds no certificates.
+            OSError: The file cannot be read.
+        """
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except ssl.SSLError as error:
+            raise InputError(
+                f"{self.ca_file}: must hold certificates in PEM, but does not"
+            ) from error
+
+    def patiently(self, send: Callable[[], object]):
+        """Sends a request, and sends it again while the server is not available.
+
+        Args:
+            send: Sends the request; raises Unavailable.
+
+        Returns:
+            What `send` returns.
+
+        Raises:
+            ConnectionError: The server was not available at the last try either.
+        """
+        for tried in range(self.retries + 1):
+            try:
+                return send()
+            except Unavailable as error:
+                if tried == self.retries:
+                    raise ConnectionError(
+                        f"{self.address}: not available in {tried + 1} tries: {error}"
+                    ) from error
+                longest = self.first_wait_seconds * 2**tried
+                longest = min(longest, self.longest_wait_seconds)
+                # Clients that failed together must not try again together.
+                seconds = random.uniform(longest / 2, longest)
+                logging.info(
+                    "%s: not available (%s), trying again in %.1f s",
+                    self.address,
+                    error,
+                    seconds,
+                )
+                time.sleep(seconds)
+
+
+class Unavailable(Exception):
+    """The server cannot answer now, but may later."""
