@@ -12,6 +12,7 @@ import numpy as np
 import tqdm
 from absl import logging
 
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import bss, energies, true_stems
@@ -70,7 +71,7 @@ def score_tracks(
         beam.import_beam()  # before anything is written
     if scheduler:
         dask_cluster.import_distributed()
-    with files.locked_folder(output):
+    with files.locked_folder(output), decoding_apart():
         files.remove_parts(output)
         _begin(output, note, tracks, overwrite)
         wanted = [track for track in tracks if not scores_path(output, track).exists()]
@@ -193,9 +194,10 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
     track, estimator, output, threads = job
     warnings: list[str] = []
     try:
-        scores, measured = score_track(
-            track, estimator, threads, on_warning=warnings.append
-        )
+        with decoding_apart(keep=processes.in_worker()):
+            scores, measured = score_track(
+                track, estimator, threads, on_warning=warnings.append
+            )
     except (InputError, OSError) as error:
         reason = str(error)
         if isinstance(error, OSError) and error.strerror:

@@ -18,7 +18,9 @@ import pytest
 import soundfile
 
 import waveunet_tf
+from tests.audio import planted_decoders
 from tests.command_line import ROOT, check_refusal, run_here
+from waveunet_tf.audio import decoder_child
 from waveunet_tf.audio.decode import AudioReader
 
 # They share a converted network.
@@ -73,6 +75,18 @@ def test_stems_come_in_the_wished_format_and_selection(kept_checkpoint, tmp_path
     check_refusal(result, 2, "`bit_depth` of flac must be 16 or 24")
     check_refusal(run_here(SEPARATE, *flags, "--stems=bass", songs), 2, "bass")
     check_refusal(run_here(SEPARATE, *flags, songs / "deep" / ".."), 1, "--overwrite")
+
+
+def test_a_decoder_that_crashes_costs_its_song_only(
+    kept_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
+    for name in ("a", "b-segv", "c"):
+        soundfile.write(tmp_path / f"{name}.mp3", np.full((8000, 1), 0.1), 8000)
+    flags = [f"--checkpoint={kept_checkpoint}", f"--output_dir={tmp_path}/stems"]
+    result = run_here(SEPARATE, *flags, tmp_path)
+    check_refusal(result, 1, "b-segv.mp3: cannot be decoded: its decoder crashed (SIG")
+    assert {path.name for path in (tmp_path / "stems").iterdir()} == {"a", "c"}
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.data.stems import contents, write_tracks
-from waveunet_tf.audio import io, resample
+from tests.audio import planted_decoders
+from tests.data.stems import contents, write_stem, write_tracks
+from waveunet_tf.audio import decoder_child, io, resample
 from waveunet_tf.data import preparation, tracks
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings, verify
@@ -132,6 +133,25 @@ def test_an_unwritable_output_is_no_tracks_fault(tmp_path, monkeypatch):
     found = find_tracks(write_tracks(tmp_path / "in", 2))
     with pytest.raises(OSError, match="No space left"):
         prepare_tracks(found, tmp_path / "out", SETTINGS)
+
+
+def test_a_decoder_that_crashes_is_its_tracks_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
+    folder = tmp_path / "in" / "train"
+    for track in ("a", "b-segv", "c"):
+        for name in ("vocals", "drums"):
+            write_stem(folder / track / f"{name}.mp3", 9000)
+    failures = prepare_tracks(
+        find_tracks(tmp_path / "in"), tmp_path / "out", Settings(8000, SOURCES)
+    )
+    assert len(failures) == 1
+    assert re.match(
+        rf"train/b-segv: {folder}/b-segv/\w+\.mp3: cannot be decoded: its decoder "
+        r"crashed \(SIGSEGV\)$",
+        failures[0],
+    )
+    written = {path.name for path in (tmp_path / "out" / "train").iterdir()}
+    assert written == {"a", "c"}
 
 
 def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):

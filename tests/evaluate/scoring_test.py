@@ -14,6 +14,8 @@ import pytest
 import soundfile
 import threadpoolctl
 
+from tests.audio import planted_decoders
+from waveunet_tf.audio import decoder_child
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
@@ -205,6 +207,17 @@ def test_a_track_that_fails_is_one_line_and_the_rest_is_scored(data, tmp_path):
     write_stems(data / "test" / "a")
     assert not scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path / "scores")
     assert list(scores.read_system(tmp_path / "scores")) == ["a", "b", "c"]
+
+
+def test_a_decoder_that_crashes_is_its_tracks_failure(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
+    for path in (data / "test" / "b").iterdir():
+        soundfile.write(path.with_suffix(".mp3"), noise(0, 2 * 8000), 8000)
+        path.unlink()
+    (data / "test" / "b").rename(data / "test" / "b-segv")
+    (failure,) = scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path / "scores")
+    assert failure.startswith("test/b-segv: ") and "its decoder crashed" in failure
+    assert list(scores.read_system(tmp_path / "scores")) == ["a", "c"]
 
 
 def test_what_is_scored_is_not_scored_again(data, tmp_path):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.audio import planted_decoders
 from tests.separation.numpy_engine import share_separator
+from waveunet_tf.audio import decoder_child, decoder_process
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.separator import Separator
 from waveunet_tf.separation.song_batch import SongBatch
@@ -103,6 +105,38 @@ def test_whatever_one_odd_song_raises_is_that_songs_failure(songs, caplog):
     )
     assert (songs / "s" / "b" / "vocals.wav").exists()
     assert "IndexError" in caplog.text and "Traceback" in caplog.text
+
+
+def test_a_decoder_that_crashes_is_its_songs_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
+    for name in ("a", "b-segv", "c-opening-segv", "d"):
+        soundfile.write(tmp_path / f"{name}.mp3", np.full((8000, 1), 0.1), 8000)
+    stems = tmp_path / "s"
+    with SongBatch([tmp_path], SongOptions(output_dir=stems), SOURCES) as batch:
+        batch.separate(share_separator())
+    assert texts(batch) == [
+        f"{tmp_path}/{name}.mp3: cannot be decoded: its decoder crashed (SIGSEGV)"
+        for name in ("c-opening-segv", "b-segv")
+    ]
+    assert sorted(path.name for path in stems.iterdir()) == ["a", "d"]
+
+
+@pytest.mark.parametrize(("count", "size", "wanted"), [(1, 0, 0), (1, 9, 1), (2, 0, 1)])
+def test_ffmpeg_gets_a_process_for_several_songs_or_a_long_one(
+    tmp_path, monkeypatch, count, size, wanted
+):
+    for number in range(count):
+        path = tmp_path / f"{number}.mp3"
+        soundfile.write(path, np.full((8000, 1), 0.1), 8000)
+        with path.open("ab") as file:
+            file.write(bytes(size * 10**6))
+    started = []
+    start = decoder_process.DecoderChild
+    monkeypatch.setattr(
+        decoder_process, "DecoderChild", lambda: started.append(1) or start()
+    )
+    assert len(plan([tmp_path], tmp_path).jobs) == count
+    assert len(started) == wanted
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from absl import logging
 
-from waveunet_tf.audio import libsndfile_decoder
+from waveunet_tf.audio import decoder_process, libsndfile_decoder
 from waveunet_tf.audio.chained_ogg import ChainedOggDecoder, find_links
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 from waveunet_tf.audio.flac_decoder import FlacDecoder, is_flac
@@ -115,7 +115,9 @@ class AudioReader:
             if is_flac(self._file):
                 return FlacDecoder(self.path, self._file)
             return LibsndfileDecoder(self.path)
-        return FFmpegDecoder(self.path, self._file, stream=stream, downmix=downmix)
+        options = {"stream": stream, "downmix": downmix}
+        apart = decoder_process.open_apart(self.path, **options)
+        return apart or FFmpegDecoder(self.path, self._file, **options)
 
     def _check_rate(self) -> None:
         lowest, highest = _RATES_HZ

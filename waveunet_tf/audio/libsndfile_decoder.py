@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import soundfile
 
-from waveunet_tf.audio import ffmpeg_decoder
+from waveunet_tf.audio import decoder_process, ffmpeg_decoder
 from waveunet_tf.audio.formats import BIT_DEPTHS, TAGS
 from waveunet_tf.audio.ogg_end import has_end
 from waveunet_tf.audio.sample_chunk import find_samples
@@ -46,7 +46,8 @@ class LibsndfileDecoder:
         tags = {name: getattr(self._sound, name) for name in TAGS}
         self.tags = {name: value for name, value in tags.items() if value}
         if any("\ufffd" in value for value in self.tags.values()):
-            self.tags = ffmpeg_decoder.read_tags(path)  # They are not UTF-8.
+            apart = decoder_process.read_tags_apart(path)  # They are not UTF-8.
+            self.tags = ffmpeg_decoder.read_tags(path) if apart is None else apart
 
     def close(self) -> None:
         """Closes the file."""

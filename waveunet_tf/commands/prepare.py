@@ -16,6 +16,7 @@ import pathlib
 
 from absl import flags
 
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.commands import app
 from waveunet_tf.data import manifest, preparation
 from waveunet_tf.data.datasets import DATASETS, find_tracks
@@ -209,7 +210,8 @@ def main(beam_options):
     if _SPEED.value != 1:
         tracks = [track for track in tracks if track.subset == "train"]
     if _DRY_RUN.value:
-        return print_plan(tracks, settings)
+        with decoding_apart():
+            return print_plan(tracks, settings)
     failures = preparation.prepare_tracks(
         tracks,
         _OUTPUT.value,

@@ -15,6 +15,7 @@ import tqdm
 from absl import logging
 
 from waveunet_tf.audio import resample
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
 from waveunet_tf.data.tracks import Track, TrackReader
@@ -75,7 +76,7 @@ def prepare_tracks(
         dask_cluster.import_distributed()
     if pipeline_runner or scheduler:
         output = output.absolute()  # Its workers may run in other folders.
-    with files.locked_folder(output):
+    with files.locked_folder(output), decoding_apart():
         entries = entries_of_earlier_run(output, settings, tracks)
         files.remove_parts(output)
         # At once: a later run knows the folder by its manifest.
@@ -157,7 +158,8 @@ def try_to_prepare(
     """
     track, output, settings = job
     try:
-        return track.label, prepare_track(track, output, settings), None
+        with decoding_apart(keep=processes.in_worker()):
+            return track.label, prepare_track(track, output, settings), None
     except InputError as error:
         return _failed(job, str(error))
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from absl import logging
 
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_job import (
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
     from waveunet_tf.separation.song_ledger import SongLedger
     from waveunet_tf.separation.songs import SongOptions
+
+
+# A song of this size is long enough for the start of a process to cost under 2 %.
+_WORTH_A_PROCESS_BYTES = 2**23
 
 
 class SongProgress(NamedTuple):
@@ -156,6 +161,8 @@ class SongBatch:
             logger.addFilter(self._without_folder)
             stack.callback(logger.removeFilter, self._without_folder)
             self._songs = seekable(self._songs, folder)
+            if self._is_worth_a_process():
+                stack.enter_context(decoding_apart())
             self._plan()
             self._stack.enter_context(stack.pop_all())
         return self
@@ -213,6 +220,13 @@ class SongBatch:
 
     def _meter(self, on_progress: Callable[[SongProgress], None] | None) -> _Meter:
         return _Meter(sum(job.seconds for job in self.jobs), on_progress)
+
+    def _is_worth_a_process(self) -> bool:
+        """Whether a decoder that crashes would cost more than a process for it."""
+        with contextlib.suppress(OSError):  # It is told when the song is opened.
+            sizes = (song.path.stat().st_size for song in self._songs)
+            return len(self._songs) > 1 or sum(sizes) >= _WORTH_A_PROCESS_BYTES
+        return True
 
     def _plan(self) -> None:
         """Plans the songs; notes those that cannot be read, or lack files of their own.

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation.separator_source import SeparatorSource
 from waveunet_tf.separation.song_job import Job, Outcome, do_job
@@ -66,4 +67,5 @@ def _separate(name: str, options: SongOptions, job: Job) -> bool:
     """Does a song's job with the separator of this worker."""
     from waveunet_tf.separation.worker_separator import separator_here
 
-    return do_job(separator_here(name), job, options)
+    with decoding_apart():
+        return do_job(separator_here(name), job, options)

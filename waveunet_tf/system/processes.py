@@ -71,6 +71,11 @@ def run_in_processes(
         executor.shutdown(cancel_futures=True)
 
 
+def in_worker() -> bool:
+    """Whether this process only does jobs of `run_in_processes`, in its main thread."""
+    return _is_worker
+
+
 @contextlib.contextmanager
 def _interrupts_ignored() -> Iterator[None]:
     """Makes processes that start in the body ignore Ctrl-C, which is for this one."""
@@ -86,6 +91,8 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _prepare_worker() -> None:
     """Makes a worker end on SIGTERM, and when its parent ends."""
+    global _is_worker
+    _is_worker = True
     quiet_import.import_quietly()
     signal.signal(signal.SIGTERM, _end)
     interrupts.raise_swallowed_exits()
@@ -98,8 +105,8 @@ def _prepare_worker() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-# Whether this worker is at work on a job.
-_busy = False
+# Whether this process is a worker, and whether it is at work on a job.
+_is_worker = _busy = False
 
 
 def _call(function: Callable[[Any], Any], job: Any) -> Any:
