@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -59,8 +60,10 @@ def separate_on_dask(
                 error = InputError(f"{one_line(error)} (on {done.worker})")
             yield Outcome(done.job, error, bool(done.result), done.seconds, done.worker)
     finally:
-        if client.status == "running":
-            client.unregister_worker_plugin(plugin.name)
+        # After a signal, or with the scheduler, the connection may be gone.
+        with contextlib.suppress(OSError):
+            if client.status == "running":
+                client.unregister_worker_plugin(plugin.name)
 
 
 def _separate(name: str, options: SongOptions, job: Job) -> bool:

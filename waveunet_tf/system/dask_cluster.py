@@ -59,7 +59,7 @@ def connect(
     import dask
 
     # What its parts tell of each other; what matters here is told by us.
-    for name in ("distributed", "distributed.client"):
+    for name in ("distributed", "distributed.client", "asyncio", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         target = scheduler
