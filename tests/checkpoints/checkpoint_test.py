@@ -68,6 +68,22 @@ def test_a_bias_that_is_no_number_stops_where_it_is_loaded(tiny_checkpoint, engi
         waveunet_tf.load(tiny_checkpoint, engine=engine, device="cpu")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"base_filters": 65536}, {"num_levels": 24, "base_filters": 2048}],
+    ids=str,
+)
+def test_a_network_larger_than_its_file_is_not_built(
+    tiny_checkpoint, change, monkeypatch
+):
+    """It could fill the memory before its weights were found to be others."""
+    monkeypatch.setattr("waveunet_tf.networks.build.build_network", pytest.fail)
+    network = Checkpoint.open(tiny_checkpoint).config.to_json()
+    edit_json(tiny_checkpoint / "config.json", network={**network, **change})
+    with pytest.raises(InputError, match="weights take at least .* bytes. Received: "):
+        waveunet_tf.load(tiny_checkpoint, engine="tensorflow")
+
+
 @pytest.mark.parametrize("training", [None, TrainingConfig(seed=7, batch_size=3)])
 def test_a_checkpoint_keeps_how_its_network_was_trained(
     tiny_config, tmp_path, training

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -10,6 +11,7 @@ from waveunet_tf.configs.networks import (
     network_config_from_json,
 )
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks.build import build_network
 
 
 @pytest.mark.parametrize(
@@ -236,3 +238,22 @@ def test_a_network_streams_with_context_and_interpolation(
     assert set(config.sources) - set(config.estimated_sources) == (
         {config.sources[-1]} if config.has_difference_output else set()
     )
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_largest_layer_is_known_without_a_network(name):
+    config = dataclasses.replace(VARIANTS[name])
+    largest = max(
+        math.prod(weight.shape) for weight in build_network(config).trainable_weights
+    )
+    assert config.least_weights <= largest
+    assert config.least_weights > 0.5 * largest
+
+
+def test_sources_are_some_names_of_some_length():
+    dataclasses.replace(VARIANTS["M4"], sources=tuple(f"s{n}" for n in range(64)))
+    with pytest.raises(InputError, match="at most 64 names. Received: 100000"):
+        names = tuple(f"s{n}" for n in range(100_000))
+        dataclasses.replace(VARIANTS["M4"], sources=names)
+    with pytest.raises(InputError, match="names of at most 64 characters"):
+        dataclasses.replace(VARIANTS["M4"], sources=("a" * 65, "b"))

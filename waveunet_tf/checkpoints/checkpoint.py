@@ -123,12 +123,19 @@ class Checkpoint:
         """
         from waveunet_tf.networks.build import build_network
 
-        network = build_network(self.config, frames=frames, batch_size=batch_size)
         path = self.directory / WEIGHTS
         if not path.is_file():
             raise InputError(
                 f"{path}: must be the checkpoint's weights, but is missing"
             )
+        # A network of a broken config could be larger than the memory.
+        least_bytes = 2 * self.config.least_weights  # in float16
+        if path.stat().st_size < least_bytes:
+            raise InputError(
+                f"{path}: must be whole, but is broken: the config's weights take at "
+                f"least {least_bytes} bytes. Received: {path.stat().st_size} bytes"
+            )
+        network = build_network(self.config, frames=frames, batch_size=batch_size)
         arrays.load_exactly(path, network.weights, lambda: network.load_weights(path))
         return network
 

@@ -15,6 +15,8 @@ from waveunet_tf.errors import InputError
 # Far beyond every network that could be trained: a broken file must not make numbers
 # and arrays that fill the memory.
 _MOST_FILTERS, _MOST_TAPS, _MOST_FRAMES = 2**16, 2**16, 2**28
+# Each source has layers and a file of its own, named after it.
+_MOST_SOURCES, _LONGEST_NAME = 64, 64
 
 
 class NetworkConfig(Config):
@@ -46,7 +48,17 @@ class NetworkConfig(Config):
 
     def __post_init__(self):
         super().__post_init__()
+        if len(self.sources) > _MOST_SOURCES:
+            raise InputError(
+                f"`sources` must be at most {_MOST_SOURCES} names. "
+                f"Received: {len(self.sources)}"
+            )
         for name in self.sources:
+            if isinstance(name, str) and len(name) > _LONGEST_NAME:
+                raise InputError(
+                    f"`sources` must be names of at most {_LONGEST_NAME} characters. "
+                    f"Received: {name[:_LONGEST_NAME]}…"
+                )
             if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise InputError(
                     "`sources` must be names of letters, digits, _ and - (they name "
@@ -72,6 +84,11 @@ class NetworkConfig(Config):
     def has_difference_output(self) -> bool:
         """Whether the last source is the mixture minus the other sources."""
         return False
+
+    @property
+    def least_weights(self) -> int:
+        """The weights of the largest layer alone, by which a file may be too small."""
+        raise NotImplementedError
 
     @property
     def estimated_sources(self) -> tuple[str, ...]:
@@ -276,6 +293,12 @@ class WaveUNetConfig(NetworkConfig):
         """Whether the last source is the mixture minus the other sources."""
         return self.output_type == "difference"
 
+    @property
+    def least_weights(self) -> int:
+        """The weights of the bottleneck's kernel."""
+        levels = self.num_levels
+        return self.down_kernel_size * self.base_filters**2 * levels * (levels + 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class SpectrogramUNetConfig(NetworkConfig):
@@ -348,6 +371,13 @@ class SpectrogramUNetConfig(NetworkConfig):
                 f"1), such as {self.fft_frames + self.hop_frames * (stride - 1)}. "
                 f"Received: {self.output_frames}"
             )
+
+    @property
+    def least_weights(self) -> int:
+        """The weights of the last encoder's 5 × 5 kernel, or of the first one's."""
+        if self.num_levels == 1:
+            return 25 * self.base_filters
+        return 25 * self.base_filters**2 * 2 ** (2 * self.num_levels - 3)
 
     @property
     def has_random_phase(self) -> bool:
