@@ -59,6 +59,10 @@ def main(_):
     training = config_flags.training_config_from_flags(flags.FLAGS.variant)
     if training.fine_tuning or not training.max_epochs:
         raise app.UsageError("trains one stage: needs --nofine_tuning and --max_epochs")
+    if config.has_spectrogram:  # whose statistics of batches would be lost
+        raise app.UsageError(
+            f"trains networks of waveforms. Received: --variant {flags.FLAGS.variant}"
+        )
     if training.loss not in losses.OF_WAVEFORMS:
         known = ", ".join(losses.OF_WAVEFORMS)
         raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")

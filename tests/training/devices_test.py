@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import signal
@@ -12,20 +13,22 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT
-from tests.training.trainings import MINI, QUICK, history, run
+from tests.training.trainings import MINI, MINI_U7, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 
 
-def start(data_dir, workdir, cpus=1, environment=None, training=None, **compute):
+def start(
+    data_dir, workdir, cpus=1, environment=None, training=None, levels=(), **compute
+):
     """Starts tests/training/training_process.py."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.training.training_process"),
             *(str(data_dir), str(workdir), str(cpus)),
-            *(json.dumps(compute), json.dumps(training or {})),
+            *(json.dumps(compute), json.dumps(training or {}), *map(str, levels)),
         ],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
@@ -111,6 +114,24 @@ def test_several_devices_give_what_one_gives(
 def test_two_workers_give_what_one_gives(kept_stems_dir, tmp_path, finished_dir):
     finish(*start_workers(kept_stems_dir, tmp_path / "two"))
     check_equal(tmp_path / "two", finished_dir)
+
+
+# Without dropout, whose masks depend on how a batch is split.
+NORMALISED = dataclasses.replace(MINI_U7, num_levels=1)
+
+
+@pytest.mark.slow
+def test_batches_are_normalised_over_all_devices(kept_stems_dir, tmp_path):
+    run(NORMALISED, QUICK, kept_stems_dir, tmp_path / "one")
+    finish(start(kept_stems_dir, tmp_path / "two", 2, strategy="mirrored", levels=[1]))
+    check_equal(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_batches_are_normalised_over_all_workers(kept_stems_dir, tmp_path):
+    run(NORMALISED, QUICK, kept_stems_dir, tmp_path / "one")
+    finish(*start_workers(kept_stems_dir, tmp_path / "two", levels=[1]))
+    check_equal(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """A training of a tiny network in a process of its own, for devices_test.py.
 
-python -m tests.training.training_process DATA WORKDIR CPUS COMPUTE TRAINING
+python -m tests.training.training_process DATA WORKDIR CPUS COMPUTE TRAINING [LEVELS]
 """
 
 import dataclasses
@@ -9,17 +9,23 @@ import sys
 
 import tensorflow as tf
 
-from tests.training.trainings import MINI, QUICK, run
+from tests.training.trainings import MINI, MINI_U7, QUICK, run
 from waveunet_tf.configs.training import ComputeConfig
 
 
-def main(data_dir, workdir, cpus, compute, training):
-    """Trains by QUICK; COMPUTE and TRAINING are the JSON of other fields."""
+def main(data_dir, workdir, cpus, compute, training, levels=""):
+    """Trains by QUICK; COMPUTE and TRAINING are the JSON of other fields.
+
+    With LEVELS it trains a spectrogram network of as many levels.
+    """
+    config = MINI
+    if levels:
+        config = dataclasses.replace(MINI_U7, num_levels=int(levels))
     cpu = tf.config.list_physical_devices("CPU")[0]
     logical = [tf.config.LogicalDeviceConfiguration()] * int(cpus)
     tf.config.set_logical_device_configuration(cpu, logical)
     run(
-        MINI,
+        config,
         dataclasses.replace(QUICK, **json.loads(training)),
         data_dir,
         workdir,

@@ -12,8 +12,9 @@ from waveunet_tf.training import loop
 MINI = WaveUNetConfig(
     num_levels=1, base_filters=2, sample_rate_hz=8000, output_frames=128
 )
+# Two levels have dropout, which one level has not.
 MINI_U7 = SpectrogramUNetConfig(
-    num_levels=1,
+    num_levels=2,
     base_filters=2,
     sample_rate_hz=8000,
     fft_frames=32,

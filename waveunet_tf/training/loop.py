@@ -23,7 +23,7 @@ from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import augmentation, excerpts, prepared
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files, memory
-from waveunet_tf.training import checks, initial_weights
+from waveunet_tf.training import batch_statistics, checks, initial_weights
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.log import TrainingLog
@@ -207,6 +207,9 @@ class _Loop:
         keras.utils.set_random_seed(self.training.seed)
         with self.devices.strategy.scope():
             self.network = build_network(self.config)
+            batch_statistics.normalise_over_all(
+                self.network, compute, replicas=self.devices.replicas
+            )
             self.optimizer = build_optimizer(self.training, compute)
             self.optimizer.build(self.network.trainable_variables)
 

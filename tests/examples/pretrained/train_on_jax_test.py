@@ -98,8 +98,12 @@ def test_another_backend_is_refused(monkeypatch):
         (["--nofine_tuning"], "needs --nofine_tuning and --max_epochs"),
         (["--max_epochs=2"], "needs --nofine_tuning and --max_epochs"),
         (
-            ["--nofine_tuning", "--max_epochs=2", "--variant=U7a"],
+            ["--nofine_tuning", "--max_epochs=2", "--loss=magnitude_l1"],
             "--loss must be of mse, l1, sdr. Received: magnitude",
+        ),
+        (
+            ["--nofine_tuning", "--max_epochs=2", "--variant=U7"],
+            "trains networks of waveforms. Received: --variant U7",
         ),
     ],
 )
