@@ -90,6 +90,12 @@ _SCHEDULER = flags.DEFINE_string(
     f"tcp://host:8786, or {dask_cluster.LOCAL}. Needs requirements-dask.txt, and "
     "folders that all workers see.",
 )
+_ESTIMATED_TRUTH = flags.DEFINE_boolean(
+    "estimated_truth",
+    False,
+    "Score tracks whose stems are a teacher's estimates (see waveunet teach), too. The "
+    "scores then tell how near one separator is to another.",
+)
 _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Throw away the scores in OUTPUT_DIR."
 )
@@ -147,6 +153,7 @@ def main(beam_options):
         _OUTPUT_DIR.value,
         workers=_WORKERS.value,
         overwrite=_OVERWRITE.value,
+        estimated_truth=_ESTIMATED_TRUTH.value,
         scheduler=_SCHEDULER.value,
         about={"data_dir": os.path.realpath(data_dir)},
         pipeline_runner=_RUNNER.value,

@@ -34,6 +34,7 @@ def score_tracks(
     workers: int | None = None,
     overwrite: bool = False,
     about: dict[str, Any] | None = None,
+    estimated_truth: bool = False,
     scheduler: str | None = None,
     pipeline_runner: str | None = None,
     pipeline_options: Sequence[str] = (),
@@ -50,6 +51,7 @@ def score_tracks(
             None: one, or with the scheduler "local" one for each core.
         overwrite: Whether existing scores are thrown away.
         about: What else the scores depend on, such as the data set's folder.
+        estimated_truth: Whether tracks are scored, too, whose stems are estimates.
         scheduler: The scheduler of dask.distributed whose workers score the tracks; see
             `dask_cluster.connect`. They see all folders by the same absolute paths.
         pipeline_runner: The pipeline runner of Beam to score on, in place of processes
@@ -71,6 +73,12 @@ def score_tracks(
         beam.import_beam()  # before anything is written
     if scheduler:
         dask_cluster.import_distributed()
+    refused = _estimated(tracks)
+    if refused and estimated_truth:
+        note["estimated_truth"], refused = True, {}
+    tracks = [track for track in tracks if track.label not in refused]
+    if refused and not tracks:
+        return list(refused.values())
     with files.locked_folder(output), decoding_apart():
         files.remove_parts(output)
         _begin(output, note, tracks, overwrite)
@@ -98,7 +106,18 @@ def score_tracks(
         else:
             results = processes.run_in_processes(try_to_score, jobs, workers or 1)
         failures = _collect_failures(results, len(jobs))
-    return [failures[track.label] for track in wanted if track.label in failures]
+    failed = [failures[track.label] for track in wanted if track.label in failures]
+    return [*refused.values(), *failed]
+
+
+def _estimated(tracks: list[Track]) -> dict[str, str]:
+    """Returns label → the reason why a track is not scored: its truth is estimated."""
+    return {
+        track.label: f"{track.label}: its stems must be true ones, or "
+        f"--estimated_truth be given. Received: {track.estimates}"
+        for track in tracks
+        if track.estimates
+    }
 
 
 def _collect_failures(results: Iterable, count: int) -> dict[str, str]:

@@ -20,6 +20,7 @@ from waveunet_tf.commands import app
 COMMANDS = {
     "separate": "commands.separate",
     "models": "commands.models",
+    "teach": "export.run_teach",
     "prepare": "commands.prepare",
     "data": "commands.data",
     "train": "commands.train",

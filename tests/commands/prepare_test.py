@@ -109,6 +109,7 @@ def test_flags_are_the_settings(tmp_path):
         *("--sample_rate_hz=8000", "--bit_depth=24", "--sources=rhythm,vocals"),
         *("--merge=rhythm=drums+bass", "--validation=fraction:0.1", "--speed=1.1"),
         *("--pad_short_stems", "--mono_to_stereo", "--missing_is_silence"),
+        "--rest=vocals",
     )
     assert result.returncode == 0, result.stderr
     assert f"1 of 1 tracks in {tmp_path}/out" in result.stdout  # the other is valid
@@ -127,6 +128,7 @@ def test_flags_are_the_settings(tmp_path):
             "missing_is_silence": True,
             "pad_short_stems": True,
             "mono_to_stereo": True,
+            "rest": "vocals",
         },
     }
 

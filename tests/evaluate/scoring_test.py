@@ -17,6 +17,7 @@ import threadpoolctl
 from tests.audio import planted_decoders
 from waveunet_tf.audio import decoder_child
 from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.estimates import Estimates
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import energies, scores, scoring, true_stems
@@ -218,6 +219,27 @@ def test_a_decoder_that_crashes_is_its_tracks_failure(data, tmp_path, monkeypatc
     (failure,) = scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path / "scores")
     assert failure.startswith("test/b-segv: ") and "its decoder crashed" in failure
     assert list(scores.read_system(tmp_path / "scores")) == ["a", "c"]
+
+
+def test_estimates_are_no_truth_unless_told(data, tmp_path):
+    tracks = find_tracks(data)
+    teacher = {"kind": "checkpoint", "name": "wise", "sha256": "ab" * 32}
+    taught = Estimates(("vocals",), teacher)
+    tracks[0] = dataclasses.replace(tracks[0], estimates=taught)
+    output = tmp_path / "scores"
+    (failure,) = scoring.score_tracks(tracks, MIXTURE, output)
+    assert failure == (
+        "test/a: its stems must be true ones, or --estimated_truth be given. "
+        "Received: estimates of wise (hash abababababab)"
+    )
+    assert list(scores.read_system(output)) == ["b", "c"]
+    assert scoring.score_tracks(tracks[:1], MIXTURE, tmp_path / "none") == [failure]
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(InputError, match="estimated_truth"):  # they are kept apart
+        scoring.score_tracks(tracks, MIXTURE, output, estimated_truth=True)
+    asked = tmp_path / "asked"
+    assert not scoring.score_tracks(tracks, MIXTURE, asked, estimated_truth=True)
+    assert list(scores.read_system(asked)) == ["a", "b", "c"]
 
 
 def test_what_is_scored_is_not_scored_again(data, tmp_path):

@@ -86,6 +86,12 @@ _PAD_SHORT_STEMS = flags.DEFINE_boolean(
 _MONO_TO_STEREO = flags.DEFINE_boolean(
     "mono_to_stereo", False, "Give mono stems two equal channels."
 )
+_REST = flags.DEFINE_string(
+    "rest",
+    None,
+    "A source (of --sources), such as accompaniment. Where a track has no stem of this "
+    "name, it is the file mixture less all other sources.",
+)
 _WORKERS = flags.DEFINE_integer(
     "workers",
     cpus.cores(),
@@ -147,12 +153,13 @@ def print_plan(tracks: list[Track], settings: manifest.Settings) -> int:
         try:
             with track.open(settings.sources, settings.mending) as reader:
                 rate_hz, length = reader.sample_rate_hz, reader.duration_seconds
+                rest = f"; {reader.rest} from the mixture" if reader.rest else ""
         except (InputError, OSError) as error:
             failed += 1
             app.print_error(error)
             continue
         seconds += length / _SPEED.value
-        print(f"{track.label}: {length:.1f} s at {rate_hz} Hz")
+        print(f"{track.label}: {length:.1f} s at {rate_hz} Hz{rest}")
     print(f"{seconds / 3600:.2f} hours to prepare at {settings.sample_rate_hz} Hz")
     return 1 if failed else 0
 
@@ -184,6 +191,7 @@ def settings_from_flags(validation: str | None) -> manifest.Settings:
             missing_is_silence=_MISSING_IS_SILENCE.value,
             pad_short_stems=_PAD_SHORT_STEMS.value,
             mono_to_stereo=_MONO_TO_STEREO.value,
+            rest=_REST.value,
         ),
     )
 

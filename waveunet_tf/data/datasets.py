@@ -12,6 +12,8 @@ from absl import logging
 
 from waveunet_tf.audio.formats import COMPANION_SUFFIXES, SUFFIXES, song_name
 from waveunet_tf.data import splits
+from waveunet_tf.data.estimates import read_estimates
+from waveunet_tf.data.manifest import MANIFEST
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import SUBSETS, AudioStream, Track
 from waveunet_tf.errors import InputError
@@ -128,6 +130,7 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
                 logging.warning("%s: left out, for it is no subset", folder)
     else:
         folders = [("train", folder) for folder in _folders(root)]
+    estimates = read_estimates(root / MANIFEST)
     tracks = []
     for subset, folder in folders:
         stems, problem = {}, None
@@ -156,7 +159,9 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
             stems[path.stem] = AudioStream(path)
         mixture = stems.pop("mixture", None)
         if stems:
-            tracks.append(Track(folder.name, subset, stems, mixture, problem))
+            track = Track(folder.name, subset, stems, mixture, problem)
+            of = estimates.get(track.label, estimates.get(track.name))
+            tracks.append(dataclasses.replace(track, estimates=of))
         else:
             logging.warning("%s: is no track, for it has no stems", folder)
     return tracks

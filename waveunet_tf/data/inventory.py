@@ -157,6 +157,8 @@ def format_table(data_dir: str | os.PathLike) -> str:
             f"mixture, worst {residuals.max():.1f} dB ({worst})",
             f"tracks with clipped samples: {clipped}",
         ]
+    if estimated := sum("estimates" in entry for entry in entries.values()):
+        lines.append(f"tracks whose stems are a teacher's estimates: {estimated}")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import tqdm
 from absl import logging
 
+from waveunet_tf.data.estimates import Estimates
 from waveunet_tf.data.tracks import SUBSETS, Mending, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
@@ -20,6 +21,8 @@ from waveunet_tf.system.files import file_sha256
 
 MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
+TAUGHT = "taught"
+"""The kind of the manifest that `teach` writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Settings:
         mending: The repairs of tracks that would be refused otherwise.
 
     Raises:
-        InputError: The sources are not different names of files, or a sum of `mending`
-            is not among them.
+        InputError: The sources are not different names of files, or a sum or rest of
+            `mending` is not among them.
     """
 
     sample_rate_hz: int
@@ -62,6 +65,14 @@ class Settings:
             raise InputError(
                 f"`merges` must be of the sources {', '.join(names)}. "
                 f"Received: {unknown[0]}"
+            )
+        rest = self.mending.rest
+        if rest is not None and (
+            rest not in names or rest in self.mending.merges or len(names) < 2
+        ):
+            raise InputError(
+                "`rest` must be one of two sources or more, and none of `merges`. "
+                f"Received: {rest} of {', '.join(names)}"
             )
 
     def to_dict(self) -> dict:
@@ -135,6 +146,11 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
         raise InputError(f"{what} is no JSON: {error}") from error
     if not isinstance(manifest, dict) or not _is_object(manifest.get("tracks")):
         raise InputError(f"{what} has no `tracks`")
+    if manifest.get("kind") == TAUGHT:
+        raise InputError(
+            f"{path}: must be what `prepare` wrote, but is what `teach` wrote, from "
+            "which `prepare --dataset folder --rest …` makes it"
+        )
     version = manifest.get("format_version")
     if version != MANIFEST_VERSION:
         raise InputError(
@@ -150,6 +166,8 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
         if not _is_object(entry):
             raise InputError(f"{what} {label} is no object")
         _check(entry, _ENTRY, f"{what} {label}:")
+        if "estimates" in entry:
+            Estimates.from_dict(entry["estimates"], f"{path}: {label}:")
     return manifest
 
 
@@ -223,7 +241,7 @@ def entries_of_earlier_run(
         )
     manifest = read_manifest(output)
     entries = manifest.pop("tracks")
-    if {"speed": 1.0, **manifest} != settings.to_dict():  # Old manifests lack it.
+    if _with_new_settings(manifest) != settings.to_dict():
         raise InputError(
             f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
             f"{MANIFEST} has {manifest}"
@@ -245,6 +263,14 @@ def entries_of_earlier_run(
         logging.warning("%s: is prepared, but is no longer in the source", label)
         kept[label] = entry
     return kept
+
+
+def _with_new_settings(manifest: dict) -> dict:
+    """Adds the settings that an old manifest lacks."""
+    mending = manifest.get("mending")
+    if _is_object(mending):
+        manifest = {**manifest, "mending": {"rest": None, **mending}}
+    return {"speed": 1.0, **manifest}
 
 
 def _is_unchanged(sizes: dict[str, int]) -> bool:

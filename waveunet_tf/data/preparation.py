@@ -17,6 +17,7 @@ from absl import logging
 from waveunet_tf.audio import resample
 from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.encode import AudioWriter
+from waveunet_tf.data.estimates import EstimateLevels
 from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
 from waveunet_tf.data.tracks import Track, TrackReader
 from waveunet_tf.errors import InputError
@@ -110,12 +111,14 @@ def prepare_tracks(
                 len(jobs),
                 record,
             )
-        problems = {}
+        problems, done = {}, []
         for label, entry, problem in results:
             if entry is None:
                 problems[label] = problem
             else:
                 _warn(label, entry)
+                done.append(entry)
+        _tell(done)
     return [problems[track.label] for track in wanted if track.label in problems]
 
 
@@ -183,9 +186,11 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
         shutil.rmtree(folder)
     with track.open(settings.sources, settings.mending) as reader:
         with files.atomic_folder(folder) as part:
-            measured = _write_stems(part, reader, settings)
+            measured, levels = _write_stems(part, reader, settings)
             if not measured["frames"]:
                 raise InputError(f"{track.label}: must hold audio, but has zero frames")
+            if reader.rest or track.estimates:
+                levels.check(track.label)
             names = ("mixture", *settings.sources)
             hashes = {name: file_sha256(part / f"{name}.wav") for name in names}
         return {
@@ -193,13 +198,29 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
             "origin_hz": reader.sample_rate_hz,
             **measured,
             "sha256": hashes,
+            **_origin_of_sources(track, reader, settings),
         }
 
 
-def _write_stems(folder: pathlib.Path, reader: TrackReader, settings: Settings) -> dict:
-    """Writes a track's mixture and sources; gives what the manifest tells of them."""
+def _origin_of_sources(track: Track, reader: TrackReader, settings: Settings) -> dict:
+    """Tells which source is the rest of the mixture, and which are estimates."""
+    told = {"rest": reader.rest} if reader.rest else {}
+    if track.estimates:
+        estimates = track.estimates.among(settings.sources, track.sources)
+        told["estimates"] = estimates.to_dict()
+    return told
+
+
+def _write_stems(
+    folder: pathlib.Path, reader: TrackReader, settings: Settings
+) -> tuple[dict, EstimateLevels]:
+    """Writes a track's mixture and sources.
+
+    Returns:
+        What the manifest tells of them, and their levels.
+    """
     names = ("mixture", *settings.sources)
-    statistics = _Statistics()
+    statistics, levels = _Statistics(), EstimateLevels()
     with contextlib.ExitStack() as stack:
         writers = {
             name: stack.enter_context(
@@ -221,12 +242,14 @@ def _write_stems(folder: pathlib.Path, reader: TrackReader, settings: Settings) 
             for name, writer in writers.items():
                 writer.write(block[name])
             statistics.add(block, clipped=settings.bit_depth < 32)
-    return {
+            levels.add(block)
+    measured = {
         "frames": statistics.frames,
         "channels": reader.channels,
         "clipped_samples": sum(writer.clipped_samples for writer in writers.values()),
         "residual_db": round(statistics.residual_db, 2),
     }
+    return measured, levels
 
 
 class _Statistics:
@@ -249,6 +272,21 @@ class _Statistics:
         """Energy of mixture − sum over that of the mixture, in dB, at least -200."""
         ratio = self._rest / max(self._mixture, 1e-20)
         return float(10 * np.log10(max(ratio, 1e-20)))
+
+
+def _tell(entries: list[dict]) -> None:
+    """Tells what was made of mixtures and of estimates."""
+    rests = [entry["rest"] for entry in entries if "rest" in entry]
+    if rests:
+        logging.info(
+            "%s is the mixture less the other sources in %d of %d tracks",
+            *(rests[0], len(rests), len(entries)),
+        )
+    if estimated := sum("estimates" in entry for entry in entries):
+        logging.info(
+            "%d of %d tracks have a teacher's estimates for stems",
+            *(estimated, len(entries)),
+        )
 
 
 def _warn(label: str, entry: dict) -> None:

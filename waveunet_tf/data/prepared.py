@@ -33,6 +33,7 @@ class PreparedTrack:
         kinds: The files' containers and subtypes, in libsndfile's words.
         data_dir: The folder of the data set.
         weight: What multiplies the track's probability to be drawn.
+        is_estimated: Whether a teacher estimated its stems.
     """
 
     name: str
@@ -42,6 +43,7 @@ class PreparedTrack:
     kinds: frozenset[tuple[str, str]] = frozenset()
     data_dir: str = ""
     weight: float = 1.0
+    is_estimated: bool = False
 
     def sums(self, stems: Sequence) -> list:
         """Sums stems to the network's sources.
@@ -89,7 +91,10 @@ def load_prepared(
         paths = [track.sources[name].path for names in stems for name in names]
         frames, kinds = _common_frames(paths, config)
         tracks.append(
-            PreparedTrack(label, tuple(map(str, paths)), stems, frames, kinds)
+            PreparedTrack(
+                *(label, tuple(map(str, paths)), stems, frames, kinds),
+                is_estimated=track.estimates is not None,
+            )
         )
     return tracks
 
@@ -272,7 +277,12 @@ def _listed_in_manifest(
             f"{data_dir}/{label}/{name}.wav" for names in stems for name in names
         )
         kinds = frozenset({("WAV", subtype)})
-        tracks.append(PreparedTrack(label, paths, stems, entry["frames"], kinds))
+        tracks.append(
+            PreparedTrack(
+                *(label, paths, stems, entry["frames"], kinds),
+                is_estimated="estimates" in entry,
+            )
+        )
     if not tracks:
         raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
     return tracks

@@ -12,6 +12,7 @@ from absl import logging
 
 from waveunet_tf.audio.blocks import Queue, to_channels
 from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.data.estimates import Estimates
 from waveunet_tf.data.stem_sums import stems_of
 from waveunet_tf.errors import InputError
 
@@ -47,12 +48,15 @@ class Mending:
         missing_is_silence: Whether silence stands for a stem that a track lacks.
         pad_short_stems: Whether stems shorter than the longest go on with silence.
         mono_to_stereo: Whether mono stems get two equal channels.
+        rest: A source that is the mixture less all other sources where a track has no
+            stem of its name; None: there is none such.
     """
 
     merges: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     missing_is_silence: bool = False
     pad_short_stems: bool = False
     mono_to_stereo: bool = False
+    rest: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Track:
         mixture: The song itself; None: it is the sum of the stems.
         problem: The reason why the track cannot be read, as far as the names of its
             files show it.
+        estimates: Which stems are no true ones, but a separator's; None: none.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Track:
     sources: dict[str, AudioStream]
     mixture: AudioStream | None = None
     problem: str | None = None
+    estimates: Estimates | None = None
 
     @property
     def label(self) -> str:
@@ -106,7 +112,8 @@ class Track:
         mending = mending or Mending()
         if self.problem:
             raise InputError(f"{self.label}: {self.problem}")
-        parts = {name: self._parts(name, mending) for name in names}
+        rest = self._rest(names, mending)
+        parts = {name: self._parts(name, mending) for name in names if name != rest}
         parts["mixture"] = (
             (self.mixture,)
             if self.mixture
@@ -118,7 +125,7 @@ class Track:
                 with _naming_stem(self.label, stream):
                     reader = AudioReader(stream.path, stream=stream.stream)
                 readers[stream] = stack.enter_context(reader)
-            yield TrackReader(self, parts, readers, mending)
+            yield TrackReader(self, parts, readers, mending, rest)
 
     def read(
         self, names: tuple[str, ...], mending: Mending | None = None
@@ -145,6 +152,17 @@ class Track:
             }
             return whole, reader.sample_rate_hz
 
+    def _rest(self, names: tuple[str, ...], mending: Mending) -> str | None:
+        """Returns the source that is the mixture less the others, if there is one."""
+        if mending.rest not in names or mending.rest in self.sources:
+            return None
+        if self.mixture is None:
+            raise InputError(
+                f"{self.label}: must have a file mixture, of which {mending.rest} is "
+                f"the rest, but has only {', '.join(sorted(self.sources))}"
+            )
+        return mending.rest
+
     def _parts(self, name: str, mending: Mending) -> tuple[AudioStream, ...]:
         if name in mending.merges:
             missing = [
@@ -164,9 +182,10 @@ class Track:
         return tuple(self.sources[stem] for stem in stems)
 
     def _lacks(self, name: str) -> InputError:
+        hint = f"; `prepare --rest {name}` takes it from the mixture"
         return InputError(
             f"{self.label}: has no source {name} (in this spelling), only "
-            f"{', '.join(sorted(self.sources))}"
+            f"{', '.join(sorted(self.sources))}{hint if self.mixture else ''}"
         )
 
 
@@ -178,6 +197,7 @@ class TrackReader:
         channels: The number of channels of every block.
         duration_seconds: The length that headers tell or guess; 0: unknown.
         paths: The files that are read.
+        rest: The source that is the mixture less all others; None: there is none.
     """
 
     def __init__(
@@ -186,6 +206,7 @@ class TrackReader:
         parts: dict[str, tuple[AudioStream, ...]],
         readers: dict[AudioStream, AudioReader],
         mending: Mending,
+        rest: str | None = None,
     ):
         """Checks that the streams agree.
 
@@ -193,6 +214,7 @@ class TrackReader:
             InputError: The streams differ in channels or rate.
         """
         self._track, self._parts, self._readers = track, parts, readers
+        self.rest = rest
         self.paths = tuple({stream.path: None for stream in readers})
         self._pad = mending.pad_short_stems
         kinds = {
@@ -258,10 +280,14 @@ class TrackReader:
                 blocks[stream] = np.pad(block, ((0, missing), (0, 0)))
             frames += longest
             silence = np.zeros((longest, self.channels), np.float32)
-            yield {
+            sums = {
                 name: sum((blocks[stream] for stream in part), start=silence)
                 for name, part in self._parts.items()
             }
+            if self.rest:
+                others = (sums[name] for name in sums if name != "mixture")
+                sums[self.rest] = sums["mixture"] - sum(others, start=silence)
+            yield sums
 
     def _lengths(self, streams: dict, blocks: dict, frames: int) -> dict:
         """Reads the rest of all streams; returns the lengths, for an error."""

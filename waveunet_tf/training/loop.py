@@ -267,6 +267,13 @@ class _Loop:
             [track.weight for track in self.tracks],
         ):
             logging.info("%s", line)
+        if estimated := sum(track.is_estimated for track in self.tracks):
+            logging.info("%d tracks have a teacher's estimates for stems", estimated)
+        if any(track.is_estimated for track in self.validation.tracks):
+            logging.warning(
+                "validation tracks have a teacher's estimates for stems: losses and "
+                "SDR tell how near the network is to the teacher"
+            )
 
     def run(self) -> TrainingProgress:
         """Runs the stages that are left."""

@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 import waveunet_tf
+from tests.command_line import run_here
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving.client import RemoteSeparator
 from waveunet_tf.export.serving.model_server import Server
@@ -334,6 +335,25 @@ def test_rest_takes_wav_files_in_base64(server, separator, tmp_path):
         (tmp_path / "stem.wav").write_bytes(content)
         actual, _ = soundfile.read(tmp_path / "stem.wav")
         np.testing.assert_allclose(actual, stem.clip(-1, 1), atol=1 / 32768)
+
+
+@pytest.mark.parametrize("flags", [[], ["--rest"]])
+def test_a_server_teaches_as_the_checkpoint_does(server, separator, tmp_path, flags):
+    soundfile.write(tmp_path / "song.wav", SONG, 8000, subtype="PCM_16")
+    port = server.rest_port if flags else server.port
+    result = run_here(
+        *("waveunet_tf teach", tmp_path / "song.wav", f"--server=localhost:{port}"),
+        *(f"--output_dir={tmp_path / 'taught'}", *flags),
+    )
+    assert result.returncode == 0, result.stderr
+    song, _ = soundfile.read(tmp_path / "song.wav", dtype="float32")
+    vocals, _ = soundfile.read(tmp_path / "taught" / "train" / "song" / "vocals.flac")
+    expected = separator.separate(song, 8000)["vocals"].clip(-1, 1)
+    np.testing.assert_allclose(vocals, expected, atol=1e-4)
+    manifest = json.loads((tmp_path / "taught" / "manifest.json").read_text())
+    told = manifest["tracks"]["train/song"]["estimates"]["teacher"]
+    assert (told["kind"], told["name"]) == ("server", f"waveunet on localhost:{port}")
+    assert len(told["sha256"]) == 64
 
 
 @pytest.mark.parametrize(
