@@ -17,7 +17,7 @@ from tests.data.stems import contents, write_stem, write_tracks
 from waveunet_tf.audio import decoder_child, io, resample
 from waveunet_tf.data import preparation, tracks
 from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.manifest import Settings, verify
+from waveunet_tf.data.manifest import Settings, verify, write_manifest
 from waveunet_tf.data.preparation import prepare_tracks
 from waveunet_tf.data.tracks import Mending
 from waveunet_tf.errors import InputError
@@ -384,6 +384,48 @@ def test_beam_writes_the_same_bytes(tmp_path, beam_runner):
     assert came == failures
     assert [line.partition(":")[0] for line in came] == ["train/y", "train/z"]
     assert contents(tmp_path / "beam") == contents(tmp_path / "here")
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_what_a_run_on_beam_did_before_it_was_killed_is_kept(
+    tmp_path, monkeypatch, done
+):
+    """Its manifest is written at the end, which it did not reach."""
+    tracks = find_tracks(write_tracks(tmp_path / "in", 3))
+    prepare_tracks(tracks, tmp_path / "here", SETTINGS)
+    monkeypatch.setattr(beam, "import_beam", lambda: None)
+
+    def killed(function, jobs, *_, **__):
+        for job in jobs[:done]:
+            function(job)
+        raise KeyboardInterrupt
+
+    on_beam = {"pipeline_runner": "DirectRunner"}
+    monkeypatch.setattr(beam, "run_on_beam", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_tracks(tracks, tmp_path / "out", SETTINGS, **on_beam)
+    labels = []
+
+    def rest(function, jobs, *arguments, **keywords):
+        labels.extend(track.label for track, *_ in jobs)
+        return run_like_beam(function, jobs, *arguments, **keywords)
+
+    monkeypatch.setattr(beam, "run_on_beam", rest)
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **on_beam) == []
+    assert labels == [track.label for track in tracks[done:]]
+    assert contents(tmp_path / "out") == contents(tmp_path / "here")
+
+
+def test_a_note_that_cannot_be_read_counts_for_nothing(tmp_path):
+    (track,) = find_tracks(write_tracks(tmp_path / "in", 1))
+    prepare_tracks([track], tmp_path / "whole", SETTINGS)
+    notes = tmp_path / "out" / ".prepared"
+    notes.mkdir(parents=True)
+    write_manifest(tmp_path / "out", SETTINGS, {})
+    for number, text in enumerate(["", "[", "[]", "{}", '{"label": [], "entry": 1}']):
+        (notes / f"{number}.json").write_text(text)
+    assert prepare_tracks([track], tmp_path / "out", SETTINGS) == []
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_a_stopped_run_goes_on_on_beam(tmp_path, beam_runner):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import tqdm
@@ -23,6 +25,8 @@ MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
 TAUGHT = "taught"
 """The kind of the manifest that `teach` writes."""
+# The folder of entries of tracks that are done, but not in the manifest yet.
+_NOTES = ".prepared"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +112,39 @@ def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> N
     with files.atomic_file(output / MANIFEST) as part:
         text = json.dumps(manifest, indent=1, ensure_ascii=False)
         part.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
+
+
+def note_entry(output: pathlib.Path, label: str, entry: dict) -> None:
+    """Notes that a track is done, where only the end of the run writes the manifest.
+
+    Args:
+        output: The prepared folder.
+        label: The track's label.
+        entry: What preparation.prepare_track returned.
+
+    Raises:
+        OSError: The note cannot be written.
+    """
+    name = hashlib.sha256(label.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    with files.atomic_file(output / _NOTES / f"{name}.json") as part:
+        part.write_text(json.dumps({"label": label, "entry": entry}), encoding="utf-8")
+
+
+def forget_notes(output: pathlib.Path) -> None:
+    """Removes what note_entry wrote, which the manifest must hold by now."""
+    shutil.rmtree(output / _NOTES, ignore_errors=True)
+
+
+def _noted_entries(output: pathlib.Path, labels: set[str]) -> dict:
+    """Reads what note_entry wrote of tracks; broken notes count for nothing."""
+    entries = {}
+    for path in sorted((output / _NOTES).glob("*.json")):
+        with contextlib.suppress(InputError, OSError, KeyError, TypeError):
+            note = files.read_json(path)
+            _check(note["entry"], _ENTRY, str(path))
+            if note["label"] in labels:
+                entries[note["label"]] = note["entry"]
+    return entries
 
 
 def read_manifest(output: str | os.PathLike) -> dict:
@@ -247,6 +284,7 @@ def entries_of_earlier_run(
             f"{MANIFEST} has {manifest}"
         )
     labels = {track.label for track in tracks}
+    entries.update(_noted_entries(output, labels))
     subset_of = {track.name: track.subset for track in tracks}
     kept = {}
     for label, entry in entries.items():

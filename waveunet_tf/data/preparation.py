@@ -18,7 +18,13 @@ from waveunet_tf.audio import resample
 from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.data.estimates import EstimateLevels
-from waveunet_tf.data.manifest import Settings, entries_of_earlier_run, write_manifest
+from waveunet_tf.data.manifest import (
+    Settings,
+    entries_of_earlier_run,
+    forget_notes,
+    note_entry,
+    write_manifest,
+)
 from waveunet_tf.data.tracks import Track, TrackReader
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import beam, dask_cluster, dask_jobs, files, processes
@@ -82,6 +88,7 @@ def prepare_tracks(
         files.remove_parts(output)
         # At once: a later run knows the folder by its manifest.
         write_manifest(output, settings, entries)
+        forget_notes(output)
         wanted = [track for track in tracks if track.label not in entries]
         logging.info(
             "preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz
@@ -90,7 +97,7 @@ def prepare_tracks(
         record = functools.partial(_record, output, settings, entries)
         if pipeline_runner:
             results = beam.run_on_beam(
-                try_to_prepare,
+                try_to_prepare_and_note,
                 jobs,
                 output,
                 pipeline_runner=pipeline_runner,
@@ -143,6 +150,7 @@ def _record(
     """Adds the tracks that could be prepared to the manifest."""
     entries.update({label: entry for label, entry, _ in results if entry is not None})
     write_manifest(output, settings, entries)
+    forget_notes(output)
 
 
 def try_to_prepare(
@@ -169,6 +177,20 @@ def try_to_prepare(
         if error.errno in _FATAL:
             raise
         return _failed(job, str(error))
+
+
+def try_to_prepare_and_note(
+    job: tuple[Track, pathlib.Path, Settings],
+) -> tuple[str, dict | None, str | None]:
+    """Calls `try_to_prepare` where the results come back at the end of the run alone.
+
+    A run that is stopped before then goes on from the notes.
+    """
+    _, output, _ = job
+    label, entry, _ = result = try_to_prepare(job)
+    if entry is not None:
+        note_entry(output, label, entry)
+    return result
 
 
 def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dict:
