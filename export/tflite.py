@@ -218,7 +218,8 @@ def finish(content: bytes, plan: Plan, quantization: str) -> bytes:
     builder.Finish(model.Pack(builder), b"TFL3")
     file = io.BytesIO(builder.Output())
     with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr(ARCHIVE_NAME, text)
+        # Of no time, so that one checkpoint gives one file.
+        archive.writestr(zipfile.ZipInfo(ARCHIVE_NAME), text)
     return file.getvalue()
 
 
