@@ -106,6 +106,7 @@ def score_tracks(
         else:
             results = processes.run_in_processes(try_to_score, jobs, workers or 1)
         failures = _collect_failures(results, len(jobs))
+        files.remove_parts(output)  # of workers that outlived a killed run
     failed = [failures[track.label] for track in wanted if track.label in failures]
     return [*refused.values(), *failed]
 

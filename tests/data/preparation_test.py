@@ -537,3 +537,20 @@ def test_faster_tracks_are_shorter_and_higher(source_dir, tmp_path):
         prepare_tracks(
             find_tracks(source_dir), tmp_path / "out", Settings(22050, ("vocals",))
         )
+
+
+def test_what_an_outlived_worker_leaves_is_removed_at_the_end(
+    source_dir, tmp_path, monkeypatch
+):
+    """A killed run's worker may write after the next run has cleared the folder."""
+    left = tmp_path / "out" / "train" / ".part-1-song"
+    prepare = preparation.prepare_track
+
+    def prepare_late(*arguments):
+        left.mkdir(parents=True, exist_ok=True)
+        (left / "mixture.wav").write_bytes(b"half")
+        return prepare(*arguments)
+
+    monkeypatch.setattr(preparation, "prepare_track", prepare_late)
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
+    assert not left.exists() and (tmp_path / "out/train/song/mixture.wav").exists()

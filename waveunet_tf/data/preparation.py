@@ -126,6 +126,7 @@ def prepare_tracks(
                 _warn(label, entry)
                 done.append(entry)
         _tell(done)
+        files.remove_parts(output)  # of workers that outlived a killed run
     return [problems[track.label] for track in wanted if track.label in problems]
 
 

@@ -97,6 +97,8 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGTERM, _end)
     interrupts.raise_swallowed_exits()
     parent = multiprocessing.parent_process()
+    if multiprocessing.connection.wait([parent.sentinel], 0):
+        os._exit(_TERMINATED)  # it was killed while this process started
 
     def end_with_parent() -> None:
         multiprocessing.connection.wait([parent.sentinel])
