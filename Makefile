@@ -9,7 +9,7 @@ PYTHON_LATEST ?= $(shell for python in python3.13 \
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 LATEST := .venv-latest
 
-.PHONY: demo train-small arm64 test test-slow test-web test-latest fuzz android-assets \
+.PHONY: demo train-small arm64 test test-slow test-web test-latest fuzz kills android-assets \
 	test-android-core docs lint clean
 
 demo: .venv/installed
@@ -70,6 +70,11 @@ MINUTES ?= 5
 TARGETS ?=
 fuzz: .venv/installed-dev
 	$(BIN)/python -m tests.fuzz.runner --minutes=$(MINUTES) $(TARGETS)
+
+# An hour or two: kills long commands at KILLS random moments each, and compares.
+KILLS ?= 20
+kills: .venv/installed-dev
+	$(BIN)/python -m tests.fuzz.kills --kills=$(KILLS)
 
 # The page that separates in the browser: its scripts are linted and their types checked,
 # and all its tests run, also long ones. Needs npm, and for the tests Chromium.
