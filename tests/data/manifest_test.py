@@ -133,6 +133,7 @@ def broken(**changes):
         *("", "no JSON", "[]", "null", "{}", '{"format_version": 2}'),
         *(broken(tracks=[]), broken(tracks={"train": ENTRY}), broken(sources={})),
         *(broken(tracks={"song/a": ENTRY}), broken(tracks={"train/..": ENTRY})),
+        broken(tracks={"train/a\0b": ENTRY}),  # a name that no system takes
         *(
             broken(tracks={"train/a": {"frames": 1}}),
             broken(tracks={"train/a/b": ENTRY}),

@@ -1,3 +1,5 @@
+import contextlib
+import os
 import pathlib
 import re
 
@@ -69,3 +71,67 @@ def test_a_long_name_is_cut_before_its_suffix():
 def test_a_template_that_makes_no_path_is_refused(template, message):
     with pytest.raises(InputError, match=re.escape(message)):
         stem_paths.check_template(template)
+
+
+def make(output, template, song="/music/a.wav", *, folder=".", **tags):
+    stem_paths.check_template(template)
+    song = pathlib.Path(song)
+    return stem_paths.stem_path(
+        output, template, song, "vocals", "wav", tags, folder=folder
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "fields"),
+    [
+        (".{folder}/{source}.{ext}", {}),  # the folder of a song named alone is "."
+        ("{folder}{folder}/{source}.{ext}", {}),
+        ("a/{folder}./../{source}.{ext}", None),
+        ("{folder}/{source}.{ext}", {"folder": ".."}),
+        ("{folder}/{source}.{ext}", {"folder": "a/../../b"}),
+        ("{folder}/{source}.{ext}", {"folder": pathlib.PurePath("/etc")}),
+        ("{folder}/{source}.{ext}", {"folder": "a\0b"}),
+        ("\0{track}.{ext}", None),
+    ],
+)
+def test_no_template_and_folder_lead_out_together(template, fields, tmp_path):
+    with pytest.raises(InputError, match="below the output folder") as refusal:
+        make(tmp_path / "out", template, **(fields or {}))
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("dots", [".", ".."])
+def test_a_song_or_tag_of_dots_leads_nowhere_else(dots, tmp_path):
+    output = tmp_path / "out"
+    for template in ("{track}/x.{ext}", ".{track}/x.{ext}", ".{title}/x.{ext}"):
+        with contextlib.suppress(InputError):
+            path = make(output, template, f"/music/{dots}.wav", title=dots)
+            assert output in pathlib.Path(os.path.normpath(path)).parents
+
+
+def test_links_that_lead_out_of_the_output_folder_are_refused(tmp_path):
+    output = tmp_path / "out"
+    (output / "own").mkdir(parents=True)
+    (tmp_path / "else").mkdir()
+    (output / "a").symlink_to(tmp_path / "else")
+    (output / "b").symlink_to(output / "own")
+    (tmp_path / "link").symlink_to(output)
+    with pytest.raises(InputError, match=f"^{output}/a/vocals.wav: .* {tmp_path}/else"):
+        make(output, stem_paths.DEFAULT_TEMPLATE)
+    with pytest.raises(InputError, match="links lead to"):
+        make(output, "{track}/{artist}/{source}.{ext}", artist="new")
+    inside = make(output, stem_paths.DEFAULT_TEMPLATE, "b.wav")
+    assert inside == output / "b" / "vocals.wav"
+    linked = make(tmp_path / "link", "own/{track}.{ext}")  # the user's own choice
+    assert linked == tmp_path / "link" / "own" / "a.wav"
+
+
+def test_windows_drives_and_devices_are_no_names(tmp_path):
+    assert stem_paths.leads_away(pathlib.PureWindowsPath("C:stems/a.wav"))
+    assert stem_paths.leads_away(pathlib.PureWindowsPath(r"\a.wav"))
+    assert stem_paths.leads_away(pathlib.PureWindowsPath(r"a\..\..\b.wav"))
+    assert not stem_paths.leads_away(pathlib.PureWindowsPath(r"a\b.wav"))
+    names = {"CON": "_CON", "nul": "_nul", "Com1": "_Com1", "Console": "Console"}
+    for name, expected in names.items():
+        path = make(tmp_path, "{artist}/{title}.{ext}", artist=name, title=name)
+        assert path == tmp_path / expected / f"{expected}.wav"

@@ -27,6 +27,7 @@ TAUGHT = "taught"
 """The kind of the manifest that `teach` writes."""
 # The folder of entries of tracks that are done, but not in the manifest yet.
 _NOTES = ".prepared"
+_NO_NAMES = ("", ".", "..")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +197,8 @@ def parse_manifest(text: str, path: str | os.PathLike) -> dict:
     _check(manifest, _SETTINGS, what)
     for label, entry in manifest["tracks"].items():
         subset, _, name = label.partition("/")
-        if subset not in SUBSETS or "/" in name or name in ("", ".", ".."):
+        banned = set(name) & {"/", "\0", os.sep}
+        if subset not in SUBSETS or banned or name in _NO_NAMES:
             raise InputError(
                 f"{what} a track is not named <subset>/<name>. Received: {label!r}"
             )

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 
 from waveunet_tf.audio import formats
 from waveunet_tf.errors import InputError
+from waveunet_tf.system.files import real_path
 
 DEFAULT_TEMPLATE = "{track}/{source}.{ext}"
 FIELDS = ("track", "source", "ext", "title", "artist", "album", "folder")
 # Bytes of a file's name in UTF-8. File systems take 255; a temporary name has a prefix.
 _MAX_BYTES = 200
+# Names that are devices on Windows, whatever suffix they have.
+_DEVICE = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE
+)
 
 
 def check_template(template: str) -> None:
@@ -36,8 +41,7 @@ def check_template(template: str) -> None:
                 f"`output_template` must have no fields but {', '.join(FIELDS)}, "
                 f"plain in braces. Received: {template}"
             )
-    path = pathlib.PurePath(template)
-    if path.is_absolute() or ".." in path.parts or not template.endswith(".{ext}"):
+    if leads_away(pathlib.PurePath(template)) or not template.endswith(".{ext}"):
         raise InputError(
             "`output_template` must lead to a file below the output folder and end in "
             f".{{ext}}. Received: {template}"
@@ -67,7 +71,8 @@ def stem_path(
         folder: The song's folder, below the one in which it was found.
 
     Raises:
-        InputError: The song's name cannot name a folder.
+        InputError: The song's name cannot name a folder, or the path leads out of the
+            output folder, by its parts or by links that are there.
     """
     track = formats.song_name(song)
     values = {"title": track, "artist": "unknown artist", "album": "unknown album"}
@@ -77,10 +82,37 @@ def stem_path(
     for size in range(_MAX_BYTES, 0, -10):  # shorter names, until all parts fit
         cut = {name: _cut(value, size) for name, value in values.items()}
         path = template.format(**cut, **fixed, track=_cut(track, size))
-        parts = pathlib.PurePath(path).parts
-        if all(len(os.fsencode(part)) <= _MAX_BYTES for part in parts):
+        made = pathlib.PurePath(path)
+        if all(len(os.fsencode(part)) <= _MAX_BYTES for part in made.parts):
             break
-    return output.joinpath(*parts)
+    if leads_away(made):
+        raise InputError(
+            "`output_template` must lead to a file below the output folder for every "
+            f"song. Received: {template}, which makes {path} of {song}"
+        )
+    target = output.joinpath(*map(_no_device, made.parts))
+    # A link in the place of the file itself is replaced, and not followed.
+    inside, outside = real_path(target.parent), real_path(output)
+    if outside not in (inside, *inside.parents):
+        raise InputError(
+            f"{target}: must lie below the output folder, {output}, but links lead to "
+            f"{inside}"
+        )
+    return target
+
+
+def leads_away(path: pathlib.PurePath) -> bool:
+    """Whether a path leads out of the folder that it is joined to, or names no file.
+
+    Args:
+        path: A path of any system: on Windows, `C:x` leads to another drive.
+    """
+    return bool(path.anchor) or ".." in path.parts or "\0" in str(path)
+
+
+def _no_device(part: str) -> str:
+    """Makes a part of a path one that is no device on Windows."""
+    return f"_{part}" if _DEVICE.match(part) else part
 
 
 def _as_name(value: str) -> str:
