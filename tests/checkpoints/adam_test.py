@@ -125,3 +125,23 @@ def test_a_cut_file_of_moments_is_refused_in_one_line(tmp_path):
         adam.load_moments(path, small_network(3), adam.build_adam(TrainingConfig()))
     assert str(error.value).startswith(f"{path}: must be whole, but is broken")
     assert "\n" not in str(error.value)
+
+
+def test_moments_of_another_file_are_refused_and_adam_is_as_before(tmp_path):
+    path, other = tmp_path / "a.h5", tmp_path / "b.h5"
+    for place in (path, other):
+        adam.save_moments(place, trained_adam(small_network(3), 1))
+    network = small_network(3)
+    optimizer = trained_adam(network, 2)
+    before = [variable.numpy() for variable in optimizer.variables]
+    with h5py.File(path, "r+") as file:
+        name = max(file, key=lambda name: file[name].size)
+        shape = file[name].shape
+        del file[name]
+        layout = h5py.VirtualLayout(shape, "f4")
+        layout[...] = h5py.VirtualSource(str(other), name, shape)
+        file.create_virtual_dataset(name, layout)
+    with pytest.raises(InputError, match=f"^{path}: must hold its arrays itself"):
+        adam.load_moments(path, network, optimizer)
+    for variable, value in zip(optimizer.variables, before):
+        np.testing.assert_array_equal(variable.numpy(), value)

@@ -86,3 +86,64 @@ def test_numbers_that_are_none_are_refused_and_the_array_is_named(path, number):
 
     with pytest.raises(InputError, match="finite .* NaN or infinity in down_0/kernel$"):
         arrays.load_exactly(path, loaded, load_all)
+
+
+def plant(file, kind, other):
+    """Puts in the place of `one` numbers that lie elsewhere, in the file `other`."""
+    del file["one"]
+    if kind == "external link":
+        file["one"] = h5py.ExternalLink(str(other), "/secret")
+    elif kind == "link to a file that is not there":
+        file["one"] = h5py.ExternalLink("nowhere.h5", "/secret")
+    elif kind == "link within the file":
+        file["one"] = h5py.SoftLink("/group/two")
+    elif kind == "external numbers":
+        raw = [(str(other), 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("one", (2, 3), "f4", external=raw)
+    elif kind == "no numbers":
+        file["one"] = h5py.Empty("f4")
+    else:
+        layout = h5py.VirtualLayout((2, 3), "f4")
+        layout[:] = h5py.VirtualSource(str(other), "secret", (2, 3))
+        file.create_virtual_dataset("one", layout)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("external link", "Received: a link in '/one'"),
+        ("link to a file that is not there", "Received: a link in '/one'"),
+        ("link within the file", "Received: a link in '/one'"),
+        ("external numbers", "Received: numbers of other files .* in '/one'"),
+        ("virtual", "Received: numbers of other files .* in '/one'"),
+        ("no numbers", "must be whole|must hold the config's 3 arrays"),
+    ],
+)
+def test_numbers_of_other_files_are_refused_before_they_are_read(
+    path, tmp_path, kind, what
+):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["secret"] = np.ones((2, 3), np.float32)
+    with h5py.File(path, "r+") as file:
+        plant(file, kind, tmp_path / "other.h5")
+    with pytest.raises(InputError, match=f"^{path}: .*{what}") as refusal:
+        load(path, (2, 3), (2, 3), (), load_all=lambda: pytest.fail("loaded"))
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_a_circle_of_groups_and_an_array_of_two_names_are_counted_once(path):
+    with h5py.File(path, "r+") as file:
+        file["group/deeper/circle"] = file["group"]
+        file["again"] = file["one"]
+    calls = []
+    load(path, (), (2, 3), (2, 3), load_all=lambda: calls.append("loaded"))
+    assert calls == ["loaded"]
+
+
+def test_a_group_behind_a_link_is_refused_where_the_link_is(path, tmp_path):
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["two"] = np.ones((2, 3))
+    with h5py.File(path, "r+") as file:
+        file["group/far"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+    with pytest.raises(InputError, match="a link in '/group/far'$"):
+        load(path, (2, 3), (2, 3), (), load_all=lambda: pytest.fail("loaded"))

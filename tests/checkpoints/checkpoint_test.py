@@ -68,6 +68,17 @@ def test_a_bias_that_is_no_number_stops_where_it_is_loaded(tiny_checkpoint, engi
         waveunet_tf.load(tiny_checkpoint, engine=engine, device="cpu")
 
 
+def test_weights_of_another_file_are_refused(tiny_checkpoint, tmp_path):
+    path = tiny_checkpoint / "network.weights.h5"
+    (tmp_path / "other.h5").write_bytes(path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        first = next(iter(file))
+        del file[first]
+        file[first] = h5py.ExternalLink(str(tmp_path / "other.h5"), first)
+    with pytest.raises(InputError, match=f"^{path}: must hold its arrays itself"):
+        waveunet_tf.load_network(tiny_checkpoint)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"base_filters": 65536}, {"num_levels": 24, "base_filters": 2048}],

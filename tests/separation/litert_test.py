@@ -1,6 +1,8 @@
 import concurrent.futures
 import os
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -85,3 +87,33 @@ def test_stderr_is_back_after_an_error(capfd):
             raise ValueError
     os.write(2, b"a message")
     assert capfd.readouterr().err == "a message"
+
+
+def test_bodies_that_overlap_in_threads_leave_stderr_as_it_was(capfd):
+    before = os.fstat(2)
+    together = threading.Barrier(16)
+
+    def overlap(number):
+        random = np.random.default_rng(number)
+        together.wait()
+        for _ in range(100):
+            with litert.quiet():
+                os.write(2, b"said by a library")
+                time.sleep(random.uniform(0, 2e-4))
+
+    descriptors = os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(overlap, range(16)))
+    assert os.path.samestat(os.fstat(2), before)
+    os.write(2, b"said by us")
+    assert capfd.readouterr().err == "said by us"
+    if descriptors:
+        assert len(os.listdir("/proc/self/fd")) == len(descriptors)
+
+
+def test_a_body_that_fails_or_lies_in_another_leaves_stderr_as_it_was(capfd):
+    with pytest.raises(KeyError), litert.quiet(), litert.quiet():
+        os.write(2, b"said by a library")
+        raise KeyError
+    os.write(2, b"said by us")
+    assert capfd.readouterr().err == "said by us"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from waveunet_tf.errors import InputError
+
+if TYPE_CHECKING:  # a checkpoint's config is read without it
+    import h5py
 
 
 def load_exactly(
@@ -23,24 +27,21 @@ def load_exactly(
         load_all: Loads them from the file.
 
     Raises:
-        InputError: The file is broken, its arrays have other shapes, or one of them
-            holds NaN or infinity.
+        InputError: The file is broken, its arrays have other shapes or lie in other
+            files, or one of them holds NaN or infinity.
     """
     import h5py
-
-    saved = []
-
-    def note_shape(_, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            saved.append(item.shape)
 
     expected = sorted(tuple(variable.shape) for variable in variables)
     try:
         with h5py.File(path) as file:
-            file.visititems(note_shape)
+            saved = [dataset.shape for dataset in own_datasets(file)]
         if matches := sorted(saved) == expected:
             load_all()
-    except (OSError, KeyError, ValueError, RuntimeError) as error:  # h5py's and Keras'
+    except InputError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        # h5py's and Keras'
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: must be whole, but is broken: {reason}") from error
     if not matches:
@@ -58,3 +59,45 @@ def load_exactly(
                 f"{path}: must hold finite numbers. Received: NaN or infinity in "
                 f"{variable.path}"
             )
+
+
+def own_datasets(file: h5py.File) -> list[h5py.Dataset]:
+    """Lists a file's datasets, once it is certain that no other file is read for them.
+
+    HDF5 follows links, and reads samples, wherever a file says: in any other file that
+    the user may read. Nothing behind a link or in a dataset is read here.
+
+    Args:
+        file: An open file.
+
+    Raises:
+        InputError: A link leads to another place or file, or a dataset's numbers lie in
+            other files or datasets.
+    """
+    import h5py
+
+    datasets, groups, seen = [], [file["/"]], set()
+    while groups:
+        group = groups.pop()
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                _refuse(file, group, name, "a link")
+            item = group[name]
+            if (place := h5py.h5o.get_info(item.id).addr) in seen:
+                continue
+            seen.add(place)
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    _refuse(file, group, name, "numbers of other files or arrays")
+                datasets.append(item)
+    return datasets
+
+
+def _refuse(file: h5py.File, group: h5py.Group, name: str, what: str) -> None:
+    path = f"{group.name.rstrip('/')}/{name}"
+    raise InputError(
+        f"{file.filename}: must hold its arrays itself. Received: {what} in {path!r}"
+    )

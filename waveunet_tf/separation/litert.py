@@ -15,17 +15,46 @@ STEP, SILENCE = "separate", "silence"
 INITIAL_STATE = "initial_state"
 
 
+class _Silence:
+    """What C++ says on stderr goes nowhere while at least one body runs.
+
+    Bodies may overlap in threads: the first turns descriptor 2, which the process has
+    but once, away, and the last turns it back.
+    """
+
+    def __init__(self):
+        self._lock, self._bodies, self._stderr = threading.Lock(), 0, -1
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._bodies:
+                self._stderr = os.dup(2)
+                with open(os.devnull, "w") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+            self._bodies += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._bodies -= 1
+            if not self._bodies:
+                os.dup2(self._stderr, 2)
+                os.close(self._stderr)
+
+
+_silence = _Silence()
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what C++, such as the converter's and the runtime's, says on stderr."""
-    with open(os.devnull, "w") as nowhere:
-        stderr = os.dup(2)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    """Silences what C++, such as the converter's and the runtime's, says on stderr.
+
+    What other threads say meanwhile is silenced, too.
+    """
+    _silence.begin()
+    try:
+        yield
+    finally:
+        _silence.end()
 
 
 def runtime() -> tuple[Any, Any]:
