@@ -8,12 +8,14 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import logging
 
+from examples.pretrained.budget import Budget
 from examples.pretrained.coded_stems import CodedStems, decode_samples
+from examples.pretrained.weight_arrays import read_weights
 from waveunet_tf.checkpoints.adam import EPSILON
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
@@ -84,10 +86,15 @@ class Trainer:
         state: "weights", "averages" (moving averages of the weights) and "moments"
             (Adam's) → a list of arrays.
         guard: What watches the steps.
+        budget: The time that the training may take; None: `max_epochs` end it.
     """
 
     def __init__(
-        self, config: NetworkConfig, training: TrainingConfig, stems: CodedStems
+        self,
+        config: NetworkConfig,
+        training: TrainingConfig,
+        stems: CodedStems,
+        budget: Budget | None = None,
     ):
         """Builds network and optimizer.
 
@@ -95,6 +102,8 @@ class Trainer:
             config: The config of the network.
             training: How the network is trained.
             stems: The training tracks.
+            budget: The time that the training may take. The learning rate then falls
+                as a cosine over the time that is left after the warm-up.
         """
         import jax
         import keras
@@ -103,7 +112,7 @@ class Trainer:
         from waveunet_tf.networks.build import build_network
         from waveunet_tf.training import initial_weights, losses
 
-        self.config, self.training = config, training
+        self.config, self.training, self.budget = config, training, budget
         self.window = shapes.window_frames(config)
         keras.utils.set_random_seed(training.seed)
         self.network = network = build_network(config)
@@ -252,11 +261,35 @@ class Trainer:
             if len(waiting) == _FETCHED_STEPS or step == first + count - 1:
                 for numbers in waiting:
                     yield StepNumbers(*map(float, numbers))
+                if self.budget:
+                    self.budget.steps += len(waiting)
+                    if self.budget.is_over:
+                        return
                 waiting = []
 
     def rate(self, step: int) -> float:
         """Returns the learning rate of a step."""
-        return learning_rate(self.training, step) * self.guard.rate_factor
+        rate = learning_rate(self.training, step) * self.guard.rate_factor
+        if self.budget and step >= self.training.warmup_steps:
+            rate *= self.budget.rate_factor()
+        return rate
+
+    def start_from(self, paths: Sequence[str | os.PathLike]) -> None:
+        """Begins with other weights than random ones.
+
+        Args:
+            paths: See `read_weights`.
+
+        Raises:
+            InputError: The weights are of another network.
+            OSError: A file cannot be read.
+        """
+        import jax
+
+        shapes = [weight.shape for weight in self.state["weights"]]
+        weights = read_weights(paths, shapes)
+        self.state["weights"] = [jax.numpy.asarray(weight) for weight in weights]
+        self.state["averages"] = [jax.numpy.array(weight) for weight in weights]
 
     def validation_sdr_db(self, stems: CodedStems) -> dict[str, float | None]:
         """Computes each source's median SDR over whole tracks, with averaged weights.
@@ -442,8 +475,9 @@ def run_training(
         max_seconds: The time after which no further epoch begins; one is done always.
 
     Raises:
-        InputError: The training was lost also after it went back three times, or
-            another run is at work in the folder.
+        InputError: The training was lost also after it went back three times; another
+            run is at work in the folder; or the training has a budget, and the folder
+            holds one that has begun.
         OSError: A file cannot be written.
     """
     with (
@@ -454,11 +488,18 @@ def run_training(
 
 
 def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
+    """Runs the epochs that are left, or that fit into the budget."""
     files.remove_parts(workdir)  # of killed runs
     began, done = time.monotonic(), 0
     states, history = _States(workdir, trainer), History(workdir)
     history.match(states.epochs, trainer.guard.rollbacks)
-    while states.epochs < trainer.training.max_epochs:
+    budget = trainer.budget
+    if budget and states.epochs:
+        raise InputError(
+            f"{workdir}: must be new for a training within a budget, but holds one of "
+            f"{states.epochs} epochs; --init_from goes on from its weights"
+        )
+    while not budget.is_over if budget else states.epochs < trainer.training.max_epochs:
         started = time.monotonic()
         if max_seconds is not None and done and started - began > max_seconds:
             break
@@ -480,6 +521,8 @@ def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
         sdr = trainer.validation_sdr_db(validation)
         states.epochs += 1
         steps = states.epochs * trainer.training.steps_per_epoch
+        if budget:  # the last epoch may be shorter
+            steps = budget.steps
         record = {
             "epoch": states.epochs,
             "stage": 1,

@@ -144,7 +144,7 @@ class FakeTrainer:
         self.training = TrainingConfig(
             steps_per_epoch=10, max_epochs=3, learning_rate=1.0, fine_tuning=False
         )
-        self.guard, self.weights = Guard(), 0.0
+        self.guard, self.weights, self.budget = Guard(), 0.0, None
         self.lost_in, self.good = list(lost_in), good
         self.kill = None
 
@@ -229,6 +229,29 @@ def test_a_training_on_jax_killed_at_a_state_ends_as_if_it_had_not_been(
         assert (tmp_path / "killed" / file).read_bytes() == (
             tmp_path / "whole" / file
         ).read_bytes()
+
+
+class Budget:
+    """A budget of some looks at the clock."""
+
+    steps, looks = 25, 3
+
+    @property
+    def is_over(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_a_budget_ends_a_training_on_jax_and_is_for_a_new_folder(tmp_path):
+    trainer = FakeTrainer([1])  # going back takes time, too
+    trainer.budget = Budget()
+    trainer.training = dataclasses.replace(trainer.training, max_epochs=None)
+    jax_training.run_training(trainer, None, tmp_path)
+    first, back, last = told(tmp_path)
+    assert (first["epoch"], back["rollback"], last["epoch"]) == (1, 1, 2)
+    assert last["step"] == 25
+    with pytest.raises(InputError, match="must be new for a training within a budget"):
+        jax_training.run_training(trainer, None, tmp_path)
 
 
 def test_two_runs_on_jax_refuse_each_other(tmp_path):

@@ -94,9 +94,14 @@ def test_another_backend_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        ([], "needs --nofine_tuning and --max_epochs"),
-        (["--nofine_tuning"], "needs --nofine_tuning and --max_epochs"),
-        (["--max_epochs=2"], "needs --nofine_tuning and --max_epochs"),
+        ([], "needs --nofine_tuning, and --max_epochs or --budget_seconds"),
+        (["--nofine_tuning"], "needs --nofine_tuning, and --max_epochs or"),
+        (["--max_epochs=2"], "needs --nofine_tuning, and --max_epochs or"),
+        (["--budget_seconds=9"], "needs --nofine_tuning, and --max_epochs or"),
+        (
+            ["--budget_seconds=9", "--max_epochs=2", "--nofine_tuning"],
+            "--budget_seconds has a cosine and an end of its own",
+        ),
         (
             ["--nofine_tuning", "--max_epochs=2", "--loss=magnitude_l1"],
             "--loss must be of mse, l1, sdr. Received: magnitude",

@@ -1,0 +1,66 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from examples.pretrained.weight_arrays import read_weights, write_weights
+from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.configs.networks import VARIANTS
+from waveunet_tf.errors import InputError
+from waveunet_tf.networks.build import build_network
+
+SHAPES = [(5, 2, 3), (3,), (1, 1000, 2)]
+WEIGHTS = [np.random.default_rng(n).normal(size=s) for n, s in enumerate(SHAPES)]
+
+
+def test_weights_come_back_in_half_precision_from_files_below_the_size(tmp_path):
+    paths = write_weights(tmp_path, WEIGHTS, max_bytes=4010)
+    assert [path.name for path in paths] == ["weights-0.npz", "weights-1.npz"]
+    for found, weight in zip(read_weights(paths, SHAPES), WEIGHTS):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, weight, rtol=1e-3)
+
+
+def test_eight_bits_are_a_factor_for_each_filter(tmp_path):
+    scales = np.array([0.5, 2, 4])
+    codes = np.arange(6).reshape(2, 3).astype(np.int8)
+    np.savez(tmp_path / "a.npz", w0q=codes, w0s=scales)
+    (found,) = read_weights([tmp_path / "a.npz"], [(2, 3)])
+    np.testing.assert_array_equal(found, [[0, 2, 8], [1.5, 8, 20]])
+
+
+def test_a_checkpoint_gives_its_trainable_weights(kept_checkpoint):
+    network = Checkpoint.open(kept_checkpoint).load_network()
+    shapes = [weight.shape for weight in network.trainable_weights]
+    found = read_weights([kept_checkpoint], shapes)
+    for one, other in zip(found, network.trainable_weights):
+        np.testing.assert_array_equal(one, np.asarray(other))
+
+
+def test_weights_of_another_network_are_refused(tmp_path, kept_checkpoint):
+    paths = write_weights(tmp_path, WEIGHTS)
+    with pytest.raises(InputError, match="npz: must hold w3, but does not"):
+        read_weights(paths, [*SHAPES, (1,)])
+    for path in (paths[0], kept_checkpoint):
+        with pytest.raises(
+            InputError, match="must have the weights of this network, 1"
+        ):
+            read_weights([path], [(5, 2, 4)])
+    (tmp_path / "b.npz").write_text("nothing")
+    with pytest.raises(InputError, match="b.npz: must be an .npz of weights"):
+        read_weights([tmp_path / "b.npz"], SHAPES)
+    with pytest.raises(FileNotFoundError):
+        read_weights([tmp_path / "c.npz"], SHAPES)
+
+
+def test_the_weights_to_go_on_from_are_of_the_bigger_network(shared_data):
+    path = shared_data.parent / "training" / "start.npz"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    config = dataclasses.replace(
+        VARIANTS["M5"],
+        **{"num_levels": 10, "base_filters": 32, "output_frames": 65536},
+    )
+    network = build_network(config)
+    weights = read_weights([path], [w.shape for w in network.trainable_weights])
+    assert sum(weight.size for weight in weights) == pytest.approx(11.0e6, rel=0.02)
