@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, printable
 from waveunet_tf.evaluate import figures, levels
 from waveunet_tf.evaluate.scores import TrackScores
 from waveunet_tf.evaluate.systems import Energies, Systems
@@ -199,7 +199,7 @@ def sdr_over_time(systems: Systems, track: str, metric: str = "SDR") -> Figure:
         axes.margins(x=0.01)
         axes.set_ylabel(f"{metric} (dB)")
     panels[-1][0].set_xlabel("start of the frame (s); ▼ ▲ frames beyond the axis")
-    figure.suptitle(track, x=0.01, ha="left", fontsize=11)
+    figure.suptitle(printable(track), x=0.01, ha="left", fontsize=11)
     figures.add_legend(figure, systems)
     return figure
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable
 
 from waveunet_tf.commands import app
+from waveunet_tf.errors import printable
 
 
 def named_folders(arguments: Iterable[str]) -> dict[str, pathlib.Path]:
@@ -17,6 +18,7 @@ def named_folders(arguments: Iterable[str]) -> dict[str, pathlib.Path]:
     folders: dict[str, pathlib.Path] = {}
     for argument in arguments:
         name, _, folder = argument.partition("=")
+        name = printable(name)  # it goes into tables, figures and pages
         if not name or not folder:
             raise app.UsageError(f"must be NAME=DIR. Received: {argument}")
         if name in folders:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from waveunet_tf.errors import printable
 from waveunet_tf.evaluate import tables
 from waveunet_tf.export.kinds import KINDS
 from waveunet_tf.export.parity import ParityRow
@@ -67,12 +68,12 @@ def write_tables(
         paths: The two files to write, in the order of TABLES.
     """
     markdown, structured = paths
-    markdown.write_text(format_parity(rows) + "\n", encoding="utf-8")
+    markdown.write_text(printable(format_parity(rows)) + "\n", encoding="utf-8")
     values = {
         "songs": [song.name for song in songs],
         "artefacts": [dataclasses.asdict(row) for row in rows],
     }
-    structured.write_text(tables.to_json(values) + "\n", encoding="utf-8")
+    structured.write_text(printable(tables.to_json(values)) + "\n", encoding="utf-8")
 
 
 def format_parity(rows: list[ParityRow]) -> str:

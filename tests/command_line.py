@@ -38,7 +38,7 @@ def run_here(command, *arguments, folder=ROOT):
     processes needs a child.
     """
     words = [*command.split(), *map(str, arguments)]
-    stdout, stderr = _stream(), _stream()
+    stdout, stderr = _stream(), _stream("backslashreplace")  # as Python has it
     handlers = {
         number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
     }
@@ -94,8 +94,10 @@ def _forget_flags() -> None:
                 delattr(importlib.import_module(package), last)
 
 
-def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+def _stream(errors: str = "strict") -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BytesIO(), encoding="utf-8", errors=errors, write_through=True
+    )
 
 
 def _text(stream: io.TextIOWrapper) -> str:

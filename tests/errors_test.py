@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from waveunet_tf.errors import InputError, naming, one_line
+from waveunet_tf.errors import InputError, naming, one_line, printable
 
 
 def test_an_error_names_its_file_once():
@@ -53,3 +53,7 @@ def test_a_missing_file_is_named():
     with pytest.raises(OSError) as caught:
         os.stat("/no/such/file")
     assert one_line(caught.value) == "/no/such/file: No such file or directory"
+
+
+def test_a_printable_name_is_utf_8_and_others_stay():
+    assert printable("caf\udce9 ü").encode() == rb"caf\udce9 " + "ü".encode()

@@ -32,6 +32,11 @@ def naming(what: str | os.PathLike) -> Iterator[None]:
         raise InputError(f"{what}: {error}") from error
 
 
+def printable(text: str) -> str:
+    r"""Writes a name that is not UTF-8 as text that is: `caf\xe9` as `caf\udce9`."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def one_line(error: InputError | OSError, *, of: str = "") -> str:
     """Writes bad input as one line.
 

@@ -64,7 +64,9 @@ def write_report(
     summaries, comparisons = summarize_all(systems, energies)
     for form in ("csv", "json"):
         text = tables.format_summaries(summaries, form, comparisons=comparisons)
-        (folder / f"summary.{form}").write_text(f"{text}\n", encoding="utf-8")
+        (folder / f"summary.{form}").write_text(
+            f"{text}\n", encoding="utf-8", errors="backslashreplace"
+        )
     pictures = draw_figures(folder / "figures", systems, energies)
     names = write_listening(folder / "tracks", systems, listening, left_out)
     page.write_index(

@@ -121,7 +121,9 @@ def write_index(
         ),
         scripts="\n".join(scripts) if tracks else "",
     )
-    (folder / "index.html").write_text(text, encoding="utf-8", errors="replace")
+    (folder / "index.html").write_text(
+        text, encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def _fill(name: str, **values: str) -> str:

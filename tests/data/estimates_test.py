@@ -212,3 +212,12 @@ def test_levels_are_of_the_whole_track():
     assert levels.is_silent("b") and not levels.is_silent("a")
     with pytest.raises(InputError, match="^x: .* Received: a, 8.0 dB louder$"):
         levels.check("x")
+
+
+def test_a_manifest_with_names_that_are_not_utf_8_is_read(tmp_path):
+    place = tmp_path / "manifest.json"
+    place.write_bytes(b'{"tracks": {"train/caf\xe9": {}}}')
+    assert read_estimates(place) == {}
+    place.write_bytes(b'{"tracks": {"train/caf\xe9": {"estimates": 1}}}')
+    with pytest.raises(InputError, match="train/caf\udce9"):
+        read_estimates(place)

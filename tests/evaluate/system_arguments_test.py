@@ -30,3 +30,10 @@ def test_arguments_without_a_name_or_folder_or_with_a_name_twice_are_wrong_usage
 ):
     with pytest.raises(app.UsageError, match=f"{received}$"):
         named_folders(arguments)
+
+
+def test_a_name_that_is_not_utf_8_is_written_as_text_and_its_folder_stays():
+    folders = named_folders(["caf\udce9=a/caf\udce9"])
+    assert {name: str(path) for name, path in folders.items()} == {
+        r"caf\udce9": "a/caf\udce9"
+    }

@@ -181,7 +181,9 @@ def write_card(path: str | os.PathLike, card: ModelCard) -> None:
     """
     values = {"format_version": FORMAT_VERSION, **dataclasses.asdict(card)}
     text = json.dumps(values, indent=1, ensure_ascii=False)
-    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+    pathlib.Path(path).write_text(
+        text + "\n", encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def describe_file(path: pathlib.Path) -> dict[str, int | str]:

@@ -94,7 +94,8 @@ def read_estimates(path: str | os.PathLike) -> dict[str, Estimates]:
     path = pathlib.Path(path)
     if not path.is_file():
         return {}
-    manifest = files.read_json(path)
+    text = path.read_text("utf-8", errors="surrogateescape")  # as `prepare` writes it
+    manifest = files.parse_json(text, path)
     tracks = manifest.get("tracks") if isinstance(manifest, dict) else None
     found = {}
     for label, entry in tracks.items() if isinstance(tracks, dict) else ():

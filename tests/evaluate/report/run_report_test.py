@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 
 import matplotlib.image
@@ -287,3 +288,24 @@ def test_wrong_usage_exits_with_2(arguments, text, tmp_path):
     assert result.returncode == 2
     (line,) = lines_of(result)
     assert text in line
+
+
+def test_names_that_are_not_utf_8_are_written_as_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    stems = {"accompaniment": noise(SECONDS, seed=1), "vocals": noise(SECONDS, seed=2)}
+    write_stems(tmp_path / "data", "plain", stems)
+    (tmp_path / "data/test/plain").rename(tmp_path / "data/test" / name)
+    frames = {"accompaniment": [1.0, 2.0, 3.0, 4.0], "vocals": [2.0, 3.0, 4.0, 5.0]}
+    write_scores(tmp_path / name, name, frames)
+    systems = f"{name}={tmp_path / name}"
+    places = [f"--data_dir={tmp_path}/data", f"--output_dir={tmp_path}/report {name}"]
+    estimates = f"--estimates={name}=mixture"
+    result = run_report(systems, *places, estimates)
+    assert result.returncode == 0, result.stderr
+    report = tmp_path / f"report {name}"
+    summary = json.loads((report / "summary.json").read_text("utf-8"))
+    assert {row["system"] for row in summary["summaries"]} == {r"caf\udce9"}
+    assert r"caf\udce9" in (report / "index.html").read_text("utf-8")
+    plots = f"--output_dir={tmp_path}/plots"
+    result = command_line.run_here("waveunet_tf plots", systems, plots)
+    assert result.returncode == 0, result.stderr
