@@ -212,3 +212,29 @@ def test_what_is_no_json_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match="a.json: must be JSON, but is not"):
         files.read_json(tmp_path / "a.json")
+
+
+def dead_process():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write(tmp_path):
+    dead, living = dead_process(), os.getppid()
+    kept = [f".part-{living}-x.wav", f".part-{dead}-y.wav", "x.wav", "part-1-x.wav"]
+    for name in (f".part-{dead}-x.wav", *kept):
+        (tmp_path / name).write_text("half")
+    with files.atomic_file(tmp_path / "x.wav") as part:
+        part.write_text("whole")
+    assert names(tmp_path) == sorted(kept)
+    assert (tmp_path / "x.wav").read_text() == "whole"
+
+
+def test_what_a_killed_process_left_of_a_folder_goes_with_the_next_one(tmp_path):
+    left = tmp_path / f".part-{dead_process()}-x"
+    left.mkdir()
+    (left / "a").write_text("half")
+    with files.atomic_folder(tmp_path / "x") as part:
+        (part / "a").write_text("whole")
+    assert names(tmp_path) == ["x", "x/a"]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,8 @@ def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Pa
             missing = [part for part in (folder, *folder.parents) if not part.exists()]
             made += reversed(missing)
             folder.mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            _remove_of_dead(part)
         yield parts
         for part, path in zip(parts, paths):
             os.replace(part, path)
@@ -86,6 +89,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     made = [folder for folder in path.parents if not folder.exists()][::-1]
     try:  # From the first folder on: Ctrl-C may end any of these lines.
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_of_dead(part)
         part.mkdir()
         yield part
         with contextlib.suppress(FileNotFoundError):
@@ -105,6 +109,33 @@ def _part(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(prefix + name)
 
 
+def _remove_of_dead(part: pathlib.Path) -> None:
+    """Removes what processes that were killed have left of the same file or folder."""
+    name = part.name.removeprefix(f".part-{os.getpid()}-")
+    with contextlib.suppress(OSError), os.scandir(part.parent) as entries:
+        for entry in entries:
+            left = re.fullmatch(r"\.part-(\d+)-(.*)", entry.name, re.DOTALL)
+            if left and left[2] == name and not _is_alive(int(left[1])):
+                _remove(pathlib.Path(entry.path))
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine runs; where that is not told, it may."""
+    if os.name == "nt":  # where `os.kill` would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _remove(path: pathlib.Path) -> None:
+    path.unlink() if path.is_file() else shutil.rmtree(path)
+
+
 def _remove_empty(folders: list[pathlib.Path]) -> None:
     """Removes the folders that are still empty, the innermost (last) first."""
     for folder in reversed(folders):
@@ -116,7 +147,7 @@ def remove_parts(folder: str | os.PathLike) -> None:
     """Removes the half-written files and folders of killed runs, two levels deep."""
     folder = pathlib.Path(folder)
     for path in [*folder.glob(".part-*"), *folder.glob("*/.part-*")]:
-        path.unlink() if path.is_file() else shutil.rmtree(path)
+        _remove(path)
 
 
 @contextlib.contextmanager
