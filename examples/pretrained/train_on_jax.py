@@ -104,6 +104,8 @@ def main(_):
         raise app.UsageError(
             f"trains networks of waveforms. Received: --variant {flags.FLAGS.variant}"
         )
+    if training.validation_mixture != "sum":
+        raise app.UsageError("has no mixtures: needs --validation_mixture sum")
     if training.loss not in losses.OF_WAVEFORMS:
         known = ", ".join(losses.OF_WAVEFORMS)
         raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")

@@ -125,3 +125,40 @@ def test_a_track_that_is_gone_is_refused(stems_dir, network):
     shutil.rmtree(stems_dir / "valid")
     with pytest.raises(InputError, match="validation tracks must be readable"):
         validation.run(lambda: False)
+
+
+def test_the_mixtures_file_is_separated_where_that_is_wished(stems_dir, network):
+    """The estimates are the network's of the file; the truth stays the stems."""
+    (track,) = prepared.load_prepared(stems_dir, MINI, "valid")
+    from_file = dataclasses.replace(QUICK, validation_mixture="file")
+    with pytest.raises(InputError, match="mixture.wav: is missing, but --validation"):
+        validation_on([track], network, from_file)
+    stems = [soundfile.read(path, dtype="float32")[0] for path in track.paths]
+    mixture = sum(stems) + np.random.default_rng(4).normal(0, 0.1, stems[0].shape)
+    path = stems_dir / "valid" / "three" / "mixture.wav"
+    soundfile.write(path, mixture, 8000, subtype="FLOAT")
+    window = shapes.window_frames(MINI)
+    hop, context = window.output_frames, window.context_frames
+    padded = np.pad(mixture.astype("f"), ((context, context + hop), (0, 0)))
+    starts = range(0, track.frames, hop)
+    estimates = network(
+        np.stack([padded[start : start + window.input_frames] for start in starts])
+    )
+    errors = [
+        np.asarray(estimates[name]).reshape(-1, 2)[: track.frames] - stem
+        for name, stem in zip(MINI.sources, stems)
+    ]
+    loss, _ = validation_on([track], network, from_file).run(lambda: False)
+    assert loss == pytest.approx(np.mean(np.square(errors)), rel=1e-5)
+    of_sums, _ = validation_on([track], network).run(lambda: False)
+    assert of_sums != pytest.approx(loss, rel=1e-2)
+
+
+@pytest.mark.parametrize("frames", [999, 1001])
+def test_a_mixture_of_another_length_is_refused(stems_dir, network, frames):
+    (track,) = prepared.load_prepared(stems_dir, MINI, "valid")
+    path = stems_dir / "valid" / "three" / "mixture.wav"
+    soundfile.write(path, np.zeros((frames, 2)), 8000, subtype="FLOAT")
+    from_file = dataclasses.replace(QUICK, validation_mixture="file")
+    with pytest.raises(InputError, match=f"must be of one length.*{frames} frames"):
+        validation_on([track], network, from_file)

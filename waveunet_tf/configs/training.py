@@ -76,6 +76,13 @@ class TrainingConfig(Config):
         "over sources).",
         choices=("loss", "sdr"),
     )
+    validation_mixture: str = setting(
+        "sum",
+        "What the network separates in validation. sum: the sum of the true sources. "
+        "file: mixture.wav beside them, as in the original. The two differ where the "
+        "music was coded lossily.",
+        choices=("sum", "file"),
+    )
     fine_tuning: bool = setting(
         True,
         "Whether a second stage follows. It starts from the best weights of the first "

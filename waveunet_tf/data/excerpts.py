@@ -102,7 +102,8 @@ class _Windows:
             swapped: bool `(stems,)`, whether the channels are swapped; None: nowhere.
 
         Returns:
-            The mixture, `(frames, channels)`, and the sources' centres by name.
+            The mixture, `(frames, channels)`, which is the sum of the sources unless
+            the tracks have a file of it; and the sources' centres by name.
         """
         stems = self._reader.read(tracks, starts, gains)
         if swapped is not None:
@@ -114,7 +115,9 @@ class _Windows:
         context = self.frames.context_frames
         centre = slice(context, context + self.frames.output_frames)
         centres = [source[centre] for source in sources]
-        return tf.add_n(sources), dict(zip(self._sources, centres))
+        has_file = len(stems) > sum(map(len, self._track.stems))
+        mixture = stems[-1] if has_file else tf.add_n(sources)
+        return mixture, dict(zip(self._sources, centres))
 
 
 class _RandomExcerpts:
@@ -183,7 +186,8 @@ def whole_track_windows(
     batch is filled with windows of weight 0.
 
     Args:
-        tracks: The validation tracks.
+        tracks: The validation tracks; those of prepared.with_mixtures have their own
+            mixture.
         config: The network.
         batch_size: The number of windows in a batch.
         multiple_of: The number of windows that all workers' devices take at a time; by

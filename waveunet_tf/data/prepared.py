@@ -52,7 +52,8 @@ class PreparedTrack:
             stems: An array for each of `paths`, such as `(frames, channels)`.
 
         Returns:
-            An array of the same shape for each source.
+            An array of the same shape for each source; what stands behind the stems,
+            as with_mixtures adds it, is left out.
         """
         left = iter(stems)
         return [sum(next(left) for _ in names) for names in self.stems]
@@ -97,6 +98,37 @@ def load_prepared(
             )
         )
     return tracks
+
+
+def with_mixtures(
+    tracks: Sequence[PreparedTrack], config: NetworkConfig
+) -> list[PreparedTrack]:
+    """Adds each track's mixture.wav behind its stems, as another file to read.
+
+    Args:
+        tracks: The tracks. Where they are not on this machine, nothing is checked.
+        config: The network.
+
+    Raises:
+        InputError: A track has no mixture.wav, or one of another length or rate.
+    """
+    found = []
+    for track in tracks:
+        path = f"{track.paths[0].rpartition('/')[0]}/mixture.wav"
+        kinds = track.kinds
+        if "://" not in path:
+            path = str(pathlib.Path(track.paths[0]).with_name("mixture.wav"))
+            if not os.path.exists(path):
+                raise InputError(
+                    f"{path}: is missing, but --validation_mixture file needs it"
+                )
+            _, kinds = _common_frames(
+                [pathlib.Path(one) for one in (*track.paths, path)], config
+            )
+        found.append(
+            dataclasses.replace(track, paths=(*track.paths, path), kinds=kinds)
+        )
+    return found
 
 
 def load_all(

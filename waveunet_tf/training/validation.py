@@ -11,7 +11,7 @@ from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
-from waveunet_tf.data import excerpts
+from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks, metrics
@@ -44,14 +44,15 @@ class Validation:
         Args:
             tracks: The validation tracks.
             config: The network's config.
-            training: The batch's size, and the score of an epoch.
+            training: The batch's size, the mixture, and the score of an epoch.
             compute: Whether XLA compiles.
             devices: The devices.
             network: The network, scored with the weights that it has at the time.
             objective: The loss.
 
         Raises:
-            InputError: There are no tracks, but their SDR is the score of an epoch.
+            InputError: There are no tracks, but their SDR is the score of an epoch; or
+                a track lacks the mixture that is to be separated.
         """
         self.tracks, self._config = tracks, config
         if not tracks:
@@ -69,6 +70,8 @@ class Validation:
             devices, network, objective, compute, num_tracks=len(tracks)
         )
         of_all = training.batch_size
+        if training.validation_mixture == "file":
+            tracks = prepared.with_mixtures(tracks, config)
 
         def make(worker, workers, batch_size):
             return excerpts.whole_track_windows(

@@ -107,6 +107,10 @@ def test_another_backend_is_refused(monkeypatch):
             "--loss must be of mse, l1, sdr. Received: magnitude",
         ),
         (
+            ["--nofine_tuning", "--max_epochs=2", "--validation_mixture=file"],
+            "needs --validation_mixture sum",
+        ),
+        (
             ["--nofine_tuning", "--max_epochs=2", "--variant=U7"],
             "trains networks of waveforms. Received: --variant U7",
         ),
