@@ -24,6 +24,7 @@ ROOMS = (
     "checkpoints",
     "training",
     "separation",
+    "checkup",
     "commands",
     "pretrained",
 )

@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare": "commands.prepare",
     "data": "commands.data",
     "train": "commands.train",
+    "check-gpu": "commands.check_gpu",
     "import": "commands.import_tf1",
     "describe": "commands.describe",
     "pack": "commands.pack",

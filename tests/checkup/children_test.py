@@ -1,0 +1,51 @@
+import os
+import pathlib
+import time
+
+from waveunet_tf.checkup import children
+
+
+def test_a_child_tells_its_exit_code_and_its_last_line(tmp_path, monkeypatch):
+    (tmp_path / "kid.py").write_text(
+        "import sys\nprint('one', file=sys.stderr)\n"
+        "print('two\\n', file=sys.stderr)\nsys.exit(3)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = children.run_child(["kid"], dict(os.environ), 60)
+    assert (ended.code, ended.last_line) == (3, "two")
+
+
+def test_a_child_whose_time_is_up_is_killed_with_its_children(tmp_path, monkeypatch):
+    (tmp_path / "kid.py").write_text(
+        "import pathlib, subprocess, time\n"
+        "other = subprocess.Popen(['sleep', '600'])\n"
+        f"pathlib.Path({str(tmp_path)!r}, 'pid').write_text(f'{{other.pid}} ')\n"
+        "time.sleep(600)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pid = tmp_path / "pid"
+    with children.started(["kid"], dict(os.environ)) as child:
+        written = lambda: pid.exists() and pid.read_text().endswith(" ")  # noqa: E731
+        assert children.wait_until(child, written, 60)
+        assert children.end_of(child, 0.1).code is None
+    until = time.monotonic() + 20
+    status = pathlib.Path("/proc", pid.read_text().strip(), "stat")
+    while status.exists() and " Z " not in status.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_waiting_ends_with_the_child_or_with_the_time(tmp_path, monkeypatch):
+    (tmp_path / "kid.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with children.started(["kid"], dict(os.environ)) as child:
+        assert not children.wait_until(child, lambda: False, 60)
+        assert not children.wait_until(child, lambda: False, 0.0)
+
+
+def test_the_environment_hides_gpus_or_chooses_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    name = "CUDA_VISIBLE_DEVICES"
+    assert children.environment_of(on_gpu=False)[name] == ""
+    assert children.environment_of(on_gpu=True)[name] == "3"
+    assert children.environment_of(on_gpu=True, gpus="0,1")[name] == "0,1"
