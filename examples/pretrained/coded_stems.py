@@ -252,6 +252,8 @@ def _find_tracks(
 
     found = []
     for data_dir, weight in zip(data_dirs, weights):
+        if "://" in str(data_dir):
+            raise InputError(f"{data_dir}: must be a folder on this machine")
         if subset == "valid" and not prepared.has_subset(data_dir, subset):
             continue
         for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):

@@ -122,6 +122,18 @@ def test_ten_steps_are_traced_if_asked_for(tmp_path, profile):
     assert bool(list(tmp_path.rglob("*.xplane.pb"))) == profile
 
 
+@pytest.mark.parametrize("steps", [0, 10, 11, 15, 20, 21])
+def test_a_trace_ends_with_a_training_that_is_shorter(tmp_path, steps):
+    board = TensorBoard(tmp_path, MINI, [], profile=True)
+    for _ in range(steps):
+        board.end_step()
+    board.close()
+    assert bool(list(tmp_path.rglob("*.xplane.pb"))) == (steps > 10)
+    # None is open any more.
+    tf.profiler.experimental.start(str(tmp_path / "next"))
+    tf.profiler.experimental.stop(save=False)
+
+
 def test_windows_are_joined_in_their_order():
     windows = np.arange(24).reshape(3, 4, 2)
     joined = side_by_side(windows)

@@ -71,6 +71,11 @@ class TrainingLog:
                 profile=profile,
             )
 
+    def close(self) -> None:
+        """Ends what is still open, however the training ends."""
+        if self._enabled:
+            self._board.close()
+
     def go_on(self, progress: TrainingProgress) -> None:
         """Drops what the history tells beyond the state that the training goes on from.
 

@@ -134,6 +134,7 @@ def train(
             if devices.is_chief and not workdir.is_dir():
                 stack.enter_context(files.locked_folder(workdir))
             loop.open_log(profile=profile, illustrate=illustrate)
+            stack.callback(loop.log.close)
             return loop.run()
 
 

@@ -123,6 +123,12 @@ class TensorBoard:
         )
         tf.summary.image(f"spectrogram of {label}", spectrogram_picture(stem))
 
+    def close(self) -> None:
+        """Ends the trace of a training that ends within it."""
+        if self._profile and self._steps_here - 1 in _TRACED_STEPS:
+            tf.profiler.experimental.stop()
+            self._profile = False
+
     def end_step(self) -> None:
         """Begins or ends the trace, if one is asked for and it is time."""
         if self._profile and self._steps_here == _TRACED_STEPS.start:

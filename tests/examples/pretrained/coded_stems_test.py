@@ -89,6 +89,12 @@ def test_a_file_holds_the_weights_of_its_folders(
         coded_stems.write_coded_stems(folders, path, max_bytes=10**6, weights=[3, 0])
 
 
+def test_a_folder_on_another_machine_is_refused(kept_stems_dir, tmp_path):
+    folders = [kept_stems_dir, "gs://bucket/prepared"]
+    with pytest.raises(InputError, match="^gs://bucket/prepared: must be a folder on"):
+        coded_stems.write_coded_stems(folders, tmp_path / "a.npz", max_bytes=10**6)
+
+
 def test_what_does_not_fit_loses_the_ends_of_long_tracks(
     kept_stems_dir, tiny_config, tmp_path
 ):
