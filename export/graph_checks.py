@@ -8,7 +8,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def require(received: tf.Tensor, *rules: tuple[tf.Tensor, str]) -> tf.Operation:
+def require(
+    received: tf.Tensor, *rules: tuple[tf.Tensor, str], unit: str = ""
+) -> tf.Operation:
     """Returns an operation that fails with the first rule that does not hold.
 
     A tensor that depends on the check goes through `after`. TensorFlow may compute it
@@ -17,6 +19,7 @@ def require(received: tf.Tensor, *rules: tuple[tf.Tensor, str]) -> tf.Operation:
     Args:
         received: What was received, of any shape, for the message.
         *rules: For each rule a scalar, whether it holds, and the rule's text.
+        unit: What follows the received number in the message.
     """
     text = tf.constant("")
     for holds, rule in reversed(rules):
@@ -24,7 +27,7 @@ def require(received: tf.Tensor, *rules: tuple[tf.Tensor, str]) -> tf.Operation:
     received = tf.strings.format(". Received: {}", [received], summarize=8)
     return tf.raw_ops.Assert(
         condition=tf.reduce_all([holds for holds, _ in rules]),
-        data=[tf.strings.join([text, received])],
+        data=[tf.strings.join([text, received, unit])],
     )
 
 
@@ -54,7 +57,11 @@ def of_any_shape(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def checked_audio(
-    audio: tf.Tensor, name: str, channels: tuple[int, ...], max_batch: int
+    audio: tf.Tensor,
+    name: str,
+    channels: tuple[int, ...],
+    max_batch: int,
+    max_frames: int,
 ) -> tf.Tensor:
     """Checks audio that is to be separated.
 
@@ -63,6 +70,7 @@ def checked_audio(
         name: The input's name, for messages.
         channels: The numbers of channels that are allowed.
         max_batch: The largest batch that is allowed.
+        max_frames: The most frames of all songs of the batch together.
 
     Returns:
         The audio, `(batch, frames, channels)`, of finite samples.
@@ -80,6 +88,10 @@ def checked_audio(
             f"`{name}` must have a batch of 1 to {max_batch}",
         ),
         (frames >= 1, f"`{name}` must have at least 1 frame"),
+        (
+            frames <= max_frames // tf.maximum(batch, 1),
+            f"`{name}` must have at most {max_frames} frames in all",
+        ),
         (
             tf.reduce_any(tf.equal(channel_count, channels)),
             f"`{name}` must have {' or '.join(map(str, channels))} channels",
@@ -116,38 +128,3 @@ def checked_shape(tensor: tf.Tensor, name: str, shape: list) -> tf.Tensor:
     tensor = after([require(received, (equal, rule))], tensor)
     tensor.set_shape(static)
     return tensor
-
-
-def checked_wav(content: tf.Tensor, name: str, sample_rate_hz: int) -> tf.Tensor:
-    """Decodes a wav file and checks its format.
-
-    Args:
-        content: The file's content, a scalar string.
-        name: The input's name, for messages.
-        sample_rate_hz: The sample rate that it must have.
-
-    Returns:
-        The audio, `(frames, channels)`.
-    """
-    # The headers of the file and of its format, which are first in all but odd files.
-    head = tf.strings.join([tf.strings.substr(content, 0, 36), bytes(36)])
-
-    def part(start: int, size: int) -> tf.Tensor:
-        return tf.strings.substr(head, start, size)
-
-    def number(start: int) -> tf.Tensor:
-        return tf.io.decode_raw(part(start, 2), tf.int16, little_endian=True)[0]
-
-    is_wav = tf.logical_and(tf.equal(part(0, 4), "RIFF"), tf.equal(part(8, 4), "WAVE"))
-    check = require(part(0, 12), (is_wav, f"`{name}` must be a wav file"))
-    content = after([check], content)
-    is_format = tf.equal(part(12, 4), "fmt ")
-    is_pcm = tf.logical_and(tf.equal(number(20), 1), tf.equal(number(34), 16))
-    rule = f"`{name}` must be of 16-bit PCM, which is format 1 of 16 bits"
-    check = require(
-        tf.stack([number(20), number(34)]),
-        (tf.logical_or(is_pcm, tf.logical_not(is_format)), rule),
-    )
-    audio, rate_hz = tf.audio.decode_wav(after([check], content))
-    rule = f"`{name}` must have the sample rate of this model, {sample_rate_hz} Hz"
-    return after([require(rate_hz, (tf.equal(rate_hz, sample_rate_hz), rule))], audio)

@@ -28,7 +28,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
-from waveunet_tf.export import graph_checks, song_graph
+from waveunet_tf.export import graph_checks, graph_inputs, song_graph
 from waveunet_tf.export.serving.contract import (
     DESCRIPTION_FILE,
     DESCRIPTION_VERSION,
@@ -41,6 +41,8 @@ from waveunet_tf.networks import layer_names, shapes
 STREAM_CHUNK_FRAMES = 16384
 # The largest batch: each item has a state and the features of a chunk in memory.
 MAX_BATCH = 64
+# The most frames of a request, of all its songs together: 25 minutes at 44.1 kHz.
+MAX_FRAMES = 2**26
 
 
 def write_saved_model(
@@ -140,6 +142,7 @@ class _Functions:
             "context_frames": self._song.context_frames,
             "stride_frames": self._song.stride_frames,
             "max_batch": MAX_BATCH,
+            "max_frames": MAX_FRAMES,
             "fingerprint": self._fingerprint,
         }
 
@@ -174,39 +177,37 @@ class _Functions:
         return concrete
 
     def _separate(self, audio):
-        audio = graph_checks.checked_audio(audio, "audio", (1, 2), MAX_BATCH)
+        audio = _checked_audio(audio, "audio")
         return self._separate_song(audio)
 
     def _separate_wav(self, wav):
         rate_hz = self._config.sample_rate_hz
 
         def separate(content):
-            audio = graph_checks.checked_wav(content, "wav", rate_hz)
-            audio = graph_checks.checked_audio(audio[None], "wav", (1, 2), 1)
+            audio = graph_inputs.checked_wav(content, "wav", rate_hz)
+            audio = _checked_audio(audio[None], "wav")
             return {
                 name: tf.audio.encode_wav(stem[0], rate_hz)
                 for name, stem in self._separate_song(audio).items()
             }
 
-        return self._map(separate, wav)
+        return self._map(separate, graph_inputs.checked_count(wav, "wav", MAX_BATCH))
 
     def _rest_wav(self, wav_bytes):
         return _named_bytes(self._separate_wav(wav_bytes))
 
     def _rest_tensor(self, tensor_bytes):
         def separate(content):
-            # The error of parse_tensor would repeat the whole content.
-            is_float32 = tf.equal(tf.strings.substr(content, 0, 2), b"\x08\x01")
-            rule = "`tensor_bytes` must be a serialized TensorProto of float32"
-            check = graph_checks.require(tf.strings.length(content), (is_float32, rule))
-            content = graph_checks.after([check], content)
-            audio = tf.io.parse_tensor(content, tf.float32)
-            audio = graph_checks.checked_audio(audio, "tensor_bytes", (1, 2), MAX_BATCH)
+            audio = graph_inputs.checked_tensor(content, "tensor_bytes")
+            audio = _checked_audio(audio, "tensor_bytes")
             return {
                 name: tf.io.serialize_tensor(stem)
                 for name, stem in self._separate_song(audio).items()
             }
 
+        tensor_bytes = graph_inputs.checked_count(
+            tensor_bytes, "tensor_bytes", MAX_BATCH
+        )
         return _named_bytes(self._map(separate, tensor_bytes))
 
     def _map(self, separate, contents):
@@ -225,9 +226,7 @@ class _Functions:
         }
 
     def _stream(self, chunk, **state):
-        chunk = graph_checks.checked_audio(
-            chunk, "chunk", (self._config.channels,), MAX_BATCH
-        )
+        chunk = _checked_audio(chunk, "chunk", (self._config.channels,))
         frames = tf.shape(chunk)[1]
         rule = f"`chunk` must have {self._chunk_frames} frames"
         check = graph_checks.require(
@@ -278,11 +277,16 @@ class _Functions:
         return {"config": tf.constant(json.dumps(self.description))}
 
     def _rest_describe(self, requests):
-        return {
-            "config": tf.fill(
-                tf.shape(requests), tf.constant(json.dumps(self.description))
-            )
-        }
+        requests = graph_checks.of_any_shape(requests)
+        requests = graph_inputs.checked_count(requests, "requests", MAX_BATCH)
+        text = tf.constant(json.dumps(self.description))
+        return {"config": tf.fill(tf.shape(requests), text)}
+
+
+def _checked_audio(
+    audio: tf.Tensor, name: str, channels: tuple[int, ...] = (1, 2)
+) -> tf.Tensor:
+    return graph_checks.checked_audio(audio, name, channels, MAX_BATCH, MAX_FRAMES)
 
 
 def _concrete(function, *specs: tf.TensorSpec):

@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import waveunet_tf
 from waveunet_tf.export import saved_model
+from waveunet_tf.export.serving import messages
 
 # In one process, for what is made once for all of these.
 pytestmark = pytest.mark.xdist_group("saved_model")
@@ -17,18 +18,22 @@ pytestmark = pytest.mark.xdist_group("saved_model")
 # All that the graphs may be made of: operations of TensorFlow itself.
 OPERATIONS = set(
     "AddV2 All Any Assert AssignVariableOp BiasAdd BroadcastTo Cast CheckNumerics "
-    "ConcatV2 Const Conv2D DecodeRaw DecodeWav DisableCopyOnRead EncodeWav "
-    "EnsureShape Equal ExpandDims Fill FloorDiv FloorMod GatherV2 GreaterEqual "
-    "Identity LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr Maximum Mean "
-    "MergeV2Checkpoints Mul Neg NoOp Pack Pad ParseTensor PartitionedCall "
-    "Placeholder PlaceholderWithDefault Range Rank ReadVariableOp Reshape RestoreV2 "
-    "SaveV2 Select SelectV2 SerializeTensor Shape ShardedFilename Size Slice SplitV "
-    "Squeeze StatefulPartitionedCall StatelessIf StaticRegexFullMatch StridedSlice "
-    "StringFormat StringJoin StringLength Sub Substr Sum Tanh TensorListFromTensor "
-    "TensorListGetItem TensorListReserve TensorListSetItem TensorListStack "
-    "Transpose Unpack VarHandleOp While".split()
+    "ConcatV2 Const Conv2D Cumprod DecodeRaw DisableCopyOnRead EncodeWav "
+    "EnsureShape Equal ExpandDims Fill FloorDiv FloorMod GatherV2 Greater "
+    "GreaterEqual Identity LeakyRelu Less LessEqual LogicalAnd LogicalNot LogicalOr "
+    "Maximum Mean MergeV2Checkpoints Minimum Mul Neg NoOp Pack Pad PartitionedCall "
+    "Placeholder PlaceholderWithDefault Prod Range Rank ReadVariableOp RealDiv "
+    "Reshape RestoreV2 SaveV2 Select SelectV2 SerializeTensor Shape ShardedFilename "
+    "Size Slice SplitV Squeeze StatefulPartitionedCall StatelessIf StatelessWhile "
+    "StaticRegexFullMatch StridedSlice StringFormat StringJoin StringLength Sub "
+    "Substr Sum Tanh TensorListFromTensor TensorListGetItem TensorListReserve "
+    "TensorListSetItem TensorListStack Transpose Unpack VarHandleOp While".split()
 )
 CHUNK = 512
+TENSOR = messages.to_tensor(np.zeros((1, 9, 2), np.float32)).SerializeToString()
+# 25 bytes for 190 MiB of samples.
+BOMB = messages.to_tensor(np.zeros(1, np.float32), (1, 25_000_000, 2))
+BOMB = BOMB.SerializeToString()
 LATENCY = 123  # of TINY, see tests/networks/shapes_test.py
 
 
@@ -155,7 +160,12 @@ def nan():
         ("separate_wav", {"wav": wav(noise(9)[0], subtype="FLOAT")}, r"\[3 32\]"),
         ("separate_wav", {"wav": wav(noise(9, 3)[0])}, "1 or 2 channels"),
         ("separate_wav", {"wav": wav(noise(0)[0])}, "at least 1 frame"),
-        ("separate_wav", {"wav": wav(noise(9)[0])[:50]}, "too short"),
+        ("separate_wav", {"wav": wav(noise(9)[0])[:50]}, "in one piece. Rec"),
+        ("separate_wav", {"wav": [wav(noise(9)[0])] * 65}, "1 to 64 of them.* 65"),
+        ("rest_wav", {"wav_bytes": [wav(noise(9)[0])] * 65}, "1 to 64 of them.* 65"),
+        ("rest_describe", {"requests": [1] * 65}, "`requests` must be 1 to 64 of"),
+        ("rest_tensor", {"tensor_bytes": [TENSOR] * 65}, "1 to 64 of them.* 65"),
+        ("rest_tensor", {"tensor_bytes": [BOMB]}, "holds all of its samples"),
         ("separate_wav", {"wav": b"garbage" * 99}, "must be a wav file"),
         ("separate_wav", {"wav": b""}, "must be a wav file"),
         ("rest_tensor", {"tensor_bytes": [b"garbage" * 99]}, "of float32"),
