@@ -17,6 +17,7 @@ from tests.training.trainings import MINI, MINI_U7, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import gpus
 from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
 
 
@@ -231,6 +232,13 @@ def test_missing_gpus_are_refused():
         set_up_devices(ComputeConfig(device="gpu"))
     with pytest.raises(InputError, match="`strategy` mirrored needs GPUs"):
         set_up_devices(ComputeConfig(strategy="mirrored"))
+
+
+def test_a_gpu_that_is_missing_for_a_driver_too_old_is_told_so(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpus, "driver_version", lambda: "390.157")
+    with pytest.raises(InputError, match="390.157 is too old for CUDA .*: install"):
+        set_up_devices(ComputeConfig(device="gpu"))
 
 
 def test_threads_cannot_be_set_once_tensorflow_has_computed():

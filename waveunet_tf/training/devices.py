@@ -14,6 +14,7 @@ from absl import logging
 
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import cuda_libraries
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,10 +115,9 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
         ) from error
     gpus = tf.config.get_visible_devices("GPU")
     if compute.device == "gpu" and not gpus:
-        raise InputError(
-            "`device` is gpu, but TensorFlow finds none; is it the build with CUDA "
-            "(pip install tensorflow[and-cuda])?"
-        )
+        build = dict(tf.sysconfig.get_build_info())
+        reason = cuda_libraries.explain_missing_gpu(build)
+        raise InputError(f"`device` is gpu, but TensorFlow finds none: {reason}")
     if compute.strategy == "mirrored":
         return _mirrored()
     if cluster:
