@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -115,3 +116,10 @@ def test_python_ends_while_excerpts_are_read_ahead(stems_dir):
     )
     assert ended.stdout == "the end\n"
     assert ended.returncode == 0
+
+
+def test_a_track_whose_name_is_not_utf_8_is_read(stems_dir, tiny_config):
+    folder = stems_dir / "train" / "one"
+    folder.rename(folder.with_name(os.fsdecode(b"caf\xe9")))
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    assert any(left.any() for left in flat(first_batches(tracks, tiny_config, 2)))

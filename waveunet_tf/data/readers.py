@@ -90,7 +90,9 @@ def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
 
         dtype, _ = _TENSORFLOW_IO_TYPES[subtype]
         for track in tracks:  # It overlooks the samples behind some chunks.
-            found = tfio.IOTensor.graph(dtype).from_audio(track.paths[0])[:1]
+            found = tfio.IOTensor.graph(dtype).from_audio(os.fsencode(track.paths[0]))[
+                :1
+            ]
             if len(found) != 1:
                 return f"tensorflow-io finds no samples in {track.paths[0]}"
     except (ImportError, NotImplementedError, tf.errors.OpError, UnicodeError) as error:
@@ -139,7 +141,9 @@ class TensorFlowIOReader:
         """Takes tracks of one kind, which tensorflow-io can read."""
         ((_, subtype),) = _kinds(tracks)
         self._dtype, self._full_scale = _TENSORFLOW_IO_TYPES[subtype]
-        self._paths = tf.constant([track.paths for track in tracks])
+        self._paths = tf.constant(
+            [list(map(os.fsencode, track.paths)) for track in tracks]
+        )
         self._lengths = tf.constant([track.frames for track in tracks], tf.int64)
         self._stems = len(tracks[0].paths)
         self._frames, self._channels = frames, channels
