@@ -45,3 +45,29 @@ def test_missing_sources_are_named_with_their_place():
         stems_of_sources(("piano", "vocals", "choir"), MUSDB, "data: train/a")
     assert str(error.value).startswith("data: train/a must have the network's sources")
     assert "but lacks piano, choir; `prepare --sources` makes them" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("merges", "text"),
+    [
+        ({"rhythm": ["bass", "drums"]}, "rhythm and drums both hold drums"),
+        ({"rhythm": ["other", "vocals"]}, "rhythm and other both hold other"),
+        ({"other": ["x", "vocals"]}, "other and vocals both hold vocals"),
+    ],
+)
+def test_an_accompaniment_of_stems_that_overlap_is_refused(merges, text):
+    names = ["drums", "rhythm", "vocals"] + (["other"] if "other" in text else [])
+    sources = ("accompaniment", "vocals")
+    with pytest.raises(InputError, match=text):
+        stems_of_sources(sources, names, "here:", merges)
+
+
+def test_merges_that_do_not_overlap_sum_to_the_accompaniment():
+    merges = {"rhythm": ["bass", "drums"], "accompaniment": ["bass", "drums", "other"]}
+    names, sources = ["other", "rhythm", "vocals"], ("accompaniment", "vocals")
+    expected = (("other", "rhythm"), ("vocals",))
+    assert stems_of_sources(sources, names, "here:", merges) == expected
+    # A stem of that name is the accompaniment, whatever lies beside it.
+    names += ["accompaniment", "drums"]
+    stems = stems_of_sources(sources, names, "here:", merges)
+    assert stems == (("accompaniment",), ("vocals",))

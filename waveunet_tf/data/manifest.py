@@ -251,6 +251,18 @@ _ENTRY = {
 }
 
 
+def merges_of(manifest: dict) -> dict[str, list[str]]:
+    """Returns the sources that were merged, each with the stems that it is the sum of.
+
+    Args:
+        manifest: What read_manifest returned.
+    """
+    mending = manifest.get("mending")
+    merges = mending.get("merges") if isinstance(mending, dict) else None
+    merges = merges if isinstance(merges, dict) else {}
+    return {name: stems for name, stems in merges.items() if isinstance(stems, list)}
+
+
 def entries_of_earlier_run(
     output: pathlib.Path, settings: Settings, tracks: list[Track]
 ) -> dict:

@@ -15,7 +15,12 @@ from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.manifest import MANIFEST, parse_manifest, read_manifest
+from waveunet_tf.data.manifest import (
+    MANIFEST,
+    merges_of,
+    parse_manifest,
+    read_manifest,
+)
 from waveunet_tf.data.stem_sums import stems_of_sources
 from waveunet_tf.errors import InputError
 
@@ -79,16 +84,17 @@ def load_prepared(
     if "://" in str(data_dir):
         return _listed_in_manifest(str(data_dir), config, subset)
     tracks = []
-    listed = None
+    listed, merges = None, {}
     if (pathlib.Path(data_dir) / MANIFEST).exists():
-        listed = read_manifest(data_dir)["tracks"]
+        manifest = read_manifest(data_dir)
+        listed, merges = manifest["tracks"], merges_of(manifest)
     for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
         label = track.label
         if listed is not None and label not in listed:
             logging.warning("%s: left out, for it is not in the manifest", label)
             continue
         place = f"{data_dir}: {label}"
-        stems = stems_of_sources(config.sources, track.sources, place)
+        stems = stems_of_sources(config.sources, track.sources, place, merges)
         paths = [track.sources[name].path for names in stems for name in names]
         frames, kinds = _common_frames(paths, config)
         tracks.append(
@@ -289,7 +295,9 @@ def _listed_in_manifest(
     """Lists the tracks of a remote manifest, without a look at the files."""
     data_dir = data_dir.rstrip("/")
     manifest = _remote_manifest(data_dir)
-    stems = stems_of_sources(config.sources, manifest["sources"], f"{data_dir}:")
+    stems = stems_of_sources(
+        config.sources, manifest["sources"], f"{data_dir}:", merges_of(manifest)
+    )
     if manifest["sample_rate_hz"] != config.sample_rate_hz:
         raise InputError(
             f"{data_dir}: must have the network's sample rate, {config.sample_rate_hz} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from waveunet_tf.errors import InputError
 
@@ -29,7 +29,10 @@ def stems_of(
 
 
 def stems_of_sources(
-    sources: Sequence[str], names: Collection[str], place: object
+    sources: Sequence[str],
+    names: Collection[str],
+    place: object,
+    merges: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[tuple[str, ...], ...]:
     """Lists the stems of each of a network's sources.
 
@@ -37,9 +40,11 @@ def stems_of_sources(
         sources: The names of the network's sources.
         names: The names of the stems that there are.
         place: The folder or track of the stems, for errors.
+        merges: Stems that `prepare --merge` made → what each is the sum of.
 
     Raises:
-        InputError: A source is missing.
+        InputError: A source is missing, or would hold a part of the music twice, or the
+            vocals in the accompaniment.
     """
     # Sorted, because a folder and a manifest list the same names in other orders.
     stems = tuple(tuple(sorted(stems_of(source, names))) for source in sources)
@@ -48,4 +53,27 @@ def stems_of_sources(
             f"{place} must have the network's sources {', '.join(sources)}, but lacks "
             f"{', '.join(missing)}; `prepare --sources` makes them"
         )
+    for source, of in zip(sources, stems):
+        if len(of) > 1:
+            _require_disjoint(of, merges or {}, f"{place} {source}")
     return stems
+
+
+def _require_disjoint(
+    stems: Sequence[str], merges: Mapping[str, Sequence[str]], what: str
+) -> None:
+    """Requires that no two of an accompaniment's stems hold the same music.
+
+    Raises:
+        InputError: Two do, or one holds the vocals.
+    """
+    holder = {"vocals": "vocals"}
+    for stem in stems:
+        for part in merges.get(stem, (stem,)):
+            if part in holder:
+                raise InputError(
+                    f"{what} must be a sum of stems that do not overlap, but {stem} "
+                    f"and {holder[part]} both hold {part}; `prepare --sources` makes "
+                    "it a stem of its own"
+                )
+            holder[part] = stem
