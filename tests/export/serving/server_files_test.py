@@ -81,6 +81,17 @@ def test_batching_and_monitoring_are_configs_of_the_server(tmp_path):
     assert monitoring.prometheus_config.path.startswith("/monitoring/")
 
 
+def test_the_server_is_for_its_own_machine_alone(tmp_path):
+    """TensorFlow Serving asks nobody who he is."""
+    server_files.write_configs(tmp_path, "songs", 1)
+    compose = yaml.safe_load((tmp_path / "compose.yaml").read_text())
+    for service in compose["services"].values():
+        assert [port.rpartition(":")[0] for port in service["ports"]] == [
+            "127.0.0.1:8500",
+            "127.0.0.1:8501",
+        ]
+
+
 def test_compose_starts_the_server_with_files_that_are_there(tmp_path):
     server_files.write_configs(tmp_path, "songs", 3)
     compose = yaml.safe_load((tmp_path / "compose.yaml").read_text())
