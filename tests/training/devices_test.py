@@ -17,8 +17,14 @@ from tests.training.trainings import MINI, MINI_U7, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
+from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import gpus
-from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
+from waveunet_tf.training.devices import (
+    Devices,
+    require_agreement,
+    set_up_devices,
+    share_weights,
+)
 
 
 def start(
@@ -286,6 +292,28 @@ def test_workers_that_differ_are_refused():
     require_agreement(other, "the same flags", 1, "a")
     with pytest.raises(InputError, match="All workers must have the same flags"):
         require_agreement(other, "the same flags", 2, "a")
+
+
+def test_workers_share_the_weights_that_each_computed_by_itself():
+    network = build_network(MINI)
+    mine = network.get_weights()
+    other = OtherWorker(tf.distribute.get_strategy(), 1, 2)
+    theirs = [weight + 0.5 for weight in mine]
+    flat = np.concatenate([weight.ravel() for weight in theirs])
+    object.__setattr__(other, "others", flat.tolist())
+    share_weights(other, network)
+    for weight, one in zip(network.get_weights(), mine):
+        np.testing.assert_allclose(weight, one + 0.25, atol=1e-6)
+    share_weights(Devices(tf.distribute.get_strategy()), network)  # of one: as it is
+    np.testing.assert_allclose(network.get_weights()[0], mine[0] + 0.25, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_two_workers_begin_with_the_same_scaled_weights(kept_stems_dir, tmp_path):
+    fields = {"training": {"first_weights": "unit_variance"}}
+    finish(start(kept_stems_dir, tmp_path / "one", **fields))
+    finish(*start_workers(kept_stems_dir, tmp_path / "two", **fields))
+    check_equal(tmp_path / "two", tmp_path / "one")
 
 
 def test_the_mean_over_one_device_is_the_value():

@@ -149,6 +149,31 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
     assert int(adam.iterations) == steps  # those of the best epoch, and since
 
 
+def test_averages_of_the_second_stage_forget_the_first(
+    kept_stems_dir, tmp_path, monkeypatch
+):
+    """Where no step moves a weight, the averages are the best weights, as they are."""
+    training = dataclasses.replace(
+        QUICK,
+        average_momentum=0.999,
+        steps_per_epoch=10,
+        learning_rate=0.02,
+        fine_tuning_learning_rate=1e-30,
+        patience=1,
+        max_epochs=3,
+        fine_tuning_batch_size=4,
+    )
+    # The first epoch is the best, and not the last of its stage.
+    scores = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(loop.checks, "epoch_score", lambda *_: next(scores))
+    run(MINI, training, kept_stems_dir, tmp_path)
+    state = max((tmp_path / "state").iterdir())
+    with np.load(state / "averages.npz") as file:
+        averages = [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
+    for average, weight in zip(averages, weights_of(state)):
+        np.testing.assert_allclose(average, weight, atol=1e-7)
+
+
 STOPPED = dataclasses.replace(
     QUICK,
     patience=1,

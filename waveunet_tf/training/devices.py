@@ -9,6 +9,8 @@ import os
 import zlib
 from collections.abc import Callable
 
+import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
@@ -172,6 +174,23 @@ def _cluster() -> tuple[int, list[str]]:
             f"({type(error).__name__}: {error})"
         ) from error
     return worker, addresses
+
+
+def share_weights(devices: Devices, network: keras.Model) -> None:
+    """Gives all workers the mean of their weights, which rounding may tell apart.
+
+    Args:
+        devices: The devices.
+        network: The network, with weights that each worker computed by itself.
+    """
+    if devices.workers == 1:
+        return
+    weights = network.get_weights()
+    flat = np.concatenate([weight.ravel() for weight in weights])
+    means = np.array(devices.mean_of_workers(flat.tolist()), np.float32)
+    ends = np.cumsum([weight.size for weight in weights])[:-1]
+    parts = zip(np.split(means, ends), weights)
+    network.set_weights([part.reshape(weight.shape) for part, weight in parts])
 
 
 def require_agreement(devices: Devices, name: str, *values) -> None:

@@ -24,7 +24,12 @@ from waveunet_tf.data import augmentation, excerpts, prepared
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files, memory
 from waveunet_tf.training import batch_statistics, checks, initial_weights
-from waveunet_tf.training.devices import Devices, require_agreement, set_up_devices
+from waveunet_tf.training.devices import (
+    Devices,
+    require_agreement,
+    set_up_devices,
+    share_weights,
+)
 from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.objective import build_objective
@@ -231,6 +236,7 @@ class _Loop:
                 init_from=init_from,
                 reinit_output=reinit_output,
             )
+            share_weights(self.devices, self.network)
         require_agreement(
             self.devices,
             "the same flags, data and workdir",
