@@ -29,7 +29,7 @@ WITH_LINKS = [
     ROOT / "export/android/README.md",
     ROOT / "waveunet_tf/pretrained/vocals/README.md",
 ]
-LANGUAGES = {"bash", "python", "text", "yaml", "kotlin", "javascript"}
+LANGUAGES = {"bash", "python", "text", "yaml", "kotlin", "javascript", "nginx"}
 # What a script may call beside our own commands, and nothing checks here.
 OTHERS = {"cat", "cd", "cp", "curl", "docker", "export", "ffmpeg", "for", "mkdir"}
 OTHERS |= {

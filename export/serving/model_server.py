@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import pathlib
 import random
 import re
 import ssl
@@ -27,6 +28,8 @@ class Server:
         label: The label of the version, in place of its number.
         ca_file: A PEM file of the certificates that vouch for the server's, for TLS; by
             default the connection is not encrypted.
+        token_file: A file whose one line is sent as a bearer token, for a proxy that
+            asks for one; over TLS only, or to a server on this machine.
         deadline_seconds: The longest time that a request may take, in seconds.
         retries: How often a request is sent again while the server is not available.
         first_wait_seconds: The wait before the first retry, in seconds; it doubles from
@@ -42,6 +45,7 @@ class Server:
     version: int | None = None
     label: str | None = None
     ca_file: str | None = None
+    token_file: str | None = None
     deadline_seconds: float = 300.0
     retries: int = 8
     first_wait_seconds: float = 0.5
@@ -52,11 +56,17 @@ class Server:
             raise InputError(
                 f"`address` must be HOST:PORT. Received: {self.address[:80]!r}"
             )
-        for name in ("model_name", "label", "ca_file"):
+        for name in ("model_name", "label", "ca_file", "token_file"):
             if getattr(self, name) is not None or name == "model_name":
                 arguments.text(name, getattr(self, name))
         if self.version is not None:
             arguments.whole_number("version", self.version, minimum=0)
+        if self.token_file is not None and self.ca_file is None:
+            if not self.is_loopback:
+                raise InputError(
+                    "`token_file` must go with `ca_file`, for without TLS everybody on "
+                    "the way could read the token. Received: no `ca_file`"
+                )
         arguments.whole_number("retries", self.retries, minimum=0)
         arguments.seconds("deadline_seconds", self.deadline_seconds)
         for name in ("first_wait_seconds", "longest_wait_seconds"):
@@ -86,6 +96,22 @@ class Server:
             raise InputError(
                 f"{self.ca_file}: must hold certificates in PEM, but does not"
             ) from error
+
+    def authorization(self) -> str | None:
+        """Returns the header that tells who asks, or None where nobody wants to know.
+
+        Raises:
+            InputError: The token's file does not hold one line without spaces.
+            OSError: The file cannot be read.
+        """
+        if self.token_file is None:
+            return None
+        text = pathlib.Path(self.token_file).read_text("ascii", errors="replace")
+        if not re.fullmatch(r"[\x21-\x7e]+", text.strip()):
+            raise InputError(
+                f"{self.token_file}: must hold a token in one line, without spaces"
+            )
+        return f"Bearer {text.strip()}"
 
     def patiently(self, send: Callable[[], object]):
         """Sends a request, and sends it again while the server is not available.

@@ -37,6 +37,12 @@ _CA_FILE = flags.DEFINE_string(
     None,
     "Use TLS, with this PEM file of the certificates that may sign the server's.",
 )
+_TOKEN_FILE = flags.DEFINE_string(
+    "token_file",
+    None,
+    "Send the line of this file as a bearer token, for a proxy that asks for one. "
+    "Needs --ca_file, but for a server on this machine.",
+)
 _DEADLINE = flags.DEFINE_float(
     "deadline_seconds",
     300.0,
@@ -90,6 +96,7 @@ def main(arguments):
         version=_VERSION.value,
         label=_LABEL.value,
         ca_file=_CA_FILE.value,
+        token_file=_TOKEN_FILE.value,
         deadline_seconds=_DEADLINE.value,
         retries=_RETRIES.value,
     )

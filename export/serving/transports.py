@@ -45,11 +45,14 @@ class GrpcTransport:
             server: The server.
 
         Raises:
-            InputError: The server's `ca_file` holds no certificates.
-            OSError: The server's `ca_file` cannot be read.
+            InputError: The server's `ca_file` holds no certificates, or its
+                `token_file` no token.
+            OSError: One of these files cannot be read.
         """
         self._server = server
         self._version, self._label = server.version, server.label
+        authorization = server.authorization()
+        self._metadata = authorization and [("authorization", authorization)]
         options = [
             ("grpc.max_send_message_length", -1),
             ("grpc.max_receive_message_length", _MOST_BYTES),  # by default 4 MB
@@ -139,7 +142,11 @@ class GrpcTransport:
 
     def _send(self, request):
         try:
-            return self._predict(request, timeout=self._server.deadline_seconds)
+            return self._predict(
+                request,
+                timeout=self._server.deadline_seconds,
+                metadata=self._metadata,
+            )
         except grpc.RpcError as error:
             code, text = error.code(), _first_line(error.details())
             if code == grpc.StatusCode.UNAVAILABLE or _OTHER_LENGTHS in text:
@@ -171,8 +178,9 @@ class RestTransport:
             server: The server.
 
         Raises:
-            InputError: The server's `ca_file` holds no certificates.
-            OSError: The server's `ca_file` cannot be read.
+            InputError: The server's `ca_file` holds no certificates, or its
+                `token_file` no token.
+            OSError: One of these files cannot be read.
         """
         self._server = server
         context = server.tls_context()
@@ -180,6 +188,9 @@ class RestTransport:
         if server.is_loopback:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
+        self._headers = {"Content-Type": "application/json"}
+        if authorization := server.authorization():
+            self._headers["Authorization"] = authorization
         scheme = "https" if context else "http"
         self._url = f"{scheme}://{server.address}/v1/models/{server.model_name}"
         if server.version:
@@ -229,9 +240,7 @@ class RestTransport:
 
     def _send(self, body: bytes):
         address, seconds = self._server.address, self._server.deadline_seconds
-        request = urllib.request.Request(
-            f"{self._url}:predict", body, {"Content-Type": "application/json"}
-        )
+        request = urllib.request.Request(f"{self._url}:predict", body, self._headers)
         until = time.monotonic() + seconds
         try:
             with self._opener.open(request, timeout=seconds) as response:

@@ -21,6 +21,8 @@ QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
         ({"version": "1"}, "`version` must be a whole number"),
         ({"label": 5}, "`label` must be a text"),
         ({"ca_file": 5}, "`ca_file` must be a text"),
+        ({"token_file": 5}, "`token_file` must be a text"),
+        ({"address": "a:1", "token_file": "x"}, "`token_file` must go with `ca_file`"),
         ({"retries": -1}, "`retries` must be a whole number, at least 0"),
         ({"retries": None}, "`retries` must be a whole number"),
         ({"deadline_seconds": 0}, "`deadline_seconds` must be positive"),
@@ -78,3 +80,15 @@ def test_an_answer_is_what_the_last_try_gives():
 )
 def test_a_server_on_this_machine_is_known_by_its_address(address, is_here):
     assert Server(address).is_loopback == is_here
+
+
+def test_a_token_is_the_one_line_of_its_file(tmp_path):
+    path = tmp_path / "token"
+    server = Server("localhost:1", token_file=str(path))
+    path.write_text("3f-A.b\n")
+    assert server.authorization() == "Bearer 3f-A.b"
+    assert Server("localhost:1").authorization() is None
+    for text in ("", "two words", "two\nlines", "ü"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=f"{path}: must hold a token in one line"):
+            server.authorization()
