@@ -37,10 +37,13 @@ class Transport:
     """Leads to a graph in this process."""
 
     def __init__(self, config, graph, separate):
-        network = config.to_json()
         self._description = {
             "format_version": DESCRIPTION_VERSION,
-            "network": network,
+            "network": config.to_json(),
+            "sample_rate_hz": config.sample_rate_hz,
+            "channels": config.channels,
+            "sources": config.sources,
+            "chunk_frames": None,
             "context_frames": graph.context_frames,
             "stride_frames": graph.stride_frames,
         }

@@ -259,7 +259,8 @@ def samples(
             not finite, or greater than MAX_SAMPLE.
     """
     array = floats(name, value, channels=channels)
-    good = (np.abs(array) <= MAX_SAMPLE).all(axis=1)  # NaN is not
+    most = min(MAX_SAMPLE, float(np.finfo(array.dtype).max))  # float16 holds less
+    good = (np.abs(array) <= most).all(axis=1)  # NaN is not
     if not good.all():
         place = int(np.argmin(good))
         frame = array[place]
