@@ -136,3 +136,14 @@ def dask_client(cache_dir):
 
     with dask_cluster.connect(dask_cluster.LOCAL, workers=2) as client:
         yield client
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Escapes names that are not UTF-8: xdist refuses to send what holds them."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
