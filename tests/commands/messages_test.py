@@ -33,6 +33,10 @@ PARITY = "waveunet_tf parity"
 ARM64 = "waveunet_tf arm64"
 CLIENT = "waveunet_tf client"
 STAND_IN = "waveunet_tf stand-in"
+TEACH = "waveunet_tf teach"
+CHECK_GPU = "waveunet_tf check-gpu"
+EXPORT_WEB = "waveunet_tf export-web"
+SERVE_WEB = "waveunet_tf serve-web"
 
 # Flags that are right, so that the one under test is the first that is wrong.
 BEFORE = {
@@ -107,6 +111,11 @@ USAGE = [
     (CLIENT, "--server=a:1 --duration_seconds=-1", ["`duration_seconds`", "-1"]),
     (CLIENT, "--server=a:1 --retries=-1", ["--retries=-1"]),
     (STAND_IN, "", ["--models_dir"]),
+    (TEACH, "", ["--output_dir"]),
+    (CHECK_GPU, "--precisions=int4", ["`precisions` must be", "Received: int4"]),
+    (CHECK_GPU, "--parts=all", ["--parts must be of", "Received: all"]),
+    (EXPORT_WEB, "--output=o --kinds=int8", ["--kinds must be", "Received: int8"]),
+    (SERVE_WEB, "", ["needs a folder that export-web made"]),
     (MODELS, "vocals", ["takes no arguments. Received: vocals"]),
 ]
 BAD_INPUT = [
@@ -151,6 +160,9 @@ BAD_INPUT = [
     (ARM64, "--artifacts={bad}/empty", ["{bad}/empty"]),
     (CLIENT, "--server=localhost:1 --retries=0 {bad}/song.wav", ["localhost:1: not"]),
     (STAND_IN, "--models_dir={bad}/none", ["{bad}/none"]),
+    (TEACH, "--output_dir={bad}/o {bad}/none.wav", ["{bad}/none.wav: No such file"]),
+    (EXPORT_WEB, "--model={bad}/none --output={bad}/o", ["{bad}/none: must be a"]),
+    (SERVE_WEB, "{bad}/none", ["{bad}/none: must be a folder that `waveunet"]),
 ]  # fmt: skip
 
 
@@ -191,8 +203,9 @@ def check_line(result, exit_code, texts):
 
 def test_every_command_is_among_these():
     assert {command for command, *_ in USAGE} == commands()
-    # It takes no input; broken models are told in a line each (pack_test.py).
-    assert {command for command, *_ in BAD_INPUT} == commands() - {MODELS}
+    # They take no input; broken models are told in a line each (pack_test.py).
+    without_input = {MODELS, CHECK_GPU}
+    assert {command for command, *_ in BAD_INPUT} == commands() - without_input
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

@@ -52,16 +52,18 @@ def test_jobs_may_be_started_in_a_thread():
     ],
 )
 def test_an_error_ends_the_work_and_every_process(function, error, message):
+    before = set(multiprocessing.active_children())  # another test's cluster
     with pytest.raises(error, match=message):
         list(processes.run_in_processes(function, list(range(1, 40)), 2))
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_an_abandoned_loop_leaves_no_process():
+    before = set(multiprocessing.active_children())
     results = processes.run_in_processes(jobs.square, list(range(9)), 2)
     next(results)
     results.close()
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
 
 
 def held_files(folder, count, child):

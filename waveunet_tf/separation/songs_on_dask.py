@@ -56,7 +56,9 @@ def separate_on_dask(
             repeat_stragglers=True,
         ):
             error = done.error
-            if error and not str(error).startswith(str(done.job.song.path)):
+            of_song = str(error).startswith(str(done.job.song.path))
+            # That a file is not there may be the worker's fault.
+            if error and not (of_song and isinstance(error, InputError)):
                 error = InputError(f"{one_line(error)} (on {done.worker})")
             yield Outcome(done.job, error, bool(done.result), done.seconds, done.worker)
     finally:
