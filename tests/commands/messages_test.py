@@ -160,7 +160,8 @@ BAD_INPUT = [
     (ARM64, "--artifacts={bad}/empty", ["{bad}/empty"]),
     (CLIENT, "--server=localhost:1 --retries=0 {bad}/song.wav", ["localhost:1: not"]),
     (STAND_IN, "--models_dir={bad}/none", ["{bad}/none"]),
-    (TEACH, "--output_dir={bad}/o {bad}/none.wav", ["{bad}/none.wav: No such file"]),
+    (TEACH, "--output_dir={bad}/o --checkpoint={bad}/none {bad}/song.wav",
+     ["{bad}/none: must be a checkpoint"]),
     (EXPORT_WEB, "--model={bad}/none --output={bad}/o", ["{bad}/none: must be a"]),
     (SERVE_WEB, "{bad}/none", ["{bad}/none: must be a folder that `waveunet"]),
 ]  # fmt: skip

@@ -224,8 +224,6 @@ def teach_songs(
         )
     output, failures = pathlib.Path(output), []
     found = _find_songs(songs, output, recursive, failures)
-    if not found:
-        return failures  # and leaves no empty folder
     with files.locked_folder(output), decoding_apart():
         record = _Record(output, teacher, stems, bit_depth)
         files.remove_parts(output / _SUBSET)
