@@ -23,6 +23,7 @@ from waveunet_tf.evaluate import systems
 from waveunet_tf.evaluate.report import contents, page, selection, track_files
 from waveunet_tf.evaluate.scores import TrackScores
 from waveunet_tf.evaluate.system_arguments import named_folders
+from waveunet_tf.system import own_folders
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The folder to make.", required=True, short_name="o"
@@ -137,13 +138,13 @@ def main(arguments):
     if not _DATA_DIR.value and (estimate_folders or _TRACKS.value):
         raise app.UsageError("--estimates and --tracks need --data_dir")
     output = pathlib.Path(_OUTPUT_DIR.value)
-    page.require_place(output, overwrite=_OVERWRITE.value)
+    own_folders.require_own(output, page.WHAT, overwrite=_OVERWRITE.value)
     errors = []
     compared = systems.read_scores(folders, errors.append)
     listening = listening_from_flags(estimate_folders, compared, errors.append)
     stems = listening.data if _DATA_DIR.value else None
     energies = systems.energies_if_any(folders, compared, errors.append, stems=stems)
-    with page.report_folder(output) as folder:
+    with own_folders.made_folder(output, page.WHAT) as folder:
         contents.write_report(folder, compared, energies, listening, errors.append)
     for error in errors:
         app.print_error(error)

@@ -172,9 +172,18 @@ def _begin(
             f"{output}: must be a new folder, or one with scores of the same estimator "
             f"and data, or --overwrite be given, but has scores {what}{listing}"
         )
+    if old and overwrite and not (earlier or {}).get("museval"):
+        raise InputError(
+            f"{output}: --overwrite replaces scores of `waveunet score` only, but this "
+            f"folder has no {NOTE} of it"
+        )
     if overwrite:
+        ours = {scores_path(output, track) for track in tracks}
         for scores in old:
-            scores.unlink()
+            stem = scores.name.removesuffix(energies.SUFFIX).removesuffix(".json")
+            pair = {scores.with_name(stem + end) for end in (".json", energies.SUFFIX)}
+            if pair <= set(old) or scores in ours:
+                scores.unlink()
     with files.atomic_file(path) as part:
         text = yaml.safe_dump(note, sort_keys=False, allow_unicode=True)
         part.write_text(text, encoding="utf-8")

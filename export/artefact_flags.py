@@ -41,7 +41,8 @@ def find_artefacts(folder: pathlib.Path, *, recursive: bool) -> list[pathlib.Pat
     Raises:
         InputError: The folder has no such file.
     """
-    artefacts = sorted(folder.glob("**/*.tflite" if recursive else "*.tflite"))
+    found = folder.glob("**/*.tflite" if recursive else "*.tflite")
+    artefacts = sorted(path for path in found if not path.name.startswith("."))
     if not artefacts:
         raise InputError(f"{folder}: must be a folder of *.tflite, but has none")
     return artefacts

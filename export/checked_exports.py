@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 
 from absl import logging
@@ -22,9 +21,9 @@ from waveunet_tf.export import (
     saved_model_parity,
     tflite,
 )
-from waveunet_tf.export.kinds import CALIBRATED
+from waveunet_tf.export.kinds import CALIBRATED, SAVED_MODEL
 from waveunet_tf.export.serving import server_files
-from waveunet_tf.system import files
+from waveunet_tf.system import files, own_folders
 
 # Rounding of float32 sums in another order, at outputs between -1 and 1.
 _MAX_DIFFERENCE = 1e-5
@@ -117,7 +116,7 @@ def write_version(
     """Writes a version of a model for TensorFlow Serving, and the server's configs.
 
     The version's folder `<folder>/<model_name>/<version>` appears whole or not at all;
-    one that exists is replaced.
+    one that was written earlier is replaced.
 
     Args:
         checkpoint_dir: The checkpoint.
@@ -132,7 +131,7 @@ def write_version(
 
     Raises:
         InputError: The checkpoint does not fit, the SavedModel differs too much from
-            the network, or the path holds a character of patterns.
+            the network, or the path holds a character of patterns, or other files.
         OSError: The folder cannot be written.
     """
     path = folder / model_name / str(version)
@@ -141,7 +140,7 @@ def write_version(
             f"{path}: must have none of *?[]\\ in its path, which TensorFlow, and so a "
             "server, takes for a pattern"
         )
-    with files.atomic_folder(path) as part:
+    with own_folders.made_folder(path, SAVED_MODEL) as part:
         saved_model.write_saved_model(checkpoint_dir, part, chunk_frames=chunk_frames)
         server_files.write_warm_up(part, model_name)
         difference = saved_model_parity.largest_difference(checkpoint_dir, part)
@@ -150,6 +149,4 @@ def write_version(
                 f"{path}: must differ from the network by at most {_MAX_DIFFERENCE}, "
                 f"but differs by {difference}; not written"
             )
-        if path.exists():
-            shutil.rmtree(path)
     return difference, server_files.write_configs(folder, model_name, version)

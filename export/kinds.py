@@ -4,3 +4,5 @@
 CALIBRATED = ("int8", "int16x8", "mixed")
 # quantize.convert_plan says what each kind is.
 KINDS = ("float32", "float16", "dynamic", *CALIBRATED)
+# What the list in the folder of a SavedModel's version says that it is.
+SAVED_MODEL = "SavedModel"

@@ -22,9 +22,9 @@ from absl import flags, logging
 
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
-from waveunet_tf.export.kinds import CALIBRATED, KINDS
+from waveunet_tf.export.kinds import CALIBRATED, KINDS, SAVED_MODEL
 from waveunet_tf.separation.litert_conversion import ConversionError
-from waveunet_tf.system import files, memory
+from waveunet_tf.system import files, memory, own_folders
 
 # For windows the network says how long they are.
 _LESS_MEMORY = (
@@ -109,11 +109,9 @@ def main(_):
     }
     version = folder / _MODEL_NAME.value / str(_VERSION.value)
     wants_saved_model = "saved_model" in formats()
-    files.require_new(
-        *tflite_files.values(),
-        *([version] if wants_saved_model else []),
-        overwrite=_OVERWRITE.value,
-    )
+    files.require_new(*tflite_files.values(), overwrite=_OVERWRITE.value)
+    if wants_saved_model:
+        own_folders.require_own(version, SAVED_MODEL, overwrite=_OVERWRITE.value)
     try:
         with memory.advising("an export", _LESS_MEMORY):
             if tflite_files:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import pathlib
 import shutil
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import figures
 from waveunet_tf.evaluate.player import player_files
-from waveunet_tf.system import files
 
+WHAT = "report"
+"""What the list in a report's folder says that it is."""
 _ROOM = pathlib.Path(__file__).parent
 _OWN_SCRIPTS = ("chart.js", "report.js")
 # The page loads them in this order.
@@ -25,10 +24,6 @@ _DOWNLOADS = (
     '<p class="note">The same numbers: <a href="summary.csv">summary.csv</a>, '
     '<a href="summary.json">summary.json</a>.</p>'
 )
-# Everything in a report's folder.
-NAMES = frozenset(
-    ["index.html", "assets", "figures", "tracks", "summary.csv", "summary.json"]
-)
 
 
 class Picture(NamedTuple):
@@ -36,38 +31,6 @@ class Picture(NamedTuple):
 
     stem: str
     caption: str
-
-
-def require_place(output: pathlib.Path, *, overwrite: bool) -> None:
-    """Checks that a report may be written to a folder.
-
-    Args:
-        output: The folder.
-        overwrite: Whether a report in it may be replaced.
-
-    Raises:
-        InputError: The folder holds a report and `overwrite` is False, or it holds
-            anything else.
-    """
-    files.require_new(output, overwrite=overwrite)
-    if not output.exists():
-        return
-    names = [path.name for path in output.iterdir()] if output.is_dir() else ["a file"]
-    if others := sorted(set(names) - NAMES):
-        raise InputError(
-            f"{output}: --overwrite replaces reports only, but this holds other files, "
-            f"such as {others[0]}"
-        )
-
-
-@contextlib.contextmanager
-def report_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary folder, which replaces `output` unless the body fails."""
-    with files.atomic_folder(output) as part:
-        yield part
-        if output.exists():  # A folder can replace only an empty one.
-            for path in output.iterdir():
-                path.unlink() if path.is_file() else shutil.rmtree(path)
 
 
 def write_assets(folder: pathlib.Path) -> None:

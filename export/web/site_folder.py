@@ -14,10 +14,10 @@ import waveunet_tf
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate.player import player_files
 from waveunet_tf.export.web import libraries, site_models
-from waveunet_tf.system import files
+from waveunet_tf.system import files, own_folders
 
 _ROOM = pathlib.Path(__file__).parent
-_MADE_BY = "waveunet export-web"
+_WHAT, _MADE_BY = "site", "waveunet export-web"
 FILES = "files.json"
 """The list of a site's files, by which a site is recognized."""
 # Scripts that esbuild makes: file of the site → module, and its format.
@@ -46,17 +46,7 @@ def require_site_place(output: pathlib.Path, *, overwrite: bool) -> None:
         InputError: The folder holds a site and `overwrite` is False, or it holds
             anything else.
     """
-    files.require_new(output, overwrite=overwrite)
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    listed = {*read_files(output), FILES}
-    there = (path for path in output.rglob("*") if not path.is_dir())
-    names = {path.relative_to(output).as_posix() for path in there}
-    if others := sorted(names - listed):
-        raise InputError(
-            f"{output}: --overwrite replaces sites only, but this holds other files, "
-            f"such as {others[0]}"
-        )
+    own_folders.require_own(output, _WHAT, overwrite=overwrite, own_files=_own_files)
 
 
 def read_files(site: pathlib.Path) -> dict[str, dict]:
@@ -74,14 +64,15 @@ def read_files(site: pathlib.Path) -> dict[str, dict]:
     raise InputError(f"{site}: must be a folder that `{_MADE_BY}` made")
 
 
-@contextlib.contextmanager
-def replaced_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
+def replaced_folder(
+    output: pathlib.Path,
+) -> contextlib.AbstractContextManager[pathlib.Path]:
     """Yields a temporary folder, which replaces `output` unless the body fails."""
-    with files.atomic_folder(output) as part:
-        yield part
-        if output.exists():  # A folder can replace only an empty one.
-            for path in output.iterdir():
-                path.unlink() if not path.is_dir() else shutil.rmtree(path)
+    return own_folders.made_folder(output, _WHAT, own_files=_own_files)
+
+
+def _own_files(site: pathlib.Path) -> set[str]:
+    return {*read_files(site), FILES}
 
 
 def write_site(

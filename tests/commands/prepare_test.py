@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_nothing_half_written(source_dir, tmp_path):
         text=True,
         start_new_session=True,
     )
-    wait_for(child, tmp_path / "out", ".part-*/*.wav")
+    wait_for(child, tmp_path / "out", ".part-*/*/*.wav")
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all processes
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130, errors

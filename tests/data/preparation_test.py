@@ -14,6 +14,7 @@ import soundfile
 
 from tests.audio import planted_decoders
 from tests.data.stems import contents, write_stem, write_tracks
+from tests.system.leftovers import leave_half
 from waveunet_tf.audio import decoder_child, io, resample
 from waveunet_tf.data import preparation, tracks
 from waveunet_tf.data.datasets import find_tracks
@@ -152,6 +153,22 @@ def test_a_decoder_that_crashes_is_its_tracks_failure(tmp_path, monkeypatch):
     )
     written = {path.name for path in (tmp_path / "out" / "train").iterdir()}
     assert written == {"a", "c"}
+
+
+def test_a_folder_with_a_users_files_is_no_tracks(source_dir, tmp_path):
+    settings = Settings(22050, SOURCES)
+    prepare_tracks([], tmp_path / "out", settings)
+    mine = tmp_path / "out" / "train" / "song" / "session.als"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    tracks = find_tracks(source_dir)
+    (failure,) = prepare_tracks(tracks, tmp_path / "out", settings)
+    assert "must hold what `prepare` wrote" in failure and "session.als" in failure
+    assert mine.read_text() == "mine"
+    mine.unlink()
+    (mine.parent / "vocals.wav").write_bytes(b"half")
+    assert prepare_tracks(tracks, tmp_path / "out", settings) == []
+    assert verify(tmp_path / "out") == []
 
 
 def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
@@ -543,14 +560,14 @@ def test_what_an_outlived_worker_leaves_is_removed_at_the_end(
     source_dir, tmp_path, monkeypatch
 ):
     """A killed run's worker may write after the next run has cleared the folder."""
-    left = tmp_path / "out" / "train" / ".part-1-song"
-    prepare = preparation.prepare_track
+    prepare, left = preparation.prepare_track, []
 
     def prepare_late(*arguments):
-        left.mkdir(parents=True, exist_ok=True)
-        (left / "mixture.wav").write_bytes(b"half")
+        (tmp_path / "out" / "train").mkdir(exist_ok=True)
+        left.append(leave_half(tmp_path / "out" / "train" / "song"))
         return prepare(*arguments)
 
     monkeypatch.setattr(preparation, "prepare_track", prepare_late)
     prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
-    assert not left.exists() and (tmp_path / "out/train/song/mixture.wav").exists()
+    assert left and not left[0].exists()
+    assert (tmp_path / "out/train/song/mixture.wav").exists()

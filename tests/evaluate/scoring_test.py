@@ -15,6 +15,7 @@ import soundfile
 import threadpoolctl
 
 from tests.audio import planted_decoders
+from tests.system.leftovers import leave_half
 from waveunet_tf.audio import decoder_child
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.estimates import Estimates
@@ -249,7 +250,7 @@ def test_what_is_scored_is_not_scored_again(data, tmp_path):
     before = contents(tmp_path)
     kept.write_text(kept.read_text() + "\n")
     gone.unlink()
-    (tmp_path / "test" / ".part-1-x.json").write_text("half")
+    leave_half(tmp_path / "test" / "x.json")
     scoring.score_tracks(tracks, MIXTURE, tmp_path)
     assert contents(tmp_path) == {**before, "test/a.json": kept.read_bytes()}
     scoring.score_tracks(tracks, MIXTURE, tmp_path, overwrite=True)
@@ -285,7 +286,25 @@ def test_scores_without_a_note_are_not_touched(data, tmp_path):
     (tmp_path / scoring.NOTE).write_text(": no yaml [")
     with pytest.raises(InputError, match="scores of another"):
         scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path)
+    for note in (": no yaml [", "a: 1", None):
+        (tmp_path / scoring.NOTE).unlink()
+        if note is not None:
+            (tmp_path / scoring.NOTE).write_text(note)
+        with pytest.raises(InputError, match="replaces scores of `waveunet score` onl"):
+            scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path, overwrite=True)
+        (tmp_path / scoring.NOTE).write_text("")
     assert foreign.read_text() == "{}"
+
+
+def test_only_scores_are_overwritten(data, tmp_path):
+    tracks = find_tracks(data)[:1]
+    scoring.score_tracks(tracks, MIXTURE, tmp_path)
+    (tmp_path / "test" / "notes.json").write_text("mine")
+    (tmp_path / "test" / "table.energies.csv").write_text("mine")
+    before = contents(tmp_path)
+    (tmp_path / "test" / "a.json").write_text("another")
+    scoring.score_tracks(tracks, MIXTURE, tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import soundfile
 from tests.command_line import check_refusal, run_here
 from tests.data.stems import contents
 from tests.separation.numpy_engine import share_separator
+from tests.system.leftovers import leave_half
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings
 from waveunet_tf.data.preparation import prepare_tracks
@@ -112,7 +113,7 @@ def test_a_stopped_run_goes_on_and_what_changed_is_taught_again(songs, tmp_path)
     manifest = json.loads((output / "manifest.json").read_text())
     del manifest["tracks"]["train/a"]  # killed before it was recorded
     (output / "manifest.json").write_text(json.dumps(manifest))
-    (output / "train" / ".part-1-b").mkdir()
+    leave_half(output / "train" / "b")
     teach_songs([tmp_path / "songs"], output, teacher())
     assert contents(output) == {**whole, "train/b/vocals.flac": b"b"}
     write_song(tmp_path / "songs" / "b.wav", frames=7000)

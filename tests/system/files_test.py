@@ -52,8 +52,65 @@ def test_several_files_appear_together_or_not_at_all(tmp_path):
     assert not paths[1].exists()
     with files.atomic_files(paths) as parts:
         for part in parts:
-            part.write_text(str(part.parent.name))
+            part.write_text(str(part.parent.parent.name))
     assert [path.read_text() for path in paths] == ["a", "b"]
+
+
+def test_a_link_in_the_place_of_a_temporary_name_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / f".part-{os.getpid()}-x").symlink_to(victim)
+    with files.atomic_file(tmp_path / "x") as part:
+        part.write_text("new")
+    assert victim.read_text() == "kept"
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def test_what_a_process_of_the_same_number_left_is_in_nobodys_way(tmp_path):
+    (tmp_path / f".part-{os.getpid()}-x").mkdir()
+    (tmp_path / f".part-{os.getpid()}-x" / "half").write_text("")
+    with files.atomic_folder(tmp_path / "x") as part:
+        (part / "whole").write_text("")
+    with files.atomic_file(tmp_path / "y") as part:
+        part.write_text("")
+    assert (tmp_path / "x" / "whole").exists() and (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize("reason", ["a folder", "an error", "no links", "Ctrl-C"])
+def test_where_one_file_fails_all_are_as_they_were(tmp_path, monkeypatch, reason):
+    paths = [tmp_path / name for name in ("old", "new", "last")]
+    paths[0].write_text("as it was")
+    paths[0].chmod(0o640)
+    replace = os.replace
+
+    def fail(source, target):
+        if pathlib.Path(target) == paths[2]:
+            raise KeyboardInterrupt if reason == "Ctrl-C" else OSError("no")
+        replace(source, target)
+
+    if reason == "a folder":
+        paths[2].mkdir()
+    else:
+        monkeypatch.setattr(os, "replace", fail)
+    if reason == "no links":
+        monkeypatch.delattr(os, "link")
+        monkeypatch.setattr(os, "link", lambda *args, **_: fail(0, paths[2]), False)
+    with pytest.raises((OSError, KeyboardInterrupt)):
+        with files.atomic_files(paths) as parts:
+            for part in parts:
+                part.write_text("new")
+    assert paths[0].read_text() == "as it was"
+    assert paths[0].stat().st_mode & 0o777 == 0o640
+    assert names(tmp_path) == (["last", "old"] if reason == "a folder" else ["old"])
+
+
+def test_files_that_are_replaced_together_leave_nothing_of_the_old(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for _ in range(2):
+        with files.atomic_files(paths) as parts:
+            for part in parts:
+                part.write_text("x")
+    assert names(tmp_path) == ["a", "b"]
 
 
 @pytest.mark.parametrize("has_errno", [True, False])
@@ -126,7 +183,7 @@ def test_what_a_killed_run_leaves_is_removed_and_nothing_else(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
     (tmp_path / "a" / "kept").write_text("")
-    assert len(names(tmp_path)) == 6
+    assert len(list(tmp_path.rglob(".part-*"))) == 3
     files.remove_parts(tmp_path)
     assert names(tmp_path) == ["a", "a/kept"]
 
@@ -212,29 +269,3 @@ def test_what_is_no_json_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match="a.json: must be JSON, but is not"):
         files.read_json(tmp_path / "a.json")
-
-
-def dead_process():
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
-
-
-def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write(tmp_path):
-    dead, living = dead_process(), os.getppid()
-    kept = [f".part-{living}-x.wav", f".part-{dead}-y.wav", "x.wav", "part-1-x.wav"]
-    for name in (f".part-{dead}-x.wav", *kept):
-        (tmp_path / name).write_text("half")
-    with files.atomic_file(tmp_path / "x.wav") as part:
-        part.write_text("whole")
-    assert names(tmp_path) == sorted(kept)
-    assert (tmp_path / "x.wav").read_text() == "whole"
-
-
-def test_what_a_killed_process_left_of_a_folder_goes_with_the_next_one(tmp_path):
-    left = tmp_path / f".part-{dead_process()}-x"
-    left.mkdir()
-    (left / "a").write_text("half")
-    with files.atomic_folder(tmp_path / "x") as part:
-        (part / "a").write_text("whole")
-    assert names(tmp_path) == ["x", "x/a"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.system.leftovers import leave_half
 from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.checkpoints.adam import build_adam
@@ -312,8 +313,8 @@ def test_what_a_killed_run_left_half_written_is_removed(
 ):
     workdir = tmp_path / "work"
     shutil.copytree(finished_dir, workdir)
-    for place in ("state/.part-7-000000006-1-0", "best/.part-7-x"):
-        (workdir / place).mkdir()
+    for place in ("state", "best"):
+        leave_half(workdir / place / "000000006-1-0")
     run(MINI, QUICK, kept_stems_dir, workdir)
     assert not list(workdir.rglob(".part*"))
 

@@ -206,7 +206,7 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
     """
     folder = output / track.subset / track.name
     if folder.exists():  # A run was stopped before it could record the track.
-        shutil.rmtree(folder)
+        _remove_stems(folder, ("mixture", *settings.sources))
     with track.open(settings.sources, settings.mending) as reader:
         with files.atomic_folder(folder) as part:
             measured, levels = _write_stems(part, reader, settings)
@@ -223,6 +223,21 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
             "sha256": hashes,
             **_origin_of_sources(track, reader, settings),
         }
+
+
+def _remove_stems(folder: pathlib.Path, names: tuple[str, ...]) -> None:
+    """Removes the folder of a track.
+
+    Raises:
+        InputError: There is anything else in it.
+    """
+    stems = {folder / f"{name}.wav" for name in names}
+    if others := sorted(set(folder.iterdir()) - stems):
+        raise InputError(
+            f"{folder}: must hold what `prepare` wrote, but holds other files, such as "
+            f"{others[0].name}"
+        )
+    shutil.rmtree(folder)
 
 
 def _origin_of_sources(track: Track, reader: TrackReader, settings: Settings) -> dict:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import files
+from waveunet_tf.system import files, part_folders
 
 
 def import_beam() -> types.ModuleType:
@@ -62,17 +61,39 @@ def run_on_beam(
     """
     beam = import_beam()
     output = pathlib.Path(output).absolute()
-    # The prefix by which files.remove_parts finds what a killed run left.
-    results_file = output / f".part-results-{os.getpid()}.json"
+    pipeline = _pipeline(beam, pipeline_runner, list(options))
+    with part_folders.part_folder(output) as folder:
+        results_file = folder / "results.json"
 
-    def hand_over(results: list) -> None:
-        """Writes the results, on a worker, to the file that the caller reads."""
-        if on_results:
-            on_results(results)
-        with files.atomic_file(results_file) as part:
-            part.write_text(json.dumps(results), encoding="utf-8")
+        def hand_over(results: list) -> None:
+            """Writes the results, on a worker, to the file that the caller reads."""
+            if on_results:
+                on_results(results)
+            with files.atomic_file(results_file) as part:
+                part.write_text(json.dumps(results), encoding="utf-8")
 
-    options = list(options)
+        _ = (
+            pipeline
+            | beam.Create(jobs)
+            | beam.Reshuffle()  # Without it, all jobs may go to one worker.
+            | beam.Map(function)
+            | beam.combiners.ToList()
+            | beam.Map(hand_over)
+        )
+        try:
+            pipeline.run().wait_until_finish()
+            return json.loads(results_file.read_text(encoding="utf-8"))
+        except Exception as error:  # A worker raised it, or dask's workers died.
+            reason = (str(error).splitlines() or [type(error).__name__])[-1]
+            raise OSError(f"{output}: {reason}") from error
+
+
+def _pipeline(beam: types.ModuleType, pipeline_runner: str, options: list[str]) -> Any:
+    """Makes a pipeline.
+
+    Raises:
+        InputError: Beam knows no such pipeline runner or option.
+    """
     if pipeline_runner == _DASK_RUNNER:
         pipeline_runner = "apache_beam.runners.dask.dask_runner.DaskRunner"
         if not any("partition" in option for option in options):
@@ -80,26 +101,10 @@ def run_on_beam(
             options.append("--dask_partition_size=1")
     try:
         pipeline_options = beam.options.pipeline_options.PipelineOptions(options)
-        pipeline = beam.Pipeline(pipeline_runner, pipeline_options)
+        return beam.Pipeline(pipeline_runner, pipeline_options)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"The pipeline runner must be one of Apache Beam's: {reason}. "
             f"Received: {pipeline_runner}"
         ) from error
-    _ = (
-        pipeline
-        | beam.Create(jobs)
-        | beam.Reshuffle()  # Without it, all jobs may go to one worker.
-        | beam.Map(function)
-        | beam.combiners.ToList()
-        | beam.Map(hand_over)
-    )
-    try:
-        pipeline.run().wait_until_finish()
-        return json.loads(results_file.read_text(encoding="utf-8"))
-    except Exception as error:  # A worker raised it, or dask's workers died.
-        reason = (str(error).splitlines() or [type(error).__name__])[-1]
-        raise OSError(f"{output}: {reason}") from error
-    finally:
-        results_file.unlink(missing_ok=True)

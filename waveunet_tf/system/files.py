@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import part_folders
 
 try:
     import fcntl
@@ -48,33 +48,26 @@ def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def atomic_files(paths: Iterable[str | os.PathLike]) -> Iterator[list[pathlib.Path]]:
-    """Yields temporary names for several files, which appear together or not at all."""
+    """Yields temporary names for several files, which appear together or not at all.
+
+    Where one cannot get its name, the files that were there before are back.
+    """
     paths = [pathlib.Path(path) for path in paths]
-    parts = [_part(path) for path in paths]
-    made = []
-    try:
-        for folder in {path.parent: None for path in paths}:
-            missing = [part for part in (folder, *folder.parents) if not part.exists()]
-            made += reversed(missing)
-            folder.mkdir(parents=True, exist_ok=True)
-        for part in parts:
-            _remove_of_dead(part)
-        yield parts
-        for part, path in zip(parts, paths):
-            os.replace(part, path)
-    except OSError as error:  # The user knows the final names only.
-        for part, path in zip(parts, paths):
-            if error.filename == str(part):
-                raise OSError(error.errno, error.strerror, str(path)) from error
-            if not error.errno and str(part) in str(error):
-                raise OSError(str(error).replace(str(part), str(path))) from error
-        raise
-    finally:
-        for part in parts:
-            # The path's folder may be a file of the user's.
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                part.unlink()
-        _remove_empty(made)
+    parts: dict[pathlib.Path, pathlib.Path] = {}
+    with contextlib.ExitStack() as stack, final_names(parts):
+        folders = {
+            folder: stack.enter_context(hidden_folder(folder))
+            for folder in {path.parent: None for path in paths}
+        }
+        for path in paths:
+            parts[_short_name(folders[path.parent] / f".{path.name}")] = path
+        yield list(parts)
+        for path in paths:  # Before the first of them is replaced.
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(
+                    errno.EISDIR, os.strerror(errno.EISDIR), str(path)
+                )
+        _replace_all(parts)
 
 
 @contextlib.contextmanager
@@ -85,55 +78,85 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: `path` exists and is not empty.
     """
     path = pathlib.Path(path)
-    part = _part(path)
-    made = [folder for folder in path.parents if not folder.exists()][::-1]
+    with hidden_folder(path.parent) as folder:
+        part = folder / path.name
+        with final_names({part: path}):
+            part.mkdir()
+            yield part
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir()  # Windows renames onto no folder, not even an empty one
+            os.rename(part, path)
+
+
+@contextlib.contextmanager
+def hidden_folder(parent: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Makes a hidden folder, which goes with all that is in it after the body.
+
+    The folders that lead to it are made, too; they go again if they are empty then.
+    """
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()][::-1]
     try:  # From the first folder on: Ctrl-C may end any of these lines.
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_of_dead(part)
-        part.mkdir()
-        yield part
-        with contextlib.suppress(FileNotFoundError):
-            path.rmdir()  # Windows renames onto no folder, not even an empty one
-        os.rename(part, path)
+        parent.mkdir(parents=True, exist_ok=True)
+        with part_folders.part_folder(parent) as part:
+            yield part
     finally:
-        shutil.rmtree(part, ignore_errors=True)
         _remove_empty(made)
 
 
-def _part(path: pathlib.Path) -> pathlib.Path:
-    """Returns the temporary name of a file or folder, short enough for any system."""
-    prefix = f".part-{os.getpid()}-"
-    name = path.name
-    if len(os.fsencode(prefix + name)) > _MAX_NAME_BYTES:
-        name = f"{zlib.crc32(os.fsencode(name)):08x}{path.suffix[-20:]}"
-    return path.with_name(prefix + name)
+def _short_name(path: pathlib.Path) -> pathlib.Path:
+    """Returns a path whose name is short enough for any system, of the same suffix."""
+    if len(os.fsencode(path.name)) <= _MAX_NAME_BYTES:
+        return path
+    name = f".{zlib.crc32(os.fsencode(path.name)):08x}{path.suffix[-20:]}"
+    return path.with_name(name)
 
 
-def _remove_of_dead(part: pathlib.Path) -> None:
-    """Removes what processes that were killed have left of the same file or folder."""
-    name = part.name.removeprefix(f".part-{os.getpid()}-")
-    with contextlib.suppress(OSError), os.scandir(part.parent) as entries:
-        for entry in entries:
-            left = re.fullmatch(r"\.part-(\d+)-(.*)", entry.name, re.DOTALL)
-            if left and left[2] == name and not _is_alive(int(left[1])):
-                _remove(pathlib.Path(entry.path))
+@contextlib.contextmanager
+def final_names(parts: Mapping[pathlib.Path, pathlib.Path]) -> Iterator[None]:
+    """Lets errors tell the final names: the user knows no others.
 
-
-def _is_alive(process: int) -> bool:
-    """Whether a process of this machine runs; where that is not told, it may."""
-    if os.name == "nt":  # where `os.kill` would end it
-        return True
+    Args:
+        parts: Temporary name → final name, which the body may still fill.
+    """
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # another user's
-        return True
-    return True
+        yield
+    except OSError as error:
+        for part, path in parts.items():
+            if str(error.filename).startswith(str(part)):
+                name = str(error.filename).replace(str(part), str(path), 1)
+                raise OSError(error.errno, error.strerror, name) from error
+            if not error.errno and str(part) in str(error):
+                raise OSError(str(error).replace(str(part), str(path))) from error
+        raise
 
 
-def _remove(path: pathlib.Path) -> None:
-    path.unlink() if path.is_file() else shutil.rmtree(path)
+def _replace_all(parts: Mapping[pathlib.Path, pathlib.Path]) -> None:
+    """Gives files their final names; after an error, all is as it was before."""
+    done: list[tuple[pathlib.Path, pathlib.Path, pathlib.Path | None]] = []
+    try:
+        for part, path in parts.items():
+            earlier = None
+            if len(parts) > 1 and os.path.lexists(path):
+                earlier = part.with_name(part_folders.new_name())
+                _keep(path, earlier)
+            done.append((part, path, earlier))
+            os.replace(part, path)
+    except BaseException:
+        for part, path, earlier in reversed(done):
+            with contextlib.suppress(OSError):
+                if earlier is not None:
+                    os.replace(earlier, path)
+                elif not os.path.lexists(part):  # It has got its final name.
+                    path.unlink()
+        raise
+
+
+def _keep(path: pathlib.Path, other: pathlib.Path) -> None:
+    """Gives a file another name too, or where that is not possible, instead."""
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        os.rename(path, other)
 
 
 def _remove_empty(folders: list[pathlib.Path]) -> None:
@@ -146,8 +169,8 @@ def _remove_empty(folders: list[pathlib.Path]) -> None:
 def remove_parts(folder: str | os.PathLike) -> None:
     """Removes the half-written files and folders of killed runs, two levels deep."""
     folder = pathlib.Path(folder)
-    for path in [*folder.glob(".part-*"), *folder.glob("*/.part-*")]:
-        _remove(path)
+    for parent in [folder, *filter(pathlib.Path.is_dir, folder.iterdir())]:
+        part_folders.sweep(parent)
 
 
 @contextlib.contextmanager

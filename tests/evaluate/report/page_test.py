@@ -8,42 +8,10 @@ import re
 import pytest
 
 from tests.evaluate.report.html_page import Page
-from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import figures
 from waveunet_tf.evaluate.report import page
 
 ROOM = pathlib.Path(page.__file__).parent
-
-
-def test_only_reports_are_overwritten_and_only_when_asked(tmp_path):
-    report = tmp_path / "report"
-    report.mkdir()
-    page.require_place(report, overwrite=False)  # an empty folder is as good as none
-    (report / "index.html").write_text("old", encoding="utf-8")
-    with pytest.raises(InputError, match="must be a new or empty folder, or --over"):
-        page.require_place(report, overwrite=False)
-    page.require_place(report, overwrite=True)
-    with page.report_folder(report) as folder:
-        (folder / "index.html").write_text("new", encoding="utf-8")
-        assert (report / "index.html").read_text(encoding="utf-8") == "old"
-    assert (report / "index.html").read_text(encoding="utf-8") == "new"
-    with pytest.raises(ZeroDivisionError), page.report_folder(report):
-        1 / 0  # noqa: B018
-    assert (report / "index.html").read_text(encoding="utf-8") == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["report"]
-    (report / "thesis.tex").write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="holds other files, such as thesis.tex"):
-        page.require_place(report, overwrite=True)
-
-
-def test_a_file_in_the_place_of_a_report_is_never_replaced(tmp_path):
-    file = tmp_path / "index.html"  # not even one of a report's names
-    file.write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="must be a new file, or --overwrite"):
-        page.require_place(file, overwrite=False)
-    with pytest.raises(InputError, match=f"^{file}: --overwrite replaces reports only"):
-        page.require_place(file, overwrite=True)
-    page.require_place(tmp_path / "new", overwrite=True)
 
 
 def written(folder, **parts):

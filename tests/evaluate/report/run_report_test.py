@@ -21,7 +21,7 @@ from tests.evaluate.report.report_songs import (
     write_scores,
     write_stems,
 )
-from waveunet_tf.evaluate.report import page
+from waveunet_tf.system import own_folders
 
 # They share a report.
 pytestmark = pytest.mark.xdist_group("report")
@@ -31,6 +31,7 @@ ROOM = command_line.ROOT / "evaluate" / "report"
 SYSTEM = """o'urs </script><b>&"1" $title"""
 TRACK = "Ünï & <i>'so\" ♫ 50%"
 SECONDS = 4
+NAMES = {"index.html", "assets", "figures", "tracks", "summary.csv", "summary.json"}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,19 @@ def test_the_page_is_well_formed_and_loads_only_what_lies_beside_it(report, pars
         assert "url(" not in path.read_text(encoding="utf-8")
     for path in (ROOM / "web").iterdir():
         assert "://" not in path.read_text(encoding="utf-8")
-    assert {path.name for path in report.iterdir()} == set(page.NAMES)
+    assert {path.name for path in report.iterdir()} == {*NAMES, own_folders.LIST}
+
+
+def test_only_reports_are_overwritten(songs, tmp_path):
+    site = tmp_path / "site"
+    for name in ("index.html", "assets/style.css", "tracks/song.wav"):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text("mine")
+    result = report_of(songs, site, "--overwrite")
+    command_line.check_refusal(
+        result, 1, "site: --overwrite replaces a report only", "assets/style.css"
+    )
+    assert (site / "tracks" / "song.wav").read_text() == "mine"
 
 
 def test_names_are_shown_as_they_are_and_never_as_markup(report, parsed):

@@ -73,11 +73,14 @@ def test_a_site_is_replaced_and_other_folders_are_not(small_site, tmp_path):
 def test_a_site_that_fails_leaves_the_old_one(tmp_path):
     site = tmp_path / "site"
     site.mkdir()
+    (site / "files.json").write_text(
+        json.dumps({"made_by": "waveunet export-web", "files": {"old": {}}})
+    )
     (site / "old").write_text("old")
     with pytest.raises(InputError), site_folder.replaced_folder(site) as part:
         (part / "new").write_text("new")
         raise InputError("no")
-    assert [path.name for path in tmp_path.rglob("*")] == ["site", "old"]
+    assert {path.name for path in site.iterdir()} == {"files.json", "old"}
     with site_folder.replaced_folder(site) as part:
         (part / "new").write_text("new")
     assert [path.name for path in tmp_path.rglob("*")] == ["site", "new"]
