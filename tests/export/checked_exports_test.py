@@ -19,6 +19,7 @@ from waveunet_tf.export import (
 )
 from waveunet_tf.export.checked_exports import TFLiteOptions
 from waveunet_tf.separation.separator import load_tflite_separator
+from waveunet_tf.system import own_folders
 
 OPTIONS = TFLiteOptions(chunk_frames=CHUNK)
 COST = {"factor": 1.0, "peak_mib": 1.0, "load_seconds": 1.0}
@@ -158,10 +159,18 @@ def test_a_version_has_all_that_a_server_needs(quick_saved_model, tmp_path):
 
 @pytest.mark.xdist_group("saved_model")
 def test_a_version_is_replaced_as_a_whole(quick_saved_model, tmp_path):
+    version = tmp_path / "songs" / "1"
     checked_exports.write_version("checkpoint", tmp_path, "songs", 1)
-    (tmp_path / "songs" / "1" / "old.txt").touch()
+    told = json.loads((version / own_folders.LIST).read_text())
+    told["files"].append("old.txt")  # of a version that had one file more
+    (version / own_folders.LIST).write_text(json.dumps(told))
+    (version / "old.txt").touch()
     checked_exports.write_version("checkpoint", tmp_path, "songs", 1)
-    assert not (tmp_path / "songs" / "1" / "old.txt").exists()
+    assert not (version / "old.txt").exists()
+    (version / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="a SavedModel only, .* such as mine.txt"):
+        checked_exports.write_version("checkpoint", tmp_path, "songs", 1)
+    assert (version / "mine.txt").read_text() == "mine"
     _, hint = checked_exports.write_version("checkpoint", tmp_path, "songs", 2)
     assert "models.config stays as it is" in hint
     folders = sorted(path.name for path in (tmp_path / "songs").iterdir())

@@ -186,6 +186,7 @@ def test_what_a_killed_run_leaves_is_removed_and_nothing_else(tmp_path):
     assert len(list(tmp_path.rglob(".part-*"))) == 3
     files.remove_parts(tmp_path)
     assert names(tmp_path) == ["a", "a/kept"]
+    files.remove_parts(tmp_path / "missing")
 
 
 def test_a_locked_folder_is_for_one_run_at_a_time(tmp_path):

@@ -169,7 +169,7 @@ def _remove_empty(folders: list[pathlib.Path]) -> None:
 def remove_parts(folder: str | os.PathLike) -> None:
     """Removes the half-written files and folders of killed runs, two levels deep."""
     folder = pathlib.Path(folder)
-    for parent in [folder, *filter(pathlib.Path.is_dir, folder.iterdir())]:
+    for parent in [folder, *filter(pathlib.Path.is_dir, folder.glob("*"))]:
         part_folders.sweep(parent)
 
 
