@@ -121,6 +121,16 @@ def test_a_stopped_run_goes_on_and_what_changed_is_taught_again(songs, tmp_path)
     assert tracks_of(output)["train/b"]["frames"] == 7000
 
 
+def test_a_folder_with_a_users_files_is_not_taught_into(songs, tmp_path):
+    mine = tmp_path / "taught" / "train" / "a" / "session.als"
+    teach_songs([tmp_path / "songs"], tmp_path / "taught", teacher())
+    mine.write_text("mine")
+    write_song(tmp_path / "songs" / "a.wav", frames=7000)
+    (failure,) = teach_songs([tmp_path / "songs"], tmp_path / "taught", teacher())
+    assert "holds other files, such as session.als" in str(failure)
+    assert mine.read_text() == "mine"
+
+
 def test_a_track_is_known_as_estimates_before_it_is_there(songs, tmp_path, monkeypatch):
     """Or a killed run would leave estimates that pass for true stems."""
 

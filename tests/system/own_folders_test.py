@@ -165,3 +165,14 @@ def test_errors_name_the_final_folder(tmp_path):
         with own_folders.made_folder(tmp_path / "r", "report") as folder:
             (folder / "no" / "x").write_text("")
     assert error.value.filename == str(tmp_path / "r" / "no" / "x")
+
+
+def test_a_folder_of_known_files_goes_and_another_does_not(tmp_path):
+    for name in ("vocals.wav", "mine"):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_text("")
+    with pytest.raises(InputError, match="holds other files, such as mine"):
+        own_folders.remove_files(tmp_path / "a", ["vocals.wav", "mixture.wav"])
+    (tmp_path / "a" / "mine").unlink()
+    own_folders.remove_files(tmp_path / "a", ["vocals.wav", "mixture.wav"])
+    assert not (tmp_path / "a").exists()

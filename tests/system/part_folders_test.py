@@ -1,10 +1,12 @@
 import os
 import pathlib
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.system.leftovers import leave_half
+from tests.system.leftovers import LEAVE, leave_half
 from waveunet_tf.system import files, part_folders
 
 ELSEWHERE = f".part-00000000-{os.getpid()}-0123456789abcdef"
@@ -39,6 +41,16 @@ def test_what_a_killed_process_left_goes_with_the_next_folder(tmp_path):
         (part / "a").write_text("whole")
     assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_process_that_has_ended_unasked_is_at_work_no_more(tmp_path):
+    words = [sys.executable, "-c", LEAVE, tmp_path / "z"]
+    child = subprocess.Popen(words)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    os.kill(child.pid, 0)  # Its number is taken still.
+    part_folders.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    child.wait()
 
 
 def test_what_another_process_is_writing_stays(tmp_path):

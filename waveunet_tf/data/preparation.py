@@ -7,7 +7,6 @@ import errno
 import functools
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -27,7 +26,14 @@ from waveunet_tf.data.manifest import (
 )
 from waveunet_tf.data.tracks import Track, TrackReader
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import beam, dask_cluster, dask_jobs, files, processes
+from waveunet_tf.system import (
+    beam,
+    dask_cluster,
+    dask_jobs,
+    files,
+    own_folders,
+    processes,
+)
 from waveunet_tf.system.files import file_sha256
 
 # Errors of the output folder: no other track could be written either.
@@ -206,7 +212,8 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
     """
     folder = output / track.subset / track.name
     if folder.exists():  # A run was stopped before it could record the track.
-        _remove_stems(folder, ("mixture", *settings.sources))
+        stems = [f"{name}.wav" for name in ("mixture", *settings.sources)]
+        own_folders.remove_files(folder, stems)
     with track.open(settings.sources, settings.mending) as reader:
         with files.atomic_folder(folder) as part:
             measured, levels = _write_stems(part, reader, settings)
@@ -223,21 +230,6 @@ def prepare_track(track: Track, output: pathlib.Path, settings: Settings) -> dic
             "sha256": hashes,
             **_origin_of_sources(track, reader, settings),
         }
-
-
-def _remove_stems(folder: pathlib.Path, names: tuple[str, ...]) -> None:
-    """Removes the folder of a track.
-
-    Raises:
-        InputError: There is anything else in it.
-    """
-    stems = {folder / f"{name}.wav" for name in names}
-    if others := sorted(set(folder.iterdir()) - stems):
-        raise InputError(
-            f"{folder}: must hold what `prepare` wrote, but holds other files, such as "
-            f"{others[0].name}"
-        )
-    shutil.rmtree(folder)
 
 
 def _origin_of_sources(track: Track, reader: TrackReader, settings: Settings) -> dict:

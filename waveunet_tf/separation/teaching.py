@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,7 +28,7 @@ from waveunet_tf.data.tracks import AudioStream, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.song_job import Failure, oddities_explained
 from waveunet_tf.separation.song_search import find_songs
-from waveunet_tf.system import files
+from waveunet_tf.system import files, own_folders
 from waveunet_tf.system.files import file_sha256
 
 if TYPE_CHECKING:
@@ -350,7 +349,8 @@ def _teach(song: pathlib.Path, name: str, teacher: Teacher, record: _Record) -> 
     levels, frames, stems = EstimateLevels(), 0, record.stems
     folder = record.folder / name
     if folder.exists():  # a run was stopped before it could record it, or it changed
-        shutil.rmtree(folder)
+        names = [f"{stem}.flac" for stem in ("mixture", *stems)]
+        own_folders.remove_files(folder, names)
     with teacher.open(song, stems) as lesson, files.atomic_folder(folder) as part:
         with contextlib.ExitStack() as stack:
             writers = {

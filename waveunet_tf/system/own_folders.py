@@ -107,6 +107,24 @@ def made_folder(
         _remove(old, ours)
 
 
+def remove_files(folder: pathlib.Path, names: Iterable[str]) -> None:
+    """Removes a folder that holds no other files than these.
+
+    Args:
+        folder: The folder.
+        names: The names of files that this project writes into it.
+
+    Raises:
+        InputError: There are other files in it.
+    """
+    if others := sorted(_files_in(folder) - set(names)):
+        raise InputError(
+            f"{folder}: must hold {', '.join(names)} only, to be written anew, but "
+            f"holds other files, such as {others[0]}"
+        )
+    _remove(folder, set(names))
+
+
 def listed_files(what: str) -> Callable[[pathlib.Path], set[str]]:
     """Returns what reads the list of a folder's own files.
 

@@ -104,8 +104,13 @@ def _is_at_work(process: int) -> bool:
         return True
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:  # It is another user's.
         return True
+    with contextlib.suppress(
+        OSError, IndexError
+    ):  # It has ended, but nobody asked how.
+        stat = pathlib.Path(f"/proc/{process}/stat").read_text(errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
     return True
