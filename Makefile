@@ -105,7 +105,7 @@ android-assets: .venv/installed
 	rm -r $(ANDROID_ASSETS)/.made
 
 # The Android app's heart, on the JVM, against stems that Python gives; needs a JDK.
-# What Java 8 has, Android 8 has; a newer JDK warns of it (options).
+# What Java 8 has, Android 8 has; a newer JDK warns of it (options). -Xmx is a phone's heap.
 ANDROID_CORE := export/android/separator
 ANDROID_BUILD ?= $(ANDROID_CORE)/build
 # Those stems; a folder that is there already is taken as it is.
@@ -119,7 +119,7 @@ test-android-core: .venv/installed
 		-d $(ANDROID_BUILD)/classes $$(find $(ANDROID_CORE)/src -name '*.java')
 	test -d $(ANDROID_GOLDEN) || TF_CPP_MIN_LOG_LEVEL=3 \
 		$(BIN)/python -m waveunet_tf.export.android.golden $(ANDROID_GOLDEN)
-	java -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
+	java -Xmx256m -XX:TieredStopAtLevel=1 -cp $(ANDROID_BUILD)/classes \
 		org.waveunet.separator.TestRunner \
 		$(ANDROID_GOLDEN) $(BIN)/python -m waveunet_tf.export.android.bridge
 

@@ -92,6 +92,12 @@ def read_metadata(path: str | os.PathLike, content: bytes) -> dict:
             raise InputError(f"{what} lacks {name!r}")
         if not holds(values[name]):
             raise InputError(f"{what} its `{name}` is {str(values[name])[:60]!r}")
+    for name in _TOLD_TWICE:
+        if values["network"].get(name) != values[name]:
+            shown = str(values[name])[:60]
+            raise InputError(
+                f"{path}: its `{name}` must be that of its network. Received: {shown!r}"
+            )
     return values
 
 
@@ -120,6 +126,10 @@ _FIELDS = {
     "chunk_frames": _is_count,
     "states": lambda value: isinstance(value, list) and all(map(_is_state, value)),
 }
+# What the metadata tells once more, for readers that know nothing of networks: the app
+# and the browser take it from there, this module from the network. They refuse a file
+# whose two do not agree, too.
+_TOLD_TWICE = ("sample_rate_hz", "channels", "sources")
 _WINDOW_FIELDS = {"input_frames": _is_count, "output_frames": _is_count}
 
 

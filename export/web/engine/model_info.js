@@ -16,7 +16,7 @@ export class ModelInfo {
     const isWindow = mode(told) === "window";
     const most = 2 ** 26;
     this.isWindow = isWindow;
-    this.sampleRateHz = number(told, "sample_rate_hz", 1, 2 ** 31 - 1);
+    this.sampleRateHz = number(told, "sample_rate_hz", 1, 10 ** 6);
     this.channels = number(told, "channels", 1, 2);
     this.sources = names(told);
     this.chunkFrames = number(told, "chunk_frames", 1, most);
@@ -35,7 +35,7 @@ export class ModelInfo {
       ? number(told, "context_frames", 0, this.inputFrames - this.outputFrames)
       : 0;
     /** Whether the last source is what the others leave of the song. */
-    this.difference = told.network?.output_type === "difference";
+    this.difference = network(told).output_type === "difference";
     if (this.difference && this.sources.length < 2) {
       throw wrong("sources", "at least two, of a difference output", this.sources);
     }
@@ -55,6 +55,26 @@ export class ModelInfo {
   get estimated() {
     return this.difference ? this.sources.slice(0, -1) : this.sources;
   }
+}
+
+/**
+ * The network's config. What the metadata tells twice must be told alike, as Python and the
+ * Android app demand, too.
+ *
+ * @param {Record<string, any>} told
+ * @returns {Record<string, any>}
+ */
+function network(told) {
+  const own = told.network;
+  if (typeof own !== "object" || own === null || Array.isArray(own)) {
+    throw wrong("network", "an object", own);
+  }
+  for (const name of ["sample_rate_hz", "channels", "sources"]) {
+    if (JSON.stringify(told[name]) !== JSON.stringify(own[name])) {
+      throw wrong(name, "that of its network", told[name]);
+    }
+  }
+  return own;
 }
 
 /** @param {Record<string, any>} told */

@@ -183,6 +183,12 @@ def test_a_song_of_nan_or_of_six_channels_is_refused(lab, small_site):
             lambda b: b.replace(b'"channels": 2', b'"channels": 5'),
             "its `channels` must be a whole number from 1 to 2. Received: 5",
         ),
+        (
+            lambda b: b.replace(
+                b'}, "sample_rate_hz": 8000', b'}, "sample_rate_hz": 4000'
+            ),
+            "its `sample_rate_hz` must be that of its network. Received: 4000",
+        ),
         (lambda b: b.replace(b"waveunet_config", b"waveunet_konfig"), "metadata"),
     ],
 )

@@ -2,7 +2,7 @@ package org.waveunet.separator;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
+import java.util.AbstractList;
 import java.util.List;
 
 /**
@@ -42,6 +42,12 @@ final class FlatTable {
         return place == 0 ? 0 : file.get(place);
     }
 
+    /** Whether a string is this one; a longer one is not read. */
+    boolean says(int field, String wanted) {
+        ByteBuffer bytes = bytes(field);
+        return bytes.equals(ByteBuffer.wrap(wanted.getBytes(StandardCharsets.UTF_8)));
+    }
+
     String string(int field) {
         ByteBuffer bytes = bytes(field);
         byte[] read = new byte[bytes.remaining()];
@@ -59,23 +65,51 @@ final class FlatTable {
         return view.slice().order(file.order());
     }
 
-    int[] numbers(int field) {
-        int vector = vector(field);
-        int[] read = new int[vector == 0 ? 0 : length(vector, 4)];
-        for (int i = 0; i < read.length; i++) {
-            read[i] = file.getInt(vector + 4 + 4 * i);
-        }
-        return read;
+    /** A vector of numbers, which are read when they are asked for. */
+    List<Integer> numbers(int field) {
+        return new Vector<Integer>(field) {
+            @Override
+            Integer at(int place) {
+                return file.getInt(place);
+            }
+        };
     }
 
+    /** A vector of tables, which are read when they are asked for. */
     List<FlatTable> tables(int field) {
-        int vector = vector(field);
-        List<FlatTable> read = new ArrayList<>();
-        int length = vector == 0 ? 0 : length(vector, 4);
-        for (int i = 0; i < length; i++) {
-            read.add(new FlatTable(file, follow(file, vector + 4 + 4 * i)));
+        return new Vector<FlatTable>(field) {
+            @Override
+            FlatTable at(int place) {
+                return new FlatTable(file, follow(file, place));
+            }
+        };
+    }
+
+    /** Elements of four bytes; takes no memory, however long the file says that it is. */
+    private abstract class Vector<T> extends AbstractList<T> {
+        private final int begin;
+        private final int length;
+
+        Vector(int field) {
+            int vector = vector(field);
+            begin = vector + 4;
+            length = vector == 0 ? 0 : length(vector, 4);
         }
-        return read;
+
+        abstract T at(int place);
+
+        @Override
+        public T get(int index) {
+            if (index < 0 || index >= length) {
+                throw new IndexOutOfBoundsException("an element beyond the vector's end");
+            }
+            return at(begin + 4 * index);
+        }
+
+        @Override
+        public int size() {
+            return length;
+        }
     }
 
     private int place(int field) {

@@ -4,6 +4,9 @@ import java.util.Arrays;
 
 /** Frames that wait, interleaved: first in, first out. */
 final class FrameQueue {
+    // Twice as many are an array's length, at most.
+    private static final int MOST_SAMPLES = 1 << 29;
+
     private final int channels;
     private float[] samples = new float[0];
     private int begin;
@@ -22,13 +25,12 @@ final class FrameQueue {
     }
 
     void put(float[] block, int offsetFrames, int frames) {
-        int count = frames * channels;
-        int at = room(count);
-        System.arraycopy(block, offsetFrames * channels, samples, at, count);
+        int at = room(frames);
+        System.arraycopy(block, offsetFrames * channels, samples, at, frames * channels);
     }
 
     void putSilence(int frames) {
-        int at = room(frames * channels);
+        int at = room(frames);
         Arrays.fill(samples, at, end, 0f);
     }
 
@@ -67,11 +69,16 @@ final class FrameQueue {
     }
 
     /** Makes room at the end, and counts it as filled; gives where it begins. */
-    private int room(int count) {
-        if (end + count > samples.length) {
+    private int room(int frames) {
+        long wanted = (long) end - begin + (long) frames * channels;
+        if (wanted > MOST_SAMPLES) {
+            throw new OutOfMemoryError("more samples would wait than an array holds: " + wanted);
+        }
+        int count = frames * channels;
+        if (count > samples.length - end) {
             int kept = end - begin;
-            boolean tooSmall = 2L * (kept + count) > samples.length;
-            float[] target = tooSmall ? new float[2 * (kept + count)] : samples;
+            boolean tooSmall = 2 * wanted > samples.length;
+            float[] target = tooSmall ? new float[(int) (2 * wanted)] : samples;
             System.arraycopy(samples, begin, target, 0, kept);
             samples = target;
             begin = 0;

@@ -12,6 +12,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 
 /**
  * What is read of a .tflite file that {@code waveunet export} wrote, without a runtime.
@@ -21,7 +22,11 @@ import java.util.Map;
  * has no inputs.
  */
 public final class ModelFile {
+    /** The most that a file may have; the largest of the paper's networks has 45 MiB. */
+    public static final long MAX_BYTES = 1L << 30;
+
     private static final int FORMAT_VERSION = 2;
+    private static final int MAX_METADATA_BYTES = 1 << 20;
     private static final String METADATA_NAME = "waveunet_config";
     private static final String STEP = "separate";
     private static final String INITIAL_STATE = "initial_state";
@@ -60,9 +65,9 @@ public final class ModelFile {
     private ModelFile(FlatTable model) throws InputException {
         info = new ModelInfo(metadata(model));
         Signature step = new Signature(model, STEP);
-        Map<String, Integer> inputs = sizes(info.inputFrames, ModelInfo.MIXTURE);
+        Map<String, Long> inputs = sizes(info.inputFrames, ModelInfo.MIXTURE);
         String[] sources = info.sources.toArray(new String[0]);
-        Map<String, Integer> outputs = sizes(info.outputFrames, sources);
+        Map<String, Long> outputs = sizes(info.outputFrames, sources);
         step.check(SIGNATURE_INPUTS, inputs);
         step.check(SIGNATURE_OUTPUTS, outputs);
         silence =
@@ -81,6 +86,9 @@ public final class ModelFile {
     public static ModelFile read(File path) throws IOException {
         try (RandomAccessFile file = new RandomAccessFile(path, "r")) {
             FileChannel channel = file.getChannel();
+            if (channel.size() > MAX_BYTES) {
+                throw new InputException("must be a TFLite file of at most 1 GiB");
+            }
             ByteBuffer content = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size());
             content.order(ByteOrder.LITTLE_ENDIAN);
             byte[] identifier = new byte[4];
@@ -97,20 +105,24 @@ public final class ModelFile {
             return model;
         } catch (InputException | IllegalArgumentException error) {
             throw new InputException(path + ": " + error.getMessage());
-        } catch (IndexOutOfBoundsException error) {
+        } catch (IndexOutOfBoundsException | NoSuchElementException error) {
             throw new InputException(path + ": must be a whole TFLite file, but is broken");
         }
     }
 
     private static Map<?, ?> metadata(FlatTable model) throws InputException {
         for (FlatTable entry : model.tables(MODEL_METADATA)) {
-            if (!entry.string(METADATA_FIELD_NAME).equals(METADATA_NAME)) {
+            if (!entry.says(METADATA_FIELD_NAME, METADATA_NAME)) {
                 continue;
             }
-            int buffer = entry.number(METADATA_FIELD_BUFFER);
+            int place = entry.number(METADATA_FIELD_BUFFER);
+            FlatTable buffer = model.tables(MODEL_BUFFERS).get(place);
+            if (buffer.bytes(BUFFER_DATA).remaining() > MAX_METADATA_BYTES) {
+                throw new InputException("its " + METADATA_NAME + " must be of at most 1 MiB");
+            }
             Object told;
             try {
-                told = Json.parse(model.tables(MODEL_BUFFERS).get(buffer).string(BUFFER_DATA));
+                told = Json.parse(buffer.string(BUFFER_DATA));
             } catch (IllegalArgumentException error) {
                 throw new InputException("its " + METADATA_NAME + " must be JSON");
             }
@@ -118,7 +130,10 @@ public final class ModelFile {
             Object version = values.get("format_version");
             if (!Double.valueOf(FORMAT_VERSION).equals(version)) {
                 throw new InputException(
-                        "`format_version` must be " + FORMAT_VERSION + ". Received: " + version);
+                        "`format_version` must be "
+                                + FORMAT_VERSION
+                                + ". Received: "
+                                + ModelInfo.shown(version));
             }
             return values;
         }
@@ -127,13 +142,19 @@ public final class ModelFile {
     }
 
     /** Names → elements, of audio with so many frames. */
-    private Map<String, Integer> sizes(int frames, String... names) {
-        Map<String, Integer> sizes = new LinkedHashMap<>();
+    private Map<String, Long> sizes(int frames, String... names) {
+        Map<String, Long> sizes = new LinkedHashMap<>();
         for (String name : names) {
-            sizes.put(name, frames * info.channels);
+            sizes.put(name, (long) frames * info.channels);
         }
+        sizes.putAll(stateSizes());
+        return sizes;
+    }
+
+    private Map<String, Long> stateSizes() {
+        Map<String, Long> sizes = new LinkedHashMap<>();
         for (Map.Entry<String, int[]> state : info.states.entrySet()) {
-            sizes.put(state.getKey(), elements(state.getValue()));
+            sizes.put(state.getKey(), (long) elements(state.getValue()));
         }
         return sizes;
     }
@@ -143,37 +164,57 @@ public final class ModelFile {
      * gives a state of nothing else.
      */
     private Map<String, float[]> silence(Signature initial, FlatTable model) throws InputException {
-        Map<Integer, Integer> frames = new LinkedHashMap<>();
+        initial.check(SIGNATURE_OUTPUTS, stateSizes());
+        Map<Integer, Integer> frames = new LinkedHashMap<>(); // a state's tensor → its frame's
+        for (String state : info.states.keySet()) {
+            frames.put(initial.tensor(SIGNATURE_OUTPUTS, state), null);
+        }
         for (FlatTable operator : initial.graph.tables(GRAPH_OPERATORS)) {
-            int output = operator.numbers(OPERATOR_OUTPUTS)[0];
-            frames.put(output, operator.numbers(OPERATOR_INPUTS)[0]);
+            int output = operator.numbers(OPERATOR_OUTPUTS).get(0);
+            if (frames.containsKey(output)) {
+                frames.put(output, operator.numbers(OPERATOR_INPUTS).get(0));
+            }
         }
         Map<String, float[]> silence = new LinkedHashMap<>();
         for (Map.Entry<String, int[]> state : info.states.entrySet()) {
             Integer tensor = frames.get(initial.tensor(SIGNATURE_OUTPUTS, state.getKey()));
             int[] shape = state.getValue();
-            float[] features = new float[shape[shape.length - 1]];
             ByteBuffer data = ByteBuffer.allocate(0);
             if (tensor != null) {
                 int buffer = initial.tensors.get(tensor).number(TENSOR_BUFFER);
                 data = model.tables(MODEL_BUFFERS).get(buffer).bytes(BUFFER_DATA);
             }
-            if (data.remaining() != 4 * features.length) {
+            // Before the array is made: the metadata may tell of more than the file has.
+            if (data.remaining() != 4L * shape[shape.length - 1]) {
                 throw new InputException(
                         "its " + INITIAL_STATE + " must repeat a frame of " + state.getKey());
             }
+            float[] features = new float[shape[shape.length - 1]];
             data.asFloatBuffer().get(features);
             silence.put(state.getKey(), features);
         }
         return Collections.unmodifiableMap(silence);
     }
 
+    /** Of a shape of the metadata, of which ModelInfo has checked the size. */
     static int elements(int[] shape) {
         int elements = 1;
         for (int size : shape) {
             elements *= size;
         }
         return elements;
+    }
+
+    /** Whether a tensor's shape has so many elements; no product can overflow. */
+    private static boolean isOf(List<Integer> shape, long elements) {
+        long product = 1;
+        for (int size : shape) {
+            product *= size;
+            if (size < 1 || product > elements) {
+                return false;
+            }
+        }
+        return product == elements;
     }
 
     /** A function of the file: arrays by name. */
@@ -185,7 +226,7 @@ public final class ModelFile {
         Signature(FlatTable model, String key) throws InputException {
             FlatTable found = null;
             for (FlatTable signature : model.tables(MODEL_SIGNATURES)) {
-                found = signature.string(SIGNATURE_KEY).equals(key) ? signature : found;
+                found = signature.says(SIGNATURE_KEY, key) ? signature : found;
             }
             if (found == null) {
                 throw new InputException("must have the signature " + key);
@@ -197,7 +238,7 @@ public final class ModelFile {
 
         int tensor(int way, String name) throws InputException {
             for (FlatTable entry : table.tables(way)) {
-                if (entry.string(ENTRY_NAME).equals(name)) {
+                if (entry.says(ENTRY_NAME, name)) {
                     return entry.number(ENTRY_TENSOR);
                 }
             }
@@ -205,11 +246,11 @@ public final class ModelFile {
         }
 
         /** Refuses other arrays than those that the metadata tells. */
-        void check(int way, Map<String, Integer> sizes) throws InputException {
-            for (Map.Entry<String, Integer> array : sizes.entrySet()) {
+        void check(int way, Map<String, Long> sizes) throws InputException {
+            for (Map.Entry<String, Long> array : sizes.entrySet()) {
                 FlatTable tensor = tensors.get(tensor(way, array.getKey()));
-                int elements = elements(tensor.numbers(TENSOR_SHAPE));
-                if (elements != array.getValue() || tensor.small(TENSOR_TYPE) != FLOAT32) {
+                boolean fits = isOf(tensor.numbers(TENSOR_SHAPE), array.getValue());
+                if (!fits || tensor.small(TENSOR_TYPE) != FLOAT32) {
                     throw new InputException(
                             "its arrays must be those that its metadata tells, but "
                                     + array.getKey()

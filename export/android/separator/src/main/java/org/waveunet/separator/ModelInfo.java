@@ -2,9 +2,11 @@ package org.waveunet.separator;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * What an exported file tells about itself; {@link ModelFile#read} gives one.
@@ -16,6 +18,13 @@ import java.util.Map;
  */
 public final class ModelInfo {
     static final String MIXTURE = "mixture";
+    // The highest of a network, and the most names, in Python too.
+    private static final int MAX_RATE_HZ = 1_000_000;
+    private static final int MAX_SOURCES = 64;
+    private static final int MAX_STATES = 1024;
+    private static final int MAX_FRAMES = 1 << 26;
+    private static final int MAX_ELEMENTS = 1 << 28; // of all arrays: 1 GiB
+    private static final int MAX_SHOWN = 60;
 
     /** The network's sample rate in Hz. */
     public final int sampleRateHz;
@@ -44,22 +53,59 @@ public final class ModelInfo {
     ModelInfo(Map<?, ?> told) {
         this.told = told;
         boolean window = isWindow();
-        sampleRateHz = number("sample_rate_hz", 1, Integer.MAX_VALUE);
+        sampleRateHz = number("sample_rate_hz", 1, MAX_RATE_HZ);
         channels = number("channels", 1, 2);
         sources = names();
-        chunkFrames = number("chunk_frames", 1, 1 << 26);
-        inputFrames = window ? number("input_frames", chunkFrames, 1 << 26) : chunkFrames;
+        chunkFrames = number("chunk_frames", 1, MAX_FRAMES);
+        inputFrames = window ? number("input_frames", chunkFrames, MAX_FRAMES) : chunkFrames;
         outputFrames = window ? number("output_frames", chunkFrames, inputFrames) : chunkFrames;
-        latencyFrames = window ? 0 : number("latency_frames", 0, 1 << 26);
+        latencyFrames = window ? 0 : number("latency_frames", 0, MAX_FRAMES);
         contextFrames = window ? number("context_frames", 0, inputFrames - outputFrames) : 0;
-        Object network = told.get("network");
-        difference =
-                network instanceof Map
-                        && "difference".equals(((Map<?, ?>) network).get("output_type"));
+        Map<?, ?> network = network();
+        difference = "difference".equals(network.get("output_type"));
         if (difference && sources.size() < 2) {
             throw wrong("sources", "at least two, of a difference output", sources);
         }
         states = shapes();
+        checkNames();
+        checkSize();
+    }
+
+    /** What the metadata tells twice must be told alike, as Python and the browser demand too. */
+    private Map<?, ?> network() {
+        Object network = told.get("network");
+        if (!(network instanceof Map)) {
+            throw wrong("network", "an object", network);
+        }
+        for (String name : new String[] {"sample_rate_hz", "channels", "sources"}) {
+            Object own = ((Map<?, ?>) network).get(name);
+            if (!told.get(name).equals(own)) {
+                throw wrong(name, "that of its network", told.get(name));
+            }
+        }
+        return (Map<?, ?>) network;
+    }
+
+    private void checkNames() {
+        Set<String> names = new HashSet<>(sources);
+        names.add(MIXTURE);
+        for (String state : states.keySet()) {
+            if (!names.add(state)) {
+                throw wrong("states", "names that differ", state);
+            }
+        }
+    }
+
+    /** States are there twice: as they come, and as they go. */
+    private void checkSize() {
+        long elements = (long) inputFrames * channels;
+        elements += (long) outputFrames * channels * sources.size();
+        for (int[] shape : states.values()) {
+            elements += 2L * ModelFile.elements(shape);
+        }
+        if (elements > MAX_ELEMENTS) {
+            throw wrong("states", "arrays of at most 1 GiB, with the audio", 4 * elements + " bytes");
+        }
     }
 
     private boolean isWindow() {
@@ -89,19 +135,22 @@ public final class ModelInfo {
             if (!(name instanceof String) || !((String) name).matches("[A-Za-z0-9_-]+")) {
                 throw wrong("sources", "names of letters, digits, _ and -", name);
             }
-            if (names.contains(name)) {
+            if (names.contains(name) || name.equals(MIXTURE)) {
                 throw wrong("sources", "names that differ", name);
             }
             names.add((String) name);
         }
-        if (names.isEmpty()) {
-            throw wrong("sources", "at least one name", "none");
+        if (names.isEmpty() || names.size() > MAX_SOURCES) {
+            throw wrong("sources", "from one to " + MAX_SOURCES + " names", names);
         }
         return Collections.unmodifiableList(names);
     }
 
     private Map<String, int[]> shapes() {
         Map<String, int[]> shapes = new LinkedHashMap<>();
+        if (list("states").size() > MAX_STATES) {
+            throw wrong("states", "at most " + MAX_STATES + " states", list("states").size());
+        }
         for (Object state : list("states")) {
             Map<?, ?> entry = state instanceof Map ? (Map<?, ?>) state : Collections.emptyMap();
             Object name = entry.get("name");
@@ -112,13 +161,15 @@ public final class ModelInfo {
             int[] shape = new int[((List<?>) sizes).size()];
             long elements = 1;
             for (int axis = 0; axis < shape.length; axis++) {
-                shape[axis] = number("states", ((List<?>) sizes).get(axis), 1, 1 << 28);
+                shape[axis] = number("states", ((List<?>) sizes).get(axis), 1, MAX_ELEMENTS);
                 elements *= shape[axis];
-                if (elements > 1 << 28) {
+                if (elements > MAX_ELEMENTS) {
                     throw wrong("states", "arrays of at most 1 GiB", name);
                 }
             }
-            shapes.put((String) name, shape);
+            if (shapes.put((String) name, shape) != null) {
+                throw wrong("states", "names that differ", name);
+            }
         }
         return Collections.unmodifiableMap(shapes);
     }
@@ -133,6 +184,13 @@ public final class ModelInfo {
 
     private static IllegalArgumentException wrong(String name, String rule, Object came) {
         return new IllegalArgumentException(
-                "its `" + name + "` must be " + rule + ". Received: " + came);
+                "its `" + name + "` must be " + rule + ". Received: " + shown(came));
+    }
+
+    /** What came, for a message of one short line. */
+    static String shown(Object came) {
+        String text = String.valueOf(came);
+        text = text.length() > MAX_SHOWN ? text.substring(0, MAX_SHOWN) + "…" : text;
+        return text.replaceAll("[\\p{Cntrl}\\u0085\\u2028\\u2029]", "?");
     }
 }

@@ -1,6 +1,9 @@
 package org.waveunet.separator;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 
 /**
  * One song, of any rate, on its way through a network.
@@ -12,12 +15,17 @@ import java.io.IOException;
  * </pre>
  */
 public final class SongStream {
+    private static final int MAX_RATE_HZ = 10_000_000; // Python's, too
+    private static final int PIECE_FRAMES = 65536; // at the network's rate
+
     /** Channels of the stems: those of the song, or 1 of a mono network. */
     public final int channels;
 
     private final ModelInfo info;
     private final StreamingSeparator separator;
     private final int songChannels;
+    // A song of a low rate becomes many more frames at the network's; it goes there in pieces.
+    private final int pieceFrames;
     private final Resampler toNetwork;
     private final Resampler[] fromNetwork;
     // With a difference output the last source is made here, at the song's own rate, so that the
@@ -35,8 +43,12 @@ public final class SongStream {
      */
     public SongStream(ModelInfo info, StreamingSeparator separator, int sampleRateHz, int channels)
             throws InputException {
-        if (sampleRateHz < 1) {
-            throw new InputException("sample rate must be positive. Received: " + sampleRateHz);
+        if (sampleRateHz < 1 || sampleRateHz > MAX_RATE_HZ) {
+            throw new InputException(
+                    "sample rate must be from 1 to "
+                            + MAX_RATE_HZ
+                            + " Hz. Received: "
+                            + sampleRateHz);
         }
         if (channels != 1 && channels != 2) {
             throw new InputException(
@@ -54,6 +66,7 @@ public final class SongStream {
             fromNetwork[i] = new Resampler(info.sampleRateHz, sampleRateHz, this.channels);
         }
         song = new FrameQueue(this.channels);
+        pieceFrames = (int) Math.max((long) PIECE_FRAMES * sampleRateHz / info.sampleRateHz, 1);
     }
 
     /**
@@ -72,6 +85,27 @@ public final class SongStream {
             }
         }
         int came = samples.length / songChannels;
+        if (came <= pieceFrames) {
+            return pushPiece(samples, came);
+        }
+        List<float[][]> pieces = new ArrayList<>();
+        for (int at = 0; at < came; at += pieceFrames) {
+            int end = Math.min(came - at, pieceFrames) + at;
+            float[] piece = Arrays.copyOfRange(samples, at * songChannels, end * songChannels);
+            pieces.add(pushPiece(piece, end - at));
+        }
+        float[][] stems = new float[info.sources.size()][];
+        for (int i = 0; i < stems.length; i++) {
+            float[][] parts = new float[pieces.size()][];
+            for (int piece = 0; piece < parts.length; piece++) {
+                parts[piece] = pieces.get(piece)[i];
+            }
+            stems[i] = joined(parts);
+        }
+        return stems;
+    }
+
+    private float[][] pushPiece(float[] samples, int came) throws IOException {
         frames += came;
         if (info.difference) {
             song.put(Channels.convert(samples, songChannels, channels), 0, came);

@@ -18,6 +18,7 @@ import java.nio.charset.StandardCharsets;
  */
 public final class WavReader implements AudioSource {
     private static final int BLOCK_FRAMES = 16384;
+    private static final int BLOCK_BYTES = 1 << 20; // fewer frames, where they are large
     private static final int PCM = 1;
     private static final int FLOAT = 3;
     private static final int EXTENSIBLE = 0xFFFE;
@@ -135,12 +136,14 @@ public final class WavReader implements AudioSource {
 
     @Override
     public float[] read() throws IOException {
-        int count = (int) Math.min(frames - gone, BLOCK_FRAMES);
+        int frameBytes = channels * bits / 8; // at most 65535, as the header has it too
+        int most = Math.max(Math.min(BLOCK_FRAMES, BLOCK_BYTES / frameBytes), 1);
+        int count = (int) Math.min(frames - gone, most);
         if (count == 0) {
             return null;
         }
         gone += count;
-        byte[] bytes = new byte[count * channels * bits / 8];
+        byte[] bytes = new byte[count * frameBytes];
         input.readFully(bytes);
         ByteBuffer data = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
         float[] samples = new float[count * channels];

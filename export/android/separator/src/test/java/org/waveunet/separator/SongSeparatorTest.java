@@ -17,6 +17,7 @@ public final class SongSeparatorTest {
     private static final class Song implements AudioSource {
         private final List<float[]> blocks;
         private final int channels;
+        int sampleRateHz = 8000;
 
         Song(float[] samples, int channels) {
             blocks = Signals.blocks(samples, channels, 1000);
@@ -25,7 +26,7 @@ public final class SongSeparatorTest {
 
         @Override
         public int sampleRateHz() {
-            return 8000;
+            return sampleRateHz;
         }
 
         @Override
@@ -117,6 +118,32 @@ public final class SongSeparatorTest {
                 "1 or 2 channels. Received: 6",
                 () -> separate(new Song(new float[600], 6), folder, new Waiting(100)));
         TestRunner.checkEqual(0, clear(folder));
+    }
+
+    public static void ratesBeyondThoseOfSongsAreRefused() throws IOException {
+        File folder = TestRunner.folder();
+        for (int hz : new int[] {0, -1, 10_000_001}) {
+            Song song = new Song(Signals.noise(2 * FRAMES, 9), 2);
+            song.sampleRateHz = hz;
+            TestRunner.checkRefused(
+                    "sample rate must be from", () -> separate(song, folder, new Waiting(100)));
+        }
+        TestRunner.checkEqual(0, clear(folder));
+    }
+
+    /** A short song at a low rate becomes very many frames at the network's rate. */
+    public static void aSongOfOneHertzTakesLittleMemoryAtOnce() throws IOException {
+        ModelFile model = ModelFile.read(new File(TestRunner.golden, "stereo.tflite"));
+        ModelStep silent = (inputs, outputs) -> {};
+        StreamingSeparator separator = new StreamingSeparator(model, silent);
+        SongStream stream = new SongStream(model.info, separator, 1, 2);
+        float[] song = Signals.noise(2 * 600, 9);
+        float[][] first = stream.push(song);
+        float[][] rest = stream.finish();
+        // A network that says nothing leaves all to the last source, the difference.
+        TestRunner.checkNear(song, SongStream.joined(first[1], rest[1]), 1e-6, "the difference");
+        TestRunner.checkNear(
+                new float[song.length], SongStream.joined(first[0], rest[0]), 0, "silence");
     }
 
     private static int clear(File folder) {

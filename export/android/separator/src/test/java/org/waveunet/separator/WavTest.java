@@ -3,6 +3,9 @@ package org.waveunet.separator;
 import java.io.File;
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.util.Arrays;
 
@@ -98,6 +101,36 @@ public final class WavTest {
         refused("must agree", content, 22, 0);
         refused("must have 16 bytes", content, 16, 14);
         refused("before the data", content, 12, 'j');
+    }
+
+    public static void framesOfAnySizeAreReadInBlocksOfLimitedSize() throws IOException {
+        int channels = 16383; // of 32 bits: the most whose frame's size the header can tell
+        File file = file();
+        try (RandomAccessFile made = new RandomAccessFile(file, "rw")) {
+            made.write(header(channels, 8000, 4 * channels * 20000L));
+            made.setLength(44 + 4 * channels * 20000L); // sparse: takes no room on the disk
+        }
+        try (WavReader reader = new WavReader(file)) {
+            TestRunner.checkEqual(20000L, reader.frames());
+            for (int i = 0; i < 3; i++) {
+                float[] block = reader.read();
+                TestRunner.checkEqual(0, block.length % channels);
+                TestRunner.check(block.length > 0, "a block is not empty");
+                TestRunner.check(block.length <= 1 << 20, "a block of " + block.length);
+            }
+        }
+        TestRunner.check(file.delete(), "the large file must go");
+    }
+
+    /** The 44 bytes before samples of 32 bits. */
+    private static byte[] header(int channels, int hz, long bytes) {
+        ByteBuffer header = ByteBuffer.allocate(44).order(ByteOrder.LITTLE_ENDIAN);
+        header.put("RIFF".getBytes(StandardCharsets.US_ASCII)).putInt((int) (36 + bytes));
+        header.put("WAVEfmt ".getBytes(StandardCharsets.US_ASCII)).putInt(16);
+        header.putShort((short) 1).putShort((short) channels).putInt(hz).putInt(0);
+        header.putShort((short) (4 * channels)).putShort((short) 32);
+        header.put("data".getBytes(StandardCharsets.US_ASCII)).putInt((int) bytes);
+        return header.array();
     }
 
     private static void refused(String words, byte[] content, int place, int value)
