@@ -5,13 +5,14 @@ import android.net.Uri
 import java.io.File
 import java.io.FileNotFoundException
 import java.io.IOException
-import java.io.InputStream
 import org.waveunet.separator.ModelFile
 import org.waveunet.separator.ModelInfo
+import org.waveunet.separator.ModelStore
 
 /** Where the app keeps its model and the last song's stems. */
 class AppFiles(private val context: Context) {
-    val model = File(context.filesDir, "model.tflite")
+    private val store = ModelStore(context.filesDir)
+    val model: File = store.model
 
     fun stem(source: String) = File(stems(), "$source.wav")
 
@@ -21,7 +22,7 @@ class AppFiles(private val context: Context) {
     fun modelInfo(): ModelInfo? {
         if (!model.exists()) {
             try {
-                install(context.assets.open(model.name))
+                context.assets.open(model.name).use { store.install(it, -1) }
             } catch (_: FileNotFoundException) {
                 return null
             }
@@ -31,18 +32,11 @@ class AppFiles(private val context: Context) {
 
     /** Takes another model, if it is one. */
     fun installModel(uri: Uri) {
-        val input = context.contentResolver.openInputStream(uri)
-        install(input ?: throw IOException("the file cannot be read"))
-    }
-
-    private fun install(input: InputStream) {
-        val part = File(context.filesDir, "picked.tflite")
-        try {
-            input.use { from -> part.outputStream().use { from.copyTo(it) } }
-            ModelFile.read(part)
-            if (!part.renameTo(model)) throw IOException("the model cannot be kept")
-        } finally {
-            part.delete()
+        val picked = context.contentResolver.openAssetFileDescriptor(uri, "r")
+            ?: throw IOException("the file cannot be read")
+        picked.use { file ->
+            // The length is -1 (UNKNOWN_LENGTH) where the provider does not tell it.
+            file.createInputStream().use { store.install(it, file.length) }
         }
     }
 

@@ -10,11 +10,20 @@ import java.io.IOException
 import java.nio.Buffer
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.concurrent.CancellationException
 import org.waveunet.separator.AudioSource
 import org.waveunet.separator.InputException
+import org.waveunet.separator.Patience
 
-/** The first audio track of a file, decoded by the phone. */
-class DecodedSong(context: Context, uri: Uri) : AudioSource {
+/**
+ * The first audio track of a file, decoded by the phone.
+ *
+ * A song that is cancelled ends in a CancellationException, also while the decoder gives nothing;
+ * a decoder that gives nothing for long is given up.
+ */
+class DecodedSong(context: Context, uri: Uri, isCancelled: () -> Boolean) : AudioSource {
+    private val patience =
+        Patience("the phone's decoder gives nothing", STALL_MILLIS) { isCancelled() }
     private val extractor = MediaExtractor()
     private var codec: MediaCodec? = null
     private val info = MediaCodec.BufferInfo()
@@ -35,11 +44,17 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
         } catch (error: IOException) {
             close()
             throw error
+        } catch (error: CancellationException) { // a RuntimeException, too
+            close()
+            throw error
         } catch (error: RuntimeException) {
             close()
-            throw InputException("the phone cannot decode the song: ${error.message}")
+            throw undecodable(error)
         }
     }
+
+    private fun undecodable(error: RuntimeException) =
+        InputException("the phone cannot decode the song: ${error.message ?: error.toString()}")
 
     private fun open() {
         val track = (0 until extractor.trackCount).firstOrNull {
@@ -62,14 +77,16 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
     override fun channels(): Int = format!!.getInteger(MediaFormat.KEY_CHANNEL_COUNT)
 
     override fun frames(): Long =
-        if (durationUs < 0) -1 else durationUs * sampleRateHz() / 1_000_000
+        if (durationUs < 0) -1 else (durationUs / 1e6 * sampleRateHz()).toLong()
 
     override fun read(): FloatArray? =
         first?.also { first = null }
             ?: try {
                 decode()
-            } catch (error: IllegalStateException) { // MediaCodec.CodecException is one
-                throw InputException("the phone cannot decode the song: ${error.message}")
+            } catch (error: CancellationException) {
+                throw error
+            } catch (error: RuntimeException) { // such as MediaCodec.CodecException
+                throw undecodable(error)
             }
 
     override fun close() {
@@ -81,9 +98,11 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
     /** The next block that is not empty; null at the end. */
     private fun decode(): FloatArray? {
         val codec = codec ?: throw IOException("the song is closed")
+        patience.restart() // the network may have taken long
         while (!ended) {
-            feed(codec)
+            val moved = feed(codec)
             val index = codec.dequeueOutputBuffer(info, TIMEOUT_US)
+            patience.step(moved || index >= 0)
             if (index == MediaCodec.INFO_OUTPUT_FORMAT_CHANGED) {
                 take(codec.outputFormat)
             } else if (index >= 0) {
@@ -97,10 +116,11 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
         return null
     }
 
-    private fun feed(codec: MediaCodec) {
-        if (fed) return
+    /** Hands the decoder what it has room for; tells whether it had. */
+    private fun feed(codec: MediaCodec): Boolean {
+        if (fed) return false
         val index = codec.dequeueInputBuffer(TIMEOUT_US)
-        if (index < 0) return
+        if (index < 0) return false
         val size = extractor.readSampleData(codec.getInputBuffer(index)!!, 0)
         if (size < 0) {
             fed = true
@@ -109,11 +129,15 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
             codec.queueInputBuffer(index, 0, size, extractor.sampleTime, 0)
             extractor.advance()
         }
+        return true
     }
 
     private fun take(new: MediaFormat) {
         val old = format
         format = new
+        if (layout(new).contains(null)) {
+            throw InputException("the phone's decoder does not tell the rate and the channels")
+        }
         if (old != null && layout(old) != layout(new)) {
             throw InputException("the song must keep its sample rate and channels")
         }
@@ -149,6 +173,7 @@ class DecodedSong(context: Context, uri: Uri) : AudioSource {
 
     private companion object {
         const val TIMEOUT_US = 10_000L
+        const val STALL_MILLIS = 30_000L
         val KEYS = listOf(MediaFormat.KEY_SAMPLE_RATE, MediaFormat.KEY_CHANNEL_COUNT)
     }
 }

@@ -1,11 +1,13 @@
 package org.waveunet.app
 
 import android.Manifest
+import android.content.ActivityNotFoundException
 import android.content.Intent
 import android.media.MediaPlayer
 import android.net.Uri
 import android.os.Build
 import android.os.Bundle
+import android.util.Log
 import android.view.View
 import android.widget.Button
 import android.widget.LinearLayout
@@ -56,10 +58,10 @@ class MainActivity : ComponentActivity() {
         files = AppFiles(applicationContext)
         saving = savedInstanceState?.getString(SAVING)
         findViewById<Button>(R.id.pick_model).setOnClickListener {
-            pickModel.launch(arrayOf("*/*"))
+            choose { pickModel.launch(arrayOf("*/*")) }
         }
         findViewById<Button>(R.id.pick_song).setOnClickListener {
-            pickSong.launch(arrayOf("audio/*", "video/*", "application/ogg"))
+            choose { pickSong.launch(arrayOf("audio/*", "video/*", "application/ogg")) }
         }
         val manager = WorkManager.getInstance(this)
         findViewById<Button>(R.id.cancel).setOnClickListener {
@@ -97,14 +99,23 @@ class MainActivity : ComponentActivity() {
     }
 
     private fun startSong(uri: Uri) {
-        // So that the worker may read it after this screen is gone; the last song's is given back.
-        val read = Intent.FLAG_GRANT_READ_URI_PERMISSION
-        for (kept in contentResolver.persistedUriPermissions) {
-            contentResolver.releasePersistableUriPermission(kept.uri, read)
-        }
-        contentResolver.takePersistableUriPermission(uri, read)
         stopPlaying()
-        SeparationWorker.start(applicationContext, uri)
+        inBackground({ keepReadable(uri) }) { SeparationWorker.start(applicationContext, uri) }
+    }
+
+    /** So that the worker may read it after this screen is gone; the last song's is given back. */
+    private fun keepReadable(uri: Uri) {
+        val read = Intent.FLAG_GRANT_READ_URI_PERMISSION
+        try {
+            for (kept in contentResolver.persistedUriPermissions.filter { it.isReadPermission }) {
+                contentResolver.releasePersistableUriPermission(kept.uri, read)
+            }
+            contentResolver.takePersistableUriPermission(uri, read)
+        } catch (error: SecurityException) {
+            // Not every provider grants it. The song may be read as long as this screen is there;
+            // where it may not, the worker says so.
+            Log.w(TAG, "the song may only be read for now", error)
+        }
     }
 
     private fun showWork(work: WorkInfo?) {
@@ -145,7 +156,7 @@ class MainActivity : ComponentActivity() {
             row.findViewById<Button>(R.id.play).setOnClickListener { play(source, it as Button) }
             row.findViewById<Button>(R.id.save).setOnClickListener {
                 saving = source
-                save.launch("$source.wav")
+                choose { save.launch("$source.wav") }
             }
             list.addView(row)
         }
@@ -156,16 +167,20 @@ class MainActivity : ComponentActivity() {
         val same = button == playButton
         stopPlaying()
         if (same) return
+        val new = MediaPlayer()
+        player = new
         try {
-            player = MediaPlayer().apply {
-                setDataSource(files.stem(source).path)
-                setOnCompletionListener { stopPlaying() }
-                prepare()
-                start()
-            }
+            new.setDataSource(files.stem(source).path)
+            new.setOnCompletionListener { stopPlaying() }
+            new.prepare()
+            new.start()
             playButton = button.apply { setText(R.string.stop) }
         } catch (error: IOException) {
-            show(getString(R.string.failed, error.message))
+            stopPlaying()
+            show(reasonOf(error))
+        } catch (error: RuntimeException) {
+            stopPlaying()
+            show(reasonOf(error))
         }
     }
 
@@ -176,22 +191,39 @@ class MainActivity : ComponentActivity() {
         playButton = null
     }
 
-    /** Does what takes long; then, back here, shows what came of it. */
+    /** Opens one of the phone's own screens, which a phone may lack. */
+    private fun choose(open: () -> Unit) =
+        try {
+            open()
+        } catch (error: ActivityNotFoundException) {
+            show(reasonOf(error))
+        }
+
+    /**
+     * Does what takes long; then, back here, shows what came of it. What fails there is told, of
+     * whatever kind it is: a file's provider is another app, whose exceptions come here.
+     */
     private fun inBackground(action: () -> Unit, done: () -> Unit) {
         thread {
             val failed = try {
                 action()
                 null
-            } catch (error: IOException) {
-                getString(R.string.failed, error.message)
+            } catch (error: Exception) {
+                reasonOf(error)
+            } catch (error: OutOfMemoryError) {
+                reasonOf(error)
             }
             runOnUiThread { if (failed == null) done() else show(failed) }
         }
     }
 
+    private fun reasonOf(error: Throwable) =
+        getString(R.string.failed, error.message ?: error.toString())
+
     private fun show(text: String) = Toast.makeText(this, text, Toast.LENGTH_LONG).show()
 
     private companion object {
         const val SAVING = "saving"
+        const val TAG = "Wave-U-Net"
     }
 }

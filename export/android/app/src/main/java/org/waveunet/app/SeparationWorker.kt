@@ -14,9 +14,12 @@ import androidx.work.OneTimeWorkRequest
 import androidx.work.WorkManager
 import androidx.work.Worker
 import androidx.work.WorkerParameters
-import java.io.IOException
 import java.util.concurrent.CancellationException
+import java.util.concurrent.Semaphore
+import java.util.concurrent.TimeUnit
 import org.waveunet.separator.ModelFile
+import org.waveunet.separator.ModelStore
+import org.waveunet.separator.Patience
 import org.waveunet.separator.SongSeparator
 import org.waveunet.separator.WavWriter
 
@@ -30,24 +33,42 @@ class SeparationWorker(context: Context, parameters: WorkerParameters) :
     override fun doWork(): Result =
         try {
             setForegroundAsync(foreground(0))
-            // A cancelled song goes on to the end of its block.
-            val clipped = synchronized(ONE_AT_A_TIME) { separate() }
+            val clipped = alone { separate() }
             Result.success(Data.Builder().putLong(CLIPPED, clipped).build())
         } catch (_: CancellationException) {
             Result.failure()
-        } catch (error: IOException) {
+        } catch (error: Exception) { // a provider's may be any
             failure(error)
-        } catch (error: SecurityException) { // the song may no longer be read
+        } catch (error: OutOfMemoryError) {
             failure(error)
         }
+
+    /**
+     * Does what only one song may do at a time. A cancelled song goes on to the end of its block;
+     * where its decoder hangs, the next song says so, and does not share its files.
+     */
+    private fun alone(action: () -> Long): Long {
+        val patience = Patience("an earlier song has not ended yet", EARLIER_MILLIS) { isStopped }
+        while (!ONE_AT_A_TIME.tryAcquire(POLL_MILLIS, TimeUnit.MILLISECONDS)) {
+            patience.step(false)
+        }
+        try {
+            return action()
+        } finally {
+            ONE_AT_A_TIME.release()
+        }
+    }
 
     /** Writes the stems; gives how many samples were clipped. */
     private fun separate(): Long {
         val uri = Uri.parse(inputData.getString(SONG))
-        val model = ModelFile.read(files.model)
         val folder = files.emptyStems()
-        LiteRtStep(files.model).use { step ->
-            DecodedSong(applicationContext, uri).use { song ->
+        // No other model takes its place in between.
+        val (model, opened) = synchronized(ModelStore.LOCK) {
+            Pair(ModelFile.read(files.model), LiteRtStep(files.model))
+        }
+        opened.use { step ->
+            DecodedSong(applicationContext, uri) { isStopped }.use { song ->
                 return SongSeparator(model, step)
                     .separate(song, folder, WavWriter.Encoding.PCM_16, this)
                     .values
@@ -56,8 +77,11 @@ class SeparationWorker(context: Context, parameters: WorkerParameters) :
         }
     }
 
-    private fun failure(error: Exception) =
-        Result.failure(Data.Builder().putString(ERROR, error.message ?: error.toString()).build())
+    private fun failure(error: Throwable): Result {
+        // A Data holds 10 KB at most.
+        val reason = (error.message ?: error.toString()).take(MOST_CHARACTERS)
+        return Result.failure(Data.Builder().putString(ERROR, reason).build())
+    }
 
     override fun progress(frames: Long, totalFrames: Long) {
         if (totalFrames <= 0) return
@@ -107,7 +131,10 @@ class SeparationWorker(context: Context, parameters: WorkerParameters) :
         private const val SONG = "song"
         private const val CHANNEL = "separation"
         private const val NOTIFICATION = 1
-        private val ONE_AT_A_TIME = Any()
+        private const val EARLIER_MILLIS = 60_000L
+        private const val POLL_MILLIS = 200L
+        private const val MOST_CHARACTERS = 500
+        private val ONE_AT_A_TIME = Semaphore(1)
 
         /** Begins; an earlier song that is not done yet is given up. */
         fun start(context: Context, song: Uri) {

@@ -19,6 +19,8 @@ public final class TestRunner {
     private static final Class<?>[] TESTS = {
         JsonTest.class,
         ModelFileTest.class,
+        ModelStoreTest.class,
+        PatienceTest.class,
         ResamplerTest.class,
         WavTest.class,
         GoldenTest.class,
