@@ -104,7 +104,8 @@ public final class ModelInfo {
             elements += 2L * ModelFile.elements(shape);
         }
         if (elements > MAX_ELEMENTS) {
-            throw wrong("states", "arrays of at most 1 GiB, with the audio", 4 * elements + " bytes");
+            String bytes = 4 * elements + " bytes";
+            throw wrong("states", "arrays of at most 1 GiB, with the audio", bytes);
         }
     }
 
