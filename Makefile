@@ -95,7 +95,7 @@ test-latest: $(LATEST)/installed
 
 # Builds a model into the Android app: then opening export/android in Android Studio is
 # the only step. MODEL is a model's name or a checkpoint, KIND one of docs/mobile.md.
-MODEL ?= vocals
+MODEL ?= vocals-small
 KIND ?= dynamic
 ANDROID_ASSETS ?= export/android/app/src/main/assets
 android-assets: .venv/installed

@@ -1,6 +1,6 @@
 r"""Measures separation in the browser against Python's LiteRT, in one run.
 
-    python -m benchmarks.web --model vocals
+    python -m benchmarks.web --model vocals-small
 
 Makes a site of the model, and opens it in headless Chromium (CHROMIUM, by default
 /usr/bin/chromium; needs playwright). One worker separates noise with one thread, at the
@@ -21,7 +21,7 @@ from absl import flags
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
 
-_MODEL = flags.DEFINE_string("model", "vocals", "A model's name or a checkpoint.")
+_MODEL = flags.DEFINE_string("model", "vocals-small", "A model's name or a checkpoint.")
 _KINDS = flags.DEFINE_list(
     "kinds", ["float32", "dynamic"], "Kinds of files; the last one's ratio is told."
 )

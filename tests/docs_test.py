@@ -27,7 +27,7 @@ WITH_LINKS = [
     ROOT / "WORKSPACE.md",
     ROOT / "CHANGELOG.md",
     ROOT / "export/android/README.md",
-    ROOT / "waveunet_tf/pretrained/vocals/README.md",
+    ROOT / "waveunet_tf/pretrained/vocals-small/README.md",
 ]
 LANGUAGES = {"bash", "python", "text", "yaml", "kotlin", "javascript", "nginx"}
 # What a script may call beside our own commands, and nothing checks here.

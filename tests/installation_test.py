@@ -156,7 +156,7 @@ def test_what_needs_an_extra_says_so_in_one_line(
     waveunet, song, tmp_path, words, extra
 ):
     """The same line for whoever has no network to look into."""
-    model = ROOT / "waveunet_tf" / "pretrained" / "vocals"
+    model = ROOT / "waveunet_tf" / "pretrained" / "vocals-small"
     left_out = shutil.ignore_patterns("step-*", "model.json")
     shutil.copytree(model, tmp_path / "checkpoint", ignore=left_out)
     result = waveunet(*words.split())

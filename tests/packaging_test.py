@@ -81,10 +81,10 @@ def test_the_wheel_has_every_module_model_and_page_and_nothing_else(built):
         "waveunet_tf/export/web/package-lock.json",
         "waveunet_tf/export/web/engine/worker.js",
         "waveunet_tf/export/web/page/index.html",
-        "waveunet_tf/pretrained/vocals/step-32768.tflite",
-        "waveunet_tf/pretrained/vocals/network.weights.h5",
-        "waveunet_tf/pretrained/vocals/README.md",
-        "waveunet_tf/pretrained/vocals/LICENSE",
+        "waveunet_tf/pretrained/vocals-small/step-32768.tflite",
+        "waveunet_tf/pretrained/vocals-small/network.weights.h5",
+        "waveunet_tf/pretrained/vocals-small/README.md",
+        "waveunet_tf/pretrained/vocals-small/LICENSE",
     ):
         assert name in names
 

@@ -1,6 +1,6 @@
 r"""Draws a part of a prepared track, and a model's estimates of it, as spectrograms.
 
-    python -m examples.pretrained.example_picture --checkpoint vocals \
+    python -m examples.pretrained.example_picture --checkpoint vocals-small \
         --track work/eir-1.0/valid/Sodium --start_seconds 60 --output picture.png
 
 The picture has the mixture, and of each source the true stem and the estimate. With
@@ -15,7 +15,7 @@ from waveunet_tf.commands import app
 from waveunet_tf.system import files
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "vocals", "A checkpoint, or a model's name."
+    "checkpoint", "vocals-small", "A checkpoint, or a model's name."
 )
 _TRACK = flags.DEFINE_string(
     "track", None, "The folder of a track, as `prepare` wrote it.", required=True

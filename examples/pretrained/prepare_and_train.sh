@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the model waveunet_tf/pretrained/vocals again, as WORK/models/vocals: prepares
-# the data, trains, packs, and scores the model on MUSDB18's validation tracks.
+# Makes the model waveunet_tf/pretrained/vocals-small again, as
+# WORK/models/vocals-small: prepares the data, trains, packs, and scores the model on MUSDB18's validation tracks.
 #
 #     examples/pretrained/prepare_and_train.sh DATA WORK
 #
@@ -93,14 +93,14 @@ train_until 1 stage-5 drums,bass,other,vocals 3 "0.85 0.92 1.08 1.17" \
 [ -d "$work/average" ] || $python -m examples.pretrained.average \
     --checkpoint "$work/stage-3/best" --checkpoint "$work/stage-5/best" \
     --output "$work/average"
-$python -m waveunet_tf pack --checkpoint "$work/average" --name vocals \
+$python -m waveunet_tf pack --checkpoint "$work/average" --name vocals-small \
     --output_dir "$work/models" --overwrite --description "made again by $0"
 export WAVEUNET_TF_MODELS="$work/models"
 score() {
     $python -m waveunet_tf score --data_dir "$work/accompaniment,vocals/musdb18-1.0" \
         --subset valid --output_dir "$work/scores/$1" "$2" "$3"
 }
-score vocals --checkpoint vocals
+score vocals-small --checkpoint vocals-small
 score mixture --estimates mixture
-$python -m waveunet_tf statistics vocals="$work/scores/vocals" \
+$python -m waveunet_tf statistics vocals-small="$work/scores/vocals-small" \
     mixture="$work/scores/mixture"

@@ -1,6 +1,6 @@
 r"""Makes a web page that separates songs in the browser, of any models.
 
-    waveunet export-web --model vocals --output ~/site
+    waveunet export-web --model vocals-small --output ~/site
     waveunet serve-web ~/site
 
 OUTPUT is a folder of static files for any web host (docs/browser.md). Songs stay on the

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -54,7 +55,32 @@ def test_a_users_model_hides_only_one_of_its_own_name(vocals, models_dir):
 def test_the_package_has_the_default_model():
     package = pathlib.Path(waveunet_tf.__file__).parent
     assert registry.PACKAGED == package / "pretrained"
-    assert (registry.PACKAGED / registry.DEFAULT / registry.CARD).is_file()
+    assert (registry.folder_of(registry.DEFAULT) / registry.CARD).is_file()
+
+
+def test_an_alias_is_a_name_of_a_model_of_the_package(monkeypatch, tmp_path):
+    """One that has a folder of its own would say nothing."""
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path))
+    assert registry.names() == ["vocals", "vocals-small"]
+    for alias, name in registry.ALIASES.items():
+        assert not (registry.PACKAGED / alias).exists()
+        assert registry.find(alias) == registry.PACKAGED / name
+        first, *others = registry.describe_model(alias).splitlines()
+        assert first.startswith(f"{alias}: the same as {name}") and not others
+
+
+def test_a_folder_precedes_an_alias(packed_model, models_dir):
+    """The package's model, then one of its own, then the user's."""
+    for name, expected in {
+        registry.PACKAGED / "vocals-small": "vocals-small",
+        registry.PACKAGED / "vocals": "vocals",
+        models_dir / "vocals-small": "vocals",  # only his own vocals would do
+        models_dir / "vocals": "vocals",
+    }.items():
+        shutil.copytree(packed_model, name)
+        assert registry.folder_of("vocals").name == expected
+    assert registry.folder_of("vocals").parent == models_dir
+    assert registry.names() == ["vocals", "vocals-small"]
 
 
 def test_models_are_the_folders_that_have_a_card(vocals, models_dir):

@@ -18,8 +18,12 @@ from waveunet_tf.system import arguments, files, user_folders
 CARD = "model.json"
 FORMAT_VERSION = 1
 DEFAULT = "vocals"
+ALIASES = {"vocals": "vocals-small"}
+"""A name that has no weights of its own yet → the package's model that answers to it.
+A folder of that name, in the package or the user's, precedes it."""
 FOLDER_VARIABLE = "WAVEUNET_TF_MODELS"
 """The environment variable of the user's folder of models."""
+_ALIAS_IS = "the same as {}, as it has no weights of its own yet"
 PACKAGED = pathlib.Path(__file__).parents[1] / "pretrained"
 """The models of the package."""
 
@@ -96,8 +100,12 @@ def names() -> list[str]:
 
 def _models() -> dict[str, pathlib.Path]:
     """Finds all models: name → folder. The user's precede those of the package."""
+    aliases = [PACKAGED / target / CARD for target in ALIASES.values()]
+    models = {
+        alias: card.parent for alias, card in zip(ALIASES, aliases) if card.exists()
+    }
     cards = [*PACKAGED.glob(f"*/{CARD}"), *own_folder().glob(f"*/{CARD}")]
-    return {path.parent.name: path.parent for path in cards}
+    return models | {path.parent.name: path.parent for path in cards}
 
 
 def folder_of(name: str) -> pathlib.Path:
@@ -227,7 +235,7 @@ def verify_model(directory: pathlib.Path, file_names: Iterable[str]) -> dict[str
 
 
 def describe_model(name: str) -> str:
-    """Describes a model in a few lines, from its card.
+    """Describes a model in a few lines, from its card; an alias takes one line.
 
     Args:
         name: The name of the model.
@@ -236,7 +244,10 @@ def describe_model(name: str) -> str:
         InputError: There is no such model, or its card is broken.
         OSError: The card cannot be read.
     """
-    card = read_card(folder_of(name))
+    folder = folder_of(name)
+    if folder.name != name:
+        return f"{name}: {_ALIAS_IS.format(folder.name)}"
+    card = read_card(folder)
     channels = {1: "mono", 2: "stereo"}.get(card.channels, "?")
     facts = [
         ", ".join(card.sources),

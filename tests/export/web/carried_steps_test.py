@@ -29,7 +29,7 @@ def no_tensorflow(monkeypatch):
 
 
 def test_a_carried_step_tells_how_long_its_lines_are():
-    checkpoint = Checkpoint.open(registry.folder_of("vocals"))
+    checkpoint = Checkpoint.open(registry.folder_of("vocals-small"))
     content = carried_steps.carried_model(checkpoint, 32768)
     told = tflite_file.read_metadata("vocals", content)
     assert told["sources"] == list(checkpoint.config.sources)
@@ -44,10 +44,10 @@ def test_a_checkpoint_without_a_step_has_no_such_model(tiny_checkpoint):
 
 
 def test_without_tensorflow_a_site_has_the_step_alone(no_tensorflow, tmp_path):
-    lines = site_models.write_models(["vocals"], ["dynamic"], 32768, tmp_path)
+    lines = site_models.write_models(["vocals-small"], ["dynamic"], 32768, tmp_path)
     assert [line.quantization for line in lines] == ["float32"]
-    assert lines[0].name == "vocals" and lines[0].description
-    assert (tmp_path / "licences" / "model-vocals.txt").exists()
+    assert lines[0].name == "vocals-small" and lines[0].description
+    assert (tmp_path / "licences" / "model-vocals-small.txt").exists()
 
 
 def test_the_page_keeps_lines_that_are_longer_than_a_step(
@@ -83,16 +83,16 @@ def test_the_page_keeps_lines_that_are_longer_than_a_step(
 def test_the_page_runs_a_carried_step(web_libraries, no_tensorflow, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
-    site_folder.write_site(site, ["vocals"], ["dynamic"], 32768)
+    site_folder.write_site(site, ["vocals-small"], ["dynamic"], 32768)
     browser.add_lab(site)
     song = golden.song(120_001, 2, 22050) / 3
-    expected = load_separator("vocals").separate(song, 22050)
+    expected = load_separator("vocals-small").separate(song, 22050)
     with (
         headless_chromium("--disable-gpu") as started,
         browser.served(site, isolated=False) as address,
     ):
         page = browser.open_lab(started, address)
-        browser.load(page, "models/vocals-float32.tflite")
+        browser.load(page, "models/vocals-small-float32.tflite")
         for _ in range(2):  # each song begins in silence
             stems = browser.separated(page, site, song, 22050)
             for name, stem in expected.items():

@@ -22,8 +22,8 @@ HZ = 22050
 @pytest.fixture(scope="module")
 def site(web_libraries, tmp_path_factory):
     """A site of the model in the box, as `export-web` makes it."""
-    folder = tmp_path_factory.mktemp("vocals")
-    site_folder.write_site(folder, ["vocals"], ["dynamic", "float32"], 32768)
+    folder = tmp_path_factory.mktemp("site")
+    site_folder.write_site(folder, ["vocals-small"], ["dynamic", "float32"], 32768)
     browser.add_lab(folder)
     return folder
 
@@ -77,7 +77,7 @@ def test_every_build_gives_the_stems_of_python(
     with browser.served(site, isolated=isolated) as address:
         page = browser.open_lab(started, address)
         for kind, least_db in {"float32": 120, "dynamic": 35}.items():
-            told = browser.load(page, f"models/vocals-{kind}.tflite", **options)
+            told = browser.load(page, f"models/vocals-small-{kind}.tflite", **options)
             assert engine.items() <= told["engine"].items()
             stems = browser.separated(page, site, song, HZ)
             expected = stems_of_python(site, kind, song, HZ)
@@ -95,7 +95,7 @@ def test_one_page_may_change_from_build_to_build(started, site, music):
     with browser.served(site, isolated=True) as address:
         page = browser.open_lab(started, address)
         for options in ({}, {"compat": True}, {"threads": 2}, {"compat": True}):
-            browser.load(page, "models/vocals-float32.tflite", **options)
+            browser.load(page, "models/vocals-small-float32.tflite", **options)
             stems = browser.separated(page, site, song, HZ)
             np.testing.assert_allclose(stems["vocals"], expected, atol=1e-6)
         page.context.close()
@@ -112,7 +112,7 @@ def test_stems_at_another_rate_are_near_those_that_soxr_resampled(
         decoded = np.concatenate(list(reader.blocks()))
     with browser.served(site, isolated=False) as address:
         page = browser.open_lab(started, address)
-        browser.load(page, "models/vocals-float32.tflite")
+        browser.load(page, "models/vocals-small-float32.tflite")
         stems = browser.lanes(page, page.evaluate(f"separate('{path.name}')"))
         page.context.close()
     expected = stems_of_python(site, "float32", decoded.clip(-1, 1), 44100)
@@ -130,7 +130,9 @@ def test_webgpu_gives_the_stems_of_python(site, music):
         browser.served(site, isolated=True) as address,
     ):
         page = browser.open_lab(gpu, address)
-        told = browser.load(page, "models/vocals-float32.tflite", accelerator="webgpu")
+        told = browser.load(
+            page, "models/vocals-small-float32.tflite", accelerator="webgpu"
+        )
         assert told["engine"]["accelerator"] == "webgpu"
         stems = browser.separated(page, site, song, HZ)
     expected = stems_of_python(site, "float32", song, HZ)
@@ -141,7 +143,9 @@ def test_webgpu_without_an_adapter_is_one_line(started, site):
     with browser.served(site, isolated=True) as address:
         page = browser.open_lab(started, address)
         with pytest.raises(Exception, match="this browser has no WebGPU adapter"):
-            browser.load(page, "models/vocals-float32.tflite", accelerator="webgpu")
+            browser.load(
+                page, "models/vocals-small-float32.tflite", accelerator="webgpu"
+            )
         page.context.close()
 
 
@@ -178,9 +182,9 @@ LOAD_WHAT_WORKS_OFFLINE = """async () => {
         });
         raw.postMessage({ id, ...request });
     });
-    const model = new URL("models/vocals-dynamic.tflite", location.href).href;
+    const model = new URL("models/vocals-small-dynamic.tflite", location.href).href;
     const options = { threads: 2 };
-    const told = await ask({ type: "load", model, name: "vocals", options });
+    const told = await ask({ type: "load", model, name: "vocals-small", options });
     if (told.engine.threads !== 2) throw new Error("must have threads");
 }"""
 SEPARATE_A_TONE = """async () => {
@@ -204,7 +208,7 @@ def test_a_long_song_needs_little_memory_and_leaves_the_page_alone(
         browser.served(site, isolated=True) as address,
     ):
         page = browser.open_lab(user, address)
-        browser.load(page, "models/vocals-dynamic.tflite")
+        browser.load(page, "models/vocals-small-dynamic.tflite")
         before = {pid: megabytes(pid) for pid in processes(tmp_path / "profile")}
         page.evaluate(
             """async () => {
