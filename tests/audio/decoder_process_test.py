@@ -2,6 +2,7 @@ import contextlib
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import soundfile
 from tests.audio import planted_decoders
 from tests.audio.planted_decoders import children, wait_for_its_end
 from tests.audio.signals import RATE_HZ, noise, tone
-from waveunet_tf.audio import decoder_child, io
+from waveunet_tf.audio import decoder_child, decoder_process, io
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.errors import InputError
@@ -128,6 +129,35 @@ def test_standard_input_is_decoded_here(ffmpeg_files):
         words = [sys.executable, "-c", code]
         result = subprocess.run(words, stdin=file, capture_output=True, check=True)
     assert result.stdout == b"200000\n"
+
+
+def test_a_decoder_that_is_kept_serves_later_bodies_of_any_thread(
+    ffmpeg_files, monkeypatch
+):
+    monkeypatch.setattr(decoder_process, "_kept", [])
+    before = children()
+
+    def read(_=0):
+        pids, length = planted_decoders.read_apart(ffmpeg_files / "a.m4a")
+        assert length >= 150_000
+        return set(pids) - before
+
+    (first,) = read()
+    for _ in range(2):
+        with futures.ThreadPoolExecutor(1) as thread:
+            assert thread.submit(read).result() == {first}
+    with decoding_apart(keep=True):
+        assert read() == {first}
+        with futures.ThreadPoolExecutor(1) as thread:  # That one is at work.
+            other = thread.submit(read).result() - {first}
+    assert len(other) == len(decoder_process._kept) - 1 == 1
+    with decoding_apart():  # This one has its own, which ends with it.
+        io.read(ffmpeg_files / "a.m4a")
+        assert len(children() - before) == 3
+    assert children() - before == {first, *other}
+    for process in decoder_process._kept:
+        process.close()
+    assert children() == before
 
 
 def test_a_process_of_a_pool_keeps_its_decoder_for_later_jobs(ffmpeg_files):

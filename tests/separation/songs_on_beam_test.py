@@ -3,12 +3,16 @@
 import functools
 import json
 import pickle
+from concurrent import futures
 
 import numpy as np
 import pytest
 import soundfile
 
 import waveunet_tf
+from tests.audio import planted_decoders
+from tests.audio.signals import tone, write_with_ffmpeg
+from waveunet_tf.audio import decoder_child, decoder_process
 from waveunet_tf.separation.separator_source import CheckpointSource
 from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions, separate_songs
@@ -17,9 +21,10 @@ from waveunet_tf.system import beam
 
 
 def run_like_beam(function, jobs, output, *, pipeline_runner, options):
-    """Does what run_on_beam does, on copies as a worker has them."""
+    """Does what run_on_beam does, on copies and in a thread as a worker has them."""
     function, jobs = pickle.loads(pickle.dumps((function, jobs)))
-    return json.loads(json.dumps([function(job) for job in reversed(jobs)]))
+    with futures.ThreadPoolExecutor(1) as worker:
+        return json.loads(json.dumps(list(worker.map(function, reversed(jobs)))))
 
 
 @pytest.fixture(params=["stand-in", "DirectRunner", "DaskRunner"])
@@ -62,3 +67,25 @@ def test_a_pipeline_runner_writes_the_same_stems_and_a_ledger(
     for stem in (tmp_path / "here").rglob("*.wav"):
         other = tmp_path / "stems" / stem.relative_to(tmp_path / "here")
         assert other.read_bytes() == stem.read_bytes()
+
+
+def test_a_song_that_crashes_its_decoder_fails_alone(
+    kept_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(beam, "run_on_beam", run_like_beam)
+    monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
+    monkeypatch.setattr(decoder_process, "_kept", [])
+    source = CheckpointSource.open(
+        kept_checkpoint, overrides={}, engine="litert", threads=1
+    )
+    songs = [tmp_path / name for name in ("a.m4a", "b-segv.m4a", "c.m4a")]
+    for song in songs:
+        write_with_ffmpeg(song, "aac", tone(30_000))
+    options = SongOptions(output_dir=tmp_path / "stems")
+    with Catalogue(songs, options, source) as catalogue:
+        catalogue.run(functools.partial(separate_on_beam, "DirectRunner", [], source))
+    (failure,) = catalogue.failures
+    assert "b-segv.m4a: cannot be decoded: its decoder crashed" in str(failure)
+    assert len(list((tmp_path / "stems").rglob("*.wav"))) == 4
+    (process,) = decoder_process._kept  # It waits for later songs.
+    process.close()

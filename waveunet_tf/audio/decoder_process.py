@@ -27,6 +27,8 @@ _AHEAD = 4
 _current: contextvars.ContextVar[DecoderProcess | None] = contextvars.ContextVar(
     "decoder_process", default=None
 )
+# Processes that wait for the next body which keeps its own.
+_kept: list[DecoderProcess] = []
 
 
 @contextlib.contextmanager
@@ -37,19 +39,25 @@ def decoding_apart(*, keep: bool = False) -> Iterator[None]:
     another such body it is that one's.
 
     Args:
-        keep: Whether the process stays for later bodies of this thread: it then ends
-            with this process, for whose jobs it is.
+        keep: Whether the process stays for later bodies that keep theirs, whatever
+            their thread: it then ends with this process, for whose jobs it is.
     """
     if _current.get() is not None:
         yield
         return
-    process = DecoderProcess()
+    process = None
+    if keep:
+        with contextlib.suppress(IndexError):
+            process = _kept.pop()
+    process = process or DecoderProcess()
     token = _current.set(process)
     try:
         yield
     finally:
-        if not keep:
-            _current.reset(token)
+        _current.reset(token)
+        if keep:
+            _kept.append(process)
+        else:
             process.close()
 
 

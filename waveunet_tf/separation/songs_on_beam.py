@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.separation.separator import Separator
 from waveunet_tf.separation.separator_source import SeparatorSource
@@ -63,7 +64,8 @@ def _separate(
     number, song_job = job
     started, separated, reason = time.monotonic(), False, None
     try:
-        separated = do_job(_load_once(source), song_job, options)
+        with decoding_apart(keep=True):
+            separated = do_job(_load_once(source), song_job, options)
     except (InputError, OSError) as error:
         reason = one_line(error)
     return [number, separated, reason, time.monotonic() - started, platform.node()]

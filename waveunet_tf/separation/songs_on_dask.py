@@ -72,5 +72,5 @@ def _separate(name: str, options: SongOptions, job: Job) -> bool:
     """Does a song's job with the separator of this worker."""
     from waveunet_tf.separation.worker_separator import separator_here
 
-    with decoding_apart():
+    with decoding_apart(keep=True):
         return do_job(separator_here(name), job, options)
