@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import time
 
 import numpy as np
@@ -52,3 +53,12 @@ def save_small_network(directory: pathlib.Path) -> None:
 
     config = dataclasses.replace(VARIANTS["M4"], num_levels=9, base_filters=8)
     checkpoint.save_checkpoint(directory, build_network(config), config)
+
+
+def peak_memory_mib() -> float:
+    """Returns this process's peak memory in MiB, on Linux.
+
+    ru_maxrss is wrong here: a process inherits it from the one that started it.
+    """
+    status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024

@@ -32,16 +32,15 @@ _MINUTES = flags.DEFINE_list(
 )
 
 _RATE_HZ = 44100
-# The command `separate`, which at its end prints its own peak. ru_maxrss is wrong here:
-# a process inherits it from the one that started it.
+# The command `separate`, which at its end prints its own peak.
 _CHILD = r"""
-import atexit, re, sys
+import atexit, sys
+from benchmarks.common import peak_memory_mib
 from waveunet_tf.commands import app, separate
 
 @atexit.register
 def print_peak():
-    status = open("/proc/self/status").read()
-    print(re.search(r"VmHWM:\s*(\d+) kB", status)[1], file=sys.stderr)
+    print(peak_memory_mib(), file=sys.stderr)
 
 app.run(separate.main, arguments="audio files")
 """
@@ -76,7 +75,7 @@ def measure_song(
     seconds = time.monotonic() - started
     song.unlink()
     shutil.rmtree(folder / f"{minutes:g}")
-    return int(child.stderr.split()[-1]) / 1024, seconds
+    return float(child.stderr.split()[-1]), seconds
 
 
 def main(_):

@@ -125,6 +125,8 @@ def _interval(row: Mapping) -> str:
 
 
 def _shown(column: str, value: Any) -> str:
+    if value is None:
+        return "–"
     if not isinstance(value, float):
         return str(value)
     return f"{value:.2g}" if column == "p_value" else f"{value:.2f}"

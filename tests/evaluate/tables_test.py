@@ -50,6 +50,13 @@ def test_text_is_aligned_and_shows_intervals_and_tests():
     assert tests.splitlines()[1].split()[-2:] == ["-0.50", "0.00012"]
 
 
+def test_what_was_not_measured_is_a_dash_in_text_and_empty_in_csv():
+    rows = [{"system": "a", "seconds": 1.0}, {"system": "b", "seconds": None}]
+    text = tables.format_rows(["system", "seconds"], rows, "text")
+    assert text.splitlines()[2].split() == ["b", "–"]
+    assert tables.format_rows(["system", "seconds"], rows, "csv").endswith("\nb,")
+
+
 def test_markdown_is_a_table():
     lines = tables.format_summaries(SYSTEMS, "markdown").splitlines()
     assert len(lines) == 6
