@@ -2,16 +2,19 @@
 
 import dataclasses
 import os
+import time
 
 import numpy as np
 import pytest
 import soundfile
 
 from tests.separation.numpy_engine import share_separator
+from tests.system.leftovers import leave_half
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.song_job import Outcome, do_job
 from waveunet_tf.separation.songs import SongOptions
+from waveunet_tf.system import part_folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,31 @@ def test_a_stopped_catalogue_goes_on(songs, tmp_path, monkeypatch):
         assert catalogue.failures == []
     assert (first.done, second.done) == (["a.wav", "b.wav"], ["c.wav"])
     assert (third.done, catalogue.already_done) == ([], 3)
+
+
+def test_parts_of_killed_processes_are_swept_when_their_song_is_begun(songs, tmp_path):
+    """One of this machine; of others, one that may live, and one that is a day old."""
+    stems = {name: tmp_path / "stems" / name for name in "abc"}
+    options = SongOptions(output_dir=tmp_path / "stems")
+    with Catalogue([songs / "a.wav"], options, Source()) as catalogue:
+        catalogue.run(Engine())
+    for folder in stems.values():
+        folder.mkdir(exist_ok=True)
+    left = leave_half(stems["b"] / "half")
+    of_a_copy = leave_half(stems["a"] / "half")  # a is done, and stays so.
+    elsewhere = [stems["c"] / f".part-00000000-1-{digit * 16}" for digit in "01"]
+    for folder, hours in zip(elsewhere, (23, 25)):
+        folder.mkdir()
+        then = time.time() - hours * 3600
+        os.utime(folder, (then, then))
+    with part_folders.part_folder(stems["b"]) as living:
+        with Catalogue([songs], options, Source()) as catalogue:
+            catalogue.run(Engine())
+        assert living.exists()
+    assert (catalogue.failures, catalogue.already_done) == ([], 1)
+    assert not left.exists() and not of_a_copy.exists()
+    assert [folder.exists() for folder in elsewhere] == [True, False]
+    assert len(list((tmp_path / "stems").rglob("*.wav"))) == 6
 
 
 def test_two_runs_do_not_share_a_folder(songs, tmp_path):

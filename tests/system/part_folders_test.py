@@ -14,7 +14,7 @@ ELSEWHERE = f".part-00000000-{os.getpid()}-0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def not_swept(monkeypatch):
-    monkeypatch.setattr(part_folders, "_swept", set())
+    monkeypatch.setattr(part_folders, "_next_sweeps", {})
 
 
 def test_no_name_is_used_twice_and_each_folder_is_its_makers(tmp_path):
@@ -41,6 +41,32 @@ def test_what_a_killed_process_left_goes_with_the_next_folder(tmp_path):
         (part / "a").write_text("whole")
     assert not left.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_takes_long_to_look_at_is_looked_at_now_and_then(
+    tmp_path, monkeypatch
+):
+    now, seconds, looks = 1000.0, {"small": 0.001, "large": 3.0}, []
+
+    def glob(parent, pattern):
+        nonlocal now
+        now += seconds[parent.name]
+        looks.append(parent.name)
+        return []
+
+    monkeypatch.setattr(pathlib.Path, "glob", glob)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for _ in range(100):
+        now += 10  # for a song
+        for name in seconds:
+            part_folders.sweep_if_quick(tmp_path / name)
+    assert looks.count("small") == 100
+    assert looks.count("large") == 4  # 1000 s, of which each look takes 3 s
+    for number in range(1000):
+        now += 10
+        seconds[str(number)] = 0.001
+        part_folders.sweep_if_quick(tmp_path / str(number))
+    assert len(part_folders._next_sweeps) <= 2  # The memory has a bound.
 
 
 def test_a_process_that_has_ended_unasked_is_at_work_no_more(tmp_path):

@@ -26,6 +26,7 @@ from waveunet_tf.separation.song_job import (
     oddities_explained,
 )
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
+from waveunet_tf.system import part_folders
 from waveunet_tf.system.files import expand_home, real_path
 
 if TYPE_CHECKING:
@@ -244,6 +245,9 @@ class SongBatch:
                     self.already_done += 1
                     whose = f"a stem of {song.path}"
                     taken.update({real_path(stem): whose for stem in stems})
+                    # It is not begun again, but another try of it may have died.
+                    for folder in {stem.parent for stem in stems}:
+                        part_folders.sweep_if_quick(folder)
                     continue
                 job = self._job(song)
                 places = [real_path(target) for target in job.targets.values()]

@@ -23,8 +23,10 @@ _NAME = re.compile(r"\.part-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}")
 # A folder of another machine or container, of whose process we know nothing, is left
 # over if nothing in it has changed for so long.
 _LEFT_AFTER_SECONDS = 24 * 3600.0
-# The folders in which this process has looked for what is left over.
-_swept: set[str] = set()
+# Looking for what is left over takes at most this share of the time.
+_SHARE_OF_TIME = 0.01
+# Folder → when this process may look in it again.
+_next_sweeps: dict[str, float] = {}
 
 
 @contextlib.contextmanager
@@ -40,9 +42,7 @@ def part_folder(parent: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: The folder cannot be made.
     """
     parent = pathlib.Path(parent)
-    if os.path.abspath(parent) not in _swept:
-        _swept.add(os.path.abspath(parent))
-        sweep(parent)
+    sweep_if_quick(parent)
     path = parent / new_name()
     try:  # From here on: Ctrl-C may end any of these lines.
         try:
@@ -57,6 +57,22 @@ def part_folder(parent: str | os.PathLike) -> Iterator[pathlib.Path]:
 def new_name() -> str:
     """Returns the name of a new folder: whose it is, and 64 random bits."""
     return f"{_PREFIX}{_machine()}-{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def sweep_if_quick(parent: pathlib.Path) -> None:
+    """Does what `sweep` does, in a folder of very many files only now and then.
+
+    So a process may call it for each of its files.
+    """
+    place, begun = os.path.abspath(parent), time.monotonic()
+    if begun < _next_sweeps.get(place, begun):
+        return
+    for other, due in list(_next_sweeps.items()):
+        if due <= begun:  # It need not be remembered.
+            _next_sweeps.pop(other, None)
+    sweep(parent)
+    ended = time.monotonic()
+    _next_sweeps[place] = ended + (ended - begun) / _SHARE_OF_TIME
 
 
 def sweep(parent: pathlib.Path) -> None:
