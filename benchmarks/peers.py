@@ -202,6 +202,7 @@ def main(_):
         tracks, systems, output / "scores", workers=_WORKERS.value
     )
     peer_results.write_report_of_peers(output / "report", tracks, systems, *scores)
+    print(output / "report" / "index.html")
     print(peer_results.write_table(output, scores[0], costs, peers))
 
 
