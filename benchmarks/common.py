@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 import time
 
 import numpy as np
@@ -62,3 +63,9 @@ def peak_memory_mib() -> float:
     """
     status = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
+
+
+def last_error(child: subprocess.CompletedProcess) -> str:
+    """Returns the last line that a failed child wrote on stderr, without `error: `."""
+    lines = child.stderr.strip().splitlines() or [f"exit code {child.returncode}"]
+    return lines[-1].removeprefix("error: ")

