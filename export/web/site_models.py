@@ -92,13 +92,19 @@ def _exported(
 ) -> list[SiteModel]:
     checkpoint = registry.find(model)
     name = _unused(checkpoint.resolve().name, others)
-    carried = None
+    carried = {}
     if importlib.util.find_spec("tensorflow") is None:
-        carried = carried_steps.carried_model(Checkpoint.open(checkpoint), chunk_frames)
-    if carried is not None:
-        logging.info("%s: float32 alone, because other kinds need TensorFlow", name)
-        targets = [site / "models" / f"{name}-float32.tflite"]
-        targets[0].write_bytes(carried)
+        opened = Checkpoint.open(checkpoint)
+        carried = carried_steps.carried_models(opened, chunk_frames, kinds)
+    if carried:
+        if missing := [kind for kind in kinds if kind not in carried]:
+            logging.info(
+                "%s: %s, because %s needs TensorFlow",
+                *(name, " and ".join(carried), " and ".join(missing)),
+            )
+        targets = [site / "models" / f"{name}-{kind}.tflite" for kind in carried]
+        for target, content in zip(targets, carried.values()):
+            target.write_bytes(content)
     else:
         targets = _export(checkpoint, name, kinds, chunk_frames, site / "models")
     description = ""

@@ -178,10 +178,10 @@ def test_steps_are_listed_and_those_of_an_earlier_model_go(tiny_checkpoint, tmp_
         for variable in network.weights:
             half = np.asarray(variable).astype(np.float16)
             np.testing.assert_array_equal(np.asarray(variable), half)
-        return {64: b"a step", 128: b"another"}
+        return {"step-64.tflite": b"a step", "step-64-dynamic.tflite": b"another"}
 
     model = tmp_path / "model"
-    for convert in (rounded, lambda network: {256: b"x"}):
+    for convert in (rounded, lambda network: {"step-256.tflite": b"x"}):
         packing.pack(tiny_checkpoint, model, description="one", convert=convert)
     card = registry.read_card(model)
     assert {path.name for path in model.iterdir()} == {*card.files, registry.CARD}

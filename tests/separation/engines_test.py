@@ -14,10 +14,13 @@ import pytest
 import waveunet_tf
 from tests.conftest import TINY
 from waveunet_tf.checkpoints import checkpoint, packing
+from waveunet_tf.checkpoints.checkpoint import DYNAMIC, FLOAT32, Checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.separation import engines, litert_conversion
+from waveunet_tf.separation.litert import LiteRTEngine
+from waveunet_tf.separation.separator import Separator
 
 SONG = np.random.default_rng(0).normal(0, 0.3, (3001, 2))
 
@@ -184,7 +187,7 @@ def packed_with_step(tmp_path_factory):
             folder / "checkpoint",
             folder / "model",
             description="A tiny one",
-            convert=functools.partial(engines.convert_steps, TINY),
+            convert=functools.partial(engines.convert_steps, TINY, dynamic=True),
         )
     return folder / "model"
 
@@ -216,13 +219,29 @@ def test_a_model_with_its_step_needs_no_tensorflow(packed_with_step):
 
 def test_a_step_that_was_changed_is_refused(packed_with_step, tmp_path):
     model = pathlib.Path(shutil.copytree(packed_with_step, tmp_path / "model"))
-    (step,) = model.glob("step-*.tflite")
+    step = model / "step-256.tflite"
     step.write_bytes(step.read_bytes()[:-1])
     with pytest.raises(InputError, match=f"{step.name}: must be as it was packed"):
         separate(model)
     (model / "model.json").unlink()
     with pytest.raises(InputError, match=f"{step.name}: must be of a model"):
         separate(model)
+
+
+def test_the_dynamic_step_is_smaller_and_nearly_as_good(packed_with_step):
+    """Its top layers have the float step's weights, the others one of 255 values."""
+    model = Checkpoint.open(packed_with_step)
+    noise = np.random.default_rng(3).normal(0, 0.1, (9000, 2))
+    stems, sizes = {}, {}
+    for kind in (FLOAT32, DYNAMIC):
+        step = model.carried_step(256, kind)
+        engine = LiteRTEngine(step, chunk_frames=256, threads=1)
+        stems[kind] = Separator(model.config, engine).separate(noise, 8000)["vocals"]
+        sizes[kind] = len(step)
+    error = np.square(stems[DYNAMIC] - stems[FLOAT32]).sum()
+    assert 0 < error < 1e-3 * np.square(stems[FLOAT32]).sum()
+    assert sizes[DYNAMIC] < sizes[FLOAT32]
+    assert model.carried_step(512, DYNAMIC) is None
 
 
 def test_no_step_is_converted_for_a_spectrogram_network():

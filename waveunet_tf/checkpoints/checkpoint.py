@@ -22,11 +22,18 @@ REFINEMENTS = ("phase_iterations", "phase_start")
 """The fields of a config that may change and leave the weights as they are."""
 CONFIG = "config.json"
 WEIGHTS = "network.weights.h5"
+FLOAT32, DYNAMIC = "float32", "dynamic"
+"""The kinds of the steps that a model may carry."""
 
 
-def step_name(chunk_frames: int | str) -> str:
-    """Returns the name of a model's step, converted for a chunk; * for a pattern."""
-    return f"step-{chunk_frames}.tflite"
+def step_name(chunk_frames: int | str, kind: str = FLOAT32) -> str:
+    """Returns the name of a model's step, converted for a chunk; * for a pattern.
+
+    Args:
+        chunk_frames: The chunk.
+        kind: FLOAT32, or DYNAMIC: most weights in int8, and not the same stems.
+    """
+    return f"step-{chunk_frames}{'' if kind == FLOAT32 else f'-{kind}'}.tflite"
 
 
 class Checkpoint:
@@ -143,11 +150,12 @@ class Checkpoint:
         """Returns whether the model brings its step along, converted for a chunk."""
         return (self.directory / step_name(chunk_frames)).is_file()
 
-    def carried_step(self, chunk_frames: int) -> bytes | None:
+    def carried_step(self, chunk_frames: int, kind: str = FLOAT32) -> bytes | None:
         """Reads the step that a model brings along, converted for LiteRT.
 
         Args:
             chunk_frames: The chunk that the step must be for, in frames.
+            kind: FLOAT32 or DYNAMIC.
 
         Returns:
             The content of a TFLite file; None if there is none for this chunk.
@@ -156,8 +164,8 @@ class Checkpoint:
             InputError: The step is not as it was packed.
             OSError: The step cannot be read.
         """
-        name = step_name(chunk_frames)
-        if not self.carries_step(chunk_frames):
+        name = step_name(chunk_frames, kind)
+        if not (self.directory / name).is_file():
             return None
         if not registry.verify_model(self.directory, [name]):
             raise InputError(

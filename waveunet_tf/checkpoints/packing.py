@@ -14,7 +14,8 @@ from waveunet_tf.checkpoints import checkpoint, registry
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
-MAX_BYTES = 21_000_000
+MAX_BYTES = 24_000_000
+"""The most bytes of a model's weights: twelve millions of them."""
 
 
 def pack(
@@ -23,7 +24,7 @@ def pack(
     *,
     description: str,
     median_sdr_db: dict[str, float] | None = None,
-    convert: Callable[[keras.Model], Mapping[int, bytes]] | None = None,
+    convert: Callable[[keras.Model], Mapping[str, bytes]] | None = None,
 ) -> registry.ModelCard:
     """Writes a checkpoint as a model; its files appear together, or none does.
 
@@ -36,9 +37,9 @@ def pack(
         target: The folder of the model; a model in it is replaced.
         description: One line on what the model separates.
         median_sdr_db: What was scored → the median SDR in dB.
-        convert: Converts the network, with the rounded weights: chunk in frames → the
-            step for it, as a TFLite file. With a step a model separates where there is
-            no TensorFlow.
+        convert: Converts the network, with the rounded weights: a name, of
+            checkpoint.step_name, → the content of that TFLite file. With a step a model
+            separates where there is no TensorFlow.
 
     Returns:
         The card that was written.
@@ -88,14 +89,13 @@ def pack(
 def _steps(
     directory: pathlib.Path,
     network: keras.Model,
-    convert: Callable[[keras.Model], Mapping[int, bytes]],
+    convert: Callable[[keras.Model], Mapping[str, bytes]],
 ) -> dict[str, bytes]:
     """Rounds a network's weights as a model has them, and converts its steps."""
     for variable in network.weights:
         rounded = _half(directory, variable.path, keras.ops.convert_to_numpy(variable))
         variable.assign(rounded.astype(np.float32))
-    steps = convert(network).items()
-    return {checkpoint.step_name(chunk): content for chunk, content in steps}
+    return dict(convert(network))
 
 
 def _write_half(source: pathlib.Path, target: pathlib.Path) -> None:

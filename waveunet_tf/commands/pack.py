@@ -55,7 +55,13 @@ _CARRY_STEP = flags.DEFINE_boolean(
     "carry_step",
     True,
     "Add the network converted for LiteRT, with which the model separates at once and "
-    "without TensorFlow. It is twice as large as the weights.",
+    "without TensorFlow. It is half as large again as the weights.",
+)
+_CARRY_DYNAMIC_STEP = flags.DEFINE_boolean(
+    "carry_dynamic_step",
+    False,
+    "Add a second step, most of whose weights have 8 bits, for `waveunet export-web` "
+    "where there is no TensorFlow. Needs --carry_step.",
 )
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "Replace a model of this name.")
 
@@ -106,7 +112,9 @@ def main(_):
         target,
         description=_DESCRIPTION.value.strip(),
         median_sdr_db=scores,
-        convert=functools.partial(engines.convert_steps, config)
+        convert=functools.partial(
+            engines.convert_steps, config, dynamic=_CARRY_DYNAMIC_STEP.value
+        )
         if _CARRY_STEP.value
         else None,
     )

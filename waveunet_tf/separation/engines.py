@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.checkpoints.checkpoint import (
+    DYNAMIC,
+    FLOAT32,
+    Checkpoint,
+    step_name,
+)
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.program import build_program
-from waveunet_tf.separation import litert_conversion
+from waveunet_tf.separation import litert_conversion, small_steps
 from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.step_cache import StepCache
@@ -147,16 +152,23 @@ def load_engine(
         return loader.tensorflow()
 
 
-def convert_steps(config: NetworkConfig, network: keras.Model) -> dict[int, bytes]:
+def convert_steps(
+    config: NetworkConfig, network: keras.Model, *, dynamic: bool = False
+) -> dict[str, bytes]:
     """Converts a network's step for LiteRT, for the chunk that measured fastest.
+
+    Weights that float16 holds, as a packed model's, are stored so.
 
     Args:
         config: The network's config.
         network: The network.
+        dynamic: Whether to add a step that is smaller, faster and less exact. Its
+            layers have weights of int8, but those at the three highest rates, which
+            lose most.
 
     Returns:
-        Chunk in frames → the content of a TFLite file; empty for a network that LiteRT
-        cannot run.
+        Name, of checkpoint.step_name, → the content of a TFLite file; empty for a
+        network that LiteRT cannot run.
 
     Raises:
         ConversionError: TensorFlow cannot convert the network.
@@ -164,7 +176,15 @@ def convert_steps(config: NetworkConfig, network: keras.Model) -> dict[int, byte
     if config.has_spectrogram:
         return {}
     chunk_frames = shapes.step_frames(config, _CHUNK_FRAMES["litert"])
-    return {chunk_frames: _convert(config, network, chunk_frames)}
+    exact = _convert(config, network, chunk_frames)
+    steps = {FLOAT32: exact}
+    if dynamic:
+        float_frames = chunk_frames // 4  # of the three highest rates
+        steps[DYNAMIC] = small_steps.with_byte_weights(exact, float_frames)
+    return {
+        step_name(chunk_frames, kind): small_steps.with_half_weights(step)
+        for kind, step in steps.items()
+    }
 
 
 def _convert(config: NetworkConfig, network: keras.Model, chunk_frames: int) -> bytes:

@@ -32,6 +32,7 @@ def test_a_carried_step_tells_how_long_its_lines_are():
     checkpoint = Checkpoint.open(registry.folder_of("vocals-small"))
     content = carried_steps.carried_model(checkpoint, 32768)
     told = tflite_file.read_metadata("vocals", content)
+    assert told["quantization"] == "float32"
     assert told["sources"] == list(checkpoint.config.sources)
     whole = shapes.stream_state_frames(checkpoint.config)
     assert sorted(s["line_frames"] for s in told["states"]) == sorted(whole.values())
@@ -43,10 +44,23 @@ def test_a_checkpoint_without_a_step_has_no_such_model(tiny_checkpoint):
     assert carried_steps.carried_model(checkpoint, 512) is None
 
 
-def test_without_tensorflow_a_site_has_the_step_alone(no_tensorflow, tmp_path):
-    lines = site_models.write_models(["vocals-small"], ["dynamic"], 32768, tmp_path)
-    assert [line.quantization for line in lines] == ["float32"]
-    assert lines[0].name == "vocals-small" and lines[0].description
+@pytest.mark.parametrize(
+    ("kinds", "written"),
+    [
+        (["dynamic", "float32"], ["dynamic", "float32"]),
+        (["dynamic"], ["dynamic"]),
+        (["float32", "int8"], ["float32"]),
+        (["float16"], ["float32"]),
+    ],
+)
+def test_without_tensorflow_a_site_has_the_steps_that_a_model_carries(
+    no_tensorflow, tmp_path, kinds, written
+):
+    lines = site_models.write_models(["vocals-small"], kinds, 32768, tmp_path)
+    assert [line.quantization for line in lines] == written
+    for line in lines:
+        assert line.name == "vocals-small" and line.description
+        assert line.file == f"models/vocals-small-{line.quantization}.tflite"
     assert (tmp_path / "licences" / "model-vocals-small.txt").exists()
 
 
@@ -61,7 +75,7 @@ def test_the_page_keeps_lines_that_are_longer_than_a_step(
             weights.assign(weights + 0.1)
     program = build_program(checkpoint.config, network, 8)
     step = litert_conversion.convert_program(program, network.variables)
-    monkeypatch.setattr(Checkpoint, "carried_step", lambda self, frames: step)
+    monkeypatch.setattr(Checkpoint, "carried_step", lambda self, frames, kind: step)
     content = carried_steps.carried_model(checkpoint, 8)
     told = tflite_file.read_metadata("tiny", content)
     assert any(s["shape"][1] < s["line_frames"] for s in told["states"])
@@ -83,7 +97,7 @@ def test_the_page_keeps_lines_that_are_longer_than_a_step(
 def test_the_page_runs_a_carried_step(web_libraries, no_tensorflow, tmp_path):
     site = tmp_path / "site"
     site.mkdir()
-    site_folder.write_site(site, ["vocals-small"], ["dynamic"], 32768)
+    site_folder.write_site(site, ["vocals-small"], ["dynamic", "float32"], 32768)
     browser.add_lab(site)
     song = golden.song(120_001, 2, 22050) / 3
     expected = load_separator("vocals-small").separate(song, 22050)
@@ -97,3 +111,8 @@ def test_the_page_runs_a_carried_step(web_libraries, no_tensorflow, tmp_path):
             stems = browser.separated(page, site, song, 22050)
             for name, stem in expected.items():
                 np.testing.assert_allclose(stems[name], stem, atol=1e-6)
+        browser.load(page, "models/vocals-small-dynamic.tflite")
+        stems = browser.separated(page, site, song, 22050)
+        errors = [np.square(stems[name] - expected[name]).sum() for name in expected]
+        power = sum(np.square(stem).sum() for stem in expected.values())
+        assert 0 < sum(errors) < 1e-3 * power
