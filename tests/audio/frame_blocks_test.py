@@ -1,6 +1,7 @@
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from tests.audio.signals import RATE_HZ, tone
 from waveunet_tf.audio.frame_blocks import FrameBlocks
@@ -62,3 +63,15 @@ def test_what_is_gathered_comes_out_before_a_pause():
     assert [len(block) for block in blocks.finish()] == [1000]
     assert blocks.finish() == []
     assert blocks.push(frame) == []
+
+
+@pytest.mark.parametrize("channels", [7, 8, 9, 16])
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+def test_surround_of_any_number_of_channels_is_read(tmp_path, channels, codec):
+    samples = np.random.default_rng(0).integers(-9000, 9000, (20_000, channels))
+    subtype = "PCM_16" if codec == "pcm_s16le" else "FLOAT"
+    soundfile.write(tmp_path / "x.wav", samples / 32768, RATE_HZ, subtype)
+    with av.open(str(tmp_path / "x.wav")) as container:
+        blocks = FrameBlocks(RATE_HZ, channels, None)
+        decoded = gathered(blocks, container.decode(audio=0))
+    np.testing.assert_array_equal(decoded * 32768, samples)

@@ -9,6 +9,9 @@ from waveunet_tf.audio.resample import StreamResampler
 
 # Frames are gathered, which costs less than a block for each.
 _BLOCK_FRAMES = 16384
+# PyAV looks for a frame's planes until a null pointer, which does not follow where an
+# AVFrame's own eight pointers are all in use. It then reads other memory, or crashes.
+_MOST_PLANES = 7
 
 
 class FrameBlocks:
@@ -30,7 +33,7 @@ class FrameBlocks:
             layout: The layout that all frames are mixed into; None: their own.
         """
         self._rate_hz, self._channels, self._layout = rate_hz, channels, layout
-        self._kind = self._last_key = self._to_planar_float = None
+        self._kind = self._last_key = self._to_float = None
         self._resampler: StreamResampler | None = None
         self._block = np.empty((0, channels), np.float32)
         self._filled = self._given = 0
@@ -44,20 +47,17 @@ class FrameBlocks:
             ready = self.finish()
             self._change(kind)
         parts = [frame]
-        if self._to_planar_float:
-            parts = self._to_planar_float.resample(frame)
+        if self._to_float:
+            parts = self._to_float.resample(frame)
         for part in parts:
             start, samples = self._filled, part.samples
             if start + samples > len(self._block):
                 ready += self._take()
                 length = max(_BLOCK_FRAMES, samples)
-                self._block = np.empty((length, len(part.planes)), np.float32)
-                start = 0
+                shape = (length, part.layout.nb_channels)
+                self._block, start = np.empty(shape, np.float32), 0
             self._filled = start + samples
-            # `to_ndarray` takes three times as long.
-            for channel, plane in enumerate(part.planes):
-                values = np.frombuffer(plane, np.float32, samples)
-                self._block[start : self._filled, channel] = values
+            _copy_samples(part, self._block[start : self._filled])
         return ready
 
     def finish(self) -> list[np.ndarray]:
@@ -92,8 +92,21 @@ class FrameBlocks:
         if self._last_key and key != self._last_key:
             self.changes.append((self._given / self._rate_hz, self._last_key, key))
         self._kind, self._last_key = kind, key
-        self._to_planar_float = None
-        if self._layout or sample_format != "fltp":
-            self._to_planar_float = av.AudioResampler("fltp", self._layout)
+        self._to_float = None
+        if not self._layout and key[1] > _MOST_PLANES:
+            self._to_float = av.AudioResampler("flt")
+        elif self._layout or sample_format != "fltp":
+            self._to_float = av.AudioResampler("fltp", self._layout)
         if key[0] != self._rate_hz:
             self._resampler = StreamResampler(key[0], self._rate_hz, self._channels)
+
+
+def _copy_samples(frame, block: np.ndarray) -> None:
+    """Copies a frame of floats to a block `(frames, channels)`."""
+    if frame.format.is_packed:
+        (plane,) = frame.planes
+        block[:] = np.frombuffer(plane, np.float32, block.size).reshape(block.shape)
+        return
+    # `to_ndarray` takes three times as long.
+    for channel, plane in enumerate(frame.planes):
+        block[:, channel] = np.frombuffer(plane, np.float32, len(block))
