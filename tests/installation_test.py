@@ -123,7 +123,7 @@ def test_the_bare_install_does_not_grow(bare):
         if "__pycache__" not in path.parts and not name.startswith("pip"):
             sizes[name] = sizes.get(name, 0) + path.stat().st_size / 1e6
     print(sorted(sizes.items(), key=lambda item: -item[1]))
-    assert sum(sizes.values()) < 300  # MB
+    assert sum(sizes.values()) < 250  # MB
 
 
 @pytest.mark.parametrize("command", COMMANDS)

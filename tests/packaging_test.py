@@ -89,6 +89,10 @@ def test_the_wheel_has_every_module_model_and_page_and_nothing_else(built):
         assert name in names
 
 
+def test_the_wheel_is_a_small_download(built):
+    assert built[1].stat().st_size < 80e6
+
+
 def test_the_source_distribution_has_what_the_checkout_has(built):
     if not (ROOT / ".git").exists():
         pytest.skip("compares with what git lists, and this is no checkout")
