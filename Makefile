@@ -62,7 +62,7 @@ test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist loadgroup --durations=20 $(FILES)
 
 test-slow: .venv/installed-dev
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow $(FILES)
 
 # Spoiled files, answers and flags for MINUTES, of all targets or of TARGETS; what breaks
 # something is left in fuzz-findings/ (docs/robustness.md).

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 
 # Tests run side by side, a process a core: more threads would only get in their way.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy reads it when it is imported
@@ -17,6 +18,15 @@ from waveunet_tf.system import user_folders
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 for _kind in ("INTRAOP", "INTEROP"):
     os.environ.setdefault(f"TF_NUM_{_kind}_THREADS", "1")
+
+# Started by nohup or in a shell's background, the tests and their children would
+# ignore the signals that some of them send.
+for _number, _handler in [
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+]:
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

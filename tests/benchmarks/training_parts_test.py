@@ -55,6 +55,7 @@ def test_the_plain_port_computes_what_our_network_computes(plain_port, fields):
         np.testing.assert_allclose(port[source], estimate, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_parts_are_those_of_one_training_step():
     keras.utils.set_random_seed(4)
     parts = TensorFlowParts(MINI, QUICK, compiled=False)

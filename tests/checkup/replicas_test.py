@@ -32,6 +32,7 @@ def found_in_child(tmp_path, monkeypatch, word):
     return {finding.name: finding.status for finding in read_findings(path)}
 
 
+@pytest.mark.slow
 def test_two_logical_devices_take_the_steps_of_one(tmp_path, monkeypatch):
     found = found_in_child(tmp_path, monkeypatch, "right")
     assert found == {

@@ -27,6 +27,7 @@ def pipeline_of(noise_dir, sizes):
     return by_name(findings)
 
 
+@pytest.mark.slow
 def test_a_slowed_down_pipeline_is_found(noise_dir, mini_sizes, monkeypatch):
     build = speed.excerpts.random_excerpts
 
@@ -47,6 +48,7 @@ def test_a_slowed_down_pipeline_is_found(noise_dir, mini_sizes, monkeypatch):
     assert found["excerpts of soundfile"].numbers["batches_per_second"] < 10
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_is_fast_enough_is_right(noise_dir, mini_sizes, monkeypatch):
     """Here the steps are slow: those of such a network are faster than any reading."""
     step = speed.Drill.step

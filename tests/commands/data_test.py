@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.command_line import check_refusal, run, run_here
+from tests.command_line import check_refusal, run_here
 from tests.data.stems import two_known_tracks
 
 DATA = "waveunet_tf data"
@@ -20,7 +20,7 @@ def prepared_dir(tmp_path_factory):
 def test_it_shows_draws_and_writes_what_is_there(prepared_dir, tmp_path):
     picture, folder = tmp_path / "x.png", tmp_path / "listen"
     command = [f"--data_dir={prepared_dir}", f"--plot={picture}", f"--listen={folder}"]
-    result = run(DATA, *command, "--excerpts=2", "--seconds=0.5", "--min_gain=1")
+    result = run_here(DATA, *command, "--excerpts=2", "--seconds=0.5", "--min_gain=1")
     assert result.returncode == 0, result.stderr
     (line,) = [x for x in result.stdout.splitlines() if x.startswith("train   vocals")]
     assert line.split() == ["train", "vocals", "2", "0.01", "-10.3", "-6.0", "0%"]

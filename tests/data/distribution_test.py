@@ -117,9 +117,12 @@ def places_on_device():
     return places
 
 
-def test_starts_on_the_device_are_uniform_on_each_backend():
-    here = places_on_device()
-    check_uniform(here)
+def test_starts_on_the_device_are_uniform():
+    check_uniform(places_on_device())
+
+
+@pytest.mark.slow
+def test_starts_on_the_device_are_those_of_each_backend():
     result = subprocess.run(
         [sys.executable, "-m", "tests.data.distribution_test"],
         cwd=ROOT,
@@ -130,7 +133,7 @@ def test_starts_on_the_device_are_uniform_on_each_backend():
     )
     assert result.returncode == 0, result.stderr
     on_jax = [tuple(place) for place in json.loads(result.stdout)]
-    assert on_jax == here
+    assert on_jax == places_on_device()
 
 
 if __name__ == "__main__":

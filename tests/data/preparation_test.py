@@ -513,6 +513,7 @@ def test_without_beam_nothing_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
     """Six minutes, in fact: what grows would be hundreds of megabytes by then."""
     minute = np.random.default_rng(0).normal(0, 0.1, (60 * 22050, 2))

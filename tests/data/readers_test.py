@@ -107,6 +107,7 @@ print("the end")
 """
 
 
+@pytest.mark.slow
 def test_python_ends_while_excerpts_are_read_ahead(stems_dir):
     ended = subprocess.run(
         [sys.executable, "-c", ENDING, stems_dir],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fuzz import edits, guard, tflite_files
 from waveunet_tf.errors import InputError
 
-SLICE = 10
+SLICE = 6
 _SOURCES = guard.ROOT / "export/android/separator/src"
 
 

@@ -18,7 +18,7 @@ from waveunet_tf.export import file_description
 from waveunet_tf.separation import litert, tflite_file
 from waveunet_tf.separation.separator import load_tflite_separator
 
-SLICE = 8
+SLICE = 4
 _CONFIG = WaveUNetConfig(
     num_levels=2, base_filters=2, sample_rate_hz=8000, output_frames=64
 )

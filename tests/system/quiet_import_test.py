@@ -85,6 +85,7 @@ def test_who_wants_the_notes_gets_them(tmp_path):
     assert (result.returncode, result.stderr) == (0, NOTES + "after\n")
 
 
+@pytest.mark.slow
 def test_the_installed_tensorflow_is_imported_quietly():
     code = (
         "from waveunet_tf.system import quiet_import\n"

@@ -118,6 +118,7 @@ def test_several_devices_give_what_one_gives(
     check_equal(tmp_path / "work", finished_dir)
 
 
+@pytest.mark.slow
 def test_two_workers_give_what_one_gives(kept_stems_dir, tmp_path, finished_dir):
     finish(*start_workers(kept_stems_dir, tmp_path / "two"))
     check_equal(tmp_path / "two", finished_dir)

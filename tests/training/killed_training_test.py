@@ -79,7 +79,7 @@ def check_equal(workdir, expected):
     [
         (1, 0),  # after the first epoch
         pytest.param((2, 0), marks=pytest.mark.slow),
-        (2, 1),  # before the second stage
+        pytest.param((2, 1), marks=pytest.mark.slow),  # before the second stage
         (3, 1),  # after its first epoch
     ],
 )

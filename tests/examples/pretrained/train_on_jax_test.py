@@ -49,6 +49,7 @@ def train_on(data, workdir, *flags, exit_code=0):
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_path):
     first, second = train_on(data, tmp_path / "work")
     assert second["loss"] < first["loss"]
@@ -62,6 +63,7 @@ def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_pa
     np.testing.assert_allclose(sum(estimates.values()), centre, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_rate_far_too_high_on_jax_goes_back_three_times_and_ends(data, tmp_path):
     records = train_on(data, tmp_path / "work", "--learning_rate=30", exit_code=1)
     rates = [record["learning_rate"] for record in records]
