@@ -6,12 +6,16 @@ import pathlib
 import re
 from typing import BinaryIO, NamedTuple
 
+from av.stream import Disposition
+
 from waveunet_tf.audio.packet_damage import id3_bytes
 from waveunet_tf.errors import InputError
 
 # The containers whose header has the exact length of their only stream.
 _EXACT = {"flac", "tta", "wv", "ape", "tak", "mpc", "mpc8", "dsf"}
-_OTHER_PURPOSES = ("comment", "visual_impaired", "karaoke")
+_OTHER_PURPOSES = (
+    Disposition.comment | Disposition.visual_impaired | Disposition.karaoke
+)
 
 
 def choose_track(path: pathlib.Path, container, number: int | None):
@@ -44,10 +48,9 @@ def choose_track(path: pathlib.Path, container, number: int | None):
 
 def _rank(track) -> int:
     """0 for the default track, 1 for others, 2 for those of another purpose."""
-    purposes = str(track.disposition)
-    if "default" in purposes:
+    if track.disposition & Disposition.default:
         return 0
-    return 2 if any(word in purposes for word in _OTHER_PURPOSES) else 1
+    return 2 if track.disposition & _OTHER_PURPOSES else 1
 
 
 def _described(place: int, track) -> str:
@@ -73,7 +76,7 @@ def start_of_others(container, track) -> float | None:
         and stream.index != track.index
         and stream.type in ("video", "audio")
         and stream.start_time is not None
-        and "attached_pic" not in str(stream.disposition)
+        and not stream.disposition & Disposition.attached_pic
     ]
     return min(starts, default=None)
 
