@@ -6,16 +6,15 @@ import pathlib
 import re
 from typing import BinaryIO, NamedTuple
 
-from av.stream import Disposition
-
 from waveunet_tf.audio.packet_damage import id3_bytes
 from waveunet_tf.errors import InputError
 
 # The containers whose header has the exact length of their only stream.
 _EXACT = {"flac", "tta", "wv", "ape", "tak", "mpc", "mpc8", "dsf"}
-_OTHER_PURPOSES = (
-    Disposition.comment | Disposition.visual_impaired | Disposition.karaoke
-)
+# FFmpeg's own bits of a stream's disposition: PyAV tells their names otherwise in each
+# version, and not at all on some versions of Python.
+_DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
+_OTHER_PURPOSES = 0x8 | 0x100 | 0x20  # commentary, for the visually impaired, karaoke
 
 
 def choose_track(path: pathlib.Path, container, number: int | None):
@@ -48,9 +47,13 @@ def choose_track(path: pathlib.Path, container, number: int | None):
 
 def _rank(track) -> int:
     """0 for the default track, 1 for others, 2 for those of another purpose."""
-    if track.disposition & Disposition.default:
+    if _purposes(track) & _DEFAULT:
         return 0
-    return 2 if track.disposition & _OTHER_PURPOSES else 1
+    return 2 if _purposes(track) & _OTHER_PURPOSES else 1
+
+
+def _purposes(stream) -> int:
+    return stream.disposition.value
 
 
 def _described(place: int, track) -> str:
@@ -76,7 +79,7 @@ def start_of_others(container, track) -> float | None:
         and stream.index != track.index
         and stream.type in ("video", "audio")
         and stream.start_time is not None
-        and not stream.disposition & Disposition.attached_pic
+        and not _purposes(stream) & _ATTACHED_PICTURE
     ]
     return min(starts, default=None)
 
