@@ -411,3 +411,26 @@ def test_speex_that_comes_out_twice_as_long_is_refused(tmp_path):
             file.mux(stream.encode(frame))
     with pytest.raises(InputError, match=r"decodes to 4\.00 s where they say 2\.02 s"):
         io.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("x.flv", "mp3"), ("x.avi", "mp3"), ("x.avi", "pcm_s16le")],
+)
+def test_a_part_of_an_old_video_is_truncated(tmp_path, name, codec):
+    path = tmp_path / name
+    write_with_ffmpeg(path, codec, tone(4 * RATE_HZ))
+    assert len(io.read(path)[0]) == pytest.approx(4 * RATE_HZ, abs=3000)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(InputError, match="truncated: it ends after"):
+        io.read(path)
+
+
+def test_a_video_that_was_not_downloaded_to_its_end_is_noted(tmp_path, caplog):
+    path = tmp_path / "x.flv"
+    write_with_ffmpeg(path, "mp3", tone(4 * RATE_HZ))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))
+    assert len(io.read(path)[0]) < 3 * RATE_HZ
+    assert "its header tells of 4." in caplog.text

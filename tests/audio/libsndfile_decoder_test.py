@@ -95,3 +95,26 @@ def test_tags_of_windows_1252_are_read_as_such(tmp_path):
     decoder = LibsndfileDecoder(tmp_path / "x.wav")
     assert decoder.tags["title"] == "München"
     decoder.close()
+
+
+@pytest.mark.parametrize("name", ["x.wav", "x.aiff"])
+def test_a_second_recording_in_a_file_is_noted(tmp_path, name, caplog):
+    path = tmp_path / name
+    soundfile.write(path, noise(5000), RATE_HZ)
+    content = path.read_bytes()
+    path.write_bytes(2 * content)
+    assert io.read(path)[0].shape == (5000, 2)
+    assert "another recording follows its audio" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["x.mp3", "x.au", "x.vox"])
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>404 not found</html>" * 99, bytes(99_000)],
+    ids=["html", "zeros"],
+)
+def test_a_suffix_makes_no_audio_of_other_bytes(tmp_path, name, content, capfd):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="must be an audio file"):
+        io.read(tmp_path / name)
+    assert capfd.readouterr().err == ""

@@ -7,6 +7,7 @@ import re
 from typing import BinaryIO, NamedTuple
 
 from waveunet_tf.audio.packet_damage import id3_bytes
+from waveunet_tf.audio.sample_chunk import SLOPPY_BYTES, is_placeholder
 from waveunet_tf.errors import InputError
 
 # The containers whose header has the exact length of their only stream.
@@ -116,7 +117,16 @@ def promise_of(container, track, file: BinaryIO) -> Promise:
         return Promise(start + seconds if seconds else 0.0, is_on_clock=True)
     if name in _EXACT or name == "ogg":  # by the time of the last page of Ogg
         return Promise(seconds)
+    if name == "avi":
+        return Promise(file_bytes=max(_riff_bytes(file) - SLOPPY_BYTES, 0))
     return _xing_promise(file, track.rate) if name == "mp3" else Promise()
+
+
+def _riff_bytes(file: BinaryIO) -> int:
+    """Returns the bytes that the first header of an AVI promises; 0: unknown."""
+    file.seek(4)
+    size = int.from_bytes(file.read(4), "little")
+    return 0 if is_placeholder(size) else size + 8
 
 
 def _matroska_end(container, track) -> float:

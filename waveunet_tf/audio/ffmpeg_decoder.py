@@ -32,6 +32,9 @@ _DAMAGED_SHARE, _DAMAGED_SECONDS = 0.05, 1.0
 _WITHOUT_CLOCK = {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "loas"}
 # A broadcast ends anywhere.
 _UNFRAMED = {*_WITHOUT_CLOCK, "mpegts", "mpeg"}
+# Their headers tell a length, but nobody relies on it.
+_TELLING_LENGTH = {"flv", "rm"}
+_UNTOLD_SHARE, _UNTOLD_SECONDS = 0.02, 0.5
 _SILENT_FRAMES = 65536
 
 
@@ -97,6 +100,9 @@ class FFmpegDecoder:
             file.seek(position)
             self.tags = _tags_of(self._container, source)
             self._damage, self._ended_in_error = PacketDamage(), False
+            self._ends_in_part, self._told_seconds = False, 0.0
+            if name in _TELLING_LENGTH:
+                self._told_seconds = self.duration_seconds
             stack.pop_all()
 
     def close(self) -> None:
@@ -148,6 +154,8 @@ class FFmpegDecoder:
             except av.FFmpegError as error:
                 self._ended_in_error, damage.error = True, error
                 return
+            if packet.size:
+                self._ends_in_part = packet.is_corrupt
             if skips_end:
                 _keep_end(packet)
             try:
@@ -174,6 +182,11 @@ class FFmpegDecoder:
             self.notes.append(
                 f"{length:.2f} s of silence stand at {start:.2f} s, where audio is "
                 "missing" + (f", and {more} more gaps follow" if more else "")
+            )
+        told, given = self._told_seconds, timeline.given_seconds
+        if told - given > max(_UNTOLD_SHARE * told, _UNTOLD_SECONDS):
+            self.notes.append(
+                f"its header tells of {told:.2f} s, but only {given:.2f} s follow"
             )
         for seconds, old, new in blocks.changes[:1]:
             self.notes.append(
@@ -208,7 +221,9 @@ class FFmpegDecoder:
             if self._samples:
                 return False
             if self._is_framed:
-                return self._ended_in_error or self._damage.pending > 0
+                ends_within = self._ends_in_part or self._ended_in_error
+                lacks_bytes = self._file_bytes < promise.file_bytes
+                return ends_within or lacks_bytes or self._damage.pending > 0
             return self._has_no_clock and self._damage.ends_in_packet
         if self._damage.places:  # Damage has left something out, and was told.
             if 0 < promise.file_bytes <= self._file_bytes:

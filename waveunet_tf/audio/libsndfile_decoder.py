@@ -20,6 +20,8 @@ _MOST_FRAMES = 2**62
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 # What libsndfile notes of an Ogg file whose last page is missing or cut.
 _CUT_OGG = ("lacks an end-of-stream bit", "without an End-Of-Stream flag")
+# Its note of foreign bytes behind the last page, and of the first part of a page.
+_BEHIND_OGG = "Junk after the last page"
 
 
 class LibsndfileDecoder:
@@ -76,7 +78,12 @@ class LibsndfileDecoder:
         if self._samples:
             return self._samples.is_cut or frames < self._sound.frames
         log = self._sound.extra_info
-        return any(words in log for words in _CUT_OGG) or frames < self._sound.frames
+        if any(words in log for words in _CUT_OGG) or frames < self._sound.frames:
+            return True
+        if _BEHIND_OGG not in log:
+            return False
+        with self._path.open("rb") as file:
+            return not has_end(file)
 
     @property
     def unread_bytes(self) -> int:
@@ -100,10 +107,16 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
     # its first frame, and stops there.
     if ffmpeg_decoder.may_be_mp3(path):
         return False
+    # By its number: of a name libsndfile takes the suffix for a format, and searches an
+    # .mp3 for frames, with messages on stderr.
+    number = os.open(path, os.O_RDONLY)
     try:
-        info = soundfile.info(os.fsencode(path))
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless .raw
+        with soundfile.SoundFile(number, closefd=False) as info:
+            log = info.extra_info
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: headerless
         return False
+    finally:
+        os.close(number)
     if info.format == "MP3" or info.subtype.startswith("MPEG"):
         return False
     if info.frames > _MOST_FRAMES or (downmix and info.channels > 2):
@@ -111,7 +124,7 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
     with path.open("rb") as file:
         samples = find_samples(file)
         # libsndfile takes damage, and zeros behind the last page, for a cut.
-        if any(words in info.extra_info for words in _CUT_OGG) and has_end(file):
+        if any(words in log for words in _CUT_OGG) and has_end(file):
             return False
     if not (samples and samples.is_open):
         return True

@@ -16,8 +16,10 @@ _BELOW_POWER, _ABOVE_POWER = 2**24, 2**16
 _PLACEHOLDERS = (2**31, 2**32)
 _HUGE_BYTES = 2**39
 # A few bytes that are missing, or that follow, are sloppiness.
-_SLOPPY_BYTES, _FOREIGN_BYTES = 16, 4096
+SLOPPY_BYTES, _FOREIGN_BYTES = 16, 4096
 _MAX_CHUNKS = 10_000
+# What a file, or its samples, begin with.
+_OTHER_AUDIO = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b"data", b"SSND"}
 
 
 class SampleChunk(NamedTuple):
@@ -31,6 +33,8 @@ class SampleChunk(NamedTuple):
         size_fields: Of each field with the samples' size: its place in the file, its
             number of bytes, "little" or "big", and how much more it counts.
         outer_missing_bytes: What the file lacks of the length in its first header.
+        joined_bytes: The bytes from where another file, or more samples, begin behind
+            the samples.
     """
 
     start: int
@@ -39,6 +43,7 @@ class SampleChunk(NamedTuple):
     has_chunks_behind: bool
     size_fields: tuple[tuple[int, int, str, int], ...]
     outer_missing_bytes: int = 0
+    joined_bytes: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -47,7 +52,7 @@ class SampleChunk(NamedTuple):
         if promised > held:
             return is_placeholder(promised)
         left = held - promised
-        return left > max(promised, _SLOPPY_BYTES) and not self.has_chunks_behind
+        return left > max(promised, SLOPPY_BYTES) and not self.has_chunks_behind
 
     @property
     def is_longer_than_told(self) -> bool:
@@ -58,7 +63,7 @@ class SampleChunk(NamedTuple):
     def is_cut(self) -> bool:
         """Whether the file ends before its samples do."""
         return not self.is_open and self.promised_bytes > self.held_bytes + (
-            _SLOPPY_BYTES
+            SLOPPY_BYTES
         )
 
     @property
@@ -72,9 +77,14 @@ class SampleChunk(NamedTuple):
                 f"its header tells of {self.promised_bytes} bytes of samples, but "
                 f"{self.held_bytes} follow: all of them are read"
             ]
+        if self.joined_bytes:
+            return [
+                f"another recording follows its audio; its {self.joined_bytes} bytes "
+                "are left out"
+            ]
         if left >= _FOREIGN_BYTES and not self.has_chunks_behind:
             return [f"{left} bytes behind its audio are left out"]
-        if self.outer_missing_bytes > _SLOPPY_BYTES and left >= 0:
+        if self.outer_missing_bytes > SLOPPY_BYTES and left >= 0:
             return [
                 f"its header promises {self.outer_missing_bytes} more bytes than the "
                 "file has; its audio is whole"
@@ -261,11 +271,14 @@ def _sample_chunk(
     end = file.seek(0, os.SEEK_END)
     behind = start + promised
     behind += -behind % chunks.alignment
-    has_chunks = True
+    has_chunks, joined = True, 0
     if behind < end:
         last = behind
         for name, place, size in chunks.walk(file, behind):
             has_chunks = has_chunks and bool(name)
+            if name[:4] in _OTHER_AUDIO and not joined:
+                joined = end - place
             last = place + size
         has_chunks = has_chunks and last <= end + chunks.alignment
-    return SampleChunk(start, promised, max(end - start, 0), has_chunks, fields)
+    held = max(end - start, 0)
+    return SampleChunk(start, promised, held, has_chunks, fields, joined_bytes=joined)
