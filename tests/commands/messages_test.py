@@ -116,7 +116,9 @@ USAGE = [
     (CHECK_GPU, "--parts=all", ["--parts must be of", "Received: all"]),
     (EXPORT_WEB, "--output=o --kinds=int8", ["--kinds must be", "Received: int8"]),
     (SERVE_WEB, "", ["needs a folder that export-web made"]),
-    (MODELS, "vocals", ["takes no arguments. Received: vocals"]),
+    (MODELS, "vocals", ["takes nothing, or card NAME. Received: vocals"]),
+    (MODELS, "card", ["takes nothing, or card NAME. Received: card"]),
+    (MODELS, "card a b", ["takes nothing, or card NAME. Received: card a b"]),
 ]
 BAD_INPUT = [
     (SEPARATE, "--checkpoint={bad}/none a", ["{bad}/none: must be a checkpoint"]),

@@ -1,5 +1,6 @@
 """Packing as a user does, and the commands that take a model's name."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -147,6 +148,29 @@ def test_models_are_listed_and_broken_ones_named(models_dir, vocals):
     shutil.rmtree(models_dir)
     listed = run_here("waveunet_tf models")
     assert (listed.returncode, listed.stdout) == (0, "")
+
+
+def test_a_card_is_what_lies_beside_the_model_or_what_its_files_tell(
+    models_dir, vocals
+):
+    shown = run_here("waveunet_tf models", "card", "vocals")
+    assert shown.returncode == 0, shown.stderr
+    digest = hashlib.sha256((vocals / "network.weights.h5").read_bytes()).hexdigest()
+    for text in (
+        "# vocals\n\nA tiny one\n",
+        "\n| sample_rate_hz | 8000 |\n",
+        "\n| num_levels | 3 |\n",
+        f"SHA-256 {digest} |\n",
+        f"{vocals}/README.md is not there",
+    ):
+        assert text in shown.stdout
+    (vocals / "README.md").write_text("# Mine\nlearned from größere songs\n")
+    shown = run_here("waveunet_tf models", "card", "vocals")
+    assert shown.stdout == "# Mine\nlearned from größere songs\n"
+    change_version(vocals)
+    check_refusal(run_here("waveunet_tf models", "card", "vocals"), 1, "Received: 2")
+    unknown = run_here("waveunet_tf models", "card", "vocls")
+    check_refusal(unknown, 1, "vocls: must be a model's name", "have vocals")
 
 
 def test_describing_takes_a_models_name(vocals):

@@ -1,12 +1,14 @@
 """The trained models that the package carries."""
 
+import h5py
 import numpy as np
 import pytest
 
 import waveunet_tf
-from waveunet_tf.checkpoints import checkpoint, packing, registry
+from waveunet_tf.checkpoints import card_page, checkpoint, packing, registry
 from waveunet_tf.checkpoints.checkpoint import DYNAMIC, FLOAT32, Checkpoint
 from waveunet_tf.export import parity_songs
+from waveunet_tf.networks import shapes
 from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.separator import Separator
 
@@ -83,3 +85,29 @@ def test_the_smaller_step_of_the_small_model_is_40_db_from_the_other():
     }
     assert snr_db(stems[DYNAMIC], stems[FLOAT32]) > 40
     assert len(steps[DYNAMIC]) < 0.45 * len(steps[FLOAT32])
+
+
+@pytest.mark.parametrize("name", models())
+def test_the_card_of_a_shipped_model_says_what_its_files_are(name):
+    """The rest of a card was measured, by the commands beside it."""
+    folder = registry.folder_of(name)
+    text = card_page.card_page(name)
+    assert card_page.facts(name) in text
+    with h5py.File(folder / checkpoint.WEIGHTS) as file:
+        sizes = []
+        file.visititems(lambda _, item: sizes.append(getattr(item, "size", 0)))
+    assert f"has {sum(sizes):,} weights".replace(",", "\u00a0") in text
+    card = registry.read_card(folder)
+    for file_name, values in card.files.items():
+        size = f"{values['size_bytes'] / 1e6:.1f} MB"
+        assert file_name == checkpoint.CONFIG or size in text
+    for median in card.median_sdr_db.values():
+        assert f"| {median:.2f} \u00b1 " in text
+    config = Checkpoint.open(folder).config
+    ahead = shapes.stream_plan(config).latency_frames / config.sample_rate_hz
+    assert f"hears {ahead:.2f} s ahead" in text
+    for heading in ("trained on", "Scores", "Speed and size", "bad at"):
+        assert heading in text
+    for word in ("licence", "Teacher", "Steps", "Hardware", "Spleeter", "mixture"):
+        assert word in text
+    assert "research" in (folder / "LICENSE").read_text(encoding="utf-8")
