@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 import subprocess
@@ -150,3 +151,12 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         with part_folders.part_folder(pathlib.Path("/proc/self")):
             pass
     assert error.value.filename == "/proc/self"
+
+
+def test_a_full_disk_is_told_of_the_folder_that_the_user_knows(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '[^']*'$") as caught,
+        part_folders.part_folder(tmp_path) as folder,
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))

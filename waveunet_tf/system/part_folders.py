@@ -39,17 +39,18 @@ def part_folder(parent: str | os.PathLike) -> Iterator[pathlib.Path]:
         parent: Where the folder is made. It exists.
 
     Raises:
-        OSError: The folder cannot be made.
+        OSError: The folder cannot be made, or filled: it then names the parent.
     """
     parent = pathlib.Path(parent)
     sweep_if_quick(parent)
     path = parent / new_name()
     try:  # From here on: Ctrl-C may end any of these lines.
-        try:
-            path.mkdir(mode=0o700)
-        except OSError as error:  # The user knows no such name.
-            raise OSError(error.errno, error.strerror, str(parent)) from error
+        path.mkdir(mode=0o700)
         yield path
+    except OSError as error:  # The user knows no such name.
+        if not error.errno or not str(error.filename).startswith(str(path)):
+            raise
+        raise OSError(error.errno, error.strerror, str(parent)) from error
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
