@@ -1,3 +1,4 @@
+import errno
 import io
 import pathlib
 import tempfile
@@ -146,6 +147,20 @@ def test_a_stop_is_no_failure_of_a_song(songs, error):
         with pytest.raises(error):
             batch.separate(separator, on_progress=raising(error))
     assert not batch.failures
+
+
+def test_a_full_disk_ends_the_batch(songs):
+    full = OSError(errno.ENOSPC, "No space left on device", "stems")
+    options = SongOptions(output_dir=songs / "s")
+    with SongBatch([songs], options, SOURCES) as batch:
+        with pytest.raises(OSError) as error:
+            batch.separate(share_separator(), on_progress=raising(full))
+    assert error.value is full
+    assert batch.failures == []
+    other = OSError(errno.EIO, "Input/output error", "song")
+    with SongBatch([songs], options, SOURCES) as batch:
+        batch.separate(share_separator(), on_progress=raising(other))
+    assert len(batch.failures) == 2
 
 
 def test_a_song_from_a_pipe_is_not_named_by_its_temporary_file(songs, monkeypatch):

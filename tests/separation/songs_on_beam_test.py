@@ -1,7 +1,9 @@
 """Songs on Apache Beam, or on a stand-in that works in this process."""
 
+import errno
 import functools
 import json
+import os
 import pickle
 from concurrent import futures
 
@@ -13,6 +15,7 @@ import waveunet_tf
 from tests.audio import planted_decoders
 from tests.audio.signals import tone, write_with_ffmpeg
 from waveunet_tf.audio import decoder_child, decoder_process
+from waveunet_tf.separation import songs_on_beam
 from waveunet_tf.separation.separator_source import CheckpointSource
 from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions, separate_songs
@@ -89,3 +92,21 @@ def test_a_song_that_crashes_its_decoder_fails_alone(
     assert len(list((tmp_path / "stems").rglob("*.wav"))) == 4
     (process,) = decoder_process._kept  # It waits for later songs.
     process.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_is_no_fault_of_a_songs(tmp_path, monkeypatch, code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code), "stem.wav")
+
+    monkeypatch.setattr(songs_on_beam, "do_job", fail)
+    monkeypatch.setattr(songs_on_beam, "_load_once", lambda source: None)
+    if code == errno.ENOSPC:
+        with pytest.raises(OSError, match="No space left on device"):
+            songs_on_beam._separate(None, SongOptions(), (7, None))
+    else:
+        number, separated, reason, *_ = songs_on_beam._separate(
+            None, SongOptions(), (7, None)
+        )
+        assert (number, separated) == (7, False)
+        assert reason == "stem.wav: Input/output error"

@@ -1,6 +1,7 @@
 """Jobs on a real scheduler and two worker processes on this machine."""
 
 import functools
+import re
 import time
 
 import pytest
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.xdist_group("dask")
 def run(dask_client, monkeypatch):
     """Runs jobs once both workers are there, and gives job → Done, in order."""
     monkeypatch.setattr(dask_workers, "TICK_SECONDS", 0.2)
+    monkeypatch.setattr(dask_jobs, "_REST_SECONDS", 0.2)
 
     def run_(function, arguments, **options):
         dask_client.wait_for_workers(2, timeout=60)
@@ -54,6 +56,31 @@ def test_an_os_error_is_tried_again_twice(run, tmp_path):
     (done,) = run(jobs.fail_always, [str(tmp_path / "tries")]).values()
     assert str(done.error) == f"{tmp_path}/tries: Input/output error"
     assert (tmp_path / "tries").read_text() == "tried\n" * 3
+
+
+def test_a_job_that_fails_on_all_workers_rests_before_it_is_tried_again(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dask_jobs, "_REST_SECONDS", 1.0)
+    (done,) = run(jobs.fail_for_a_second, [str(tmp_path / "tries")]).values()
+    assert done.error is None
+    assert len((tmp_path / "tries").read_text().splitlines()) == 3
+
+
+def test_a_disk_that_is_full_on_all_workers_ends_the_run(run, tmp_path):
+    paths = [f"{tmp_path}{'/' * count}full" for count in range(1, 31)]
+    with pytest.raises(OSError, match="^/.*/full: No space left on device") as error:
+        run(jobs.fill_the_disk, paths, sizes=range(30, 0, -1))
+    on = re.findall(r"tcp://127.0.0.1:\d+", str(error.value))
+    assert len(on) == len({*on}) == 2
+    # Each at most twice before the first of them had failed for the third time.
+    assert len((tmp_path / "full").read_text().splitlines()) <= 61
+
+
+def test_a_job_that_is_too_large_for_the_disk_fails_alone(run):
+    done = run(jobs.fail_at_3, list(range(40)))
+    assert str(done.pop(3).error) == "x: No space left on device"
+    assert [each.error for each in done.values()] == [None] * 39
 
 
 def test_a_worker_that_fails_where_another_succeeds_gets_no_more_jobs(

@@ -65,6 +65,22 @@ def fail_always(path):
     raise OSError(5, "Input/output error", path)
 
 
+def fail_for_a_second(path):
+    """Fails in the first second; notes the times of all calls in a file."""
+    with open(path, "a") as file:
+        file.write(f"{time.time()}\n")
+    first, *_, last = map(float, [*open(path), time.time()])
+    if last < first + 1:
+        raise OSError(5, "Input/output error", path)
+
+
+def fill_the_disk(path):
+    """Fails as on a full disk, and notes it in a file."""
+    with open(path, "a") as file:
+        file.write("tried\n")
+    raise OSError(28, "No space left on device", path)
+
+
 def hold_once(path):
     """Takes long in the first call, which makes a file, and no time in the second."""
     if not path:

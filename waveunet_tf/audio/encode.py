@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import pathlib
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -20,6 +17,7 @@ from waveunet_tf.audio import formats
 _COMPRESSION_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5}
 _BITS_PER_SECOND_AND_CHANNEL = 128_000
 _MAX_BLOCK_FRAMES = 16384  # libsndfile crashes on longer blocks of Vorbis.
+_PROBE_BYTES = 2**20
 _MAX_WAV_BYTES = 2**32 - 2**20  # The sizes in a wav file's header have 32 bits.
 
 
@@ -163,11 +161,7 @@ class _LibsndfileSink:
         try:
             yield
         except soundfile.LibsndfileError as error:
-            # libsndfile gives no reason, but a full disk is the most frequent.
-            folder = pathlib.Path(self._path).absolute().parent
-            if folder.is_dir() and shutil.disk_usage(folder).free < 2**20:
-                code = errno.ENOSPC
-                raise OSError(code, os.strerror(code), str(self._path)) from error
+            _raise_reason(self._path)
             raise OSError(f"{self._path}: cannot be written: {error}") from error
 
     def write(self, block: np.ndarray) -> None:
@@ -179,6 +173,20 @@ class _LibsndfileSink:
 
     def close(self, *, whole: bool) -> None:
         self._file.close()
+
+
+def _raise_reason(path: str | os.PathLike) -> None:
+    """Raises why the system refuses to write to a half-written file, if it does.
+
+    libsndfile gives no reason. The system tells it of one more write.
+    """
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            file.seek(0, os.SEEK_END)
+            while file.write(bytes(_PROBE_BYTES)) < _PROBE_BYTES:
+                pass  # It takes what there is room for, and then no more.
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class _FFmpegSink:

@@ -37,7 +37,7 @@ from waveunet_tf.system import (
 from waveunet_tf.system.files import file_sha256
 
 # Errors of the output folder: no other track could be written either.
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+_FATAL = files.FULL_DISK | {errno.EACCES, errno.EIO}
 # A lossy codec leaves about -28 dB of a mixture; much more is another song.
 _MAX_RESIDUAL_DB = -10
 

@@ -27,7 +27,7 @@ from waveunet_tf.separation.song_job import (
 )
 from waveunet_tf.separation.song_search import Song, find_songs, seekable
 from waveunet_tf.system import part_folders
-from waveunet_tf.system.files import expand_home, real_path
+from waveunet_tf.system.files import FULL_DISK, expand_home, real_path
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -182,6 +182,9 @@ class SongBatch:
         Args:
             separator: A separator with the sources that the batch was made for.
             on_progress: Called when a song is begun, goes on, and is done.
+
+        Raises:
+            OSError: The disk is full, or the reader of standard output has gone away.
         """
         meter = self._meter(on_progress)
         for job in self.jobs:
@@ -292,13 +295,19 @@ class SongBatch:
 
     @contextlib.contextmanager
     def _noting(self, what: str | os.PathLike) -> Iterator[None]:
-        """Notes errors of the body, unless a reader of our output has gone away."""
+        """Notes errors of the body, which are the song's, and raises all others.
+
+        Raises:
+            OSError: The disk is full, or the reader of our output has gone away.
+        """
         try:
             with oddities_explained(what):
                 yield
         except BrokenPipeError:
             raise
         except (InputError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
+                raise  # No other song could be written either.
             self._note(what, error)
 
     def _note(self, what: str | os.PathLike, error: InputError | OSError) -> None:

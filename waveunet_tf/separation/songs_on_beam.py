@@ -15,6 +15,7 @@ from waveunet_tf.separation.separator import Separator
 from waveunet_tf.separation.separator_source import SeparatorSource
 from waveunet_tf.separation.song_job import Job, Outcome, do_job
 from waveunet_tf.system import beam
+from waveunet_tf.system.files import FULL_DISK
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.songs import SongOptions
@@ -60,13 +61,19 @@ def separate_on_beam(
 def _separate(
     source: SeparatorSource, options: SongOptions, job: tuple[int, Job]
 ) -> list:
-    """Does a song's job on a worker; returns what JSON can hold."""
+    """Does a song's job on a worker; returns what JSON can hold.
+
+    Raises:
+        OSError: The disk is full, which is not the song's fault.
+    """
     number, song_job = job
     started, separated, reason = time.monotonic(), False, None
     try:
         with decoding_apart(keep=True):
             separated = do_job(_load_once(source), song_job, options)
     except (InputError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise
         reason = one_line(error)
     return [number, separated, reason, time.monotonic() - started, platform.node()]
 

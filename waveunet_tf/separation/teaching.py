@@ -6,7 +6,6 @@ songs ─▶ teacher ─▶ a folder for each song, of its mixture and the teach
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _SUBSET = "train"
-_FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Lesson(Protocol):
@@ -232,7 +230,7 @@ def teach_songs(
                     if record.lacks(name, song):
                         _teach(song, name, teacher, record)
             except (InputError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in _FATAL:
+                if isinstance(error, OSError) and error.errno in files.FULL_DISK:
                     raise  # no other song could be written either
                 failures.append(Failure(os.fspath(song), error))
     return failures

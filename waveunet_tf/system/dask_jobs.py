@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import math
 import queue
 import statistics
 import time
@@ -16,12 +17,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from waveunet_tf.errors import InputError, one_line
 from waveunet_tf.system import dask_cluster, dask_workers
 from waveunet_tf.system.dask_workers import UnfitWorkerError, Workers
+from waveunet_tf.system.files import FULL_DISK
 
 if TYPE_CHECKING:
     import distributed
 
 RETRIES = 2
 """How often a job is tried again after an OSError."""
+# How long a job rests after an OSError that it has met on all workers there are, for
+# each of its failures: a disk or network may be back by then.
+_REST_SECONDS = 5.0
 # A job is a straggler after this multiple of its expected time, and these seconds.
 _STRAGGLER_FACTOR, _STRAGGLER_SECONDS = 4.0, 30.0
 # How long a result may take on its way.
@@ -58,9 +63,9 @@ def run_on_dask(
     """Calls a function with each job on a cluster's workers, the largest job first.
 
     No more jobs are submitted than the workers have threads. A job that raises an
-    OSError is tried again, on another worker if there is one. A job whose workers die
-    is tried again by the scheduler, and once more at the end, away from others, because
-    these may have been to blame.
+    OSError is tried again, on another worker if there is one, else after a rest. A job
+    whose workers die is tried again by the scheduler, and once more at the end, away
+    from others, because these may have been to blame.
 
     Args:
         client: The cluster's client; see `connect`.
@@ -78,7 +83,8 @@ def run_on_dask(
 
     Raises:
         InputError: All workers are unfit.
-        OSError: The scheduler is gone.
+        OSError: The scheduler is gone; or a job found the disk full at all its tries,
+            and no other job was done in this time.
     """
     sizes = sizes or [1.0] * len(jobs)
     yield from _Run(client, function, jobs, sizes, check, repeat_stragglers).results()
@@ -106,7 +112,7 @@ def results_on_dask(
 
     Raises:
         InputError: No scheduler answers, or all workers are unfit.
-        OSError: The scheduler is gone.
+        OSError: The scheduler is gone, or the disk is full on all workers.
     """
     with dask_cluster.connect(scheduler, workers=workers) as client:
         for done in run_on_dask(client, function, jobs):
@@ -123,6 +129,7 @@ class _Answer(NamedTuple):
     seconds: float
     result: Any
     error: InputError | OSError | None
+    errno: int | None = None
 
 
 def _call(function: Callable[[Any], Any], job: Any) -> _Answer:
@@ -130,7 +137,7 @@ def _call(function: Callable[[Any], Any], job: Any) -> _Answer:
     from distributed import get_worker
 
     # Errors travel as plain ones: another may not be one that can be pickled.
-    started, result, failed = time.monotonic(), None, None
+    started, result, failed, code = time.monotonic(), None, None, None
     try:
         result = function(job)
     except UnfitWorkerError as error:
@@ -138,10 +145,11 @@ def _call(function: Callable[[Any], Any], job: Any) -> _Answer:
     except InputError as error:
         failed = InputError(str(error))
     except OSError as error:
-        failed = OSError(one_line(error))
+        failed, code = OSError(one_line(error)), error.errno
     except Exception as error:
         failed = InputError(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    return _Answer(get_worker().address, time.monotonic() - started, result, failed)
+    seconds = time.monotonic() - started
+    return _Answer(get_worker().address, seconds, result, failed, code)
 
 
 class _Try(NamedTuple):
@@ -152,6 +160,7 @@ class _Try(NamedTuple):
         failures: How often it has failed.
         tried: Worker on which it failed → how, in one line.
         since: When it was submitted.
+        failing_since: When it failed first.
         is_copy: Whether it is the second one of a straggler.
         is_suspect: Whether its workers died, and it runs away from other jobs.
     """
@@ -160,6 +169,7 @@ class _Try(NamedTuple):
     failures: int = 0
     tried: Mapping[str, str] = types.MappingProxyType({})
     since: float = 0.0
+    failing_since: float = math.inf
     is_copy: bool = False
     is_suspect: bool = False
 
@@ -175,6 +185,8 @@ class _Run:
         order = sorted(range(len(jobs)), key=lambda number: -sizes[number])
         self._waiting = collections.deque(_Try(number) for number in order)
         self._suspects: collections.deque[_Try] = collections.deque()
+        self._resting: list[tuple[float, _Try]] = []  # each until a time
+        self._last_success = -math.inf
         self._running: dict[Any, _Try] = {}
         self._finished: queue.SimpleQueue = queue.SimpleQueue()
         self._rates: list[float] = []  # seconds for each unit of size
@@ -182,7 +194,7 @@ class _Run:
     def results(self) -> Iterator[Done]:
         """Yields what became of the jobs."""
         try:
-            while self._waiting or self._running or self._suspects:
+            while self._waiting or self._running or self._suspects or self._resting:
                 self._workers.look()
                 self._submit_more()
                 try:
@@ -197,11 +209,16 @@ class _Run:
 
     def _submit_more(self) -> None:
         """Gives each free thread a job; at the end, suspects workers of their own."""
+        now = time.monotonic()
+        for rest in [rest for rest in self._resting if rest[0] <= now]:
+            self._resting.remove(rest)
+            self._waiting.appendleft(rest[1])
         free = max(sum(self._workers.fit.values()), 1) - len(self._running)
         while free > 0 and self._waiting:
             self._submit(self._waiting.popleft())
             free -= 1
-        if not self._running or all(each.is_suspect for each in self._running.values()):
+        others = [each for each in self._running.values() if not each.is_suspect]
+        if not others and not self._resting:
             # A worker that dies hands its job to one that should have none.
             while self._suspects and len(self._running) < max(
                 len(self._workers.fit) // 2, 1
@@ -266,12 +283,17 @@ class _Run:
             self._workers.leave_out(answer.worker, str(answer.error))
             self._again(this, copies)
             return None
-        if isinstance(answer.error, OSError) and this.failures < RETRIES:
-            tried = {**this.tried, answer.worker: one_line(answer.error)}
-            this = this._replace(failures=this.failures + 1, tried=tried)
-            self._again(this, copies)
-            return None
+        if isinstance(answer.error, OSError):
+            this = self._note_failure(this, answer)
+            if this.failures <= RETRIES:
+                if this.tried.keys() >= self._workers.fit.keys() and not copies:
+                    until = time.monotonic() + this.failures * _REST_SECONDS
+                    self._resting.append((until, this._replace(is_copy=False)))
+                else:
+                    self._again(this, copies)
+                return None
         if answer.error is None:
+            self._last_success = time.monotonic()
             self._workers.note_success(answer.worker, this.tried)
         for copy in copies:
             del self._running[copy]
@@ -285,6 +307,20 @@ class _Run:
             answer.worker,
             answer.seconds,
         )
+
+    def _note_failure(self, this: _Try, answer: _Answer) -> _Try:
+        """Notes a worker's OSError with the job.
+
+        Raises:
+            OSError: The disk is full on all workers, as far as one can tell.
+        """
+        tried = {**this.tried, answer.worker: one_line(answer.error)}
+        since = min(this.failing_since, time.monotonic())
+        failures = this.failures + 1
+        if answer.errno in FULL_DISK and failures > RETRIES:
+            if self._last_success < since:
+                raise OSError(f"{one_line(answer.error)} (on {', '.join(tried)})")
+        return this._replace(failures=failures, tried=tried, failing_since=since)
 
     def _again(self, this: _Try, copies: list) -> None:
         """Puts a job first in the queue, unless a copy of it still runs."""

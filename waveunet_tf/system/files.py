@@ -21,6 +21,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of a disk, for which no song or track that is written to it is to blame."""
 _MAX_NAME_BYTES = 255
 
 
