@@ -22,6 +22,12 @@ LOCAL = "local"
 ALLOWED_DEATHS = 2
 """How often a job that killed its worker is tried again by a scheduler started here."""
 _CONNECT_SECONDS = 10
+# For a scheduler and workers that are started here. The profiler would take some 50 MB
+# more of each worker in its first quarter of an hour.
+_LOCAL_CONFIG = {
+    "distributed.scheduler.allowed-failures": ALLOWED_DEATHS,
+    "distributed.worker.profile.enabled": False,
+}
 
 
 def import_distributed() -> types.ModuleType:
@@ -64,11 +70,7 @@ def connect(
     with contextlib.ExitStack() as stack:
         target = scheduler
         if scheduler == LOCAL:
-            stack.enter_context(
-                dask.config.set(
-                    {"distributed.scheduler.allowed-failures": ALLOWED_DEATHS}
-                )
-            )
+            stack.enter_context(dask.config.set(_LOCAL_CONFIG))
             target = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=workers or cpus.cores(),
