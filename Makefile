@@ -102,6 +102,9 @@ android-assets: .venv/installed
 	$(BIN)/waveunet export --checkpoint $(MODEL) --formats tflite_$(KIND) \
 		--output $(ANDROID_ASSETS)/.made --overwrite
 	mv $(ANDROID_ASSETS)/.made/tflite_$(KIND).tflite $(ANDROID_ASSETS)/model.tflite
+	rm -f $(ANDROID_ASSETS)/MODEL-LICENSE.txt
+	test ! -f $(ANDROID_ASSETS)/.made/MODEL-LICENSE.txt || \
+		mv $(ANDROID_ASSETS)/.made/MODEL-LICENSE.txt $(ANDROID_ASSETS)
 	rm -r $(ANDROID_ASSETS)/.made
 
 # The Android app's heart, on the JVM, against stems that Python gives; needs a JDK.

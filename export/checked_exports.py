@@ -27,6 +27,8 @@ from waveunet_tf.system import files, own_folders
 
 # Rounding of float32 sums in another order, at outputs between -1 and 1.
 _MAX_DIFFERENCE = 1e-5
+MODEL_LICENCE = "MODEL-LICENSE.txt"
+"""The weights' licence beside TFLite files, where the checkpoint has one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,8 @@ def write_tflite_files(
     """Writes TFLite files of a checkpoint, and the tables of what they lose and cost.
 
     The files and the tables parity.md and parity.json, which go into the folder of the
-    first file, appear together or not at all.
+    first file, appear together or not at all. So does the weights' licence,
+    MODEL_LICENCE.
 
     Args:
         checkpoint_dir: The checkpoint.
@@ -81,8 +84,12 @@ def write_tflite_files(
     if calibrated and options.calibration_dir is None:
         raise InputError(f"`calibration_dir` must be given for {calibrated[0]}")
     tables = [next(iter(paths.values())).parent / name for name in parity_tables.TABLES]
-    files.require_new(*tables, overwrite=options.overwrite)
-    config = Checkpoint.open(checkpoint_dir).config
+    checkpoint = Checkpoint.open(checkpoint_dir)
+    config, licence = checkpoint.config, checkpoint.licence()
+    beside = list(tables)
+    if licence is not None:
+        beside.append(tables[0].with_name(MODEL_LICENCE))
+    files.require_new(*beside, overwrite=options.overwrite)
     plan = tflite.plan(checkpoint_dir, options.mode, options.chunk_frames)
     if calibrated:
         excerpts = calibration.read_excerpts(options.calibration_dir, config)
@@ -91,7 +98,7 @@ def write_tflite_files(
     )
     if not calibrated:  # dynamic needs no ranges, but equalized channels round less
         excerpts = [song.mixture for song in songs]
-    with files.atomic_files([*paths.values(), *tables]) as parts:
+    with files.atomic_files([*paths.values(), *beside]) as parts:
         names = {}
         contents = quantize.convert_plan(plan, kinds, excerpts)
         for part, path, (kind, content) in zip(parts, paths.values(), contents):
@@ -102,7 +109,10 @@ def write_tflite_files(
         on_measured(rows)
         if failures := parity_tables.floor_failures(rows):
             raise InputError("; ".join([*failures, "nothing is written"]))
-        parity_tables.write_tables(rows, songs, parts[len(paths) :])
+        own = parts[len(paths) :]
+        parity_tables.write_tables(rows, songs, own[: len(tables)])
+        for part in own[len(tables) :]:
+            part.write_bytes(licence)
 
 
 def write_version(

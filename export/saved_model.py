@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from waveunet_tf.checkpoints.checkpoint import Checkpoint
+from waveunet_tf.checkpoints.checkpoint import LICENCE, Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.export import graph_checks, graph_inputs, song_graph
@@ -83,6 +83,8 @@ def write_saved_model(
     extra = pathlib.Path(folder) / DESCRIPTION_FILE
     extra.parent.mkdir()
     extra.write_text(json.dumps(functions.description, indent=1) + "\n", "utf-8")
+    if (licence := checkpoint.licence()) is not None:
+        extra.with_name(LICENCE).write_bytes(licence)
 
 
 def _let_describe_pass_batching(folder: pathlib.Path) -> None:

@@ -100,6 +100,7 @@ def tiny_model_dir(kept_checkpoint, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models")
     shutil.copytree(kept_checkpoint, folder / "checkpoint")
+    (folder / "checkpoint" / "LICENSE").write_text("for research only")
     version = folder / "waveunet" / "1"
     saved_model.write_saved_model(folder / "checkpoint", version, chunk_frames=512)
     server_files.write_warm_up(version, "waveunet")

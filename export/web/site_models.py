@@ -17,8 +17,6 @@ from waveunet_tf.export.web import carried_steps
 from waveunet_tf.separation import tflite_file
 from waveunet_tf.system import files
 
-LICENCE = "LICENSE"
-
 
 @dataclasses.dataclass(frozen=True)
 class SiteModel:
@@ -93,8 +91,8 @@ def _exported(
     checkpoint = registry.find(model)
     name = _unused(checkpoint.resolve().name, others)
     carried = {}
+    opened = Checkpoint.open(checkpoint)
     if importlib.util.find_spec("tensorflow") is None:
-        opened = Checkpoint.open(checkpoint)
         carried = carried_steps.carried_models(opened, chunk_frames, kinds)
     if carried:
         if missing := [kind for kind in kinds if kind not in carried]:
@@ -111,10 +109,9 @@ def _exported(
     if (checkpoint / registry.CARD).exists():
         description = registry.read_card(checkpoint).description
     lines = [_line(site, target, name, description) for target in targets]
-    if (checkpoint / LICENCE).exists():
-        text = (checkpoint / LICENCE).read_bytes()
+    if (licence := opened.licence()) is not None:
         (site / "licences").mkdir(exist_ok=True)
-        (site / "licences" / f"model-{name}.txt").write_bytes(text)
+        (site / "licences" / f"model-{name}.txt").write_bytes(licence)
     return lines
 
 
@@ -126,15 +123,15 @@ def _export(
     target: pathlib.Path,
 ) -> list[pathlib.Path]:
     """Exports a checkpoint's files into a folder, and checks what they lose."""
-    from waveunet_tf.export import checked_exports, parity_tables
+    from waveunet_tf.export import checked_exports
 
     folder = target / f".{name}"
     options = checked_exports.TFLiteOptions(chunk_frames=chunk_frames)
     paths = {kind: folder / f"{name}-{kind}.tflite" for kind in kinds}
     checked_exports.write_tflite_files(checkpoint, paths, options)
-    for table in parity_tables.TABLES:
-        (folder / table).unlink()
     moved = [path.rename(target / path.name) for path in paths.values()]
+    for other in folder.iterdir():  # what an export tells beside its files
+        other.unlink()
     folder.rmdir()
     return moved
 

@@ -75,6 +75,25 @@ def test_files_and_tables_appear_together(kept_checkpoint, songs_dir, tmp_path):
 
 @pytest.mark.xdist_group("tflite")
 @pytest.mark.usefixtures("converted")
+def test_the_licence_of_weights_goes_with_their_files(
+    kept_checkpoint, songs_dir, tmp_path
+):
+    model = shutil.copytree(kept_checkpoint, tmp_path / "model")
+    (model / "LICENSE").write_text("for research only")
+    paths = {"float32": tmp_path / "out" / "float32.tflite"}
+    options = dataclasses.replace(OPTIONS, data_dir=songs_dir)
+    checked_exports.write_tflite_files(model, paths, options)
+    licence = tmp_path / "out" / "MODEL-LICENSE.txt"
+    assert licence.read_text() == "for research only"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / licence.name).write_text("mine")
+    paths = {"float32": tmp_path / "mine" / "float32.tflite"}
+    with pytest.raises(InputError, match="MODEL-LICENSE.txt: must be a new file"):
+        checked_exports.write_tflite_files(model, paths, options)
+
+
+@pytest.mark.xdist_group("tflite")
+@pytest.mark.usefixtures("converted")
 def test_a_file_that_loses_too_much_is_not_written(
     kept_checkpoint, songs_dir, tmp_path, monkeypatch
 ):

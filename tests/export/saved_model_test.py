@@ -132,6 +132,7 @@ def test_a_model_describes_itself(exported, tiny_config):
     assert list(each.numpy()) == [text, text]
     extra = pathlib.Path(exported[0]) / "assets.extra" / "waveunet.json"
     assert extra.read_text() == json.dumps(json.loads(text), indent=1) + "\n"
+    assert extra.with_name("LICENSE").read_text() == "for research only"
 
 
 def nan():

@@ -22,6 +22,8 @@ REFINEMENTS = ("phase_iterations", "phase_start")
 """The fields of a config that may change and leave the weights as they are."""
 CONFIG = "config.json"
 WEIGHTS = "network.weights.h5"
+LICENCE = "LICENSE"
+"""The licence of the weights, where they have one of their own."""
 FLOAT32, DYNAMIC = "float32", "dynamic"
 """The kinds of the steps that a model may carry."""
 
@@ -145,6 +147,15 @@ class Checkpoint:
         network = build_network(self.config, frames=frames, batch_size=batch_size)
         arrays.load_exactly(path, network.weights, lambda: network.load_weights(path))
         return network
+
+    def licence(self) -> bytes | None:
+        """Reads the weights' licence, which goes with all copies; None if none is told.
+
+        Raises:
+            OSError: The licence cannot be read.
+        """
+        path = self.directory / LICENCE
+        return path.read_bytes() if path.is_file() else None
 
     def carries_step(self, chunk_frames: int) -> bool:
         """Returns whether the model brings its step along, converted for a chunk."""

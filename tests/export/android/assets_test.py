@@ -48,6 +48,17 @@ def test_the_app_gets_the_stream_of_the_model(make, kept_checkpoint, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_app_gets_the_licence_of_the_weights(make, kept_checkpoint, tmp_path):
+    model = shutil.copytree(kept_checkpoint, tmp_path / "model")
+    (model / "LICENSE").write_text("for research only")
+    assert make(f"MODEL={model}", "KIND=float32").returncode == 0
+    licence = tmp_path / "assets" / "MODEL-LICENSE.txt"
+    assert licence.read_text() == "for research only"
+    assert make(f"MODEL={kept_checkpoint}", "KIND=float32").returncode == 0
+    assert not licence.exists()
+
+
+@pytest.mark.slow
 def test_a_model_that_is_unknown_leaves_the_app_as_it_was(make, tmp_path):
     (tmp_path / "assets" / "model.tflite").write_bytes(b"earlier")
     made = make("MODEL=nowhere")
