@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -250,3 +251,60 @@ def test_no_thread_that_tunes_keeps_a_process_from_ending(stems_dir, tiny_config
         excerpts.listening_windows(tracks, tiny_config, 1.0),
     ):
         assert batches.options().autotune.enabled is False
+
+
+@pytest.mark.parametrize("reader", ["tensorflow_io", "soundfile"])
+def test_excerpts_mixed_on_the_device_are_those_mixed_by_the_reader(
+    stems_dir, tiny_config, reader
+):
+    if reader == "tensorflow_io":
+        pytest.importorskip("tensorflow_io", exc_type=ImportError)
+    for path in stems_dir.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    training = dataclasses.replace(
+        TRAINING,
+        remix_probability=0.5,
+        swap_probability=0.5,
+        polarity_probability=0.3,
+        dropout_probability=0.3,
+    )
+    share = {"first": 5, "worker": 1, "workers": 2, "reader": reader}
+    mixed = first_batches(tracks, tiny_config, 4, training, **share)
+    stored = first_batches(tracks, tiny_config, 4, training, stored=True, **share)
+    assert stored[0][0].dtype == np.int16
+    mixer = excerpts.StoredMixer(tracks, tiny_config, training)
+    mixed_later = [
+        (mixture.numpy(), {name: source.numpy() for name, source in sources.items()})
+        for mixture, sources in itertools.starmap(mixer, stored)
+    ]
+    for found, expected in zip(flat(mixed_later), flat(mixed), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "kinds, stems, channels, output_frames, is_so",
+    [
+        ({("WAV", "PCM_16")}, 2, 2, 1000, True),
+        ({("WAV", "PCM_16"), ("FLAC", "PCM_16")}, 2, 2, 1000, True),
+        # 2 bytes x 8 stems are more than 4 bytes x (the mixture and 2 sources).
+        ({("WAV", "PCM_16")}, 8, 2, 1000, False),
+        # With a context as long as the output there is little of the sources.
+        ({("WAV", "PCM_16")}, 4, 2, 4, False),
+        ({("WAV", "PCM_16")}, 2, 1, 1000, False),
+        ({("WAV", "PCM_16"), ("WAV", "FLOAT")}, 2, 2, 1000, False),
+        ({("WAV", "PCM_24")}, 2, 2, 1000, False),
+    ],
+)
+def test_excerpts_stay_16_bit_where_that_is_exact_and_fewer_bytes(
+    tiny_config, kinds, stems, channels, output_frames, is_so
+):
+    names = tuple(map(str, range(stems)))
+    track = prepared.PreparedTrack(
+        "train/a", names, (names[:1], names[1:]), 5000, frozenset(kinds)
+    )
+    config = dataclasses.replace(
+        tiny_config, channels=channels, output_frames=output_frames
+    )
+    assert excerpts.are_fewer_stored([track], config) == is_so

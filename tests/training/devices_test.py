@@ -19,6 +19,7 @@ from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import gpus
+from waveunet_tf.training.checks import next_batch
 from waveunet_tf.training.devices import (
     Devices,
     require_agreement,
@@ -267,6 +268,25 @@ def test_one_device_is_the_chief_and_has_the_whole_batch():
     assert asked == [(0, 1, 4)]
     first = [next(batches).numpy().tolist() for _ in range(4)]
     assert first == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [0, 1, 2, 3]]
+
+
+def test_batches_that_are_copied_ahead_are_the_same_and_so_are_their_errors():
+    def make(worker, workers, batch_size):
+        def checked(number):
+            tf.debugging.assert_less(number, tf.constant(8, tf.int64), "no such file")
+            return tf.cast(number, tf.int16), {"a": tf.cast(number, tf.float32)}
+
+        return tf.data.Dataset.range(12).map(checked).batch(batch_size).repeat()
+
+    strategy = tf.distribute.get_strategy()
+    batches = Devices(strategy, prefetched_to="CPU:0").distribute(make, 4)
+    for first in (0, 4):
+        numbers, named = next_batch(batches, "excerpts")
+        assert numbers.numpy().tolist() == list(range(first, first + 4))
+        assert numbers.dtype == tf.int16
+        assert named["a"].numpy().tolist() == numbers.numpy().tolist()
+    with pytest.raises(InputError, match="excerpts must be readable: .*no such file"):
+        next_batch(batches, "excerpts")
 
 
 class OtherWorker(Devices):

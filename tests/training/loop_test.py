@@ -6,6 +6,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 from tests.system.leftovers import leave_half
@@ -13,10 +14,12 @@ from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.data import excerpts
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files
 from waveunet_tf.training import loop
+from waveunet_tf.training.devices import Devices
 
 # A step too small to change a float32 weight.
 STILL = dataclasses.replace(QUICK, learning_rate=1e-30, steps_per_epoch=1, max_epochs=1)
@@ -570,3 +573,30 @@ def test_a_batch_that_the_memory_cannot_hold_is_told_with_its_flags(
     monkeypatch.undo()
     smaller = dataclasses.replace(STILL, batch_size=2)
     assert run(MINI, smaller, kept_stems_dir, tmp_path).epoch == 1
+
+
+@pytest.mark.slow
+def test_a_training_whose_excerpts_are_mixed_on_the_device_is_the_same(
+    kept_stems_dir, tmp_path, monkeypatch
+):
+    """Here the device is the CPU, which a training takes for a card."""
+    folder = shutil.copytree(kept_stems_dir, tmp_path / "stems")
+    for path in folder.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+    run(MINI, QUICK, folder, tmp_path / "one")
+    card = Devices(tf.distribute.get_strategy(), prefetched_to="CPU:0")
+    monkeypatch.setattr(loop, "set_up_devices", lambda _: card)
+    monkeypatch.setattr(Devices, "kind", "GPU")
+    mixers = []
+    build = excerpts.StoredMixer
+    monkeypatch.setattr(
+        excerpts,
+        "StoredMixer",
+        lambda *words: mixers.append(build(*words)) or mixers[0],
+    )
+    run(MINI, QUICK, folder, tmp_path / "other")
+    assert len(mixers) == 1
+    records, expected = history(tmp_path / "other"), history(tmp_path / "one")
+    for record, other in zip(records, expected, strict=True):
+        assert {**record, "seconds": 0} == {**other, "seconds": 0}

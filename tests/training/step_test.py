@@ -47,7 +47,7 @@ class SquaredError:
         return tf.reduce_sum(errors) / tf.reduce_sum(weights)
 
 
-def step_on(network, optimizer=None, *, clip_norm=0.0, **compute):
+def step_on(network, optimizer=None, *, clip_norm=0.0, mixer=None, **compute):
     # The gradient is subtracted as it is.
     optimizer = optimizer or keras.optimizers.SGD(1.0)
     optimizer.build(network.trainable_variables)
@@ -58,6 +58,7 @@ def step_on(network, optimizer=None, *, clip_norm=0.0, **compute):
         SquaredError(network),
         ComputeConfig(**compute),
         clip_norm=clip_norm,
+        mixer=mixer,
     )
 
 
@@ -107,6 +108,20 @@ def test_the_loss_scale_of_float16_changes_neither_step_nor_norm():
     gradient = gradient_of(mixture, target)
     assert float(result.gradient_norm) == pytest.approx(abs(gradient), rel=1e-4)
     assert factor_of(network) == pytest.approx(FACTOR - gradient, rel=1e-4)
+
+
+@pytest.mark.parametrize("compute", [{}, {"jit_compile": True}])
+def test_a_step_on_stored_excerpts_is_that_on_what_its_mixer_makes_of_them(compute):
+    mixture, target = noise(4, 20, 1), noise(4, 20, 1)
+    expected, network = network_of(), network_of()
+    step_on(expected, **compute)((mixture, {"a": target}), NO)
+
+    def mix(stored, half):
+        return stored[0], {"a": half + half}
+
+    step = step_on(network, mixer=mix, **compute)
+    step((np.stack([mixture, target]), target / 2), NO)
+    assert factor_of(network) == factor_of(expected) != FACTOR
 
 
 @pytest.mark.parametrize("parts", [1, 2])

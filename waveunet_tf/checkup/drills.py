@@ -15,6 +15,7 @@ import tensorflow as tf
 from waveunet_tf.checkup.sizes import Way
 from waveunet_tf.configs.networks import WaveUNetConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
+from waveunet_tf.data.excerpts import StoredMixer
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.training.devices import Devices
@@ -59,6 +60,7 @@ class Drill:
         device: str | None = None,
         devices: Devices | None = None,
         plain: bool = False,
+        mixer: StoredMixer | None = None,
     ):
         """Builds a network; the weights depend on the config only.
 
@@ -68,6 +70,7 @@ class Drill:
             device: A device such as "CPU:0"; by default TensorFlow's choice.
             devices: Several devices instead; by default one.
             plain: Whether the pass is Keras' own, and not the faster one of training.
+            mixer: What mixes its batches, if they come as stored.
         """
         self._device = device
         devices = devices or Devices(tf.distribute.get_strategy())
@@ -81,7 +84,9 @@ class Drill:
             config, network, TRAINING
         )
         self.network, self._way = network, way
-        self._step = TrainingStep(devices, network, self.optimizer, objective, compute)
+        self._step = TrainingStep(
+            devices, network, self.optimizer, objective, compute, mixer=mixer
+        )
 
     @contextlib.contextmanager
     def _placed(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import time
@@ -220,17 +219,25 @@ def _check_wait(
     seconds: float,
 ) -> None:
     """Takes steps on excerpts as a training does, and times its waiting."""
+    on_gpu = device.startswith("GPU")
+    stored = on_gpu and excerpts.are_fewer_stored(tracks, work.config)
+    mixer = excerpts.StoredMixer(tracks, work.config, training) if stored else None
 
     def make(worker, workers, batch_size):
         return excerpts.random_excerpts(
-            tracks, work.config, training, worker=worker, workers=workers
+            tracks,
+            work.config,
+            training,
+            worker=worker,
+            workers=workers,
+            stored=stored,
         )
 
-    drill = Drill(work.config, way, device=device)
-    with contextlib.nullcontext() if device == "CPU:0" else tf.device(device):
-        batches = Devices(tf.distribute.get_strategy()).distribute(
-            make, work.batch_size
-        )
+    devices = Devices(
+        tf.distribute.get_strategy(), prefetched_to=device if on_gpu else ""
+    )
+    drill = Drill(work.config, way, device=device, mixer=mixer)
+    batches = devices.distribute(make, work.batch_size)
     for _ in range(6):  # what was read ahead while the step was compiled
         float(drill.step(next(batches)).loss)
     waited, count, began = 0.0, 0, time.perf_counter()

@@ -32,6 +32,7 @@ def random_excerpts(
     workers: int = 1,
     reader: str = "auto",
     parallel_calls: int | None = None,
+    stored: bool = False,
 ) -> tf.data.Dataset:
     """Builds endless batches of random excerpts (paper, section 4.2).
 
@@ -49,11 +50,15 @@ def random_excerpts(
         reader: The reader's name; see readers.build_reader.
         parallel_calls: The number of excerpts read at a time; by default one a core.
             The order does not depend on it.
+        stored: Whether excerpts stay as the files have them, for StoredMixer to mix on
+            the device; the tracks must be such that are_fewer_stored says so.
 
     Returns:
         Pairs of a mixture, float32 `(batch, frames, channels)` of the network's input
         frames, and a dict of sources, float32 `(batch, frames, channels)` of its output
-        frames, from the mixture's centre.
+        frames, from the mixture's centre. With `stored` triples of stems, int16
+        `(batch, stems, frames, channels)` of the input frames, gains, float32 `(batch,
+        stems)`, and whether channels are swapped, bool `(batch, stems)`.
 
     Raises:
         InputError: The output of an excerpt is longer than every track; the worker is
@@ -70,7 +75,7 @@ def random_excerpts(
     start = first + (worker - first) % workers
     excerpts = [
         tf.data.Dataset.range(start + lane * workers, tf.int64.max, lanes * workers)
-        .map(_without_autograph(random.excerpt))
+        .map(_without_autograph(random.stored if stored else random.excerpt))
         .prefetch(2)
         for lane in range(lanes)
     ]
@@ -80,6 +85,76 @@ def random_excerpts(
     return _without_tuning(batches)
 
 
+def are_fewer_stored(tracks: list[PreparedTrack], config: NetworkConfig) -> bool:
+    """Says whether excerpts as the files have them are fewer bytes than mixed ones.
+
+    Args:
+        tracks: The training tracks.
+        config: The network.
+    """
+    window = shapes.window_frames(config)
+    stored = 2 * len(tracks[0].paths) * window.input_frames
+    mixed = 4 * (window.input_frames + len(config.sources) * window.output_frames)
+    return readers.are_16_bit(tracks, config.channels) and stored < mixed
+
+
+class StoredMixer:
+    """Mixes what random_excerpts gives as stored, on the device that computes a step.
+
+    The result is what random_excerpts gives without it, bit for bit.
+    """
+
+    def __init__(
+        self,
+        tracks: list[PreparedTrack],
+        config: NetworkConfig,
+        training: TrainingConfig,
+    ):
+        """Takes the arguments of random_excerpts."""
+        self._mixing = _Mixing(tracks[0], config)
+        self._swaps = training.swap_probability > 0
+
+    def __call__(self, stems, gains, swapped):
+        """Mixes a batch of random_excerpts.
+
+        Args:
+            stems: int16 `(batch, stems, frames, channels)`.
+            gains: float32 `(batch, stems)`.
+            swapped: bool `(batch, stems)`.
+
+        Returns:
+            The mixture and the sources, as random_excerpts gives them.
+        """
+        stems = readers.from_stored(stems, gains[..., None, None])
+        if self._swaps:
+            swapped = swapped[..., None, None]
+            stems = tf.where(swapped, tf.reverse(stems, [-1]), stems)
+        return self._mixing.mix(tf.unstack(stems, axis=1))
+
+
+class _Mixing:
+    """Sums stems to sources and mixture."""
+
+    def __init__(self, track: PreparedTrack, config: NetworkConfig):
+        window = shapes.window_frames(config)
+        first = window.context_frames
+        self._centre = slice(first, first + window.output_frames)
+        self._track, self._sources = track, config.sources
+
+    def mix(self, stems: list):
+        """Sums stems, each `(…, frames, channels)`.
+
+        Returns:
+            The mixture, which is the sum of the sources unless the tracks have a file
+            of it; and the sources' centres by name.
+        """
+        sources = self._track.sums(stems)
+        centres = [source[..., self._centre, :] for source in sources]
+        has_file = len(stems) > sum(map(len, self._track.stems))
+        mixture = stems[-1] if has_file else tf.add_n(sources)
+        return mixture, dict(zip(self._sources, centres))
+
+
 class _Windows:
     """Reads windows of tracks, and sums their stems to sources and mixture."""
 
@@ -87,8 +162,8 @@ class _Windows:
         window = shapes.window_frames(config)
         self.frames = window
         self.stems = len(tracks[0].paths)
-        self._track, self._sources = tracks[0], config.sources
-        self._reader = readers.build_reader(
+        self._mixing = _Mixing(tracks[0], config)
+        self.reader = readers.build_reader(
             tracks, window.input_frames, config.channels, reader=reader
         )
 
@@ -105,19 +180,13 @@ class _Windows:
             The mixture, `(frames, channels)`, which is the sum of the sources unless
             the tracks have a file of it; and the sources' centres by name.
         """
-        stems = self._reader.read(tracks, starts, gains)
+        stems = self.reader.read(tracks, starts, gains)
         if swapped is not None:
             stems = [
                 tf.cond(swap, lambda stem=stem: stem[:, ::-1], lambda stem=stem: stem)
                 for stem, swap in zip(stems, tf.unstack(swapped))
             ]
-        sources = self._track.sums(stems)
-        context = self.frames.context_frames
-        centre = slice(context, context + self.frames.output_frames)
-        centres = [source[centre] for source in sources]
-        has_file = len(stems) > sum(map(len, self._track.stems))
-        mixture = stems[-1] if has_file else tf.add_n(sources)
-        return mixture, dict(zip(self._sources, centres))
+        return self._mixing.mix(stems)
 
 
 class _RandomExcerpts:
@@ -144,18 +213,28 @@ class _RandomExcerpts:
 
     def excerpt(self, number: tf.Tensor):
         """Reads excerpt `number`, a scalar int64; returns what _Windows.read does."""
+        drawn = self._draw(number)
+        swapped = drawn.swapped if self._training.swap_probability else None
+        starts = tf.cast(drawn.start, tf.int64)
+        return self._windows.read(drawn.track, starts, drawn.gain, swapped)
+
+    def stored(self, number: tf.Tensor):
+        """Reads the same as the files have it; returns stems, gains and swaps."""
+        drawn = self._draw(number)
+        starts = tf.cast(drawn.start, tf.int64)
+        stems = self._windows.reader.read_stored(drawn.track, starts)
+        return tf.stack(stems), drawn.gain, drawn.swapped
+
+    def _draw(self, number: tf.Tensor) -> augmentation.Excerpts:
         # float64: a float32 has too few steps for the frames of a long track.
         draws = tf.random.stateless_uniform(
             [self._windows.stems, augmentation.DRAWS],
             tf.stack([tf.constant(self._training.seed, tf.int64), number]),
             dtype=tf.float64,
         )
-        drawn = augmentation.excerpts_of(
+        return augmentation.excerpts_of(
             draws, self._lengths, self._windows.frames, self._training, self._weights
         )
-        swapped = drawn.swapped if self._training.swap_probability else None
-        starts = tf.cast(drawn.start, tf.int64)
-        return self._windows.read(drawn.track, starts, drawn.gain, swapped)
 
 
 def _without_tuning(batches: tf.data.Dataset) -> tf.data.Dataset:

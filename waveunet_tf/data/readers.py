@@ -19,9 +19,10 @@ from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 
 READERS = ("auto", "tensorflow_io", "soundfile")
+_FULL_SCALE_OF_16_BITS = 2.0**15
 # libsndfile's subtypes → the type in which tensorflow-io gives them, and full scale.
 _TENSORFLOW_IO_TYPES = {
-    "PCM_16": (tf.int16, 2.0**15),
+    "PCM_16": (tf.int16, _FULL_SCALE_OF_16_BITS),
     "PCM_24": (tf.int32, 2.0**31),
     "FLOAT": (tf.float32, 1.0),
 }
@@ -29,6 +30,18 @@ _TENSORFLOW_IO_TYPES = {
 
 class ExcerptReader(Protocol):
     """Reads an excerpt of each stem, inside of a graph."""
+
+    def read_stored(self, tracks: tf.Tensor, starts: tf.Tensor) -> list[tf.Tensor]:
+        """Reads one excerpt of each 16-bit stem as the file has it; see are_16_bit.
+
+        Args:
+            tracks: int32 `(stems,)`, the numbers of the tracks.
+            starts: int64 `(stems,)`, the first frames, which may be negative.
+
+        Returns:
+            For each stem int16 `(frames, channels)`, with zeros beyond the track's
+            ends.
+        """
 
     def read(
         self, tracks: tf.Tensor, starts: tf.Tensor, gains: tf.Tensor
@@ -130,6 +143,22 @@ def _open(path: str) -> Iterator[soundfile.SoundFile]:
         yield stack.enter_context(soundfile.SoundFile(file))
 
 
+def are_16_bit(tracks: Sequence[PreparedTrack], channels: int) -> bool:
+    """Says whether excerpts of the tracks are 16-bit samples before any gain.
+
+    Args:
+        tracks: The tracks.
+        channels: The channels of an excerpt. One may be a mean, which 16 bits lose.
+    """
+    subtypes = {subtype for _, subtype in _kinds(tracks)}
+    return channels == 2 and subtypes == {"PCM_16"}
+
+
+def from_stored(samples, gain):
+    """Returns the float32 samples of 16-bit ones, with a gain, as readers give them."""
+    return tf.cast(samples, tf.float32) * (1 / _FULL_SCALE_OF_16_BITS) * gain
+
+
 def _kinds(tracks: Sequence[PreparedTrack]) -> frozenset[tuple[str, str]]:
     return frozenset().union(*(track.kinds for track in tracks))
 
@@ -151,35 +180,49 @@ class TensorFlowIOReader:
     def read(self, tracks, starts, gains):
         """Reads one excerpt of each stem; see `ExcerptReader`."""
         return [
+            self._to_float(samples, gains[stem])
+            for stem, samples in enumerate(self._read_padded(tracks, starts))
+        ]
+
+    def read_stored(self, tracks, starts):
+        """Reads one excerpt of each 16-bit stem; see `ExcerptReader`."""
+        shape = (self._frames, self._channels)
+        return [
+            tf.ensure_shape(samples, shape)
+            for samples in self._read_padded(tracks, starts)
+        ]
+
+    def _read_padded(self, tracks, starts) -> list:
+        return [
             self._read_stem(
                 self._paths[tracks[stem], stem],
                 self._lengths[tracks[stem]],
                 starts[stem],
-                gains[stem],
             )
             for stem in range(self._stems)
         ]
 
-    def _read_stem(self, path, length, start, gain):
+    def _read_stem(self, path, length, start):
         import tensorflow_io as tfio
 
         first = tf.clip_by_value(start, 0, length)
         last = tf.clip_by_value(start + self._frames, 0, length)
         samples = tfio.IOTensor.graph(self._dtype).from_audio(path)[first:last]
+        before = tf.clip_by_value(-start, 0, self._frames)
+        after = self._frames - before - (last - first)
+        return tf.cond(
+            last - first < self._frames,
+            lambda: tf.pad(samples, [[before, after], [0, 0]]),
+            lambda: samples,
+        )
+
+    def _to_float(self, samples, gain):
         # One step after the other, so that TensorFlow can work in place: excerpts are
         # megabytes.
         samples = tf.cast(samples, tf.float32) * (1 / self._full_scale)
         if self._channels == 1:
             samples = tf.reduce_mean(samples, axis=1, keepdims=True)
-        samples *= gain
-        before = tf.clip_by_value(-start, 0, self._frames)
-        after = self._frames - before - (last - first)
-        samples = tf.cond(
-            last - first < self._frames,
-            lambda: tf.pad(samples, [[before, after], [0, 0]]),
-            lambda: samples,
-        )
-        return tf.ensure_shape(samples, (self._frames, self._channels))
+        return tf.ensure_shape(samples * gain, (self._frames, self._channels))
 
 
 class SoundFileReader:
@@ -199,21 +242,35 @@ class SoundFileReader:
         shape = (self._frames, self._channels)
         return [tf.ensure_shape(excerpt, shape) for excerpt in excerpts]
 
+    def read_stored(self, tracks, starts):
+        """Reads one excerpt of each 16-bit stem; see `ExcerptReader`."""
+        excerpts = tf.numpy_function(
+            self._read_stored_now, [tracks, starts], [tf.int16] * self._stems
+        )
+        shape = (self._frames, self._channels)
+        return [tf.ensure_shape(excerpt, shape) for excerpt in excerpts]
+
     def _read_now(self, tracks, starts, gains) -> list[np.ndarray]:
         return [
-            self._read_stem(self._tracks[tracks[stem]], stem, starts[stem], gains[stem])
+            self._read_stem(self._tracks[tracks[stem]], stem, starts[stem], "float32")
+            * gains[stem]
             for stem in range(self._stems)
         ]
 
-    def _read_stem(self, track, stem, start, gain) -> np.ndarray:
-        excerpt = np.zeros((self._frames, self._channels), np.float32)
+    def _read_stored_now(self, tracks, starts) -> list[np.ndarray]:
+        return [
+            self._read_stem(self._tracks[tracks[stem]], stem, starts[stem], "int16")
+            for stem in range(self._stems)
+        ]
+
+    def _read_stem(self, track, stem, start, dtype) -> np.ndarray:
+        excerpt = np.zeros((self._frames, self._channels), dtype)
         first, last = max(start, 0), min(start + self._frames, track.frames)
         if last > first:
             with _open(track.paths[stem]) as file:
                 file.seek(first)
-                samples = file.read(last - first, dtype="float32", always_2d=True)
-            samples = to_channels(samples, self._channels) * gain
-            excerpt[first - start : last - start] = samples
+                samples = file.read(last - first, dtype=dtype, always_2d=True)
+            excerpt[first - start : last - start] = to_channels(samples, self._channels)
         return excerpt
 
 

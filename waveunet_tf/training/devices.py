@@ -18,6 +18,9 @@ from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import cuda_libraries
 
+# One is computed with, and one is ready.
+_COPIED_BATCHES = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
@@ -27,11 +30,14 @@ class Devices:
         strategy: TensorFlow's distribution strategy over the devices.
         worker: This process's number; 0 is the chief, which alone writes files.
         workers: The number of processes.
+        prefetched_to: The device that batches are copied to while the step before
+            computes; empty: none, or that of the strategy, which does so by itself.
     """
 
     strategy: tf.distribute.Strategy
     worker: int = 0
     workers: int = 1
+    prefetched_to: str = ""
 
     @property
     def is_chief(self) -> bool:
@@ -64,7 +70,13 @@ class Devices:
             endless = tf.data.experimental.assert_cardinality(
                 tf.data.INFINITE_CARDINALITY
             )
-            return batches.apply(endless)
+            batches = batches.apply(endless)
+            if not self.prefetched_to:
+                return batches
+            copied = tf.data.experimental.prefetch_to_device(
+                self.prefetched_to, _COPIED_BATCHES
+            )
+            return batches.apply(copied)
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
@@ -124,7 +136,8 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
         return _mirrored()
     if cluster:
         return _multiworker(*cluster)
-    return Devices(tf.distribute.get_strategy())
+    card = "GPU:0" if gpus else ""
+    return Devices(tf.distribute.get_strategy(), prefetched_to=card)
 
 
 def _mirrored() -> Devices:

@@ -182,6 +182,10 @@ class _Loop:
             data_dirs, config, "train", weights=data_weights
         )
         validation_tracks = prepared.load_all(data_dirs, config, "valid")
+        # A card mixes in no time; over its bus excerpts go as fewer bytes.
+        self.mixer = None
+        if devices.kind == "GPU" and excerpts.are_fewer_stored(self.tracks, config):
+            self.mixer = excerpts.StoredMixer(self.tracks, config, training)
         self._build_network(compute)
         objective = build_objective(config, self.network, training)
         self.step = TrainingStep(
@@ -191,6 +195,7 @@ class _Loop:
             objective,
             compute,
             clip_norm=training.clip_norm,
+            mixer=self.mixer,
         )
         self.validation = Validation(
             validation_tracks,
@@ -372,6 +377,7 @@ class _Loop:
                 first=first,
                 worker=worker,
                 workers=workers,
+                stored=self.mixer is not None,
             )
 
         return self.devices.distribute(make, stage.batch_size)

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.data.excerpts import StoredMixer
 from waveunet_tf.training import losses
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.guard import StepNumbers
@@ -74,6 +75,7 @@ class TrainingStep:
         compute: ComputeConfig,
         *,
         clip_norm: float = 0.0,
+        mixer: StoredMixer | None = None,
     ):
         """Builds the step; its first call traces the graph.
 
@@ -84,7 +86,9 @@ class TrainingStep:
             objective: The loss.
             compute: Whether XLA compiles, and the parts of a device's batch.
             clip_norm: The norm that greater gradients are scaled down to; 0: none.
+            mixer: What mixes a device's batch, if its excerpts come as stored.
         """
+        self._mixer = mixer
         self._devices, self._optimizer = devices, optimizer
         self._objective, self._clip_norm = objective, clip_norm
         self._weights = network.trainable_variables
@@ -98,7 +102,8 @@ class TrainingStep:
         """Updates the weights by the gradients of a batch.
 
         Args:
-            batch: A distributed batch of `excerpts.random_excerpts`.
+            batch: A distributed batch of `excerpts.random_excerpts`, as stored if the
+                step has a mixer.
             stops: Scalar, 1 where this worker asks to stop, else 0.
         """
         return self._on_all_devices(batch, stops)
@@ -164,14 +169,14 @@ class TrainingStep:
         )
         return totals, sums
 
-    def on_device(self, mixture, targets: dict, stops) -> StepResult:
+    def on_device(self, batch: tuple, stops) -> StepResult:
         """Runs the step on one device; the gradients are summed over all devices.
 
         Args:
-            mixture: The device's share of the batch, `(batch, frames, channels)`.
-            targets: Source → `(batch, frames, channels)`.
+            batch: The device's share of the batch.
             stops: Scalar, above 0 to stop.
         """
+        mixture, targets = self._mixer(*batch) if self._mixer else batch
         scale = self._optimizer.scale_loss(tf.constant(1.0))
         means, gradients = self.accumulated(mixture, targets, scale)
         means, stops, *gradients = _sum_over_devices([means, stops, *gradients])
@@ -184,7 +189,7 @@ class TrainingStep:
         return StepResult(loss, mixture_loss, norm, saturated, stops)
 
     def _run_on_all_devices(self, batch, stops):
-        results = self._devices.strategy.run(self.on_device, args=(*batch, stops))
+        results = self._devices.strategy.run(self.on_device, args=(batch, stops))
         return _of_one_device(self._devices, results)
 
 
