@@ -1,3 +1,4 @@
+import socket
 import sys
 
 import pytest
@@ -9,11 +10,22 @@ from waveunet_tf.system import dask_cluster
 def test_a_scheduler_that_does_not_answer_is_bad_input(monkeypatch):
     pytest.importorskip("distributed", reason="needs requirements-dask.txt")
     monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 0.5)
-    for address in ("tcp://127.0.0.1:1", "nonsense://x:1"):
+    silent = socket.create_server(("127.0.0.1", 0))  # A dashboard's port, perhaps.
+    port = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+    for address in ("tcp://127.0.0.1:1", "nonsense://x:1", "tls://x:1", port):
         with pytest.raises(InputError, match=f"^{address}: must be a scheduler") as e:
             with dask_cluster.connect(address):
                 pass
         assert "\n" not in str(e.value)
+    silent.close()
+
+
+@pytest.mark.xdist_group("dask")
+def test_a_worker_is_no_scheduler(dask_client):
+    (address, *_) = dask_client.nthreads()
+    with pytest.raises(InputError, match="must be a scheduler .*: it is a Worker"):
+        with dask_cluster.connect(address):
+            pass
 
 
 def test_without_dask_the_requirements_are_named(monkeypatch):

@@ -5,6 +5,7 @@ Needs requirements-dask.txt.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import types
@@ -80,15 +81,43 @@ def connect(
                 )
             )
         try:
-            if scheduler != LOCAL:  # Of a wrong one, Client would leave threads behind.
-                scheme, _ = distributed.comm.parse_address(scheduler)
-                distributed.comm.registry.get_backend(scheme)
+            if scheduler != LOCAL:
+                asyncio.run(_check_is_scheduler(scheduler))
             client = distributed.Client(
                 target, timeout=_CONNECT_SECONDS, set_as_default=False
             )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
+        except (OSError, ValueError, TypeError, asyncio.TimeoutError) as error:
+            reason = " ".join(str(error).split()) or "it gives no answer"
             raise InputError(
                 f"{scheduler}: must be a scheduler that answers: {reason}"
             ) from error
         yield stack.enter_context(client)
+
+
+async def _check_is_scheduler(address: str) -> None:
+    """Asks what listens at an address.
+
+    Of a wrong one, Client would leave threads behind; of another server, it would wait
+    for ever.
+
+    Raises:
+        OSError, ValueError, TypeError, asyncio.TimeoutError: It is no scheduler.
+    """
+    from distributed import Security, comm
+
+    scheme, _ = comm.parse_address(address)
+    comm.registry.get_backend(scheme)
+
+    async def ask() -> dict:
+        security = Security().get_connection_args("client")
+        other = await comm.connect(address, timeout=_CONNECT_SECONDS, **security)
+        try:
+            await other.write({"op": "identity", "reply": True})
+            return await other.read()
+        finally:
+            other.abort()
+
+    # A little more, so that `connect` may say what is wrong.
+    answer = await asyncio.wait_for(ask(), _CONNECT_SECONDS + 1)
+    if answer.get("type") != "Scheduler":
+        raise ValueError(f"it is a {answer.get('type')}")
