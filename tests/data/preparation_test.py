@@ -572,3 +572,21 @@ def test_what_an_outlived_worker_leaves_is_removed_at_the_end(
     prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
     assert left and not left[0].exists()
     assert (tmp_path / "out/train/song/mixture.wav").exists()
+
+
+@pytest.mark.parametrize("sources", [SOURCES, ("drums", "vocals"), ("bass", "drums")])
+def test_stems_that_no_source_takes_are_told_in_one_line(tmp_path, caplog, sources):
+    for name in ("one", "two"):
+        for stem in ("bass", "drums", "vocals"):
+            write_stem(tmp_path / "train" / name / f"{stem}.wav")
+    (tmp_path / "train" / "two" / "bass.wav").rename(tmp_path / "train/two/basses.wav")
+    wished = Settings(8000, sources, mending=Mending(missing_is_silence=True))
+    assert not prepare_tracks(find_tracks(tmp_path), tmp_path / "out", wished)
+    told = [line for line in caplog.messages if "in none of the sources" in line]
+    unused = {
+        SOURCES: [],
+        ("drums", "vocals"): ["bass, basses: in none of the sources, and left out, "],
+        ("bass", "drums"): ["basses, vocals: in none of the sources, and left out, "],
+    }[sources]
+    assert [line[: len(start)] for line, start in zip(told, unused)] == unused
+    assert len(told) == len(unused)

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,15 @@ def test_other_errors_stay_as_they_are(error):
 def test_without_advice_the_reason_stands_alone():
     assert memory.explain_shortage(MemoryError()) == "needs more memory than there is"
     assert memory.explain_shortage(KeyError("x")) is None
+
+
+@pytest.mark.parametrize(("limit", "suffices"), [("max\n", True), ("4096\n", False)])
+def test_a_containers_limit_counts(tmp_path, monkeypatch, limit, suffices):
+    (tmp_path / "memory.max").write_text(limit)
+    paths = (str(tmp_path / "memory.max"), str(tmp_path / "none"))
+    monkeypatch.setattr(memory, "_CONTAINER_LIMITS", paths)
+    memory.require_bytes(4096)
+    with contextlib.nullcontext() if suffices else pytest.raises(MemoryError):
+        memory.require_bytes(4097)
+    with pytest.raises(MemoryError):
+        memory.require_bytes(2**60)

@@ -554,6 +554,15 @@ def test_the_sdr_needs_validation_tracks(stems_dir, tmp_path):
     assert not (tmp_path / "by sdr").exists()
 
 
+def test_a_batch_larger_than_the_machines_memory_is_refused_at_once(
+    kept_stems_dir, tmp_path
+):
+    huge = dataclasses.replace(QUICK, batch_size=10**12)
+    with pytest.raises(InputError, match="--batch_size.*--output_frames"):
+        run(MINI, huge, kept_stems_dir, tmp_path / "huge")
+    assert not (tmp_path / "huge").exists()
+
+
 @pytest.mark.parametrize("place", ["step", "excerpts"])
 def test_a_batch_that_the_memory_cannot_hold_is_told_with_its_flags(
     kept_stems_dir, tmp_path, monkeypatch, place

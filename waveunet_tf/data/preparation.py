@@ -99,6 +99,7 @@ def prepare_tracks(
         logging.info(
             "preparing %d tracks at %d Hz", len(wanted), settings.sample_rate_hz
         )
+        _tell_unused(wanted, settings)
         jobs = [(track, output, settings) for track in wanted]
         record = functools.partial(_record, output, settings, entries)
         if pipeline_runner:
@@ -302,6 +303,18 @@ class _Statistics:
         """Energy of mixture − sum over that of the mixture, in dB, at least -200."""
         ratio = self._rest / max(self._mixture, 1e-20)
         return float(10 * np.log10(max(ratio, 1e-20)))
+
+
+def _tell_unused(tracks: Sequence[Track], settings: Settings) -> None:
+    """Tells in one line which stems are part of no source."""
+    unused = [track.unused(settings.sources, settings.mending) for track in tracks]
+    if names := sorted({name for of_track in unused for name in of_track}):
+        first = next(track.label for track, names in zip(tracks, unused) if names)
+        logging.warning(
+            "%s: in none of the sources, and left out, in %d of %d tracks (%s, …)",
+            ", ".join(names),
+            *(sum(map(bool, unused)), len(tracks), first),
+        )
 
 
 def _tell(entries: list[dict]) -> None:

@@ -181,6 +181,24 @@ class Track:
             raise self._lacks(name)
         return tuple(self.sources[stem] for stem in stems)
 
+    def unused(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> tuple[str, ...]:
+        """Lists the stems that are part of none of the named sources.
+
+        Args:
+            names: The sources. Where they have the accompaniment, its stems are its
+                parts.
+            mending: The repairs that are allowed. Of a `rest` all stems may be parts.
+        """
+        mending = mending or Mending()
+        if self.problem or mending.rest in names:
+            return ()
+        used = {"accompaniment", *names}
+        for name in names:
+            used.update(mending.merges.get(name) or stems_of(name, self.sources))
+        return tuple(sorted(set(self.sources) - used))
+
     def _lacks(self, name: str) -> InputError:
         hint = f"; `prepare --rest {name}` takes it from the mixture"
         return InputError(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -15,6 +18,12 @@ _WORDS = re.compile(
     r"RESOURCE_EXHAUSTED|OOM when allocating|MemoryError|bad_alloc|out of memory|"
     r"(failed|unable) to allocate",
     re.IGNORECASE,
+)
+
+# Where cgroups of versions 2 and 1 tell a container's memory, in bytes.
+_CONTAINER_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
 
 
@@ -37,6 +46,29 @@ def explain_shortage(error: BaseException, less: str = "") -> str | None:
         return None
     hint = f"; {less} takes less" if less else ""
     return f"needs more memory than there is{hint}"
+
+
+def require_bytes(needed_bytes: int) -> None:
+    """Requires that this machine, or container, has so much memory at all.
+
+    Linux ends a process that fills memory which it has promised: no error then says so.
+
+    Raises:
+        MemoryError: It has less.
+    """
+    if needed_bytes > _whole_bytes():
+        raise MemoryError
+
+
+def _whole_bytes() -> float:
+    """Returns the memory of the machine or container; infinity where it is unknown."""
+    whole = math.inf
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: "max"
+            whole = min(whole, int(pathlib.Path(path).read_text()))
+    return whole
 
 
 @contextlib.contextmanager

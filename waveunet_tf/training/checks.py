@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import prepared
 from waveunet_tf.errors import InputError
@@ -34,6 +35,20 @@ def require_division(batch_size: int, replicas: int, parts: int) -> None:
             f"{replicas * parts}, {replicas} devices times {parts} "
             f"`accumulate_steps`. Received: {batch_size}"
         )
+
+
+def require_memory(config: NetworkConfig, batch_size: int) -> None:
+    """Requires that a batch's audio alone fits into this machine's memory.
+
+    Args:
+        config: The network.
+        batch_size: Excerpts a step, on this machine.
+
+    Raises:
+        MemoryError: It does not.
+    """
+    values = (1 + len(config.sources)) * config.output_frames * config.channels
+    memory.require_bytes(4 * batch_size * values)
 
 
 def refuse_used(workdir: pathlib.Path) -> None:

@@ -178,6 +178,7 @@ class _Loop:
             checks.require_division(
                 stage.batch_size, devices.replicas, compute.accumulate_steps
             )
+            checks.require_memory(config, stage.batch_size // devices.workers)
         self.tracks = prepared.load_all(
             data_dirs, config, "train", weights=data_weights
         )
