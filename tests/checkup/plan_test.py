@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 
 from waveunet_tf.checkup import plan
@@ -80,6 +82,23 @@ def test_what_there_is_no_time_for_is_left_out(probes, monkeypatch):
     assert list(ran.ran) == ["equipment"]
     left_out = {one.name for one in checked.findings if one.status == LEFT_OUT}
     assert left_out == {*list(plan.probe.PROBES)[1:], "endurance"}
+
+
+def test_later_parts_keep_their_time_however_long_the_first_ones_take(
+    probes, monkeypatch
+):
+    ran = probes(gpus=1)
+    monkeypatch.setattr(plan, "Endurance", lambda *_, **__: mock.Mock())
+    monkeypatch.setattr(plan, "write_noise_stems", lambda *_, **__: None)
+    plan.check_machine(seconds=1000.0)
+    seconds = {name: given for name, (_, _, given) in ran.ran.items()}
+    assert seconds["steps"] == pytest.approx(300, abs=20)
+    assert seconds["rates"] == pytest.approx(500, abs=20)
+    assert seconds["pipeline"] == pytest.approx(600, abs=20)
+    assert seconds["memory"] == pytest.approx(700, abs=20)
+    # Nothing is kept for parts that are not asked for.
+    plan.check_machine(seconds=1000.0, parts=("steps", "memory"))
+    assert ran.ran["steps"][2] == pytest.approx(900, abs=20)
 
 
 def test_the_parts_together_get_no_more_than_the_time(probes):

@@ -91,7 +91,7 @@ def test_json_that_is_no_object_is_refused(values):
     [
         ({"strategy": "parameter_server"}, "`strategy` must be one of none, mirrored"),
         ({"device": "tpu"}, "`device` must be one of auto, cpu, gpu"),
-        ({"precision": "float64"}, "`precision` must be one of float32, mixed"),
+        ({"precision": "float64"}, "`precision` must be one of auto, float32"),
         ({"num_threads": 0}, "`num_threads` must be at least 1. Received: 0"),
         ({"accumulate_steps": 0}, "`accumulate_steps` must be at least 1"),
         ({"jit_compile": 1}, "`jit_compile` must be of type bool"),

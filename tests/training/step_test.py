@@ -110,6 +110,27 @@ def test_the_loss_scale_of_float16_changes_neither_step_nor_norm():
     assert factor_of(network) == pytest.approx(FACTOR - gradient, rel=1e-4)
 
 
+@pytest.mark.parametrize("loss_scale", [None, 64.0])
+def test_an_update_that_xla_compiles_for_a_card_is_the_same(monkeypatch, loss_scale):
+    mixture, target = noise(4, 20, 1), noise(4, 20, 1)
+    factors, norms = [], []
+    for kind in ("CPU", "GPU"):  # the CPU then computes what a card would
+        monkeypatch.setattr(Devices, "kind", kind)
+        network, optimizer = network_of(), keras.optimizers.Adam(0.1)
+        if loss_scale:
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, initial_scale=loss_scale
+            )
+        step = step_on(network, optimizer, clip_norm=0.01, jit_compile=True)
+        for _ in range(3):
+            result = step((mixture, {"a": target}), NO)
+        factors.append(factor_of(network))
+        norms.append(float(result.gradient_norm))
+        assert int(optimizer.iterations) == 3
+    assert factors[1] == pytest.approx(factors[0], rel=1e-6) != FACTOR
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)
+
+
 @pytest.mark.parametrize("compute", [{}, {"jit_compile": True}])
 def test_a_step_on_stored_excerpts_is_that_on_what_its_mixer_makes_of_them(compute):
     mixture, target = noise(4, 20, 1), noise(4, 20, 1)

@@ -24,8 +24,9 @@ from waveunet_tf.errors import InputError
 DEFAULT_SECONDS = 240.0
 # Less time than this is not worth a start of TensorFlow.
 _LEAST_SECONDS = 12.0
-# The last parts get this of the time, however long the first ones take.
-_KEPT_FOR_ENDURANCE = 0.3
+# Parts get this of the time, however long those before them take: for a card XLA
+# compiles for minutes.
+_KEPT = {"rates": 0.2, "pipeline": 0.1, "memory": 0.1, "endurance": 0.3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,10 +132,12 @@ class _Plan:
 
     def run(self, parts: tuple[str, ...]) -> None:
         """Runs the parts after the equipment, in their order."""
-        kept = self._whole * _KEPT_FOR_ENDURANCE if "endurance" in parts else 0.0
+        waiting = [name for name in (*probe.PROBES, "endurance") if name in parts]
         for name in probe.PROBES:
             if name == "equipment" or name not in parts:
                 continue
+            waiting = waiting[waiting.index(name) + 1 :]
+            kept = self._whole * sum(_KEPT.get(later, 0.0) for later in waiting)
             left = self._until - time.monotonic() - kept
             if left < _LEAST_SECONDS:
                 part, _ = probe.PROBES[name]

@@ -23,7 +23,12 @@ from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
 from waveunet_tf.data import augmentation, excerpts, prepared
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files, memory
-from waveunet_tf.training import batch_statistics, checks, initial_weights
+from waveunet_tf.training import (
+    batch_statistics,
+    checks,
+    compute_choice,
+    initial_weights,
+)
 from waveunet_tf.training.devices import (
     Devices,
     require_agreement,
@@ -111,9 +116,10 @@ def train(
         Stopped: `should_stop` returned True, here or on another worker.
     """
     compute = compute or ComputeConfig()
-    with _precision(compute.precision), memory.advising("training", _LESS_MEMORY):
+    with memory.advising("training", _LESS_MEMORY):
         devices, workdir = set_up_devices(compute), pathlib.Path(workdir)
-        with contextlib.ExitStack() as stack:
+        compute = compute_choice.choose(compute, config, devices)
+        with _precision(compute.precision), contextlib.ExitStack() as stack:
             # Before the state is read, and once more where the folder is made.
             if devices.is_chief and workdir.is_dir():
                 stack.enter_context(files.locked_folder(workdir))
