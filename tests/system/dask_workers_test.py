@@ -95,6 +95,17 @@ def test_three_failures_where_others_succeed_make_a_worker_unfit(client):
     assert workers.fit == {"a": 1}
 
 
+def test_a_worker_that_is_left_out_is_named_once(client, caplog):
+    caplog.set_level("WARNING", logger="absl")
+    workers = Workers(client)
+    workers.look()
+    for reason in ("its disk is full", "its disk is full", "another"):
+        workers.leave_out("b", reason)
+    assert [record.getMessage() for record in caplog.records] == [
+        "b: its disk is full: it gets no more jobs"
+    ]
+
+
 def test_the_only_fit_worker_may_come_back_for_a_while(client, monkeypatch):
     workers = Workers(client)
     workers.look()

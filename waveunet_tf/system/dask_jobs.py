@@ -213,7 +213,9 @@ class _Run:
         for rest in [rest for rest in self._resting if rest[0] <= now]:
             self._resting.remove(rest)
             self._waiting.appendleft(rest[1])
-        free = max(sum(self._workers.fit.values()), 1) - len(self._running)
+        if not self._workers.fit:
+            return  # A job without a wish might go to one that is unfit.
+        free = sum(self._workers.fit.values()) - len(self._running)
         while free > 0 and self._waiting:
             self._submit(self._waiting.popleft())
             free -= 1

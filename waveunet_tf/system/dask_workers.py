@@ -129,6 +129,8 @@ class Workers:
             worker: The worker.
             reason: Why not, in one line.
         """
+        if worker in self.unfit:
+            return
         self.unfit[worker] = f"{worker}: {reason}"
         self.fit.pop(worker, None)
         logging.warning("%s: %s: it gets no more jobs", worker, reason)
