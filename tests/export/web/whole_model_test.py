@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from tests import chromium
-from tests.command_line import run_here
+from tests.command_line import run
 from tests.export.web import browser
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.encode import AudioWriter
@@ -46,7 +46,7 @@ def shared_music():
 
 
 def stems_of_python(site, kind, song, rate_hz):
-    path = site / "models" / f"vocals-{kind}.tflite"
+    path = site / "models" / f"vocals-small-{kind}.tflite"
     return load_tflite_separator(path, threads=1).separate(song, rate_hz)
 
 
@@ -236,7 +236,7 @@ def test_a_long_song_needs_little_memory_and_leaves_the_page_alone(
 
 
 def test_the_benchmark_prints_its_ratio_last(web_libraries):
-    done = run_here("benchmarks.web", "--kinds=dynamic", "--seconds=2", "--rounds=1")
+    done = run("benchmarks.web", "--kinds=dynamic", "--seconds=2", "--rounds=1")
     assert done.returncode == 0, done.stderr
     assert "over Python's LiteRT: " in done.stdout.splitlines()[-1]
 
