@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -21,7 +20,9 @@ _MANIFESTS = ("package.json", "package-lock.json")
 # npm checks each package against the hash in package-lock.json. No package's own script
 # is run, and what lints and checks types is left out.
 _FETCH = ("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")
-_BUNDLE = ("--bundle", "--minify", "--target=es2022", "--log-level=error")
+# Its program is a script, or a native one where npm ran esbuild's own script: this
+# interface is the same in both.
+_BUNDLE = "require(process.argv[1]).buildSync(JSON.parse(process.argv[2]))"
 
 
 @contextlib.contextmanager
@@ -81,20 +82,21 @@ def bundle(
     Raises:
         InputError: esbuild cannot bundle it.
     """
-    defined = [
-        f"--define:{name}={json.dumps(value)}"
-        for name, value in (constants or {}).items()
-    ]
-    command = [
-        _program("node"),
-        str(modules / "esbuild" / "bin" / "esbuild"),
-        str(entry),
-        f"--outfile={target}",
-        f"--format={output_format}",
-        *_BUNDLE,
-        *defined,
-    ]
-    _run(command, f"{entry.name} cannot be bundled", NODE_PATH=str(modules))
+    defined = {name: json.dumps(value) for name, value in (constants or {}).items()}
+    options = {
+        "entryPoints": [str(entry)],
+        "outfile": str(target),
+        "format": output_format,
+        "define": defined,
+        "nodePaths": [str(modules)],
+        "bundle": True,
+        "minify": True,
+        "target": "es2022",
+        "logLevel": "error",
+    }
+    esbuild = str(modules / "esbuild")
+    command = [_program("node"), "-e", _BUNDLE, esbuild, json.dumps(options)]
+    _run(command, f"{entry.name} cannot be bundled")
 
 
 def versions(modules: pathlib.Path) -> dict[str, str]:
@@ -118,13 +120,10 @@ def _program(name: str) -> str:
     return found
 
 
-def _run(
-    command: list[str], failure: str, folder: pathlib.Path | None = None, **environment
-) -> None:
+def _run(command: list[str], failure: str, folder: pathlib.Path | None = None) -> None:
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         errors="replace",
