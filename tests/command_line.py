@@ -40,7 +40,8 @@ def run_here(command, *arguments, folder=ROOT):
     words = [*command.split(), *map(str, arguments)]
     stdout, stderr = _stream(), _stream("backslashreplace")  # as Python has it
     handlers = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     argv, before, hook = sys.argv, os.getcwd(), sys.unraisablehook
     _forget_flags()

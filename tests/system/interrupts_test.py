@@ -14,9 +14,7 @@ from waveunet_tf.system import interrupts
 
 def handle(number, frame):
     {off}
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    interrupts.exit_by_signal(number)
+    interrupts.end(number)
 
 number = signal.Signals({number})
 signal.signal(number, handle)

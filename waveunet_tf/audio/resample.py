@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import soxr
 
+from waveunet_tf.system import interrupts
+
 
 def resample(
     audio: np.ndarray, from_hz: int, to_hz: int, *, frames: int | None = None
@@ -28,6 +30,7 @@ def resample(
         frames = _length(len(audio), from_hz, to_hz)
     if from_hz != to_hz:
         audio = soxr.resample(audio, from_hz, to_hz, quality="VHQ")
+        interrupts.end_if_swallowed()
     audio = audio[:frames]
     missing = frames - len(audio)  # soxr rounds to the nearest frame.
     return np.pad(audio, ((0, missing), (0, 0))).astype(np.float32, copy=False)
@@ -65,6 +68,7 @@ class StreamResampler:
         self._taken += len(block)
         if self._stream:
             block = self._stream.resample_chunk(np.ascontiguousarray(block))
+            interrupts.end_if_swallowed()
         self._given += len(block)
         return block
 

@@ -207,10 +207,11 @@ def _log_plain_lines() -> None:
 
 def _end_like_ctrl_c() -> None:
     """Makes SIGTERM and SIGHUP raise, so that half-written files are removed."""
-    for name in ("SIGTERM", "SIGHUP"):
+    interrupts.forget()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
-            signal.signal(number, interrupts.exit_by_signal)
+            signal.signal(number, interrupts.end)
     interrupts.raise_swallowed_exits()
 
 

@@ -8,15 +8,42 @@ import threading
 
 # Long enough to leave the callback, too short for a user to notice.
 _AGAIN_SECONDS = 0.05
+# The signal that `end` has handled: from then on this process is ending.
+_ended_by: int | None = None
 
 
-def exit_by_signal(number: int, _=None) -> None:
-    """Handles a signal by SystemExit with the shell's code for it, 128 + `number`.
+def end(number: int, _=None) -> None:
+    """Handles a signal by the exception that ends a run.
 
     Raises:
-        SystemExit: Always.
+        KeyboardInterrupt: For SIGINT.
+        SystemExit: For others, with the shell's code for it, 128 + `number`.
     """
+    global _ended_by
+    _ended_by = number
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
+
+
+def end_if_swallowed() -> None:
+    """Ends a run that goes on although `end` has raised.
+
+    For a call after C extensions that clear whatever exception there is, without a
+    word: soxr's does so with what a handler raises in it.
+
+    Raises:
+        KeyboardInterrupt: As `end`.
+        SystemExit: As `end`.
+    """
+    if _ended_by is not None:
+        end(_ended_by)
+
+
+def forget() -> None:
+    """Begins a run, which no signal has ended: a process may have several."""
+    global _ended_by
+    _ended_by = None
 
 
 def raise_swallowed_exits() -> None:
@@ -36,7 +63,7 @@ def raise_swallowed_exits() -> None:
         # A handler may have turned itself off.
         handler = signal.getsignal(number)
         if number != signal.SIGINT and handler == signal.SIG_IGN:
-            signal.signal(number, exit_by_signal)
+            signal.signal(number, end)
         timer = threading.Timer(_AGAIN_SECONDS, signal.raise_signal, (number,))
         timer.daemon = True
         timer.start()

@@ -8,7 +8,6 @@ import itertools
 import multiprocessing.connection
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -132,4 +131,4 @@ def _end(*_) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not _busy:
         os._exit(_TERMINATED)
-    sys.exit(_TERMINATED)
+    interrupts.end(signal.SIGTERM)

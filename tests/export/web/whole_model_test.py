@@ -158,7 +158,7 @@ def test_the_service_worker_isolates_any_host_and_works_offline(tmp_path, site, 
             assert not page.evaluate("crossOriginIsolated")
             page.evaluate("void goOffline()")
             page.goto(address)  # a page of the site, which the service worker answers
-            page.wait_for_function("crossOriginIsolated")
+            chromium.wait_until(page, "crossOriginIsolated")
             page.evaluate(LOAD_WHAT_WORKS_OFFLINE)
             online = page.evaluate(SEPARATE_A_TONE)
         # The server is gone.
