@@ -99,13 +99,13 @@ def test_a_decoder_that_crashes_costs_its_song_only(
         ),
     ],
 )
-def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
+def test_stems_that_do_not_fit_a_disk_leave_nothing_behind_and_end_the_run(
     kept_checkpoint, tmp_path, options
 ):
     disk = tmp_path / "disk"
     disk.mkdir()
     song = np.random.default_rng(0).normal(0, 0.1, (400_000, 2))
-    for name in ("long", "short"):
+    for name in ("long", "short", "later"):
         soundfile.write(tmp_path / f"{name}.wav", song, 8000)
         song = song[:2000]
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(disk)]
@@ -114,7 +114,8 @@ def test_stems_that_do_not_fit_a_disk_leave_nothing_behind(
     try:
         result = run_here(
             SEPARATE, f"--checkpoint={kept_checkpoint}", f"--output_dir={disk}/stems",
-            "--stems=vocals", *options, tmp_path / "long.wav", tmp_path / "short.wav",
+            "--stems=vocals", *options,
+            *(tmp_path / f"{name}.wav" for name in ("short", "long", "later")),
         )  # fmt: skip
         assert result.returncode == 1
         assert "Traceback" not in result.stderr
