@@ -38,7 +38,6 @@ OTHERS |= {
     "done",
     "scontrol",
     "base64",
-    "dask",
     "kubectl",
     "srun",
     "split",
@@ -74,6 +73,8 @@ def refusal(monkeypatch):
             )
         elif words[:2] == ["pip", "install"]:
             return _missing_extras(words[2:])
+        elif "dask" in words[:2]:  # or by srun
+            return documents.refusal_of_dask(words[words.index("dask") :])
         elif words[0] == "pytest":
             return "" if (ROOT / words[-1]).is_file() else f"no {words[-1]}"
         elif words[:2] == ["python", "-m"]:
@@ -139,6 +140,13 @@ def test_the_examples_of_a_command_itself_have_right_flags(command, refusal):
         "python -m benchmarks.train_step --no_such_flag 1",
         "pytest tests/no_such_test.py",
         "rm -rf /",
+        pytest.param(
+            "srun dask worker tcp://host:8786 --no_such_flag",
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec("distributed") is None,
+                reason="needs requirements-dask.txt",
+            ),
+        ),
     ],
 )
 def test_a_wrong_command_is_seen(command, refusal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import pathlib
 import re
 import shlex
@@ -83,6 +84,23 @@ def commands(script: str) -> list[list[str]]:
         elif words or not (token in _KEYWORDS or re.match(r"\w+=", token)):
             words.append(token)
     return found
+
+
+def refusal_of_dask(words: list[str]) -> str:
+    """Says what is wrong with the words of a command of dask's, if dask is here."""
+    try:
+        import click
+        import distributed.cli
+    except ImportError:
+        return ""
+    if words[1] not in ("scheduler", "worker"):
+        return f"no known command: {words[:2]}"
+    command = importlib.import_module(f"{distributed.cli.__name__}.dask_{words[1]}")
+    try:
+        command.main.make_context("dask", words[2:])
+    except click.ClickException as error:
+        return error.format_message()
+    return ""
 
 
 def inline_flags(page: str) -> Iterator[str]:
