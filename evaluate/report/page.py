@@ -36,7 +36,12 @@ class Picture(NamedTuple):
 def write_assets(folder: pathlib.Path) -> None:
     """Copies scripts and styles, the page's own and the bundled, and the licences."""
     assets = folder / "assets"
-    shutil.copytree(_ROOM / "vendor", assets, copy_function=shutil.copyfile)
+    vendor = _ROOM / "vendor"
+    # `copytree` would put all of a full disk's errors into one.
+    for path in sorted(path for path in vendor.rglob("*") if path.is_file()):
+        target = assets / path.relative_to(vendor)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     player_files.copy_player(assets)
     for name in (*_OWN_SCRIPTS, "report.css"):
         shutil.copyfile(_ROOM / "web" / name, assets / name)

@@ -79,6 +79,7 @@ def test_a_list_needs_no_scheduler(network, songs):
         ([], 2, "needs audio files, folders, patterns, or -"),
         (["-", "--songs_from=-"], 2, "cannot be a song, too"),
         (["--songs_from=none.txt"], 1, "none.txt: No such file or directory"),
+        (["--songs_from=/bin/sh"], 1, "/bin/sh: must name songs in lines"),
         (["--overwrite", "--skip_existing", "x.wav"], 2, "exclude each other"),
     ],
 )

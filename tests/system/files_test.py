@@ -270,3 +270,16 @@ def test_what_is_no_json_is_refused_with_its_name(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match="a.json: must be JSON, but is not"):
         files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("make", [files.atomic_file, files.atomic_folder])
+@pytest.mark.parametrize("names", ["none", "source and target"])
+def test_a_full_disk_is_told_with_the_file_that_the_user_wished(tmp_path, make, names):
+    full = errno.ENOSPC, os.strerror(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left") as caught:
+        with make(tmp_path / "wished") as part:
+            if names == "none":  # as a write says it
+                raise OSError(*full)
+            raise OSError(*full, "/somewhere/else", None, str(part))  # as a copy
+    assert caught.value.filename == str(tmp_path / "wished")
+    assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from absl import flags, logging
 
 from waveunet_tf.audio.formats import FORMATS, song_name
 from waveunet_tf.commands import app
+from waveunet_tf.errors import InputError
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_batch import SongBatch, SongProgress
 from waveunet_tf.separation.songs import OptionsError, SongOptions
@@ -106,6 +107,7 @@ def songs_from_flags(arguments: list[str]) -> list[str]:
 
     Raises:
         UsageError: None is named, or standard input is to be both a song and a list.
+        InputError: The list is no text.
         OSError: The list cannot be read.
     """
     songs = list(arguments)
@@ -115,8 +117,11 @@ def songs_from_flags(arguments: list[str]) -> list[str]:
         where = 0 if _SONGS_FROM.value == "-" else _SONGS_FROM.value
         # A file's name need not be UTF-8.
         with open(where, "rb", closefd=bool(where)) as lines:
-            names = (os.fsdecode(line).rstrip("\r\n") for line in lines)
-            songs += [name for name in names if name]
+            for line in lines:
+                if b"\0" in line:
+                    raise InputError(f"{_SONGS_FROM.value}: must name songs in lines")
+                if name := os.fsdecode(line).rstrip("\r\n"):
+                    songs.append(name)
     elif not songs:
         raise app.UsageError(f"needs {ARGUMENTS}")
     return songs

@@ -23,6 +23,8 @@ except ImportError:  # Windows
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors of a disk, for which no song or track that is written to it is to blame."""
+# The disk is full, as its owner's quota may be.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _MAX_NAME_BYTES = 255
 
 
@@ -123,9 +125,12 @@ def final_names(parts: Mapping[pathlib.Path, pathlib.Path]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        failed = error.filename
+        if error.errno in _FULL:  # A write names no file, a copy its source first.
+            failed = error.filename2 or failed or next(iter(parts), None)
         for part, path in parts.items():
-            if str(error.filename).startswith(str(part)):
-                name = str(error.filename).replace(str(part), str(path), 1)
+            if str(failed).startswith(str(part)):
+                name = str(failed).replace(str(part), str(path), 1)
                 raise OSError(error.errno, error.strerror, name) from error
             if not error.errno and str(part) in str(error):
                 raise OSError(str(error).replace(str(part), str(path))) from error
