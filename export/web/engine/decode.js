@@ -15,6 +15,7 @@ import {
 
 import { InputError, reasonOf } from "./errors.js";
 import { mp3Bounds, oggBounds } from "./gapless.js";
+import { oggLinks } from "./ogg_links.js";
 import { framesOf, joined, part } from "./planes.js";
 import { openWav } from "./wav_reader.js";
 
@@ -25,6 +26,7 @@ import { openWav } from "./wav_reader.js";
 
 const FORMATS = [MP3, FLAC, OGG, MP4, QTFF, ADTS, WEBM, MATROSKA, WAVE];
 const BLOCK_FRAMES = 65536;
+const CHANGES = "must be of one rate and channel count, but changes";
 // A whole stream may lack this much of its header's length: two frames of AAC.
 const PADDING_FRAMES = 4096;
 
@@ -49,6 +51,44 @@ export class StreamError extends Error {}
  */
 export async function openSong(file, decodeWhole, { mayStream }) {
   if (file.size === 0) throw new InputError("must be an audio file, but is empty");
+  const links = await oggLinks(file);
+  const sources = [];
+  for (const link of links) sources.push(await openStream(link, decodeWhole, mayStream));
+  return sources.length === 1 ? sources[0] : oneAfterAnother(sources);
+}
+
+/**
+ * @param {SongSource[]} sources
+ * @returns {SongSource}
+ */
+function oneAfterAnother(sources) {
+  const { sampleRateHz, channels } = sources[0];
+  if (sources.some((one) => one.sampleRateHz !== sampleRateHz || one.channels !== channels)) {
+    throw new InputError(CHANGES);
+  }
+  /** @type {string[]} */
+  const remarks = [];
+  async function* blocks() {
+    for (const source of sources) {
+      yield* source.blocks();
+      remarks.push(...source.remarks);
+    }
+  }
+  const frames = sources.reduce(
+    (/** @type {number | null} */ sum, one) =>
+      sum === null || one.frames === null ? null : sum + one.frames,
+    0,
+  );
+  return { sampleRateHz, channels, frames, remarks, blocks };
+}
+
+/**
+ * @param {Blob} file
+ * @param {DecodeWhole} decodeWhole
+ * @param {boolean} mayStream
+ * @returns {Promise<SongSource>}
+ */
+async function openStream(file, decodeWhole, mayStream) {
   const wav = await openWav(file);
   if (wav) return wav;
   const track = await audioTrack(file);
@@ -130,7 +170,7 @@ function streamed(track, sampleRateHz, channels, bounds, frames) {
     try {
       for await (const sample of new AudioSampleSink(track).samples()) {
         if (sample.sampleRate !== sampleRateHz || sample.numberOfChannels !== channels) {
-          throw new InputError("must be of one rate and channel count, but changes");
+          throw new InputError(CHANGES);
         }
         const early = sample.timestamp < 0 ? Math.round(-sample.timestamp * sampleRateHz) : 0;
         const planes = planesOfSample(sample);

@@ -123,6 +123,38 @@ def test_an_mp3_without_a_tag_of_its_encoder_is_read_whole(lab, small_site):
     np.testing.assert_allclose(actual, expected, atol=4e-6)
 
 
+@pytest.mark.parametrize("suffix", ["ogg", "opus"])
+def test_all_links_of_a_chained_file_are_decoded(lab, small_site, suffix):
+    load(lab, "models/stereo.tflite")
+    links, expected = [], []
+    for seed, frames in enumerate((48077, 24000)):
+        path = small_site / f"link.{suffix}"
+        with AudioWriter(path, 48000, 2) as writer:
+            writer.write(golden.song(frames, 2, 48000 + seed) / 3)
+        links.append(path.read_bytes())
+        with AudioReader(path) as reader:
+            expected.append(np.concatenate(list(reader.blocks())))
+    # The second once more: its serial number is the same.
+    (small_site / f"song.{suffix}").write_bytes(links[0] + links[1] + links[1])
+    told = lab.evaluate(f"separate('song.{suffix}')")
+    expected = np.concatenate([*expected, expected[-1]])
+    actual = lanes(lab, told)["mixture"]
+    assert len(actual) == 48077 + 24000 + 24000
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_links_of_other_rates_are_refused(lab, small_site):
+    load(lab, "models/stereo.tflite")
+    content = b""
+    for rate_hz in (44100, 22050):
+        with AudioWriter(small_site / "link.ogg", rate_hz, 2) as writer:
+            writer.write(golden.song(9000, 2, rate_hz) / 3)
+        content += (small_site / "link.ogg").read_bytes()
+    (small_site / "song.ogg").write_bytes(content)
+    told = lab.evaluate("separate('song.ogg')")
+    assert told.endswith("song.ogg: must be of one rate and channel count, but changes")
+
+
 @pytest.mark.parametrize("suffix", ["mp3", "flac", "ogg", "opus", "wav"])
 def test_a_truncated_file_is_separated_as_far_as_it_goes(lab, small_site, suffix):
     load(lab, "models/stereo.tflite")
