@@ -435,3 +435,24 @@ def test_an_flv_that_was_not_downloaded_to_its_end_is_noted(tmp_path, caplog, re
     path.write_bytes(content[:half] + rest * bytes(half))
     assert len(io.read(path)[0]) < 3 * RATE_HZ
     assert "its header tells of 4." in caplog.text
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"movflags": "faststart"}], ids=["end", "fast"]
+)
+def test_a_second_recording_in_an_m4a_is_noted(tmp_path, caplog, options):
+    path = tmp_path / "x.m4a"
+    with av.open(str(path), "w", options=options) as file:
+        stream = file.add_stream("alac", rate=RATE_HZ, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 4096), np.int16), "s16p")
+        frame.sample_rate = RATE_HZ
+        for part in (frame, None):
+            file.mux(stream.encode(part))
+    content = path.read_bytes()
+    assert len(io.read(path)[0]) == 4096
+    path.write_bytes(content + bytes(5000))
+    assert len(io.read(path)[0]) == 4096
+    assert not caplog.text
+    path.write_bytes(2 * content)
+    assert len(io.read(path)[0]) == 4096
+    assert f"another recording follows its audio; its {len(content)}" in caplog.text

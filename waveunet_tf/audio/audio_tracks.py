@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import BinaryIO, NamedTuple
@@ -15,6 +16,7 @@ _EXACT = {"flac", "tta", "wv", "ape", "tak", "mpc", "mpc8", "dsf"}
 # FFmpeg's own bits of a stream's disposition: PyAV tells their names otherwise in each
 # version, and not at all on some versions of Python.
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
+_MAX_BOXES = 1000
 _OTHER_PURPOSES = 0x8 | 0x100 | 0x20  # commentary, for the visually impaired, karaoke
 
 
@@ -127,6 +129,28 @@ def _riff_bytes(file: BinaryIO) -> int:
     file.seek(4)
     size = int.from_bytes(file.read(4), "little")
     return 0 if is_placeholder(size) else size + 8
+
+
+def joined_bytes(container, file: BinaryIO) -> int:
+    """Returns the bytes from where a second recording begins in an mp4; 0: nowhere.
+
+    FFmpeg reads the first alone, unless its audio lies in fragments.
+    """
+    if "mp4" not in container.format.name:
+        return 0
+    end, place = file.seek(0, os.SEEK_END), 0
+    for number in range(_MAX_BOXES):
+        file.seek(place)
+        header = file.read(16)
+        size, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if number and name == b"ftyp":
+            return end - place
+        if size == 1:
+            size = int.from_bytes(header[8:], "big")
+        if size < 8 or name == b"moof":
+            break
+        place += size
+    return 0
 
 
 def _matroska_end(container, track) -> float:

@@ -11,12 +11,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from waveunet_tf.audio.audio_tracks import choose_track, promise_of, start_of_others
+from waveunet_tf.audio.audio_tracks import (
+    choose_track,
+    joined_bytes,
+    promise_of,
+    start_of_others,
+)
 from waveunet_tf.audio.formats import TAGS
 from waveunet_tf.audio.frame_blocks import FrameBlocks
 from waveunet_tf.audio.ogg_end import has_end
 from waveunet_tf.audio.packet_damage import PacketDamage
-from waveunet_tf.audio.sample_chunk import MendedFile, find_samples
+from waveunet_tf.audio.sample_chunk import MendedFile, find_samples, left_out_behind
 from waveunet_tf.audio.timeline import Timeline
 from waveunet_tf.errors import InputError
 
@@ -91,6 +96,7 @@ class FFmpegDecoder:
                     self.duration_seconds += max(start - others_start, 0.0)
             position = file.tell()
             self._promise = promise_of(self._container, source, file)
+            self._joined_bytes = joined_bytes(self._container, file)
             name = self._container.format.name
             self._is_framed, self._has_end = name not in _UNFRAMED, True
             self._has_no_clock = name in _WITHOUT_CLOCK
@@ -174,6 +180,8 @@ class FFmpegDecoder:
         timeline = self._timeline
         self.notes = [*self._samples.notes] if self._samples else []
         self.notes += self._damage.notes()
+        if self._joined_bytes:
+            self.notes.append(left_out_behind(self._joined_bytes))
         if self._ended_in_error:
             self.notes.append("what is behind its last packet cannot be read")
         if timeline.gaps:

@@ -78,10 +78,7 @@ class SampleChunk(NamedTuple):
                 f"{self.held_bytes} follow: all of them are read"
             ]
         if self.joined_bytes:
-            return [
-                f"another recording follows its audio; its {self.joined_bytes} bytes "
-                "are left out"
-            ]
+            return [left_out_behind(self.joined_bytes)]
         if left >= _FOREIGN_BYTES and not self.has_chunks_behind:
             return [f"{left} bytes behind its audio are left out"]
         if self.outer_missing_bytes > SLOPPY_BYTES and left >= 0:
@@ -97,6 +94,11 @@ def is_placeholder(size: int) -> bool:
     return size >= _HUGE_BYTES or any(
         p - _BELOW_POWER <= size < p + _ABOVE_POWER for p in _PLACEHOLDERS
     )
+
+
+def left_out_behind(count: int) -> str:
+    """Says that so many bytes are another recording, which nothing reads."""
+    return f"another recording follows its audio; its {count} bytes are left out"
 
 
 class MendedFile:
