@@ -438,11 +438,11 @@ def test_an_flv_that_was_not_downloaded_to_its_end_is_noted(tmp_path, caplog, re
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"movflags": "faststart"}], ids=["end", "fast"]
+    "flags", ["disable_chpl", "faststart", "frag_keyframe+empty_moov"]
 )
-def test_a_second_recording_in_an_m4a_is_noted(tmp_path, caplog, options):
+def test_a_second_recording_in_an_m4a_is_noted(tmp_path, caplog, flags):
     path = tmp_path / "x.m4a"
-    with av.open(str(path), "w", options=options) as file:
+    with av.open(str(path), "w", options={"movflags": flags}) as file:
         stream = file.add_stream("alac", rate=RATE_HZ, layout="stereo")
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 4096), np.int16), "s16p")
         frame.sample_rate = RATE_HZ

@@ -16,7 +16,7 @@ _EXACT = {"flac", "tta", "wv", "ape", "tak", "mpc", "mpc8", "dsf"}
 # FFmpeg's own bits of a stream's disposition: PyAV tells their names otherwise in each
 # version, and not at all on some versions of Python.
 _DEFAULT, _ATTACHED_PICTURE = 0x1, 0x400
-_MAX_BOXES = 1000
+_MAX_BOXES = 20_000
 _OTHER_PURPOSES = 0x8 | 0x100 | 0x20  # commentary, for the visually impaired, karaoke
 
 
@@ -134,7 +134,7 @@ def _riff_bytes(file: BinaryIO) -> int:
 def joined_bytes(container, file: BinaryIO) -> int:
     """Returns the bytes from where a second recording begins in an mp4; 0: nowhere.
 
-    FFmpeg reads the first alone, unless its audio lies in fragments.
+    FFmpeg reads the first alone.
     """
     if "mp4" not in container.format.name:
         return 0
@@ -147,7 +147,7 @@ def joined_bytes(container, file: BinaryIO) -> int:
             return end - place
         if size == 1:
             size = int.from_bytes(header[8:], "big")
-        if size < 8 or name == b"moof":
+        if size < 8:
             break
         place += size
     return 0
