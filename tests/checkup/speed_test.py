@@ -7,6 +7,7 @@ from tests.checkup.conftest import MINI_SIZES
 from waveunet_tf.checkup import noise_stems, speed
 from waveunet_tf.checkup.findings import LEFT_OUT, OK, WRONG, Findings
 from waveunet_tf.checkup.sizes import Way
+from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.networks.description import describe_network
 
 
@@ -61,6 +62,22 @@ def test_a_pipeline_that_is_fast_enough_is_right(noise_dir, mini_sizes, monkeypa
     found = pipeline_of(noise_dir, mini_sizes)
     assert found["waiting for excerpts"].numbers["wait_share"] < 0.3
     assert found["excerpts of soundfile"].status == OK
+    assert found["excerpts mixed on the device"].numbers["difference"] == 0
+
+
+@pytest.mark.slow
+def test_excerpts_that_the_device_mixes_otherwise_are_found(noise_dir, monkeypatch):
+    mix = speed.excerpts.StoredMixer.__call__
+
+    def planted(self, stems, gains, swapped):
+        return mix(self, stems, gains * 1.0001, swapped)
+
+    monkeypatch.setattr(speed.excerpts.StoredMixer, "__call__", planted)
+    findings, work = Findings("fast"), MINI_SIZES.works[0]
+    tracks = speed.prepared.load_prepared(noise_dir, work.config, "train")
+    speed._check_mixing(findings, work, tracks, TrainingConfig(batch_size=4), "CPU:0")
+    (found,) = findings.found
+    assert found.status == WRONG and "24 bits" in found.mend
 
 
 def test_rates_are_told_for_each_way_beside_the_matrix_product(mini_sizes, monkeypatch):

@@ -7,6 +7,7 @@ import pathlib
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from waveunet_tf.checkup.drills import Drill, noise_batches
@@ -22,6 +23,8 @@ from waveunet_tf.training.devices import Devices
 # The largest share of the time that steps may wait for excerpts. On a CPU reading and
 # steps share the cores.
 _MAX_WAIT = {"GPU": 0.05, "CPU": 0.25}
+# Of full scale: a card may round a product and a sum at once.
+_MIXING_BOUND = 1e-6
 _MIB = 2**20
 _TYPES = {
     "float32": tf.float32,
@@ -177,11 +180,12 @@ def check_pipeline(
     work = sizes.works[0]
     tracks = prepared.load_prepared(data_dir, work.config, "train")
     training = TrainingConfig(batch_size=work.batch_size)
+    stored = _are_stored(tracks, work, device)
     for reader in ("tensorflow_io", "soundfile"):
         name = f"excerpts of {reader}"
         try:
             batches = excerpts.random_excerpts(
-                tracks, work.config, training, reader=reader
+                tracks, work.config, training, reader=reader, stored=stored
             )
         except InputError as error:
             findings.add(name, LEFT_OUT, str(error))
@@ -195,7 +199,53 @@ def check_pipeline(
             reader=reader,
             batches_per_second=rate,
         )
+    _check_mixing(findings, work, tracks, training, device)
     _check_wait(findings, work, tracks, training, fastest, device, sizes.seconds)
+
+
+def _check_mixing(
+    findings: Findings,
+    work: Work,
+    tracks: list,
+    training: TrainingConfig,
+    device: str,
+) -> None:
+    """Compares excerpts that a device mixes with those that the reader mixes."""
+
+    def first_batch(stored: bool) -> tuple:
+        return next(
+            iter(
+                excerpts.random_excerpts(
+                    tracks, work.config, training, parallel_calls=1, stored=stored
+                )
+            )
+        )
+
+    mixer = tf.function(
+        excerpts.StoredMixer(tracks, work.config, training), autograph=False
+    )
+    stored = first_batch(True)
+    with tf.device(device):
+        mixed = mixer(*stored)
+    difference = max(
+        float(np.max(np.abs(one.numpy() - other.numpy())))
+        for one, other in zip(
+            tf.nest.flatten(mixed), tf.nest.flatten(first_batch(False))
+        )
+    )
+    findings.judge(
+        "excerpts mixed on the device",
+        difference <= _MIXING_BOUND,
+        f"within {difference:.1e} of full scale of the reader's (bound "
+        f"{_MIXING_BOUND:.0e})",
+        "train with stems of 24 bits (`prepare --bit_depth 24`), which the CPU mixes",
+        difference=difference,
+    )
+
+
+def _are_stored(tracks: list, work: Work, device: str) -> bool:
+    """Says whether a training on the device would mix its excerpts there."""
+    return device.startswith("GPU") and excerpts.are_fewer_stored(tracks, work.config)
 
 
 def _batches_per_second(batches: Iterator, seconds: float) -> float:
@@ -218,8 +268,7 @@ def _check_wait(
     seconds: float,
 ) -> None:
     """Takes steps on excerpts as a training does, and times its waiting."""
-    on_gpu = device.startswith("GPU")
-    stored = on_gpu and excerpts.are_fewer_stored(tracks, work.config)
+    stored = _are_stored(tracks, work, device)
     mixer = excerpts.StoredMixer(tracks, work.config, training) if stored else None
 
     def make(worker, workers, batch_size):
@@ -232,9 +281,8 @@ def _check_wait(
             stored=stored,
         )
 
-    devices = Devices(
-        tf.distribute.get_strategy(), prefetched_to=device if on_gpu else ""
-    )
+    card = device if device.startswith("GPU") else ""
+    devices = Devices(tf.distribute.get_strategy(), prefetched_to=card)
     drill = Drill(work.config, way, device=device, mixer=mixer)
     batches = devices.distribute(make, work.batch_size)
     for _ in range(6):  # what was read ahead while the step was compiled
