@@ -126,3 +126,16 @@ def test_a_mended_file_reads_as_one_with_the_right_size(tmp_path):
             assert mended.seek(start) == mended.tell() == start
             end = len(whole) if count < 0 else start + count
             assert mended.read(count) == whole[start:end]
+
+
+@pytest.mark.parametrize("size", [2**62, 2**63 - 1, 2**64 - 1])
+def test_a_chunk_larger_than_any_file_is_no_traceback(tmp_path, size):
+    path = tmp_path / "x.w64"
+    soundfile.write(path, noise(2000), RATE_HZ)
+    content = bytearray(path.read_bytes())
+    content[56:64] = struct.pack("<Q", size)  # of the first chunk, before the samples
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        assert find_samples(file) is None
+    with pytest.raises(InputError, match="must be an audio file"):
+        io.read(path)

@@ -147,9 +147,9 @@ def joined_bytes(container, file: BinaryIO) -> int:
             return end - place
         if size == 1:
             size = int.from_bytes(header[8:], "big")
-        if size < 8:
-            break
         place += size
+        if size < 8 or place >= end:
+            break
     return 0
 
 

@@ -18,6 +18,7 @@ _HUGE_BYTES = 2**39
 # A few bytes that are missing, or that follow, are sloppiness.
 SLOPPY_BYTES, _FOREIGN_BYTES = 16, 4096
 _MAX_CHUNKS = 10_000
+_BEYOND_ANY_FILE = 2**60  # `seek` takes no place from 2⁶³ on.
 # What a file, or its samples, begin with.
 _OTHER_AUDIO = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b"data", b"SSND"}
 
@@ -213,6 +214,8 @@ class _Chunks(NamedTuple):
                 yield b"", place, 0
                 return
             yield name, place + header_bytes, size
+            if size >= _BEYOND_ANY_FILE:
+                return
             place += header_bytes + size
             place += -place % self.alignment
 
