@@ -1,5 +1,6 @@
 """Songs on a real scheduler and two worker processes: the same stems, and a ledger."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -13,6 +14,7 @@ import soundfile
 import waveunet_tf
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.errors import InputError
+from waveunet_tf.separation import songs_on_dask
 from waveunet_tf.separation.separator_source import CheckpointSource
 from waveunet_tf.separation.song_catalogue import Catalogue
 from waveunet_tf.separation.songs import SongOptions, separate_songs
@@ -158,6 +160,26 @@ def test_workers_with_another_network_are_named(
         run([songs], SongOptions(output_dir=tmp_path / "stems"), other)
     assert str(tiny_checkpoint) in str(error.value)
     assert not list(tmp_path.rglob("stems/*/*"))
+
+
+@pytest.mark.parametrize(("deaths", "calls"), [(0, 1), (2, 3), (9, 5)])
+def test_a_worker_that_dies_while_it_gets_the_network_ends_no_run(
+    monkeypatch, deaths, calls
+):
+    class Client:
+        status, calls = "running", 0
+
+        def register_plugin(self, plugin):
+            self.calls += 1
+            if self.calls <= deaths:
+                raise OSError("Stream is closed")
+
+    monkeypatch.setattr(songs_on_dask.time, "sleep", lambda seconds: None)
+    client = Client()
+    expected = pytest.raises(OSError) if deaths > 5 else contextlib.nullcontext()
+    with expected:
+        songs_on_dask._register(client, object())
+    assert client.calls == calls
 
 
 def resident_mib():

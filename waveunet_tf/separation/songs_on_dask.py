@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import distributed
 
     from waveunet_tf.separation.songs import SongOptions
+
+_REGISTER_TRIES = 5
 
 
 def separate_on_dask(
@@ -45,7 +48,7 @@ def separate_on_dask(
     from waveunet_tf.separation.worker_separator import SeparatorPlugin, problem_here
 
     plugin = SeparatorPlugin(source)
-    client.register_plugin(plugin)
+    _register(client, plugin)
     try:
         for done in dask_jobs.run_on_dask(
             client,
@@ -66,6 +69,22 @@ def separate_on_dask(
         with contextlib.suppress(OSError):
             if client.status == "running":
                 client.unregister_worker_plugin(plugin.name)
+
+
+def _register(client: distributed.Client, plugin: object) -> None:
+    """Gives workers a plugin; again if one of them dies of something else meanwhile.
+
+    Raises:
+        OSError: The scheduler is gone.
+    """
+    for left in reversed(range(_REGISTER_TRIES)):
+        try:
+            client.register_plugin(plugin)
+            return
+        except OSError:
+            if not left or client.status != "running":
+                raise
+            time.sleep(1)
 
 
 def _separate(name: str, options: SongOptions, job: Job) -> bool:
