@@ -18,6 +18,7 @@ def statuses(sizes, checkpoint_dir, saved_model_dir=None):
     return {finding.name: finding.status for finding in findings.found}
 
 
+@pytest.mark.slow
 def test_a_song_and_a_saved_model_agree_with_one_pass(
     tmp_path, mini_sizes, checkpoint_dir
 ):

@@ -32,6 +32,7 @@ def without_xla(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_wrong_gradient_in_one_precision_is_found_there_alone(
     mini_sizes, monkeypatch, without_xla
 ):

@@ -108,6 +108,7 @@ def test_a_client_gives_the_originals_stems(separated, signatures, stream):
     check(separator.separate(separated.song, RATE_HZ), separated)
 
 
+@pytest.mark.slow
 def test_a_saved_model_gives_the_originals_stems_at_once_and_as_a_stream(
     separated, signatures
 ):

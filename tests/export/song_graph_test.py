@@ -67,9 +67,9 @@ def slow(change):
         slow({"upsampling": "learned", "sources": ("bass", "drums", "vocals")}),
         {"output_type": "direct", "output_activation": "linear", "channels": 1},
         slow({"output_kernel_size": 3, "upsampling": "transposed"}),
-        {"context": False, "channels": 1},
+        slow({"context": False, "channels": 1}),
         dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random"),
-        LONGER_INPUTS["4 levels, eoeo"].config(),
+        slow(LONGER_INPUTS["4 levels, eoeo"].config()),
         slow(
             dataclasses.replace(
                 LONGER_INPUTS["5 levels, eeooe"].config(), upsampling="transposed"

@@ -53,6 +53,7 @@ def test_a_refusal_and_a_result_are_none(tmp_path):
     assert place.try_case({"result": b""}, faulty.check) is False
 
 
+@pytest.mark.slow
 def test_a_signal_is_a_finding_that_can_be_repeated(tmp_path, capsys):
     outcome = runner.fuzz("faulty", 4, tmp_path, seed=1)
     assert list(outcome.findings) == ["SIGSEGV-faulty.check-guard.try_case"]

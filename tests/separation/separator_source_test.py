@@ -34,7 +34,7 @@ def test_another_network_in_its_place_is_refused(tiny_checkpoint, name):
 def test_a_model_is_known_by_its_name_wherever_it_lies():
     source = opened(registry.DEFAULT)
     assert source.place == registry.DEFAULT
-    assert source.sha256 == opened(registry.PACKAGED / registry.DEFAULT).sha256
+    assert source.sha256 == opened(registry.folder_of(registry.DEFAULT)).sha256
 
 
 def test_overrides_are_the_configs(tiny_checkpoint):
@@ -43,7 +43,7 @@ def test_overrides_are_the_configs(tiny_checkpoint):
 
 
 def test_a_tflite_file_is_loaded_only_as_it_was(tmp_path):
-    (path,) = (registry.PACKAGED / registry.DEFAULT).glob("step-*.tflite")
+    path, *_ = registry.folder_of(registry.DEFAULT).glob("step-*.tflite")
     with pytest.raises(InputError):  # a step of ours, but no file of `export`
         TFLiteSource.open(path)
     source = TFLiteSource(str(tmp_path / "x.tflite"), ("vocals",), "0" * 64)

@@ -80,7 +80,7 @@ def check_equal(workdir, expected):
         (1, 0),  # after the first epoch
         pytest.param((2, 0), marks=pytest.mark.slow),
         pytest.param((2, 1), marks=pytest.mark.slow),  # before the second stage
-        (3, 1),  # after its first epoch
+        pytest.param((3, 1), marks=pytest.mark.slow),  # after its first epoch
     ],
 )
 def test_a_training_killed_before_a_state_ends_as_if_it_had_not_been(

@@ -188,7 +188,8 @@ def gone_back(kept_stems_dir, tmp_path_factory):
     [
         # The good state is loaded, nothing written.
         pytest.param(StateStore, "go_back", False, marks=pytest.mark.slow),
-        (TrainingLog, "go_back", True),  # the state is saved, nothing told
+        # The state is saved, nothing told.
+        pytest.param(TrainingLog, "go_back", True, marks=pytest.mark.slow),
         # All is told, no step taken.
         pytest.param(TrainingLog, "go_back", False, marks=pytest.mark.slow),
     ],

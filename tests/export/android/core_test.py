@@ -44,6 +44,7 @@ def core_tests(tmp_path_factory):
     return done, golden
 
 
+@pytest.mark.slow
 def test_the_java_core_compiles_without_a_warning_and_passes_its_tests(core_tests):
     done, _ = core_tests
     assert done.returncode == 0, done.stdout + done.stderr
@@ -51,6 +52,7 @@ def test_the_java_core_compiles_without_a_warning_and_passes_its_tests(core_test
     assert passed and int(passed[1]) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding, subtype, most",
     [
