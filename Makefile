@@ -59,7 +59,7 @@ arm64: .venv/installed
 # FILES=tests/audio runs some of them.
 FILES ?=
 test: .venv/installed-dev
-	$(BIN)/pytest -n 3 --dist loadgroup --durations=20 $(FILES)
+	$(BIN)/pytest -n 2 --dist loadgroup --durations=20 $(FILES)
 
 test-slow: .venv/installed-dev
 	$(BIN)/pytest -m slow $(FILES)

@@ -58,6 +58,12 @@ def test_an_error_ends_the_work_and_every_process(function, error, message):
     assert set(multiprocessing.active_children()) <= before
 
 
+def test_a_signal_between_a_folder_and_its_body_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="a process at work on a track died"):
+        list(processes.run_in_processes(jobs.end_before_the_body, [tmp_path] * 2, 2))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_abandoned_loop_leaves_no_process():
     before = set(multiprocessing.active_children())
     results = processes.run_in_processes(jobs.square, list(range(9)), 2)

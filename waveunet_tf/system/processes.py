@@ -117,9 +117,10 @@ def _call(function: Callable[[Any], Any], job: Any) -> Any:
     try:
         return function(job)
     except SystemExit:  # `_end` raised it; the pool would take it for a result.
-        os._exit(_TERMINATED)
+        pass  # With it go the frames that it held, whose generators clear up.
     finally:
         _busy = False
+    os._exit(_TERMINATED)
 
 
 def _end(*_) -> None:
