@@ -54,6 +54,7 @@ def change_version(folder):
     path.write_text(json.dumps(values))
 
 
+@pytest.mark.slow
 def test_packing_writes_a_model_that_another_call_may_replace(
     tiny_checkpoint, models_dir
 ):

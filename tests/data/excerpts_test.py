@@ -129,7 +129,9 @@ def test_tracks_are_drawn_evenly_or_by_length(tiny_config, tmp_path):
         np.testing.assert_allclose(shares, expected, atol=0.05)
 
 
-@pytest.mark.parametrize("reader", ["auto", "soundfile"])
+@pytest.mark.parametrize(
+    "reader", [pytest.param("auto", marks=pytest.mark.slow), "soundfile"]
+)
 def test_a_weight_gives_the_excerpts_of_a_data_set_that_is_named_as_often(
     tiny_config, tmp_path, reader
 ):
@@ -154,6 +156,7 @@ def test_a_weight_gives_the_excerpts_of_a_data_set_that_is_named_as_often(
         np.testing.assert_array_equal(found, wished)
 
 
+@pytest.mark.slow
 def test_sources_are_remixed_with_the_wished_probability(tiny_config, tmp_path):
     folder = constant_tracks(tmp_path, 4)
     for probability, expected in {0.0: 0.0, 0.5: 0.375, 1.0: 0.75}.items():
@@ -166,8 +169,16 @@ def test_sources_are_remixed_with_the_wished_probability(tiny_config, tmp_path):
 @pytest.mark.parametrize(
     ("field", "changed"),
     [
-        ("swap_probability", lambda frame: frame[..., 0] == 0.5),
-        ("polarity_probability", lambda frame: frame[..., 1] < 0),
+        pytest.param(
+            "swap_probability",
+            lambda frame: frame[..., 0] == 0.5,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "polarity_probability",
+            lambda frame: frame[..., 1] < 0,
+            marks=pytest.mark.slow,
+        ),
         ("dropout_probability", lambda frame: ~frame.any(axis=-1)),
     ],
 )

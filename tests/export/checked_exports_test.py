@@ -221,6 +221,7 @@ def test_a_path_that_is_a_pattern_to_tensorflow_is_refused(tmp_path, monkeypatch
     assert not list((tmp_path / name).iterdir())
 
 
+@pytest.mark.slow
 def test_a_network_without_stream_is_served_in_windows(tmp_path):
     config = SpectrogramUNetConfig(
         num_levels=2, base_filters=2, fft_frames=16, hop_frames=8, output_frames=40

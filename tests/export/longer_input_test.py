@@ -100,6 +100,7 @@ class LocalTransport:
         return {name: value.numpy() for name, value in outputs.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_gives_the_originals_stems(separated, signatures, stream):
     separator = RemoteSeparator(

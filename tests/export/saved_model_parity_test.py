@@ -25,6 +25,7 @@ def test_other_weights_are_seen(tiny_model_dir, tiny_config, tmp_path):
     assert difference > 1e-3
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_stream_is_compared_whole(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, context=False, channels=1)
     save_network(tmp_path / "c", config)

@@ -65,7 +65,7 @@ def slow(change):
     [
         {},
         slow({"upsampling": "learned", "sources": ("bass", "drums", "vocals")}),
-        {"output_type": "direct", "output_activation": "linear", "channels": 1},
+        slow({"output_type": "direct", "output_activation": "linear", "channels": 1}),
         slow({"output_kernel_size": 3, "upsampling": "transposed"}),
         slow({"context": False, "channels": 1}),
         dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random"),

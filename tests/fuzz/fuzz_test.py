@@ -18,7 +18,7 @@ def test_a_slice_of_the_battery_finds_nothing(tmp_path, name):
     getattr(target, "seeds", list)()  # not while hypothesis draws
 
     @hypothesis.settings(
-        max_examples=getattr(target, "SLICE", 15),
+        max_examples=getattr(target, "SLICE", 10),
         derandomize=True,
         phases=[hypothesis.Phase.generate],
         database=None,

@@ -63,9 +63,9 @@ def conversions(monkeypatch, new_cache):
                 {"output_kernel_size": 3, "down_kernel_size": 5},
                 {"down_kernel_size": 1, "up_kernel_size": 1},
                 {"upsampling": "transposed"},
+                {"context": False},
             ]
         ),
-        {"context": False},
     ],
     ids=str,
 )

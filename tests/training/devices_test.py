@@ -206,6 +206,7 @@ def check_nearly_the_same(workdir, finished_dir):
     assert keras.config.dtype_policy().name == "float32"  # as before
 
 
+@pytest.mark.slow
 def test_float16_learns_nearly_the_same(float16_dir, finished_dir):
     check_nearly_the_same(float16_dir, finished_dir)
 

@@ -153,6 +153,7 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
     assert int(adam.iterations) == steps  # those of the best epoch, and since
 
 
+@pytest.mark.slow
 def test_averages_of_the_second_stage_forget_the_first(
     kept_stems_dir, tmp_path, monkeypatch
 ):
@@ -411,6 +412,7 @@ def test_gradients_are_clipped_as_the_training_says(kept_stems_dir, tmp_path):
     assert norm == pytest.approx(1e-5, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_output_layers_may_begin_anew(kept_stems_dir, tmp_path, finished_dir):
     config = dataclasses.replace(MINI, sources=("vocals", "accompaniment"))
     start = finished_dir / "best"

@@ -93,6 +93,7 @@ def test_after_a_nan_a_training_goes_on_from_its_last_good_state(
     assert [first["learning_rate"], second["learning_rate"]] == [1e-3, 0.5e-3]
 
 
+@pytest.mark.slow
 def test_a_nan_of_the_validation_is_a_way_back_too(
     kept_stems_dir, tmp_path, monkeypatch
 ):
@@ -114,6 +115,7 @@ def test_a_nan_of_the_validation_is_a_way_back_too(
     assert "validation loss must stay a finite" in back["reason"]
 
 
+@pytest.mark.slow
 def test_stage_two_goes_back_to_its_own_beginning(
     kept_stems_dir, tmp_path, monkeypatch
 ):

@@ -303,6 +303,7 @@ def test_wrong_usage_exits_with_2(arguments, text, tmp_path):
     assert text in line
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_written_as_text(tmp_path):
     name = os.fsdecode(b"caf\xe9")
     stems = {"accompaniment": noise(SECONDS, seed=1), "vocals": noise(SECONDS, seed=2)}

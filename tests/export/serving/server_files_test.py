@@ -121,6 +121,7 @@ def test_what_is_there_stays_and_one_is_told(tmp_path):
     assert (tmp_path / "batching.config").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("saved_model")
 def test_warm_up_has_a_request_for_each_signature_that_runs(tiny_model_dir):
     folder = tiny_model_dir / "waveunet" / "1"
