@@ -80,6 +80,7 @@ def test_excerpts_that_the_device_mixes_otherwise_are_found(noise_dir, monkeypat
     assert found.status == WRONG and "24 bits" in found.mend
 
 
+@pytest.mark.slow
 def test_rates_are_told_for_each_way_beside_the_matrix_product(mini_sizes, monkeypatch):
     monkeypatch.setattr(
         speed, "ways_of", lambda *_, **__: [Way(), Way("mixed_bfloat16")]

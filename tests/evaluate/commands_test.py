@@ -329,6 +329,7 @@ def test_without_energies_there_are_no_figures_by_level(tmp_path):
     assert run("run_plots", *flags, "--overwrite").returncode == 0
 
 
+@pytest.mark.slow
 def test_seams_are_measured_and_drawn_for_networks_side_by_side(
     kept_checkpoint, without_context, tmp_path
 ):

@@ -128,6 +128,7 @@ def make_uneven(network):
         merge.set_weights([kernel, bias])
 
 
+@pytest.mark.slow
 def test_channels_of_very_different_levels_cost_integers_nothing(
     kept_files, kept_checkpoint, tiny_config, tmp_path
 ):

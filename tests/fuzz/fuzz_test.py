@@ -9,7 +9,13 @@ hypothesis = pytest.importorskip("hypothesis")  # of requirements-dev.txt
 from tests.fuzz import faulty, guard, runner  # noqa: E402
 
 
-@pytest.mark.parametrize("name", runner.TARGETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "java_core" else name
+        for name in runner.TARGETS
+    ],
+)
 def test_a_slice_of_the_battery_finds_nothing(tmp_path, name):
     target, place = importlib.import_module(f"tests.fuzz.{name}"), guard.Place(tmp_path)
     if reason := getattr(target, "reason_to_skip", str)():

@@ -95,6 +95,7 @@ def check_equal(workdir, other_workdir, tolerance=1e-5):
         np.testing.assert_allclose(one, other, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_give_what_the_whole_gives(
     kept_stems_dir, tmp_path, finished_dir
 ):

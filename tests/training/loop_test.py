@@ -299,6 +299,7 @@ def test_a_training_goes_on_with_the_data_that_it_began_with(
     assert run(MINI, QUICK, stems_dir, workdir, other_data=True).epoch == 2
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_with_the_weights_that_it_began_with(
     stems_dir, kept_stems_dir, tmp_path, caplog
 ):
@@ -533,6 +534,7 @@ def test_averages_and_a_cosine_go_on_where_they_stood(
     check_same_weights(workdir / "best", cosine_dir / "best", 1e-6)
 
 
+@pytest.mark.slow
 def test_first_weights_may_be_scaled_by_excerpts_of_the_data(kept_stems_dir, tmp_path):
     training = dataclasses.replace(STILL, first_weights="unit_variance")
     run(MINI, training, kept_stems_dir, tmp_path / "work")
@@ -565,7 +567,9 @@ def test_a_batch_larger_than_the_machines_memory_is_refused_at_once(
     assert not (tmp_path / "huge").exists()
 
 
-@pytest.mark.parametrize("place", ["step", "excerpts"])
+@pytest.mark.parametrize(
+    "place", ["step", pytest.param("excerpts", marks=pytest.mark.slow)]
+)
 def test_a_batch_that_the_memory_cannot_hold_is_told_with_its_flags(
     kept_stems_dir, tmp_path, monkeypatch, place
 ):

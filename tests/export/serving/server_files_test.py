@@ -156,6 +156,7 @@ def export(*arguments):
     return run_here("waveunet_tf export", *arguments)
 
 
+@pytest.mark.slow
 def test_the_command_exports_a_saved_model_once(tiny_checkpoint, tmp_path):
     flags = [
         f"--checkpoint={tiny_checkpoint}",

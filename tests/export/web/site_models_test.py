@@ -35,6 +35,7 @@ def test_two_models_of_a_name_and_other_files_are_refused(small_separators, tmp_
             site_models.write_models(models, [], 0, site)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_exported_with_its_licence(tiny_checkpoint, tmp_path):
     (tiny_checkpoint / "LICENSE").write_text("for all")
     site = tmp_path / "site"
