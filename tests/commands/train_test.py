@@ -76,7 +76,10 @@ def test_bad_input_is_refused_in_one_line_and_leaves_nothing_behind(
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize(("full", "size"), [(".", "64k"), ("tensorboard", "8k")])
+@pytest.mark.parametrize(
+    ("full", "size"),
+    [(".", "64k"), pytest.param("tensorboard", "8k", marks=pytest.mark.slow)],
+)
 def test_a_full_disk_is_told_and_leaves_nothing_behind(
     kept_stems_dir, tmp_path, full, size
 ):

@@ -142,6 +142,7 @@ def test_energies_lie_beside_the_scores(data, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_processes_write_the_same_bytes(data, estimates, tmp_path):
     """And so do several threads of linear algebra in one process."""
     tracks = find_tracks(data)[:2]

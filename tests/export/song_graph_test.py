@@ -68,7 +68,9 @@ def slow(change):
         slow({"output_type": "direct", "output_activation": "linear", "channels": 1}),
         slow({"output_kernel_size": 3, "upsampling": "transposed"}),
         slow({"context": False, "channels": 1}),
-        dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random"),
+        slow(
+            dataclasses.replace(SPECTROGRAM, phase_iterations=2, phase_start="random")
+        ),
         slow(LONGER_INPUTS["4 levels, eoeo"].config()),
         slow(
             dataclasses.replace(

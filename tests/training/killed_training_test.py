@@ -77,7 +77,7 @@ def check_equal(workdir, expected):
 @pytest.mark.parametrize(
     "moment",
     [
-        (1, 0),  # after the first epoch
+        pytest.param((1, 0), marks=pytest.mark.slow),  # after the first epoch
         pytest.param((2, 0), marks=pytest.mark.slow),
         pytest.param((2, 1), marks=pytest.mark.slow),  # before the second stage
         pytest.param((3, 1), marks=pytest.mark.slow),  # after its first epoch
