@@ -1,41 +1,49 @@
-r"""Writes a checkpoint of weights that were carried from a training on JAX.
+r"""Puts the weights that train_on_jax left in small files into a checkpoint.
 
-    python -m examples.pretrained.checkpoint_of_weights --output work/best \
-        --weights work/weights-0.npz --weights work/weights-1.npz \
-        --variant M5 --num_levels 10 --base_filters 32 --output_activation linear
+    python -m examples.pretrained.checkpoint_of_weights --checkpoint best \
+        --weights weights-0.npz --weights weights-1.npz
 
-The flags of the network are those of the training.
+The folder `best` holds the training's best/config.json.
 """
 
 from __future__ import annotations
 
+import pathlib
+
 from absl import flags
 
-from waveunet_tf.commands import app, config_flags
+from waveunet_tf.commands import app
 from waveunet_tf.system import files
 
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A checkpoint's folder, without its weights.", required=True
+)
 _WEIGHTS = flags.DEFINE_multi_string(
     "weights", None, "A file of weights; once for each.", required=True
 )
-_OUTPUT = flags.DEFINE_string("output", None, "The checkpoint to write.", required=True)
-config_flags.define_network_flags()
 
 
 def main(_):
-    """Writes the checkpoint."""
+    """Writes the weights."""
     from examples.pretrained.weight_arrays import read_weights
-    from waveunet_tf.checkpoints.checkpoint import save_checkpoint
+    from waveunet_tf.checkpoints.checkpoint import (
+        WEIGHTS,
+        Checkpoint,
+        save_checkpoint,
+    )
     from waveunet_tf.networks.build import build_network
 
-    files.require_new(_OUTPUT.value)
-    config = config_flags.network_config_from_flags()
-    network = build_network(config)
+    folder = pathlib.Path(_CHECKPOINT.value)
+    checkpoint = Checkpoint.open(folder)
+    files.require_new(folder / WEIGHTS)
+    network = build_network(checkpoint.config)
     shapes = [weight.shape for weight in network.trainable_weights]
-    weights = read_weights(_WEIGHTS.value, shapes)
-    for variable, value in zip(network.trainable_weights, weights):
+    for variable, value in zip(
+        network.trainable_weights, read_weights(_WEIGHTS.value, shapes)
+    ):
         variable.assign(value)
-    save_checkpoint(_OUTPUT.value, network, config, None)
-    print(_OUTPUT.value)
+    save_checkpoint(folder, network, checkpoint.config, checkpoint.training)
+    print(folder)
 
 
 if __name__ == "__main__":

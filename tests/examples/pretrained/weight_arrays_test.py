@@ -1,9 +1,11 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
 from examples.pretrained.weight_arrays import read_weights, write_weights
+from tests.command_line import check_refusal, run_here
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import VARIANTS
 from waveunet_tf.errors import InputError
@@ -35,6 +37,25 @@ def test_a_checkpoint_gives_its_trainable_weights(kept_checkpoint):
     found = read_weights([kept_checkpoint], shapes)
     for one, other in zip(found, network.trainable_weights):
         np.testing.assert_array_equal(one, np.asarray(other))
+
+
+def test_carried_weights_make_the_checkpoint_whole_again(kept_checkpoint, tmp_path):
+    """But for float16."""
+    whole = Checkpoint.open(kept_checkpoint)
+    network = whole.load_network()
+    paths = write_weights(tmp_path, network.trainable_weights)
+    best = tmp_path / "best"
+    best.mkdir()
+    shutil.copy(kept_checkpoint / "config.json", best)
+    command = ["examples.pretrained.checkpoint_of_weights", "--checkpoint", best]
+    command += [f"--weights={path}" for path in paths]
+    result = run_here(*command)
+    assert (result.returncode, result.stdout) == (0, f"{best}\n"), result.stderr
+    made = Checkpoint.open(best)
+    assert (made.config, made.training) == (whole.config, whole.training)
+    for found, weight in zip(made.load_network().weights, network.weights):
+        np.testing.assert_allclose(found, weight, rtol=1e-3, atol=1e-7)
+    check_refusal(run_here(*command), 1, "network.weights.h5: must be a new file")
 
 
 def test_weights_of_another_network_are_refused(tmp_path, kept_checkpoint):
