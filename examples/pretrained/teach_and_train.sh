@@ -2,7 +2,9 @@
 # Makes a model from true stems and from songs that Spleeter labels, as
 # WORK/models/NAME: teacher, data, training, packing, scores on validation tracks.
 #
-#     examples/pretrained/teach_and_train.sh DATA WORK NAME jax|tensorflow [FLAGS]
+#     examples/pretrained/teach_and_train.sh DATA WORK NAME jax|tensorflow|parts [FLAGS]
+#
+# With parts it ends with the data, packed for a training on another machine.
 #
 # DATA holds musdb18-7s, eir-cc0 and songs-open (README.md beside this file). FLAGS go to
 # the training, after those of vocals, the bigger network. After a stop, the same call
@@ -10,10 +12,13 @@
 #
 # PYTHON is the Python to use, SPLEETER a file of spleeter_weights that is there already.
 set -eu
-if [ $# -lt 4 ] || { [ "$4" != jax ] && [ "$4" != tensorflow ]; }; then
-    echo "usage: $0 DATA WORK NAME jax|tensorflow [FLAGS]" >&2
+case ${4:-} in
+jax | tensorflow | parts) ;;
+*)
+    echo "usage: $0 DATA WORK NAME jax|tensorflow|parts [FLAGS]" >&2
     exit 2
-fi
+    ;;
+esac
 data=$(realpath "$1")
 mkdir -p "$2"
 work=$(realpath "$2") name=$3 way=$4
@@ -62,26 +67,22 @@ sets() {
     for speed in 1.0 0.92 1.08; do echo "eir-$speed 5"; done
     echo "songs 5"; echo "generated 3"; echo "instrumental 2"
 }
-set -- --variant M5 --num_levels 10 --base_filters 32 --output_frames 65536 \
-    --output_activation linear --batch_size 16 --learning_rate 4e-4 \
-    --warmup_steps 1500 --clip_norm 20 --nofine_tuning --loss sdr --sdr_floor_db -13 \
-    --average_momentum 0.999 --min_gain 0.5 --remix_probability 0.4 \
-    --swap_probability 0.5 --polarity_probability 0.5 --dropout_probability 0.05 \
-    --steps_per_epoch 2000 --seed 1 --workdir "$trained" "$@"
-if [ "$way" = jax ]; then
-    if [ ! -f "$work/stems.npz" ]; then
+set -- --flagfile examples/pretrained/vocals.flags --workdir "$trained" "$@"
+if [ "$way" != tensorflow ]; then
+    if [ ! -d "$work/parts" ]; then
         flags=
         for line in $(sets | tr ' ' '='); do
             flags="$flags --data_dir data/${line%=*} --data_weight ${line#*=}"
         done
         root=$PWD
         # shellcheck disable=SC2086  # names of ours, without spaces
-        (cd "$work" && PYTHONPATH="$root" $python -m examples.pretrained.data_file \
-            $flags --output stems.npz --max_mb 4000)
+        (cd "$work" && PYTHONPATH="$root" $python -m examples.pretrained.pack_stems \
+            $flags --output_dir parts)
     fi
+    [ "$way" = jax ] || exit 0
     # One GPU, within a budget of wall-clock time.
     [ -d "$trained/best" ] || KERAS_BACKEND=jax $python \
-        examples/pretrained/train_on_jax.py --data "$work/stems.npz" "$@"
+        examples/pretrained/train_on_jax.py --data "$work/parts" "$@"
 else
     # --strategy mirrored for all GPUs of a machine, multiworker for several machines.
     eval "set -- \"\$@\" $(sets | sed 's|\(.*\) \(.*\)|--data_dir "$work/data/\1" --data_weight \2|' | tr '\n' ' ')"

@@ -1,6 +1,6 @@
-r"""Trains on Keras' JAX backend from one file, on a machine without TensorFlow.
+r"""Trains on Keras' JAX backend from a few files, on a machine without TensorFlow.
 
-    KERAS_BACKEND=jax python examples/pretrained/train_on_jax.py --data stems.npz \
+    KERAS_BACKEND=jax python examples/pretrained/train_on_jax.py --data parts \
         --workdir work/jax --variant M5 --learning_rate_schedule cosine \
         --max_epochs 20 --nofine_tuning --loss sdr …
 
@@ -15,7 +15,7 @@ weights in float16, in files below 16 MiB, to be carried away from the machine.
 
 With --budget_seconds it trains as long as that:
 
-    KERAS_BACKEND=jax python examples/pretrained/train_on_jax.py --data stems.npz \
+    KERAS_BACKEND=jax python examples/pretrained/train_on_jax.py --data parts \
         --workdir work/jax --budget_seconds 590 --warmup_steps 1500 --nofine_tuning …
 """
 
@@ -33,7 +33,7 @@ if not __package__:  # run by its path
 from waveunet_tf.commands import app, config_flags
 from waveunet_tf.errors import InputError
 
-_DATA = flags.DEFINE_string("data", None, "The file of data_file.", required=True)
+_DATA = flags.DEFINE_string("data", None, "The folder of pack_stems.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The folder to write.", required=True)
 _PRECISION = flags.DEFINE_enum(
     "precision",
@@ -83,7 +83,7 @@ def main(_):
     import keras
 
     from examples.pretrained import jax_training
-    from examples.pretrained.coded_stems import read_coded_stems
+    from examples.pretrained.stem_parts import read_stem_parts
     from examples.pretrained.weight_arrays import read_weights, write_weights
     from waveunet_tf.data import augmentation
     from waveunet_tf.training import losses
@@ -110,7 +110,7 @@ def main(_):
         known = ", ".join(losses.OF_WAVEFORMS)
         raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")
     keras.config.set_dtype_policy(_PRECISION.value)
-    stems = read_coded_stems(_DATA.value, "train", config)
+    stems = read_stem_parts(_DATA.value, "train", config)
     for line in augmentation.share_lines(
         stems.data_sets, stems.frames, training, stems.weights
     ):
@@ -122,7 +122,7 @@ def main(_):
         trainer.start_from(_INIT_FROM.value)
     jax_training.run_training(
         trainer,
-        read_coded_stems(_DATA.value, "valid", config),
+        read_stem_parts(_DATA.value, "valid", config),
         _WORKDIR.value,
         max_seconds=_MAX_SECONDS.value,
     )

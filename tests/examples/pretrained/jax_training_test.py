@@ -11,6 +11,7 @@ import soundfile
 import tensorflow as tf
 
 from examples.pretrained import coded_stems, jax_training
+from examples.pretrained.stem_parts import read_stem_parts, write_stem_parts
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import augmentation, excerpts, prepared
 from waveunet_tf.errors import InputError
@@ -56,8 +57,8 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
                 soundfile.write(path.with_stem(name), stem, rate_hz, subtype="FLOAT")
             path.unlink()
     folders, weights = [stems_dir, stems_dir], [1, 3]
-    coded_stems.write_coded_stems(
-        folders, tmp_path / "a.npz", max_bytes=10**6, weights=weights
+    write_stem_parts(
+        folders, tmp_path / "a", part_bytes=10**6, weights=weights, format="flac"
     )
     tracks = prepared.load_all(folders, tiny_config, "train", weights=weights)
     mixture, sources = next(
@@ -65,7 +66,7 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
     )
     ours, targets = jax_training.cut_excerpts(
         uniform_draws(1 + parts, AUGMENTED),
-        coded_stems.read_coded_stems(tmp_path / "a.npz", "train", tiny_config),
+        read_stem_parts(tmp_path / "a", "train", tiny_config),
         shapes.window_frames(tiny_config),
         AUGMENTED,
     )

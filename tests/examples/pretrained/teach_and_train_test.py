@@ -109,5 +109,5 @@ def test_without_a_way_the_script_says_how_it_is_used(tmp_path):
         )
         assert result.returncode == 2
         assert result.stderr == (
-            f"usage: {SCRIPT} DATA WORK NAME jax|tensorflow [FLAGS]\n"
+            f"usage: {SCRIPT} DATA WORK NAME jax|tensorflow|parts [FLAGS]\n"
         )

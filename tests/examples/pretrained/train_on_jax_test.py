@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from examples.pretrained import coded_stems
+from examples.pretrained.stem_parts import write_stem_parts
 from tests.command_line import ROOT, check_refusal, run_here
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.networks import shapes
@@ -16,10 +16,10 @@ TRAIN_ON_JAX = "examples.pretrained.train_on_jax"
 
 @pytest.fixture
 def data(kept_stems_dir, tmp_path):
-    """The tiny stems in one file."""
-    path = tmp_path / "stems.npz"
-    coded_stems.write_coded_stems([kept_stems_dir], path, max_bytes=10**6)
-    return path
+    """The tiny stems in a part."""
+    folder = tmp_path / "parts"
+    write_stem_parts([kept_stems_dir], folder, part_bytes=10**6)
+    return folder
 
 
 def train_on(data, workdir, *flags, exit_code=0):
