@@ -55,10 +55,11 @@ for speed in 1.0 0.92 1.08; do
         --missing_is_silence --validation "$work/valid.txt"
 done
 for group in songs generated; do
-    prepare $group --dataset folder --source "$work/taught/$group" --rest accompaniment
+    prepare $group --dataset folder --source "$work/taught/$group" \
+        --rest accompaniment --mono_to_stereo
 done
 prepare instrumental --dataset folder --source "$work/songs/instrumental" \
-    --missing_is_silence
+    --missing_is_silence --mono_to_stereo
 
 # 4. Training. A data set's weight says how often its tracks count.
 trained=$work/trained/$name

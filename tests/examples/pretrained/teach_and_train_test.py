@@ -21,10 +21,10 @@ TINY = (
 ).split()
 
 
-def write_song(path, seconds=2, rate_hz=44100):
+def write_song(path, seconds=2, rate_hz=44100, channels=2):
     path.parent.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(abs(hash(path.name)) % 2**31)
-    song = generator.normal(0, 0.05, (seconds * rate_hz, 2)).cumsum(axis=0)
+    song = generator.normal(0, 0.05, (seconds * rate_hz, channels)).cumsum(axis=0)
     soundfile.write(path, 0.3 * song / np.abs(song).max(), rate_hz)
 
 
@@ -48,8 +48,9 @@ def data(tmp_path_factory):
             write_song(root / "eir-cc0" / song / f"{stem}.flac")
     index = []
     for group in ("songs", "generated", "instrumental"):
-        index.append({"name": f"of {group}", "group": group})
-        write_song(root / "songs-open" / f"of {group}.ogg")
+        for name, channels in {f"of {group}": 2, f"mono of {group}": 1}.items():
+            index.append({"name": name, "group": group})
+            write_song(root / "songs-open" / f"{name}.ogg", channels=channels)
     (root / "songs-open" / "index.json").write_text(json.dumps(index))
     return root
 
@@ -93,9 +94,11 @@ def test_the_recipe_makes_a_model_by_both_ways(data, spleeter, tmp_path):
             del os.environ["WAVEUNET_TF_MODELS"]
         assert list((tmp_path / "scores" / name / "valid").glob("*.json"))
     taught = json.loads((tmp_path / "data" / "songs" / "manifest.json").read_text())
-    (entry,) = taught["tracks"].values()
-    assert entry["rest"] == "accompaniment"
-    assert entry["estimates"]["teacher"]["kind"] == "spleeter"
+    assert len(taught["tracks"]) == 2
+    for entry in taught["tracks"].values():
+        assert entry["channels"] == 2
+        assert entry["rest"] == "accompaniment"
+        assert entry["estimates"]["teacher"]["kind"] == "spleeter"
 
 
 def test_without_a_way_the_script_says_how_it_is_used(tmp_path):
