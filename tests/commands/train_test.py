@@ -59,8 +59,8 @@ def test_a_training_starts_from_a_checkpoint(kept_stems_dir, tiny_checkpoint, tm
         ("--strategy=mirrored", 1, "`strategy` mirrored needs GPUs"),
         ("--save_seconds=-1", 2, "save_seconds"),
         ("--data_dir={tmp_path}/no", 1, "{tmp_path}/no"),
-        ("--data_weight=0", 2, "`data_weight` must be a finite number above 0"),
-        ("--data_weight=nan", 2, "above 0. Received: nan"),
+        ("--data_weight=0", 2, "`data_weight` must be a number from 0.000001 to"),
+        ("--data_weight=nan", 2, "to 1000000. Received: nan"),
         ("--data_weight=1 --data_weight=2", 2, "2 weights for 1 folders"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -23,6 +22,10 @@ from waveunet_tf.data.manifest import (
 )
 from waveunet_tf.data.stem_sums import stems_of_sources
 from waveunet_tf.errors import InputError
+
+_OF_MONO = "; `prepare --mono_to_stereo` gives mono stems two"
+# A share beyond would be none at all, or all.
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-6, 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,8 +188,7 @@ def check_weights(
         The weights.
 
     Raises:
-        InputError: There are more or fewer than folders, or one is no finite number
-            above 0.
+        InputError: There are more or fewer than folders, or one is out of range.
     """
     if not weights:
         return (1.0,) * len(data_dirs)
@@ -196,10 +198,10 @@ def check_weights(
             f"Received: {len(weights)} weights for {len(data_dirs)} folders"
         )
     for data_dir, weight in zip(data_dirs, weights):
-        if not (math.isfinite(weight) and weight > 0):
+        if not _LEAST_WEIGHT <= weight <= _MOST_WEIGHT:  # nor NaN
             raise InputError(
-                f"{data_dir}: its `data_weight` must be a finite number above 0. "
-                f"Received: {weight:g}"
+                f"{data_dir}: its `data_weight` must be a number from "
+                f"{_LEAST_WEIGHT:f} to {_MOST_WEIGHT:.0f}. Received: {weight:g}"
             )
     return tuple(map(float, weights))
 
@@ -277,7 +279,7 @@ def _common_frames(
         if info.channels < config.channels or info.channels > 2:
             raise InputError(
                 f"{path}: must have the network's {config.channels} channels, but has "
-                f"{info.channels}"
+                f"{info.channels}{_OF_MONO if info.channels == 1 else ''}"
             )
         lengths[path.name] = info.frames
         kinds.add((info.format, info.subtype))
@@ -311,7 +313,7 @@ def _listed_in_manifest(
         if entry["channels"] < config.channels:
             raise InputError(
                 f"{data_dir}: {label} must have the network's {config.channels} "
-                f"channels, but has {entry['channels']}"
+                f"channels, but has {entry['channels']}{_OF_MONO}"
             )
         paths = tuple(
             f"{data_dir}/{label}/{name}.wav" for names in stems for name in names

@@ -87,8 +87,8 @@ def train(
         config: The network.
         training: How it is trained.
         data_dirs: Prepared folders of stems, whose tracks form one data set.
-        data_weights: How often each folder counts, a finite number above 0; by default
-            once.
+        data_weights: How often each folder counts, by default once; see
+            prepared.check_weights.
         workdir: A new folder, or the folder of a training of the same config. All
             workers must see it; the chief writes it.
         compute: The devices, and how they compute; by default one device.
