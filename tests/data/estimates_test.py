@@ -175,6 +175,18 @@ def test_estimates_stay_estimates_in_another_subset(taught_dir):
     assert found == {"test/song": ESTIMATES, "train/true": None}
 
 
+def test_estimates_stay_estimates_beside_their_manifest_and_behind_links(
+    taught_dir, tmp_path
+):
+    found = {t.label: t.estimates for t in find_tracks(taught_dir / "train")}
+    assert found == {"train/song": ESTIMATES, "train/true": None}
+    (tmp_path / "mine" / "test").mkdir(parents=True)
+    for link, to in {"a": "song", "b": "true"}.items():
+        (tmp_path / "mine" / "test" / link).symlink_to(taught_dir / "train" / to)
+    found = {track.label: track.estimates for track in find_tracks(tmp_path / "mine")}
+    assert found == {"test/a": ESTIMATES, "test/b": None}
+
+
 def test_what_teach_wrote_is_no_prepared_data(taught_dir):
     with pytest.raises(InputError, match="but is what `teach` wrote, from which"):
         manifests.read_manifest(taught_dir)
@@ -211,6 +223,16 @@ def test_levels_are_of_the_whole_track():
     assert levels.level_db("a") == pytest.approx(20 * np.log10(2.5))
     assert levels.is_silent("b") and not levels.is_silent("a")
     with pytest.raises(InputError, match="^x: .* Received: a, 8.0 dB louder$"):
+        levels.check("x")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_estimates_must_be_finite(value):
+    levels = EstimateLevels()
+    levels.add({"mixture": np.ones((3, 2)), "a": np.array([[0, 0], [0, value]])})
+    levels.add({"mixture": np.ones((3, 2)), "a": np.ones((3, 2))})
+    text = "^x: the mixture and its estimates must be finite. Received: NaN or .* in a$"
+    with pytest.raises(InputError, match=text):
         levels.check("x")
 
 

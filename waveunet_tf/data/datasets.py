@@ -12,7 +12,7 @@ from absl import logging
 
 from waveunet_tf.audio.formats import COMPANION_SUFFIXES, SUFFIXES, song_name
 from waveunet_tf.data import splits
-from waveunet_tf.data.estimates import read_estimates
+from waveunet_tf.data.estimates import Estimates, read_estimates
 from waveunet_tf.data.manifest import MANIFEST
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import SUBSETS, AudioStream, Track
@@ -130,7 +130,7 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
                 logging.warning("%s: left out, for it is no subset", folder)
     else:
         folders = [("train", folder) for folder in _folders(root)]
-    estimates = read_estimates(root / MANIFEST)
+    estimates = _KnownEstimates(root)
     tracks = []
     for subset, folder in folders:
         stems, problem = {}, None
@@ -160,11 +160,35 @@ def _folder_tracks(root: pathlib.Path) -> list[Track]:
         mixture = stems.pop("mixture", None)
         if stems:
             track = Track(folder.name, subset, stems, mixture, problem)
-            of = estimates.get(track.label, estimates.get(track.name))
+            of = estimates.of_track(folder, subset)
             tracks.append(dataclasses.replace(track, estimates=of))
         else:
             logging.warning("%s: is no track, for it has no stems", folder)
     return tracks
+
+
+class _KnownEstimates:
+    """Knows which tracks have estimates for stems, by the manifests around them."""
+
+    def __init__(self, root: pathlib.Path):
+        self._root = root
+        self._told: dict[pathlib.Path, dict[str, Estimates]] = {}
+
+    def of_track(self, folder: pathlib.Path, subset: str) -> Estimates | None:
+        """Returns a track's estimates, which the root or its own data set may tell."""
+        real = folder.resolve()  # a link leads to a track of another data set
+        own = real.parent.parent if real.parent.name in SUBSETS else real.parent
+        return self._told_by(self._root, subset, folder.name) or self._told_by(
+            own, real.parent.name, real.name
+        )
+
+    def _told_by(
+        self, data_set: pathlib.Path, subset: str, name: str
+    ) -> Estimates | None:
+        if data_set not in self._told:
+            self._told[data_set] = read_estimates(data_set / MANIFEST)
+        told = self._told[data_set]
+        return told.get(f"{subset}/{name}", told.get(name))
 
 
 def _folders(root: pathlib.Path) -> list[pathlib.Path]:

@@ -134,8 +134,15 @@ class EstimateLevels:
             place: The song or track, for errors.
 
         Raises:
-            InputError: The mixture is silent, or a stem is louder than it by far.
+            InputError: The mixture is silent, a stem is louder than it by far, or one
+                is not finite.
         """
+        for name, energy in self._energies.items():
+            if not np.isfinite(energy):
+                raise InputError(
+                    f"{place}: the mixture and its estimates must be finite. "
+                    f"Received: NaN or infinity in {name}"
+                )
         if self.is_silent("mixture"):
             raise InputError(
                 f"{place}: the mixture of estimates must have sound. "
