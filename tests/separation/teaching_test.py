@@ -16,11 +16,8 @@ from waveunet_tf.data.tracks import Mending
 from waveunet_tf.errors import InputError
 from waveunet_tf.export import quantize, tflite
 from waveunet_tf.separation.separator_source import CheckpointSource
-from waveunet_tf.separation.teaching import (
-    FolderTeacher,
-    SeparatorTeacher,
-    teach_songs,
-)
+from waveunet_tf.separation.teachers import FolderTeacher, SeparatorTeacher
+from waveunet_tf.separation.teaching import teach_songs
 
 RATE_HZ = 8000
 TEACH = "waveunet_tf teach"
@@ -148,24 +145,53 @@ def test_a_track_is_known_as_estimates_before_it_is_there(songs, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("changed", "fields"),
+    ("changed", "fields", "told"),
     [
-        ({"sha256": "cd" * 32}, {}),
-        ({"name": "other"}, {}),
-        ({}, {"bit_depth": 24}),
-        ({}, {"stems": ["vocals", "accompaniment"]}),
+        (
+            {"sha256": "cd" * 32},
+            {},
+            f"`teacher`. Received: checkpoint quarter {'cd' * 32}; its manifest.json "
+            f"has checkpoint quarter {'ab' * 32}",
+        ),
+        ({"name": "other"}, {}, "`teacher`. Received: checkpoint other ab"),
+        ({}, {"bit_depth": 24}, "`bit_depth`. Received: 24; its manifest.json has 16"),
+        (
+            {},
+            {"stems": ["vocals", "accompaniment"]},
+            r'`stems`. Received: \["vocals", "accompaniment"\]; its',
+        ),
     ],
 )
-def test_a_folder_takes_one_teacher(songs, tmp_path, changed, fields):
+def test_a_folder_takes_one_teacher(songs, tmp_path, changed, fields, told):
     teach_songs([tmp_path / "songs"], tmp_path / "taught", teacher())
     before = contents(tmp_path / "taught")
-    with pytest.raises(InputError, match="taught: must be new, or of an earlier run"):
+    text = f"taught: must be new, or of an earlier run of the same {told}"
+    with pytest.raises(InputError, match=text):
         teach_songs(
             [tmp_path / "songs"], tmp_path / "taught", teacher(**changed), **fields
         )
     assert contents(tmp_path / "taught") == before
     with pytest.raises(InputError, match="but holds files without a manifest.json"):
         teach_songs([tmp_path / "taught"], tmp_path / "songs", teacher())
+    (tmp_path / "songs" / "manifest.json").write_text('{"tracks": {}}')
+    with pytest.raises(InputError, match="manifest.json is not what `teach` writes"):
+        teach_songs([tmp_path / "taught"], tmp_path / "songs", teacher())
+
+
+@pytest.mark.parametrize(
+    ("stems", "text"),
+    [
+        ([], "different names, and not mixture. Received: none"),
+        (["vocals", "vocals"], "different names, and not mixture. Received: vocals, v"),
+        (["mixture"], "different names, and not mixture. Received: mixture"),
+        (["../vocals"], "names of files. Received: '../vocals'"),
+    ],
+)
+def test_stems_must_be_names_of_files_beside_the_mixture(songs, tmp_path, stems, text):
+    one = FolderTeacher(tmp_path)
+    with pytest.raises(InputError, match=f"^`stems` must be {text}"):
+        teach_songs([tmp_path / "songs"], tmp_path / "taught", one, stems=stems)
+    assert not (tmp_path / "taught").exists()
 
 
 def test_a_teacher_must_give_the_stem(songs, tmp_path):
@@ -204,57 +230,33 @@ def test_what_cannot_be_taught_is_told_and_the_rest_is_taught(songs, tmp_path):
     ]
 
 
-def by_folder(tmp_path, **estimate):
-    """What becomes of song a with a folder that holds this estimate of it."""
-    write_song(tmp_path / "stems" / "a" / "vocals.wav", **estimate)
-    one = FolderTeacher(tmp_path / "stems", "theirs")
-    return teach_songs([tmp_path / "songs" / "a.wav"], tmp_path / "taught", one)
-
-
-def test_estimates_of_another_program_are_taken(songs, tmp_path):
-    assert by_folder(tmp_path, level=0.05) == []
-    vocals, _ = soundfile.read(tmp_path / "taught/train/a/vocals.flac")
-    expected, _ = soundfile.read(tmp_path / "stems/a/vocals.wav")
-    np.testing.assert_allclose(vocals, expected, atol=2 * STEP)
-    told = tracks_of(tmp_path / "taught")["train/a"]["estimates"]["teacher"]
-    assert (told["kind"], told["name"]) == ("stems", "theirs")
-    assert len(told["sha256"]) == 64
-    assert FolderTeacher(tmp_path / "stems").name == "stems"
-
-
 @pytest.mark.parametrize(
-    ("estimate", "text"),
+    ("level", "text"),
     [
-        ({"frames": 8999}, "length. Received: vocals.wav: 8999 frames; a.wav: 9000"),
-        (
-            {"rate_hz": 44100},
-            "vocals.wav: 2 channels, 44100 Hz; a.wav: 2 channels, 8000",
-        ),
-        ({"channels": 1}, "vocals.wav: 1 channels, 8000 Hz"),
-        ({"level": 0.9}, "at most 6 dB louder than its mixture. Received: vocals, 19."),
-        (
-            {"level": 0},
-            "theirs's estimate of vocals must have sound. Received: silence",
-        ),
+        (0.9, "at most 6 dB louder than its mixture. Received: vocals, 19."),
+        (0, "theirs's estimate of vocals must have sound. Received: silence"),
+        (np.nan, "vocals.wav: must hold finite samples"),
+        (0.05, None),
     ],
 )
-def test_an_estimate_that_does_not_fit_is_refused(songs, tmp_path, estimate, text):
-    (failure,) = by_folder(tmp_path, **estimate)
-    assert str(failure).startswith(f"{tmp_path}/songs/a.wav: ")
-    assert text in str(failure)
-    assert not list((tmp_path / "taught").glob("train/*"))
-
-
-def test_a_song_without_estimates_is_named(songs, tmp_path):
-    write_song(tmp_path / "stems" / "a" / "drums.wav")
-    one = FolderTeacher(tmp_path / "stems")
-    failures = teach_songs([tmp_path / "songs"], tmp_path / "taught", one)
-    assert [str(failure).rpartition(": must have one ")[2] for failure in failures] == [
-        "estimate vocals.<wav|flac|mp3|…> of a.wav. Received: drums.wav",
-        "estimate vocals.<wav|flac|mp3|…> of b.wav. Received: nothing",
-    ]
-    with pytest.raises(InputError, match="none: must be a folder of estimates"):
-        FolderTeacher(tmp_path / "none")
+def test_estimates_that_cannot_be_the_songs_are_refused(songs, tmp_path, level, text):
+    vocals = tmp_path / "stems" / "a" / "vocals.wav"
+    vocals.parent.mkdir(parents=True)
+    samples = np.random.default_rng(1).uniform(-1, 1, songs["a"].shape) * level
+    soundfile.write(vocals, samples, RATE_HZ, subtype="FLOAT")
+    one = FolderTeacher(tmp_path / "stems", "theirs")
+    failures = teach_songs([tmp_path / "songs" / "a.wav"], tmp_path / "taught", one)
+    if text is None:
+        assert failures == []
+        told = tracks_of(tmp_path / "taught")["train/a"]["estimates"]["teacher"]
+        assert (told["kind"], told["name"]) == ("stems", "theirs")
+        assert len(told["sha256"]) == 64
+    else:
+        (failure,) = failures
+        assert str(failure).startswith(f"{tmp_path}/songs/a.wav: ")
+        assert text in str(failure) and "\n" not in str(failure)
+        assert not list((tmp_path / "taught").glob("train/*"))
+        assert not (tmp_path / "taught" / "manifest.json").exists()
 
 
 def test_the_command_teaches_by_a_checkpoint(songs, kept_checkpoint, tmp_path):
@@ -302,6 +304,7 @@ def test_the_command_teaches_by_a_tflite_file(songs, kept_checkpoint, tmp_path):
             "must give drums. Received",
         ),
         (["--bit_depth=32"], 2, "bit_depth"),
+        (["--rest"], 2, "--rest asks a --server. The stem that is missing is made by"),
     ],
 )
 def test_a_teacher_that_is_none_is_refused(

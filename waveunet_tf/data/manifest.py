@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tqdm
 from absl import logging
@@ -56,16 +56,7 @@ class Settings:
 
     def __post_init__(self):
         names = self.sources
-        if not names or len(set(names)) < len(names) or "mixture" in names:
-            raise InputError(
-                "`sources` must be different names, and not mixture. "
-                f"Received: {', '.join(names)}"
-            )
-        for name in names:
-            if not name or name[0] == "." or set(name) & set("/\\\0"):
-                raise InputError(
-                    f"`sources` must be names of files. Received: {name!r}"
-                )
+        check_stem_names("sources", names)
         if unknown := sorted(set(self.mending.merges) - set(names)):
             raise InputError(
                 f"`merges` must be of the sources {', '.join(names)}. "
@@ -93,6 +84,26 @@ class Settings:
                 },
             },
         }
+
+
+def check_stem_names(argument: str, names: Sequence[str]) -> None:
+    """Checks names of which files beside a mixture get theirs.
+
+    Args:
+        argument: What they are called, for errors.
+        names: The names.
+
+    Raises:
+        InputError: They are not different names of files, or there are none.
+    """
+    if not names or len(set(names)) < len(names) or "mixture" in names:
+        raise InputError(
+            f"`{argument}` must be different names, and not mixture. "
+            f"Received: {', '.join(names) or 'none'}"
+        )
+    for name in names:
+        if not name or name[0] == "." or set(name) & set("/\\\0"):
+            raise InputError(f"`{argument}` must be names of files. Received: {name!r}")
 
 
 def write_manifest(output: pathlib.Path, settings: Settings, entries: dict) -> None:
