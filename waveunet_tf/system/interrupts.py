@@ -51,14 +51,17 @@ def raise_swallowed_exits() -> None:
 
     A handler may run within a callback of the garbage collector, or of ctypes. There
     Python prints the handler's exception (SystemExit, KeyboardInterrupt) and goes on,
-    so that a run would not end. Other exceptions in callbacks are printed as before.
+    so that a run would not end. Other exceptions in callbacks are printed as before,
+    but for those at the very end of the process: objects that outlive their modules
+    raise them, such as TensorFlow's functions, and nobody can do anything about them.
     """
-    print_ignored = sys.unraisablehook
+    print_ignored, is_finalizing = sys.unraisablehook, sys.is_finalizing
 
     def hook(ignored) -> None:
         number = _signal_of(ignored.exc_value)
         if number is None:
-            print_ignored(ignored)
+            if not is_finalizing():
+                print_ignored(ignored)
             return
         # A handler may have turned itself off.
         handler = signal.getsignal(number)
