@@ -8,7 +8,11 @@ from tests import command_line
 from waveunet_tf.commands import config_flags
 from waveunet_tf.commands.app import UsageError
 from waveunet_tf.configs.networks import VARIANTS, SpectrogramUNetConfig, WaveUNetConfig
-from waveunet_tf.configs.training import VARIANT_TRAINING, TrainingConfig
+from waveunet_tf.configs.training import (
+    VARIANT_TRAINING,
+    ComputeConfig,
+    TrainingConfig,
+)
 
 
 @pytest.fixture
@@ -95,6 +99,20 @@ def test_a_training_starts_from_its_variants(parsed):
     assert config == dataclasses.replace(VARIANT_TRAINING["M7"], learning_rate=0.5)
     assert config.batch_size != VARIANT_TRAINING["M4"].batch_size
     assert "Default: 16; M7, U7, U7a: 4." in help_of("batch_size")
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ([], {}),
+        (["--jit_compile"], {"jit_compile": True}),
+        (["--nojit_compile"], {"jit_compile": False}),
+    ],
+)
+def test_a_switch_that_is_not_given_is_neither_on_nor_off(parsed, words, given):
+    define = config_flags.define_config_flags
+    parsed(lambda: define({"": ComputeConfig()}, ComputeConfig), *words)
+    assert config_flags.flag_overrides(ComputeConfig) == given
 
 
 def test_only_the_named_fields_of_a_training_are_flags(parsed):

@@ -76,14 +76,25 @@ def test_what_flags_say_is_left_alone(card_of):
     assert chosen(card_of((9, 0)), compute=compute) == ("float32", False)
 
 
+@pytest.mark.parametrize("ptxas", ["/cuda/bin/ptxas", None])
+@pytest.mark.parametrize("variant", ["M5", "U7"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["auto", "mixed_float16"])
+def test_a_flag_about_xla_is_left_alone(card_of, ptxas, variant, compiled, precision):
+    compute = ComputeConfig(precision=precision, jit_compile=compiled)
+    devices = card_of((9, 0), ptxas=ptxas)
+    _, found = chosen(devices, variant=variant, compute=compute)
+    assert found is compiled
+
+
 def test_networks_of_spectrograms_stay_in_float32(card_of):
     assert chosen(card_of((9, 0)), variant="U7") == ("float32", False)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [None, False, True])
 def test_a_cpu_computes_in_float32_and_tells_nothing(caplog, compiled):
     caplog.set_level(logging.INFO, logger="absl")
     devices = Devices(tf.distribute.get_strategy())
     compute = ComputeConfig(jit_compile=compiled)
-    assert chosen(devices, compute=compute) == ("float32", compiled)
+    assert chosen(devices, compute=compute) == ("float32", bool(compiled))
     assert not caplog.text

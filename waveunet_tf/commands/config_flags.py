@@ -53,13 +53,14 @@ def _defaults(field: dataclasses.Field, variants: dict[str, Any]) -> str:
 
 def _define_flag(field: dataclasses.Field, default: str) -> None:
     text = f"{field.metadata['help']} Default: {default}."
-    if isinstance(field.default, bool):
+    kind = field.metadata["kind"]
+    if kind is bool:
         flags.DEFINE_boolean(field.name, None, text)
-    elif isinstance(field.default, tuple):
+    elif kind is tuple:
         flags.DEFINE_list(field.name, None, text)
-    elif isinstance(field.default, str):
+    elif kind is str:
         flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
-    elif isinstance(field.default, float):
+    elif kind is float:
         flags.DEFINE_float(field.name, None, text)
     else:
         flags.DEFINE_integer(field.name, None, text)

@@ -12,6 +12,7 @@ def setting(
     default,
     help_text: str,
     *,
+    kind=int,
     choices=(),
     minimum=None,
     maximum=None,
@@ -21,8 +22,9 @@ def setting(
     """Declares a field of a config: its default, its flag's help and its range.
 
     Args:
-        default: The default, whose type the field has; None for an optional integer.
+        default: The default, whose type the field has, or None.
         help_text: What the flag of the same name says in `--help`.
+        kind: The type of a field whose default is None.
         choices: The values that are allowed, if only some are.
         minimum: The least value allowed.
         maximum: The greatest value allowed.
@@ -36,6 +38,7 @@ def setting(
         default=default,
         metadata={
             "help": help_text,
+            "kind": kind if default is None else type(default),
             "choices": choices,
             "minimum": minimum,
             "maximum": maximum,
@@ -66,7 +69,7 @@ class Config:
 
     @staticmethod
     def _check(field: dataclasses.Field, value) -> None:
-        kind = int if field.default is None else type(field.default)
+        kind = field.metadata["kind"]
         if kind is float and type(value) is int:
             value = float(value)
         rule = None

@@ -202,15 +202,15 @@ class ComputeConfig(Config):
     precision: str = setting(
         "auto",
         "Number format that layers compute in. Weights and output layers stay float32. "
-        "auto: float32 on a CPU. On a GPU, compiled by XLA if ptxas is there, "
-        "mixed_bfloat16 from compute capability 8.0 on, mixed_float16 from 7.0 on, "
-        "else float32. U7 and U7a: float32, not compiled.",
+        "auto: float32 on a CPU. On a GPU mixed_bfloat16 from compute capability 8.0 "
+        "on, mixed_float16 from 7.0 on, else float32. U7 and U7a: float32.",
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
     )
-    jit_compile: bool = setting(
-        False,
-        "Whether to compile training and validation steps with XLA. On a GPU "
-        "`precision` auto decides, too.",
+    jit_compile: bool | None = setting(
+        None,
+        "Whether to compile training and validation steps with XLA. By default on a "
+        "GPU under `precision` auto, if ptxas is there, but not U7 and U7a.",
+        kind=bool,
     )
     num_threads: int | None = setting(
         None, "Number of CPU threads. By default one for each core.", minimum=1

@@ -16,7 +16,7 @@ from waveunet_tf.training.devices import Devices, require_agreement
 def choose(
     compute: ComputeConfig, config: NetworkConfig, devices: Devices
 ) -> ComputeConfig:
-    """Replaces the precision `auto` by one that suits the devices, and logs it.
+    """Chooses what flags leave open, so that it suits the devices, and logs it.
 
     Args:
         compute: How to compute, as flags say.
@@ -24,20 +24,22 @@ def choose(
         devices: What computes. All workers must have cards of one kind.
 
     Returns:
-        The same without `auto`. Where the precision was `auto`, XLA compiles on a GPU
-        if its assembler is there, and else as `compute` says.
+        The same without the precision `auto`, and with `jit_compile` True or False.
 
     Raises:
         InputError: Two workers chose differently.
     """
-    if compute.precision != "auto":
-        return compute
-    chosen, reason = dataclasses.replace(compute, precision="float32"), ""
-    if devices.kind == "GPU":
-        capability = _least_capability()
-        chosen, reason = choose_on_gpu(
-            compute, config, capability, cuda_libraries.ptxas_path() is not None
-        )
+    chosen, reason = compute, ""
+    if compute.precision == "auto":
+        chosen = dataclasses.replace(compute, precision="float32")
+        if devices.kind == "GPU":
+            chosen, reason = choose_on_gpu(
+                compute,
+                config,
+                _least_capability(),
+                cuda_libraries.ptxas_path() is not None,
+            )
+    chosen = dataclasses.replace(chosen, jit_compile=bool(chosen.jit_compile))
     if reason:
         compiled = "compiled by XLA" if chosen.jit_compile else "not compiled by XLA"
         logging.info(
@@ -83,9 +85,11 @@ def choose_on_gpu(
             precision = "mixed_bfloat16"
         elif capability >= (7, 0):
             precision = "mixed_float16"
-    if not has_ptxas:
-        reason += f"; no ptxas for XLA: {cuda_libraries.ptxas_mend()}"
-    compiled = compute.jit_compile or has_ptxas
+    compiled = compute.jit_compile
+    if compiled is None:
+        compiled = has_ptxas
+        if not has_ptxas:
+            reason += f"; no ptxas for XLA: {cuda_libraries.ptxas_mend()}"
     chosen = dataclasses.replace(compute, precision=precision, jit_compile=compiled)
     return chosen, reason
 
