@@ -29,14 +29,23 @@ from waveunet_tf.training.devices import (
 
 
 def start(
-    data_dir, workdir, cpus=1, environment=None, training=None, levels=(), **compute
+    data_dir,
+    workdir,
+    cpus=1,
+    environment=None,
+    training=None,
+    levels=0,
+    ahead=1,
+    calls=0,
+    **compute,
 ):
     """Starts tests/training/training_process.py."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.training.training_process"),
             *(str(data_dir), str(workdir), str(cpus)),
-            *(json.dumps(compute), json.dumps(training or {}), *map(str, levels)),
+            *(json.dumps(compute), json.dumps(training or {})),
+            *map(str, (levels, ahead, calls)),
         ],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
@@ -52,7 +61,7 @@ def finish(*processes):
         assert process.returncode == 0, output
 
 
-def start_workers(data_dir, workdir, count=2, **fields):
+def start_workers(data_dir, workdir, count=2, calls=(0, 0), **fields):
     """Starts the processes of a cluster on this machine."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
@@ -64,6 +73,7 @@ def start_workers(data_dir, workdir, count=2, **fields):
             workdir,
             environment={"TF_CONFIG": json.dumps(task_of(addresses, index))},
             strategy="multiworker",
+            calls=calls[index],
             **fields,
         )
         for index in range(count)
@@ -107,7 +117,7 @@ def test_parts_of_a_batch_give_what_the_whole_gives(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"num_threads": 1},
+        {"num_threads": 1, "ahead": 2},
         pytest.param(
             {"accumulate_steps": 2, "jit_compile": True}, marks=pytest.mark.slow
         ),
@@ -126,6 +136,20 @@ def test_two_workers_give_what_one_gives(kept_stems_dir, tmp_path, finished_dir)
     check_equal(tmp_path / "two", finished_dir)
 
 
+@pytest.mark.slow
+def test_workers_that_run_ahead_stop_after_the_same_step(
+    kept_stems_dir, tmp_path, finished_dir
+):
+    """The second worker is asked to stop before its first step, with two at once."""
+    fields = {"ahead": 2}
+    workers = start_workers(kept_stems_dir, tmp_path / "two", calls=(0, 1), **fields)
+    for process in workers:
+        output, _ = process.communicate(timeout=240)
+        assert "Stopped: after step 2, which is saved" in output
+    finish(*start_workers(kept_stems_dir, tmp_path / "two", **fields))
+    check_equal(tmp_path / "two", finished_dir)
+
+
 # Without dropout, whose masks depend on how a batch is split.
 NORMALISED = dataclasses.replace(MINI_U7, num_levels=1)
 
@@ -133,14 +157,14 @@ NORMALISED = dataclasses.replace(MINI_U7, num_levels=1)
 @pytest.mark.slow
 def test_batches_are_normalised_over_all_devices(kept_stems_dir, tmp_path):
     run(NORMALISED, QUICK, kept_stems_dir, tmp_path / "one")
-    finish(start(kept_stems_dir, tmp_path / "two", 2, strategy="mirrored", levels=[1]))
+    finish(start(kept_stems_dir, tmp_path / "two", 2, strategy="mirrored", levels=1))
     check_equal(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow
 def test_batches_are_normalised_over_all_workers(kept_stems_dir, tmp_path):
     run(NORMALISED, QUICK, kept_stems_dir, tmp_path / "one")
-    finish(*start_workers(kept_stems_dir, tmp_path / "two", levels=[1]))
+    finish(*start_workers(kept_stems_dir, tmp_path / "two", levels=1))
     check_equal(tmp_path / "two", tmp_path / "one")
 
 

@@ -2,13 +2,11 @@ import json
 import logging
 
 import pytest
-import tensorflow as tf
 
 from tests.training.trainings import MINI, history
-from waveunet_tf.training.guard import Guard
+from waveunet_tf.training.guard import Guard, StepNumbers
 from waveunet_tf.training.log import TrainingLog
 from waveunet_tf.training.progress import TrainingProgress
-from waveunet_tf.training.step import StepResult
 
 RECORD = {
     "epoch": 1,
@@ -31,9 +29,9 @@ def run_steps(log, progress, losses):
     with log.begin_epoch(progress, len(losses)) as bar:
         for loss in losses:
             progress.end_step(loss, 4)
-            numbers = (tf.constant(value) for value in (loss, 1.0, 1.0, 0.0, 0.0))
-            step = StepResult(*numbers)
-            log.end_step(bar, progress, step, excerpts=4, waited_seconds=0.0)
+            log.begin_steps()
+            numbers = StepNumbers(loss, 1.0, 1.0, 0.0)
+            log.end_step(bar, progress, numbers, excerpts=4, waited_seconds=0.0)
         return bar
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.objective import LossValue
-from waveunet_tf.training.step import TrainingStep, ValidationStep
+from waveunet_tf.training.step import TrainingStep, ValidationStep, read_results
 
 FACTOR = 0.5
 ONE_DEVICE = Devices(tf.distribute.get_strategy())
@@ -86,7 +86,6 @@ def test_a_step_subtracts_the_gradient_of_the_whole_batch(compute):
     assert float(result.mixture_loss) == pytest.approx(
         np.mean((target - mixture) ** 2), rel=1e-5
     )
-    assert result.numbers == tuple(map(float, result[:4]))
 
 
 def test_gradients_are_scaled_down_to_the_greatest_norm():
@@ -154,11 +153,18 @@ def test_saturated_is_the_share_of_samples_beyond_full_scale(parts):
     assert float(result.saturated) == pytest.approx(7 / 16)
 
 
-def test_a_request_to_stop_is_passed_on():
+def test_results_are_read_in_order_and_a_request_to_stop_is_one_of_any_step():
     step = step_on(network_of())
-    batch = (noise(2, 4, 1), {"a": noise(2, 4, 1)})
-    assert float(step(batch, NO).stops) == 0
-    assert float(step(batch, tf.constant(1.0)).stops) == 1
+    batches = [(noise(2, 4, 1), {"a": noise(2, 4, 1)}) for _ in range(3)]
+    results = [
+        step(batch, tf.constant(asks)) for batch, asks in zip(batches, (0.0, 1.0, 0.0))
+    ]
+    assert [float(result.stops) for result in results] == [0, 1, 0]
+    numbers, stops = read_results(results)
+    assert stops
+    assert numbers == [tuple(map(float, result[:4])) for result in results]
+    assert len({one.loss for one in numbers}) == 3
+    assert read_results(results[2:]) == (numbers[2:], False)
 
 
 @pytest.mark.parametrize("compute", [{}, {"jit_compile": True}])

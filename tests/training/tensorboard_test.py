@@ -117,15 +117,30 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_name(tmp_path):
 def test_ten_steps_are_traced_if_asked_for(tmp_path, profile):
     board = TensorBoard(tmp_path, MINI, [], profile=profile)
     for step in range(21):
-        board.end_step()
+        board.begin_steps()
         tf.constant(step) + 1
+        board.end_step()
     assert bool(list(tmp_path.rglob("*.xplane.pb"))) == profile
+
+
+def test_a_trace_begins_and_ends_where_no_step_is_computed(tmp_path, caplog):
+    """Of groups of seven, with the numbers of the steps that it has."""
+    caplog.set_level("INFO")
+    board = TensorBoard(tmp_path, MINI, [], profile=True)
+    for _ in range(8):
+        board.begin_steps()
+        for _ in range(7):
+            board.end_step()
+    assert [line.rpartition(": ")[2] for line in caplog.messages] == [
+        "a trace of steps 15 to 28"
+    ]
 
 
 @pytest.mark.parametrize("steps", [0, 10, 11, 15, 20, 21])
 def test_a_trace_ends_with_a_training_that_is_shorter(tmp_path, steps):
     board = TensorBoard(tmp_path, MINI, [], profile=True)
     for _ in range(steps):
+        board.begin_steps()
         board.end_step()
     board.close()
     assert bool(list(tmp_path.rglob("*.xplane.pb"))) == (steps > 10)

@@ -1,6 +1,7 @@
-"""A training of a tiny network in a process of its own, for devices_test.py.
+r"""A training of a tiny network in a process of its own, for devices_test.py.
 
-python -m tests.training.training_process DATA WORKDIR CPUS COMPUTE TRAINING [LEVELS]
+python -m tests.training.training_process \
+    DATA WORKDIR CPUS COMPUTE TRAINING LEVELS AHEAD CALLS
 """
 
 import dataclasses
@@ -9,17 +10,20 @@ import sys
 
 import tensorflow as tf
 
-from tests.training.trainings import MINI, MINI_U7, QUICK, run
+from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, run
 from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.training.devices import Devices
 
 
-def main(data_dir, workdir, cpus, compute, training, levels=""):
+def main(data_dir, workdir, cpus, compute, training, levels, ahead, calls):
     """Trains by QUICK; COMPUTE and TRAINING are the JSON of other fields.
 
-    With LEVELS it trains a spectrogram network of as many levels.
+    With LEVELS, which may be 0, it trains a spectrogram network of as many levels.
+    AHEAD steps start at once. After CALLS, which may be 0, it asks to stop.
     """
+    Devices.steps_at_once = int(ahead)
     config = MINI
-    if levels:
+    if int(levels):
         config = dataclasses.replace(MINI_U7, num_levels=int(levels))
     cpu = tf.config.list_physical_devices("CPU")[0]
     logical = [tf.config.LogicalDeviceConfiguration()] * int(cpus)
@@ -30,6 +34,7 @@ def main(data_dir, workdir, cpus, compute, training, levels=""):
         data_dir,
         workdir,
         compute=ComputeConfig(**json.loads(compute)),
+        should_stop=Enough(int(calls)),
     )
 
 

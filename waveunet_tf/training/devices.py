@@ -20,6 +20,9 @@ from waveunet_tf.system import cuda_libraries
 
 # One is computed with, and one is ready.
 _COPIED_BATCHES = 2
+# A GPU waits once in as many steps. As many are computed at most before the training
+# stops when it was asked to, or goes back when it was lost.
+_STEPS_AT_ONCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,14 @@ class Devices:
     def kind(self) -> str:
         """The kind of the devices, CPU or GPU."""
         return "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+
+    @property
+    def steps_at_once(self) -> int:
+        """The steps that start before the numbers of the first of them are read.
+
+        A CPU has computed a step when its call returns, and gains nothing by more.
+        """
+        return _STEPS_AT_ONCE if self.kind == "GPU" else 1
 
     def wait_for_all(self) -> None:
         """Waits until every worker has called this."""

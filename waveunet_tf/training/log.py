@@ -12,12 +12,11 @@ from absl import logging
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.networks import shapes
-from waveunet_tf.training.guard import MAX_ROLLBACKS
+from waveunet_tf.training.guard import MAX_ROLLBACKS, StepNumbers
 from waveunet_tf.training.history import History
 from waveunet_tf.training.loss_curve import plot_losses
 from waveunet_tf.training.meter import Meter
 from waveunet_tf.training.progress import TrainingProgress
-from waveunet_tf.training.step import StepResult
 from waveunet_tf.training.tensorboard import TensorBoard
 
 _CURVE = "loss.png"
@@ -129,11 +128,16 @@ class TrainingLog:
             disable=None if self._enabled else True,
         )
 
+    def begin_steps(self) -> None:
+        """Begins or ends a trace before the next steps, while none is computed."""
+        if self._enabled:
+            self._board.begin_steps()
+
     def end_step(
         self,
         bar: tqdm.tqdm,
         progress: TrainingProgress,
-        result: StepResult,
+        numbers: StepNumbers,
         *,
         excerpts: int,
         waited_seconds: float,
@@ -143,7 +147,7 @@ class TrainingLog:
         Args:
             bar: The epoch's progress bar.
             progress: Where the training stands after the step.
-            result: The step's result.
+            numbers: What the step tells.
             excerpts: The number of excerpts in its batch.
             waited_seconds: The time that it waited for them.
 
@@ -154,8 +158,8 @@ class TrainingLog:
             return
         self._board.end_step()
         self._meter.add(
-            float(result.loss),
-            float(result.gradient_norm),
+            numbers.loss,
+            numbers.gradient_norm,
             excerpts * self._excerpt_seconds,
             waited_seconds,
         )

@@ -8,7 +8,6 @@ further step at the end of each epoch, and misreports the loss.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import time
@@ -20,7 +19,7 @@ from absl import logging
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
-from waveunet_tf.data import augmentation, excerpts, prepared
+from waveunet_tf.data import augmentation, prepared
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.system import files, memory
 from waveunet_tf.training import (
@@ -29,6 +28,7 @@ from waveunet_tf.training import (
     compute_choice,
     initial_weights,
 )
+from waveunet_tf.training.descent import Descent
 from waveunet_tf.training.devices import (
     Devices,
     require_agreement,
@@ -42,7 +42,6 @@ from waveunet_tf.training.optimizer import adam_of, build_optimizer
 from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.schedule import learning_rate, stages_of
 from waveunet_tf.training.state import StateStore
-from waveunet_tf.training.step import TrainingStep
 from waveunet_tf.training.validation import Validation
 from waveunet_tf.training.weight_average import WeightAverage
 
@@ -189,20 +188,19 @@ class _Loop:
             data_dirs, config, "train", weights=data_weights
         )
         validation_tracks = prepared.load_all(data_dirs, config, "valid")
-        # A card mixes in no time; over its bus excerpts go as fewer bytes.
-        self.mixer = None
-        if devices.kind == "GPU" and excerpts.are_fewer_stored(self.tracks, config):
-            self.mixer = excerpts.StoredMixer(self.tracks, config, training)
         self._build_network(compute)
         objective = build_objective(config, self.network, training)
-        self.step = TrainingStep(
-            devices,
-            self.network,
-            self.optimizer,
-            objective,
+        self.average = WeightAverage(training.average_momentum)
+        self.descent = Descent(
+            self.tracks,
+            config,
+            training,
             compute,
-            clip_norm=training.clip_norm,
-            mixer=self.mixer,
+            devices,
+            network=self.network,
+            optimizer=self.optimizer,
+            objective=objective,
+            average=self.average,
         )
         self.validation = Validation(
             validation_tracks,
@@ -213,7 +211,6 @@ class _Loop:
             network=self.network,
             objective=objective,
         )
-        self.average = WeightAverage(training.average_momentum)
         self.states = StateStore(
             workdir, config, training, self.network, self.optimizer, self.average
         )
@@ -251,7 +248,8 @@ class _Loop:
             share_weights(self.devices, self.network)
         require_agreement(
             self.devices,
-            "the same flags, data and workdir",
+            "the same flags, data, workdir and kind of device",
+            self.devices.kind,
             self.config,
             self.training,
             self.progress.step,
@@ -327,9 +325,9 @@ class _Loop:
         Raises:
             Lost: The training cannot learn any more.
         """
-        batches = self._training_batches(stage)
+        self.descent.begin(stage, self.progress.excerpt)
         while not self._is_over():
-            loss = self._run_epoch(batches, stage)
+            loss = self._run_epoch(stage)
             with self.average.within(self.network):
                 scores = self.validation.run(self.should_stop)
             if scores is None:  # with its own weights again, which are saved
@@ -369,56 +367,37 @@ class _Loop:
         asked = self.training.max_epochs
         return asked is not None and self.progress.epoch >= asked
 
-    def _learning_rate(self, stage: TrainingConfig, step: int) -> float:
-        return learning_rate(stage, step) * self.progress.guard.rate_factor
-
-    def _training_batches(self, stage: TrainingConfig):
-        # Excerpt n is a function of the seed and n: a stop changes none of them.
-        first = self.progress.excerpt
-
-        def make(worker, workers, batch_size):
-            return excerpts.random_excerpts(
-                self.tracks,
-                self.config,
-                dataclasses.replace(stage, batch_size=batch_size),
-                first=first,
-                worker=worker,
-                workers=workers,
-                stored=self.mixer is not None,
-            )
-
-        return self.devices.distribute(make, stage.batch_size)
-
-    def _run_epoch(self, batches, stage: TrainingConfig) -> float:
+    def _run_epoch(self, stage: TrainingConfig) -> float:
         """Runs what is left of an epoch, and returns its mean loss."""
         progress = self.progress
         began = time.monotonic() - progress.epoch_seconds
         saved = time.monotonic()
         with self.log.begin_epoch(progress, stage.steps_per_epoch) as bar:
-            while progress.epoch_steps < stage.steps_per_epoch:
-                stops = float(self.should_stop())
-                self.optimizer.learning_rate = self._learning_rate(stage, progress.step)
-                asked = time.monotonic()
-                batch = checks.next_batch(batches, "excerpts")
-                waited = time.monotonic() - asked
-                result = checks.call_on_devices(self.step, batch, stops)
-                progress.guard.check(
-                    result.numbers,
+            while (left := stage.steps_per_epoch - progress.epoch_steps) > 0:
+                self.log.begin_steps()
+                done = self.descent.run(
                     progress.step,
-                    warmup_steps=stage.warmup_steps,
-                    gradients_count=self.gradients_count,
+                    left,
+                    rate_factor=progress.guard.rate_factor,
+                    should_stop=self.should_stop,
                 )
-                progress.end_step(float(result.loss), stage.batch_size)
-                self.average.end_step(progress.step, self.network)
                 progress.epoch_seconds = time.monotonic() - began
-                self.log.end_step(
-                    bar,
-                    progress,
-                    result,
-                    excerpts=stage.batch_size,
-                    waited_seconds=waited,
-                )
-                if float(result.stops):
+                for numbers in done.numbers:
+                    progress.guard.check(
+                        numbers,
+                        progress.step,
+                        warmup_steps=stage.warmup_steps,
+                        gradients_count=self.gradients_count,
+                    )
+                    progress.end_step(numbers.loss, stage.batch_size)
+                    self.log.end_step(
+                        bar,
+                        progress,
+                        numbers,
+                        excerpts=stage.batch_size,
+                        waited_seconds=done.waited_seconds / len(done.numbers),
+                    )
+                if done.stops:
                     self._stop()
                 if time.monotonic() - saved > self.save_seconds:
                     self._save()
@@ -438,7 +417,8 @@ class _Loop:
             "epoch": progress.epoch + 1,
             "stage": progress.stage + 1,
             "step": progress.step,
-            "learning_rate": self._learning_rate(stage, progress.step - 1),
+            "learning_rate": learning_rate(stage, progress.step - 1)
+            * progress.guard.rate_factor,
             "loss": loss,
             "validation_loss": validation_loss,
             "validation_sdr_db": sdr_db,

@@ -7,6 +7,7 @@ a mean over the batch is the mean over all of it, however many devices there are
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -40,10 +41,20 @@ class StepResult(NamedTuple):
     saturated: tf.Tensor
     stops: tf.Tensor
 
-    @property
-    def numbers(self) -> StepNumbers:
-        """The result in numbers of Python's."""
-        return StepNumbers(*map(float, self[:4]))
+
+def read_results(results: Sequence[StepResult]) -> tuple[list[StepNumbers], bool]:
+    """Reads the results of steps from the device, after the last of them.
+
+    Args:
+        results: The results, at least one.
+
+    Returns:
+        The numbers of each step, and whether a worker asks to stop in any of them.
+    """
+    # One copy: each one waits for all that the device has been given.
+    *numbers, stops = tf.stack([tf.stack(result) for result in results], 1).numpy()
+    steps = [StepNumbers(*map(float, values)) for values in zip(*numbers)]
+    return steps, bool(stops.any())
 
 
 class Scores(NamedTuple):

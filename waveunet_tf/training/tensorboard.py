@@ -17,8 +17,9 @@ from waveunet_tf.data import excerpts
 from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.networks import shapes
 
-# Steps of a call that are traced: the first ones build graphs and fill buffers.
-_TRACED_STEPS = range(10, 20)
+# Steps of a call before the trace: they build graphs and fill buffers.
+_UNTRACED_STEPS = 10
+_TRACED_STEPS = 10
 _LISTENED_TRACKS = 3
 _LISTENED_SECONDS = 5.0
 _SPECTROGRAM_FLOOR_DB = -90
@@ -46,7 +47,8 @@ class TensorBoard:
         Raises:
             OSError: The folder cannot be written.
         """
-        self._folder, self._config, self._profile = folder, config, profile
+        self._folder, self._config = folder, config
+        self._waits_to_trace, self._traced_from = profile, None
         self._steps_here = 0
         with _naming_files():
             self._writer = tf.summary.create_file_writer(str(folder))
@@ -125,22 +127,31 @@ class TensorBoard:
 
     def close(self) -> None:
         """Ends the trace of a training that ends within it."""
-        if self._profile and self._steps_here - 1 in _TRACED_STEPS:
+        if self._traced_from is not None:
             tf.profiler.experimental.stop()
-            self._profile = False
+            self._traced_from = None
+
+    def begin_steps(self) -> None:
+        """Begins or ends the trace, if one is asked for and it is time.
+
+        To be called while no step is computed; a trace has at least ten steps.
+        """
+        if self._waits_to_trace and self._steps_here >= _UNTRACED_STEPS:
+            tf.profiler.experimental.start(str(self._folder))
+            self._waits_to_trace, self._traced_from = False, self._steps_here
+        traced_from = self._traced_from
+        if traced_from is None or self._steps_here < traced_from + _TRACED_STEPS:
+            return
+        self.close()
+        logging.info(
+            "%s: a trace of steps %d to %d",
+            self._folder / "plugins" / "profile",
+            traced_from + 1,
+            self._steps_here,
+        )
 
     def end_step(self) -> None:
-        """Begins or ends the trace, if one is asked for and it is time."""
-        if self._profile and self._steps_here == _TRACED_STEPS.start:
-            tf.profiler.experimental.start(str(self._folder))
-        if self._profile and self._steps_here == _TRACED_STEPS.stop:
-            tf.profiler.experimental.stop()
-            logging.info(
-                "%s: a trace of steps %d to %d",
-                self._folder / "plugins" / "profile",
-                _TRACED_STEPS.start + 1,
-                _TRACED_STEPS.stop,
-            )
+        """Counts a step."""
         self._steps_here += 1
 
 
