@@ -218,21 +218,39 @@ def paths_to(house: House, name: str, packages: set[str]) -> list[str]:
         name: The module.
         packages: The packages that it must do without.
     """
+    paths = paths_from(house, name, late_in=lambda module: False)
+    return [
+        " → ".join(path) for module, path in sorted(paths.items()) if module in packages
+    ]
+
+
+def paths_from(
+    house: House, name: str, *, late_in: Callable[[str], bool]
+) -> dict[str, tuple[str, ...]]:
+    """Returns what is imported by a module, by those that it imports, and so on.
+
+    Args:
+        house: The house.
+        name: The module.
+        late_in: Whether imports within the functions of a module count, too.
+
+    Returns:
+        Each module of ours, and each other package without what is in it → the modules
+        on the way to it, and itself.
+    """
     path_to = {package: (package,) for package in _with_packages(name)}
     waiting = list(path_to)
-    breaches = []
     while waiting:
         current = waiting.pop()
         if current not in house.modules:
             continue
-        for other in sorted(house.imports_of(current, late=False)):
-            if other.split(".")[0] in packages:
-                breaches.append(" → ".join((*path_to[current], other)))
-            for module in _with_packages(other):
+        for other in sorted(house.imports_of(current, late=late_in(current))):
+            is_ours = package_of(other) in PACKAGES
+            for module in _with_packages(other) if is_ours else [other.split(".")[0]]:
                 if module not in path_to:
                     path_to[module] = (*path_to[current], module)
                     waiting.append(module)
-    return breaches
+    return path_to
 
 
 def _with_packages(name: str) -> list[str]:

@@ -4,7 +4,7 @@ r"""Trains on Keras' JAX backend from a few files, on a machine without TensorFl
         --workdir work/jax --variant M5 --learning_rate_schedule cosine \
         --max_epochs 20 --nofine_tuning --loss sdr …
 
-Needs keras, jax, absl-py, h5py and numpy. Network, loss and augmentation are those of
+Needs what requirements-jax.txt lists. Network, loss and augmentation are those of
 `train`, and so are the flags that have a meaning here. All stems lie on the device, and
 excerpts are cut there.
 

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -5,13 +6,52 @@ import sys
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from examples.pretrained.stem_parts import write_stem_parts
+from tests.architecture import House, paths_from
 from tests.command_line import ROOT, check_refusal, run_here
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.networks import shapes
 
 TRAIN_ON_JAX = "examples.pretrained.train_on_jax"
+# Runs a program in a process that lacks the packages of its first argument.
+WITHOUT = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
+del sys.argv[:2]
+sys.path[0] = ""
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def listed():
+    """The packages of requirements-jax.txt."""
+    lines = (ROOT / "requirements-jax.txt").read_text("utf-8").splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def brought(packages):
+    """These packages, and what pip brings with them."""
+    found, waiting = set(), set(packages)
+    while waiting:
+        package = waiting.pop()
+        found.add(package)
+        for text in importlib.metadata.requires(package) or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting |= {canonicalize_name(requirement.name)} - found
+    return found
+
+
+def modules_of_others():
+    """What other packages than the project can be imported here → whose it is."""
+    return {
+        module: {canonicalize_name(package) for package in packages}
+        for module, packages in importlib.metadata.packages_distributions().items()
+        if "waveunet-tf" not in packages and "waveunet_tf" not in packages
+    }
 
 
 @pytest.fixture
@@ -22,16 +62,18 @@ def data(kept_stems_dir, tmp_path):
     return folder
 
 
-def train_on(data, workdir, *flags, exit_code=0):
-    """Runs the program on JAX; returns its history."""
-    program = ROOT / "examples" / "pretrained" / "train_on_jax.py"
+def train_on(data, workdir, *flags, exit_code=0, without=()):
+    """Runs the program on JAX, where some packages lack; returns its history."""
+    program = [ROOT / "examples" / "pretrained" / "train_on_jax.py"]
+    if without:
+        program = ["-c", WITHOUT, ",".join(without), *program]
     network = "--num_levels=1 --base_filters=3 --sample_rate_hz=8000 --output_frames=64"
     training = (
         "--batch_size=4 --steps_per_epoch=30 --max_epochs=2 --nofine_tuning --loss=sdr "
         "--learning_rate=1e-2 --learning_rate_schedule=cosine --average_momentum=0.8 "
         "--clip_norm=20 --first_weights=unit_variance --remix_probability=0.5"
     )
-    command = [sys.executable, program, "--data", data, "--workdir", workdir]
+    command = [sys.executable, *program, "--data", data, "--workdir", workdir]
     result = subprocess.run(
         [*map(str, command), *network.split(), *training.split(), *flags],
         env={
@@ -51,7 +93,10 @@ def train_on(data, workdir, *flags, exit_code=0):
 
 @pytest.mark.slow
 def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_path):
-    first, second = train_on(data, tmp_path / "work")
+    there = brought(listed())
+    without = [name for name, of in modules_of_others().items() if not of & there]
+    assert {"tensorflow", "av", "yaml"} <= {*without}
+    first, second = train_on(data, tmp_path / "work", without=without)
     assert second["loss"] < first["loss"]
     best = Checkpoint.open(tmp_path / "work" / "best")
     assert best.training.learning_rate_schedule == "cosine"
@@ -82,6 +127,21 @@ def test_a_training_on_jax_goes_on_after_its_last_epoch(data, tmp_path):
     for one, other in zip(resumed, expected):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
     assert len(resumed) == len(expected) == 2
+
+
+def test_the_list_of_what_a_jax_machine_needs_is_what_is_imported():
+    """All that is imported for sure, and nothing that is imported nowhere."""
+    house, packages_of = House(ROOT), modules_of_others()
+    least, most = (
+        {
+            package
+            for name in paths_from(house, TRAIN_ON_JAX, late_in=late_in)
+            for package in packages_of.get(name, ())
+        }
+        for late_in in (lambda name: name.startswith("examples."), lambda name: True)
+    )
+    assert {"numpy", "tqdm", "jax"} <= least <= listed() <= most
+    assert "tensorflow" in most - listed()
 
 
 def test_another_backend_is_refused(monkeypatch):
