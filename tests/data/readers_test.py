@@ -61,6 +61,25 @@ def test_without_tensorflow_io_soundfile_reads(stems_dir, tiny_config, monkeypat
         readers.build_reader(tracks, 9, 2, reader="tensorflow_io")
 
 
+def test_a_tensorflow_io_of_another_tensorflow_tells_its_reason_once(
+    stems_dir, tiny_config, monkeypatch, tmp_path, recwarn, caplog
+):
+    monkeypatch.delitem(sys.modules, "tensorflow_io", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "tensorflow_io.py").write_text(
+        "import warnings\n"
+        "warnings.warn('unable to load libtensorflow_io.so')\n"
+        "raise NotImplementedError('unable to open it\\nmore')\n"
+    )
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    with caplog.at_level("INFO", logger="absl"):
+        assert isinstance(readers.build_reader(tracks, 9, 2), readers.SoundFileReader)
+    assert [str(warning.message) for warning in recwarn] == []
+    assert caplog.messages == [
+        "reading with soundfile, for tensorflow-io cannot be used: unable to open it"
+    ]
+
+
 @pytest.mark.parametrize("reader", ["tensorflow_io", "soundfile"])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_track_beyond_its_ends_is_silence(

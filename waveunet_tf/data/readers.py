@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import gc
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -98,8 +99,11 @@ def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
     if container != "WAV" or subtype not in _TENSORFLOW_IO_TYPES:
         return f"tensorflow-io does not read {container} of {subtype} as is needed"
     try:
-        # Imported here only: it loads with one version of TensorFlow.
-        import tensorflow_io as tfio
+        # Imported here only: it loads with one version of TensorFlow. Beside others it
+        # warns of what its error tells as well.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import tensorflow_io as tfio
 
         dtype, _ = _TENSORFLOW_IO_TYPES[subtype]
         for track in tracks:  # It overlooks the samples behind some chunks.
