@@ -17,6 +17,19 @@ def test_a_page_is_shown_although_it_is_no_utf8(vocals):
     assert card_page.card_page("vocals") == "\ufffd and more"
 
 
+def test_links_of_a_page_name_files_where_they_lie(vocals):
+    (vocals / "LICENSE").write_text("free")
+    (vocals / card_page.PAGE).write_text(
+        "[LICENSE](LICENSE), [log](../../../runs/RUNS.md#one), ![picture](x.png), "
+        "[there](https://host/a), [here](#scores), [1, 2] (x)\n"
+    )
+    assert card_page.card_page("vocals") == (
+        f"{vocals.resolve()}/LICENSE, log (runs/RUNS.md, in the source only), "
+        "picture (x.png, in the source only), [there](https://host/a), "
+        "[here](#scores), [1, 2] (x)"
+    )
+
+
 def test_the_card_of_an_alias_says_whose_it_is(monkeypatch, vocals, packed_model):
     monkeypatch.setattr(registry, "PACKAGED", packed_model.parent)
     monkeypatch.setattr(registry, "ALIASES", {"voices": "model"})
