@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from tests.training.trainings import MINI, QUICK, history
+from tests.training.trainings import MINI, QUICK, Enough, history
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.data import prepared
@@ -16,6 +16,7 @@ from waveunet_tf.networks import shapes
 from waveunet_tf.networks.build import build_network
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.objective import build_objective
+from waveunet_tf.training.step import ValidationStep
 from waveunet_tf.training.validation import Validation
 
 
@@ -92,6 +93,40 @@ def test_a_validation_may_be_repeated_and_sees_new_weights(kept_stems_dir, netwo
     assert first == again
     network.set_weights([0.5 * weight for weight in network.get_weights()])
     assert validation.run(lambda: False)[0] != first
+
+
+class Noting:
+    """A number of a batch that tells when it is read."""
+
+    def __init__(self, value, events):
+        self.value, self.events = value, events
+
+    def __float__(self):
+        self.events.append("read")
+        return float(self.value)
+
+
+def test_batches_start_before_the_scores_of_those_before_are_read(
+    kept_stems_dir, network, monkeypatch
+):
+    """As many as at once, with the same scores; a request to stop is seen at once."""
+    tracks = prepared.load_prepared(kept_stems_dir, MINI, "valid") * 2
+    validation = validation_on(tracks, network)
+    expected = validation.run(lambda: False)
+    events, call = [], ValidationStep.__call__
+
+    def note(self, *args):
+        events.append("start")
+        scores = call(self, *args)
+        return scores._replace(stops=Noting(scores.stops, events))
+
+    monkeypatch.setattr(ValidationStep, "__call__", note)
+    monkeypatch.setattr(Devices, "steps_at_once", 3)
+    assert validation.run(lambda: False) == expected
+    assert events == ["start"] * 3 + ["read"] * 3 + ["start", "read"]
+    events.clear()
+    assert validation.run(Enough(2)) is None
+    assert events == ["start"] * 2 + ["read"] * 2
 
 
 def test_a_request_to_stop_ends_a_validation(kept_stems_dir, network):

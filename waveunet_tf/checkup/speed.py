@@ -18,7 +18,9 @@ from waveunet_tf.data import excerpts, prepared
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.description import describe_network
 from waveunet_tf.system import memory
+from waveunet_tf.training.descent import waited_seconds
 from waveunet_tf.training.devices import Devices
+from waveunet_tf.training.step import read_results
 
 # The largest share of the time that steps may wait for excerpts. On a CPU reading and
 # steps share the cores.
@@ -289,11 +291,15 @@ def _check_wait(
         float(drill.step(next(batches)).loss)
     waited, count, began = 0.0, 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < 2 * seconds or count < 4:
-        asked = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked
-        float(drill.step(batch).loss)
-        count += 1
+        asked, called, results = [], [], []
+        for _ in range(devices.steps_at_once):
+            asked.append(time.perf_counter())
+            batch = next(batches)
+            called.append(time.perf_counter())
+            results.append(drill.step(batch))
+        read_results(results)
+        waited += waited_seconds(asked, called, time.perf_counter())
+        count += len(results)
     share, bound = waited / spent, _MAX_WAIT[device.partition(":")[0]]
     findings.add(
         "waiting for excerpts",

@@ -153,11 +153,11 @@ class Descent:
             if asks and self._devices.workers == 1:  # which need not ask the others
                 break
         numbers, stops = read_results(results)
-        waited = _waited_seconds(asked, called, time.monotonic())
+        waited = waited_seconds(asked, called, time.monotonic())
         return Descended(numbers, stops, waited)
 
 
-def _waited_seconds(asked: list[float], called: list[float], end: float) -> float:
+def waited_seconds(asked: list[float], called: list[float], end: float) -> float:
     """Returns how long the devices waited for batches, as far as the host can tell.
 
     Args:

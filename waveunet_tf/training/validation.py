@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ from waveunet_tf.training import checks, metrics
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.guard import Lost
 from waveunet_tf.training.objective import Objective
-from waveunet_tf.training.step import ValidationStep
+from waveunet_tf.training.step import Scores, ValidationStep
 
 
 class Validation:
@@ -54,7 +54,7 @@ class Validation:
             InputError: There are no tracks, but their SDR is the score of an epoch; or
                 a track lacks the mixture that is to be separated.
         """
-        self.tracks, self._config = tracks, config
+        self.tracks, self._config, self._devices = tracks, config, devices
         if not tracks:
             if training.best_by == "sdr":
                 raise InputError(
@@ -106,10 +106,7 @@ class Validation:
         if not self.tracks:
             return None, None
         loss = weight = energies = 0.0
-        for _ in range(self._count):
-            stops = float(should_stop())
-            batch = checks.next_batch(self._batches, "validation tracks")
-            scores = checks.call_on_devices(self._step, batch, stops)
+        for scores in self._scores(should_stop):
             if float(scores.stops):
                 return None
             loss += float(scores.loss)
@@ -123,3 +120,18 @@ class Validation:
         if not math.isfinite(loss):
             raise Lost(f"The validation loss must stay a finite number, but is {loss}")
         return loss / weight, metrics.median_sdr_db(self._config.sources, energies)
+
+    def _scores(self, should_stop: Callable[[], bool]) -> Iterator[Scores]:
+        """Yields the scores of each batch; some batches start ahead of what it yields.
+
+        See Descent.run, which runs steps so.
+        """
+        waiting = []
+        for number in range(1, self._count + 1):
+            asks = float(should_stop())
+            batch = checks.next_batch(self._batches, "validation tracks")
+            waiting.append(checks.call_on_devices(self._step, batch, asks))
+            ends = number == self._count or (asks and self._devices.workers == 1)
+            if ends or number % self._devices.steps_at_once == 0:
+                yield from waiting
+                waiting = []
