@@ -7,13 +7,14 @@ A part `part-00.zip` holds whole tracks: Ogg Vorbis or FLAC at the network's rat
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import json
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,8 +104,8 @@ def write_stem_parts(
 
     Raises:
         InputError: A folder lacks training tracks, or all lack validation tracks;
-            tracks differ in stems, sample rate or channels; or a weight is out of
-            range.
+            tracks differ in stems, sample rate or channels; stems are no audio or
+            differ in length; or a weight is out of range.
         OSError: A file cannot be read or written.
     """
     found = _find_tracks(data_dirs, weights)
@@ -148,15 +149,39 @@ def _find_tracks(
         for subset in subsets:
             for track in find_tracks(data_dir, dataset="folder", subsets=(subset,)):
                 paths = {stem: track.sources[stem].path for stem in track.part_names}
-                info = soundfile.info(next(iter(paths.values())))
-                form = _Form(list(paths), info.samplerate, info.channels)
-                listed = _Track(
-                    track.name, subset, weight, os.fspath(data_dir), info.frames
-                )
+                rate_hz, channels, frames = _measures(paths.values())
+                form = _Form(list(paths), rate_hz, channels)
+                listed = _Track(track.name, subset, weight, os.fspath(data_dir), frames)
                 found.append(_PreparedTrack(listed, form, paths))
     if not any(track.subset == "valid" for track, *_ in found):
         raise InputError(f"{data_dirs[0]}: must hold tracks of valid, but has none")
     return found
+
+
+def _measures(paths: Iterable[pathlib.Path]) -> tuple[int, int, int]:
+    """Returns the rate in Hz, the channels and the frames that a track's stems have."""
+    measures = {}
+    for path in paths:
+        with _naming(path):
+            info = soundfile.info(path)
+        measures[path] = info.samplerate, info.channels, info.frames
+    first, *others = measures
+    for path in others:
+        if measures[path] != measures[first]:
+            raise InputError(
+                f"{path}: must have the rate, channels and frames of {first.name}, "
+                f"{measures[first]}. Received: {measures[path]}"
+            )
+    return measures[first]
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Makes what libsndfile cannot read bad input, which names the file."""
+    try:
+        yield
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"{path}: must be audio: {error}") from error
 
 
 def _encoded(
@@ -178,6 +203,7 @@ def _encode(path: pathlib.Path, format: str) -> bytes:
     lossy = {"subtype": "VORBIS", "compression_level": _COMPRESSION_LEVEL}
     out = io.BytesIO()
     with (
+        _naming(path),
         soundfile.SoundFile(path) as stem,
         soundfile.SoundFile(
             *(out, "w", stem.samplerate, stem.channels),

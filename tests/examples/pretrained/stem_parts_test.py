@@ -101,6 +101,24 @@ def test_what_cannot_be_packed_is_refused(stems_dir, kept_stems_dir, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda path: path.write_bytes(b"no wav"), "vocals.wav: must be audio"),
+        (
+            lambda path: soundfile.write(path, np.zeros((9, 2)), 8000),
+            r"vocals.wav: must have the rate, .* of accompaniment.wav, "
+            r"\(8000, 2, 2500\). Received: \(8000, 2, 9\)",
+        ),
+    ],
+)
+def test_a_broken_stem_is_named_before_it_travels(stems_dir, tmp_path, spoil, text):
+    spoil(stems_dir / "train" / "two" / "vocals.wav")
+    with pytest.raises(InputError, match=text):
+        write_stem_parts([stems_dir], tmp_path / "parts", part_bytes=10**6)
+    assert not (tmp_path / "parts").exists()
+
+
 def test_tracks_of_another_form_are_refused(stems_dir, kept_stems_dir, tmp_path):
     for change in ("rate", "stem"):
         other = shutil.copytree(stems_dir, tmp_path / change)
