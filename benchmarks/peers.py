@@ -92,14 +92,21 @@ def tracks_from_flags() -> list[Track]:
 
     Raises:
         UsageError: There is no such subset.
-        InputError: There are no tracks.
+        InputError: There are no tracks, or a teacher estimated the stems of one.
     """
     if unknown := [name for name in _SUBSETS.value if name not in SUBSETS]:
         raise app.UsageError(
             f"--subsets must be of {', '.join(SUBSETS)}. Received: {unknown[0]}"
         )
     tracks = find_tracks(_DATA_DIR.value, subsets=tuple(_SUBSETS.value))
-    return tracks[: _TRACKS.value]
+    tracks = tracks[: _TRACKS.value]
+    for track in tracks:
+        if track.estimates:
+            raise InputError(
+                f"{track.label}: its stems must be true ones. Received: "
+                f"{track.estimates}"
+            )
+    return tracks
 
 
 def models_from_flags() -> list[Peer]:

@@ -76,7 +76,8 @@ def read_parity_songs(
     """Reads the middle of tracks, and resamples it to the network's rate.
 
     Args:
-        tracks: Tracks with stems; a source that a track lacks is not scored.
+        tracks: Tracks with stems. A source that a track lacks is not scored, nor one
+            that a teacher estimated.
         config: The network's config.
         max_seconds: The longest part of a song to read, in seconds.
 
@@ -85,7 +86,7 @@ def read_parity_songs(
     """
     songs = []
     for track in tracks:
-        known = {*track.sources, "accompaniment"}
+        known = set() if track.estimates else {*track.sources, "accompaniment"}
         arrays, rate_hz = track.read(tuple(n for n in config.sources if n in known))
         frames = min(int(max_seconds * rate_hz), len(arrays["mixture"]))
         start = (len(arrays["mixture"]) - frames) // 2

@@ -40,6 +40,16 @@ def test_bad_input_is_one_line_before_any_work(music, tmp_path, flags, code, tex
     assert not (tmp_path / "out").exists()
 
 
+def test_stems_that_a_teacher_estimated_are_no_truth(music, tmp_path):
+    teacher = {"kind": "checkpoint", "name": "wise", "sha256": "ab" * 32}
+    entry = {"estimates": {"stems": ["vocals"], "teacher": teacher}}
+    (music / "manifest.json").write_text(json.dumps({"tracks": {"test/song": entry}}))
+    result = run_here(PEERS, f"--data_dir={music}", f"--output_dir={tmp_path / 'out'}")
+    text = "test/song: its stems must be true ones. Received: estimates of wise (hash"
+    check_refusal(result, 1, text)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_files_is_no_place_to_write(music):
     result = run_here(PEERS, f"--data_dir={music}", f"--output_dir={music}")
     check_refusal(result, 1, "must be a new or empty folder")

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def test_a_song_has_the_networks_rate_and_channels(tmp_path, tiny_config):
     (song,) = parity_songs.find_parity_songs(tmp_path, mono, max_songs=1)
     assert song.mixture.shape == (8000, 1)
     assert all(stem.shape == (8000, 1) for stem in song.stems.values())
+
+
+def test_stems_that_a_teacher_estimated_are_no_truth(tmp_path, tiny_config):
+    write_track(tmp_path / "test" / "song")
+    (tmp_path / "test" / "song" / "accompaniment.wav").rename(
+        tmp_path / "test" / "song" / "mixture.wav"
+    )
+    teacher = {"kind": "checkpoint", "name": "wise", "sha256": "ab" * 32}
+    entry = {"estimates": {"stems": ["vocals"], "teacher": teacher}}
+    manifest = json.dumps({"tracks": {"test/song": entry}})
+    (tmp_path / "manifest.json").write_text(manifest)
+    (song,) = parity_songs.find_parity_songs(tmp_path, tiny_config, max_songs=1)
+    assert song.mixture.shape == (8000, 2)
+    assert song.stems == {}
 
 
 def test_a_source_that_is_not_known_is_no_stem(tmp_path, tiny_config):
