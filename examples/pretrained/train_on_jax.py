@@ -82,7 +82,7 @@ def main(_):
 
     import keras
 
-    from examples.pretrained import jax_training
+    from examples.pretrained import jax_epochs, jax_training
     from examples.pretrained.stem_parts import read_stem_parts
     from examples.pretrained.weight_arrays import read_weights, write_weights
     from waveunet_tf.data import augmentation
@@ -120,7 +120,7 @@ def main(_):
         os.path.join(_WORKDIR.value, "state.npz")
     ):
         trainer.start_from(_INIT_FROM.value)
-    jax_training.run_training(
+    jax_epochs.run_training(
         trainer,
         read_stem_parts(_DATA.value, "valid", config),
         _WORKDIR.value,

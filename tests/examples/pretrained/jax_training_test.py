@@ -1,9 +1,6 @@
 """What of the training on JAX runs on any backend."""
 
 import dataclasses
-import json
-import math
-import pathlib
 
 import numpy as np
 import pytest
@@ -14,10 +11,7 @@ from examples.pretrained import coded_stems, jax_training
 from examples.pretrained.stem_parts import read_stem_parts, write_stem_parts
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import augmentation, excerpts, prepared
-from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
-from waveunet_tf.system import files
-from waveunet_tf.training.guard import Guard, Lost, Place
 
 AUGMENTED = TrainingConfig(
     batch_size=6,
@@ -136,126 +130,3 @@ def test_draws_depend_on_seed_and_step_alone(tiny_config):
     assert np.any(first != trainer.draws(1, 50))
     trainer.training = dataclasses.replace(trainer.training, seed=4)
     assert np.any(first != trainer.draws(0, 50))
-
-
-class FakeTrainer:
-    """A trainer whose weights are the sum of the rates of its epochs."""
-
-    def __init__(self, lost_in=(), good=True):
-        self.training = TrainingConfig(
-            steps_per_epoch=10, max_epochs=3, learning_rate=1.0, fine_tuning=False
-        )
-        self.guard, self.weights, self.budget = Guard(), 0.0, None
-        self.lost_in, self.good = list(lost_in), good
-        self.kill = None
-
-    def rate(self, step):
-        return self.guard.rate_factor
-
-    def run_epoch(self, epoch):
-        if self.lost_in and self.lost_in[0] == epoch:
-            self.lost_in.pop(0)
-            self.weights = math.nan
-            raise jax_training.LostAt(
-                Place(0, epoch, 10 * epoch + 4, 4), Lost("It is lost")
-            )
-        self.weights += self.rate(0)
-        self.guard.bad_steps = 0 if self.good else 5
-        return self.weights
-
-    def validation_sdr_db(self, _):
-        return {"a": self.weights}
-
-    def save_best(self, directory):
-        pathlib.Path(directory).write_text(str(self.weights))
-
-    def save(self, path, epochs, best):
-        values = [self.weights, dataclasses.asdict(self.guard), epochs, best]
-        pathlib.Path(path).write_text(json.dumps(values))
-        if self.kill == (pathlib.Path(path).name, epochs):
-            raise KeyboardInterrupt
-
-    def load(self, path):
-        self.weights, guard, epochs, best = json.loads(pathlib.Path(path).read_text())
-        self.guard = Guard(**guard)
-        return epochs, best
-
-
-def told(workdir):
-    lines = (workdir / "history.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    for record in records:
-        record.pop("seconds", None)
-    return records
-
-
-def test_a_lost_training_on_jax_goes_back_with_half_the_rate(tmp_path):
-    jax_training.run_training(trainer := FakeTrainer([1]), None, tmp_path)
-    first, back, *rest = told(tmp_path)
-    assert (first["epoch"], [record["epoch"] for record in rest]) == (1, [2, 3])
-    assert back["reason"] == "It is lost, at step 5 of epoch 2"
-    assert (back["to_step"], back["learning_rate"]) == (10, 0.5)
-    assert [record["learning_rate"] for record in rest] == [0.5, 0.5]
-    assert trainer.weights == 2.0  # an epoch at 1, two at a half
-
-
-def test_a_bad_epoch_is_none_to_go_back_to(tmp_path):
-    jax_training.run_training(FakeTrainer([2], good=False), None, tmp_path)
-    back, *epochs = told(tmp_path)
-    assert (back["epoch"], back["to_step"]) == (3, 0)
-    assert [record["epoch"] for record in epochs] == [1, 2, 3]
-
-
-def test_a_training_on_jax_that_is_lost_four_times_ends(tmp_path):
-    with pytest.raises(InputError, match="It is lost, at step 5 of epoch 2; a lower"):
-        jax_training.run_training(FakeTrainer([1] * 4), None, tmp_path)
-    assert [record.get("rollback") for record in told(tmp_path)] == [None, 1, 2, 3]
-    assert (tmp_path / "best").read_text() == "1.0"
-
-
-@pytest.mark.parametrize("name", ["state.npz", "good.npz"])
-@pytest.mark.parametrize("epochs", [0, 1, 2])
-def test_a_training_on_jax_killed_at_a_state_ends_as_if_it_had_not_been(
-    tmp_path, name, epochs
-):
-    jax_training.run_training(FakeTrainer([1]), None, tmp_path / "whole")
-    killed = FakeTrainer([1])
-    killed.kill = (name, epochs)
-    with pytest.raises(KeyboardInterrupt):
-        jax_training.run_training(killed, None, tmp_path / "killed")
-    again = FakeTrainer(killed.lost_in)
-    jax_training.run_training(again, None, tmp_path / "killed")
-    assert told(tmp_path / "killed") == told(tmp_path / "whole")
-    for file in ("best", "state.npz", "good.npz"):
-        assert (tmp_path / "killed" / file).read_bytes() == (
-            tmp_path / "whole" / file
-        ).read_bytes()
-
-
-class Budget:
-    """A budget of some looks at the clock."""
-
-    steps, looks = 25, 3
-
-    @property
-    def is_over(self):
-        self.looks -= 1
-        return self.looks < 0
-
-
-def test_a_budget_ends_a_training_on_jax_and_is_for_a_new_folder(tmp_path):
-    trainer = FakeTrainer([1])  # going back takes time, too
-    trainer.budget = Budget()
-    trainer.training = dataclasses.replace(trainer.training, max_epochs=None)
-    jax_training.run_training(trainer, None, tmp_path)
-    first, back, last = told(tmp_path)
-    assert (first["epoch"], back["rollback"], last["epoch"]) == (1, 1, 2)
-    assert last["step"] == 25
-    with pytest.raises(InputError, match="must be new for a training within a budget"):
-        jax_training.run_training(trainer, None, tmp_path)
-
-
-def test_two_runs_on_jax_refuse_each_other(tmp_path):
-    with files.locked_folder(tmp_path):
-        with pytest.raises(InputError, match="another run is at work in it"):
-            jax_training.run_training(FakeTrainer(), None, tmp_path)

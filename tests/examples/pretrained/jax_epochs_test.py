@@ -1,0 +1,160 @@
+"""Epochs of a training on JAX, with a trainer that costs nothing."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+
+import pytest
+
+from examples.pretrained import jax_epochs
+from examples.pretrained.jax_training import LostAt
+from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
+from waveunet_tf.training.guard import Guard, Lost, Place
+
+
+class FakeTrainer:
+    """A trainer whose weights are the sum of the rates of its epochs."""
+
+    def __init__(self, lost_in=(), good=True):
+        self.training = TrainingConfig(
+            steps_per_epoch=10, max_epochs=3, learning_rate=1.0, fine_tuning=False
+        )
+        self.guard, self.weights, self.budget = Guard(), 0.0, None
+        self.lost_in, self.good = list(lost_in), good
+        self.kill_at = None
+
+    def rate(self, step):
+        return self.guard.rate_factor
+
+    def run_epoch(self, epoch):
+        if self.lost_in and self.lost_in[0] == epoch:
+            self.lost_in.pop(0)
+            self.weights = math.nan
+            raise LostAt(Place(0, epoch, 10 * epoch + 4, 4), Lost("It is lost"))
+        self.weights += self.rate(0)
+        self.guard.bad_steps = 0 if self.good else 5
+        return self.weights
+
+    def validation_sdr_db(self, _):
+        return {"a": self.weights}
+
+    def save_best(self, directory):
+        pathlib.Path(directory).write_text(str(self.weights))
+
+    def save(self, path, epochs, best):
+        values = [self.weights, dataclasses.asdict(self.guard), epochs, best]
+        with files.atomic_file(path) as part:
+            part.write_text(json.dumps(values))
+        if self.kill_at == epochs:
+            raise KeyboardInterrupt
+
+    def load(self, path):
+        self.weights, guard, epochs, best = json.loads(pathlib.Path(path).read_text())
+        self.guard = Guard(**guard)
+        return epochs, best
+
+
+def told(workdir):
+    lines = (workdir / "history.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record.pop("seconds", None)
+    return records
+
+
+def test_a_lost_training_on_jax_goes_back_with_half_the_rate(tmp_path):
+    jax_epochs.run_training(trainer := FakeTrainer([1]), None, tmp_path)
+    first, back, *rest = told(tmp_path)
+    assert (first["epoch"], [record["epoch"] for record in rest]) == (1, [2, 3])
+    assert back["reason"] == "It is lost, at step 5 of epoch 2"
+    assert (back["to_step"], back["learning_rate"]) == (10, 0.5)
+    assert [record["learning_rate"] for record in rest] == [0.5, 0.5]
+    assert trainer.weights == 2.0  # an epoch at 1, two at a half
+
+
+def test_a_bad_epoch_is_none_to_go_back_to(tmp_path):
+    jax_epochs.run_training(FakeTrainer([2], good=False), None, tmp_path)
+    back, *epochs = told(tmp_path)
+    assert (back["epoch"], back["to_step"]) == (3, 0)
+    assert [record["epoch"] for record in epochs] == [1, 2, 3]
+
+
+def test_a_training_on_jax_that_is_lost_four_times_ends(tmp_path):
+    with pytest.raises(InputError, match="It is lost, at step 5 of epoch 2; a lower"):
+        jax_epochs.run_training(FakeTrainer([1] * 4), None, tmp_path)
+    assert [record.get("rollback") for record in told(tmp_path)] == [None, 1, 2, 3]
+    assert (tmp_path / "best").read_text() == "1.0"
+
+
+@pytest.mark.parametrize("is_good_made", [True, False])
+@pytest.mark.parametrize("epochs", [0, 1, 2])
+def test_a_training_on_jax_killed_at_a_state_ends_as_if_it_had_not_been(
+    tmp_path, monkeypatch, is_good_made, epochs
+):
+    jax_epochs.run_training(FakeTrainer([1]), None, tmp_path / "whole")
+    killed = FakeTrainer([1])
+    if is_good_made:
+        link = os.link
+
+        def link_and_kill(source, target):
+            link(source, target)
+            if json.loads(pathlib.Path(source).read_text())[2] == epochs:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "link", link_and_kill)
+    else:
+        killed.kill_at = epochs
+    with pytest.raises(KeyboardInterrupt):
+        jax_epochs.run_training(killed, None, tmp_path / "killed")
+    monkeypatch.undo()
+    again = FakeTrainer(killed.lost_in)
+    jax_epochs.run_training(again, None, tmp_path / "killed")
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+    for file in ("best", "state.npz", "good.npz"):
+        assert (tmp_path / "killed" / file).read_bytes() == (
+            tmp_path / "whole" / file
+        ).read_bytes()
+
+
+def test_where_there_are_no_links_the_good_state_is_a_copy(tmp_path, monkeypatch):
+    def link(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", link)
+    jax_epochs.run_training(trainer := FakeTrainer([2]), None, tmp_path)
+    assert trainer.weights == 2.5
+    good, last = ((tmp_path / name) for name in ("good.npz", "state.npz"))
+    assert good.read_bytes() == last.read_bytes()
+
+
+class Budget:
+    """A budget of some looks at the clock."""
+
+    steps, looks = 25, 3
+
+    @property
+    def is_over(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_a_budget_ends_a_training_on_jax_and_is_for_a_new_folder(tmp_path):
+    trainer = FakeTrainer([1])  # going back takes time, too
+    trainer.budget = Budget()
+    trainer.training = dataclasses.replace(trainer.training, max_epochs=None)
+    jax_epochs.run_training(trainer, None, tmp_path)
+    first, back, last = told(tmp_path)
+    assert (first["epoch"], back["rollback"], last["epoch"]) == (1, 1, 2)
+    assert last["step"] == 25
+    with pytest.raises(InputError, match="must be new for a training within a budget"):
+        jax_epochs.run_training(trainer, None, tmp_path)
+
+
+def test_two_runs_on_jax_refuse_each_other(tmp_path):
+    with files.locked_folder(tmp_path):
+        with pytest.raises(InputError, match="another run is at work in it"):
+            jax_epochs.run_training(FakeTrainer(), None, tmp_path)
