@@ -15,17 +15,15 @@ After a stop, the same command goes on.
 import hashlib
 import json
 import os
-import pathlib
 
 from absl import flags
 
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.commands import app
-from waveunet_tf.data.manifest import MANIFEST
 from waveunet_tf.errors import InputError
 from waveunet_tf.separation.separator_source import CheckpointSource, TFLiteSource
 from waveunet_tf.separation.teachers import FolderTeacher, SeparatorTeacher, Teacher
-from waveunet_tf.separation.teaching import teach_songs
+from waveunet_tf.separation.teaching import count_taught, teach_songs
 
 _ARGUMENTS = "audio files, folders or patterns"
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -140,10 +138,7 @@ def main(songs):
         bit_depth=int(_BIT_DEPTH.value),
         recursive=_RECURSIVE.value,
     )
-    manifest = pathlib.Path(_OUTPUT_DIR.value, MANIFEST)
-    if manifest.exists():  # It is not where no song could be taught.
-        taught = len(json.loads(manifest.read_text("utf-8"))["tracks"])
-        print(f"{taught} songs in {_OUTPUT_DIR.value}")
+    print(f"{count_taught(_OUTPUT_DIR.value)} songs in {_OUTPUT_DIR.value}")
     for failure in failures:
         app.print_error(InputError(str(failure)))
     return 1 if failures else 0

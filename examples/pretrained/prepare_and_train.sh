@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the model waveunet_tf/pretrained/vocals-small again, as
-# WORK/models/vocals-small: prepares the data, trains, packs, and scores the model on MUSDB18's validation tracks.
+# WORK/models/vocals-small: prepares the data, trains, packs, and scores the model on
+# MUSDB18's validation tracks.
 #
 #     examples/pretrained/prepare_and_train.sh DATA WORK
 #

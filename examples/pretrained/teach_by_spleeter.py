@@ -25,13 +25,13 @@ _OUTPUT_DIR = flags.DEFINE_string(
 def main(songs):
     """Teaches the songs of the arguments."""
     from examples.pretrained.spleeter import SpleeterTeacher
-    from waveunet_tf.separation.teaching import teach_songs
+    from waveunet_tf.separation.teaching import count_taught, teach_songs
 
     teacher = SpleeterTeacher(_WEIGHTS.value)
     failures = teach_songs(songs, _OUTPUT_DIR.value, teacher)
+    print(f"{count_taught(_OUTPUT_DIR.value)} songs in {_OUTPUT_DIR.value}")
     for failure in failures:
         app.print_error(InputError(str(failure)))
-    print(f"{_OUTPUT_DIR.value}: {len(failures)} songs could not be taught")
     return 1 if failures else 0
 
 

@@ -274,6 +274,8 @@ def test_the_command_teaches_by_a_checkpoint(songs, kept_checkpoint, tmp_path):
     (output / "train" / "a" / "vocals.flac").unlink()
     again = run_here(*command, f"--checkpoint={kept_checkpoint}", tmp_path / "no.wav")
     check_refusal(again, 1, f"{tmp_path}/no.wav: No such file")
+    nothing = run_here(TEACH, tmp_path / "no.wav", f"--output_dir={tmp_path / 'x'}")
+    assert (nothing.returncode, nothing.stdout) == (1, f"0 songs in {tmp_path / 'x'}\n")
 
 
 def test_the_command_teaches_by_a_tflite_file(songs, kept_checkpoint, tmp_path):

@@ -86,6 +86,17 @@ def teach_songs(
     return failures
 
 
+def count_taught(output: str | os.PathLike) -> int:
+    """Returns how many songs `teach_songs` has written into a folder.
+
+    Raises:
+        InputError: The folder's manifest is broken.
+    """
+    path = pathlib.Path(output, MANIFEST)
+    # There is none where no song could be taught.
+    return len(files.read_json(path)["tracks"]) if path.exists() else 0
+
+
 def _find_songs(
     songs: Iterable[str | os.PathLike],
     output: pathlib.Path,
