@@ -36,6 +36,7 @@ from waveunet_tf.data.tracks import SUBSETS, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import estimators
 from waveunet_tf.evaluate.system_arguments import named_folders
+from waveunet_tf.evaluate.true_stems import read_true_stems
 from waveunet_tf.system import files
 
 _DATA_DIR = flags.DEFINE_string(
@@ -141,24 +142,33 @@ def _model_in(folder: pathlib.Path) -> Peer:
     return Peer(folder.name, OURS, folder, size)
 
 
-def others_from_flags(ours: list[Peer]) -> dict[str, pathlib.Path]:
-    """Returns the folders of stems of --estimates, by name.
+def others_from_flags(
+    ours: list[Peer], tracks: list[Track]
+) -> dict[str, estimators.FolderEstimator]:
+    """Returns what reads the stems of --estimates, by name.
 
     Args:
         ours: Our models, whose names are taken.
+        tracks: The tracks, of each of which there must be stems.
 
     Raises:
         UsageError: A name is taken.
-        InputError: There is no such folder.
+        InputError: There is no such folder, or a track's stems are missing or do not
+            fit.
+        OSError: A file cannot be read.
     """
     folders = named_folders(_ESTIMATES.value)
     taken = {*(peer.name for peer in ours), _SPLEETER, *estimators.BASELINES}
     if twice := sorted(taken & set(folders)):
         raise app.UsageError(f"--estimates must have another name than {twice[0]}")
-    for folder in folders.values():
+    others = {}
+    for name, folder in folders.items():
         if not folder.is_dir():
             raise InputError(f"{folder}: must be a folder of stems, but is none")
-    return folders
+        others[name] = estimators.FolderEstimator(SOURCES, str(folder))
+        for track in tracks:  # before the minutes that ours take
+            others[name].estimate(track, read_true_stems(track, SOURCES))
+    return others
 
 
 def spleeter_from_packages(folder: pathlib.Path) -> list[Peer]:
@@ -192,7 +202,7 @@ def main(_):
     from benchmarks import peer_results
 
     tracks, ours = tracks_from_flags(), models_from_flags()
-    folders = others_from_flags(ours)
+    others = others_from_flags(ours, tracks)
     output = pathlib.Path(_OUTPUT_DIR.value)
     files.require_new(output)
     with tempfile.TemporaryDirectory() as name:
@@ -200,11 +210,13 @@ def main(_):
         peers = ours + (spleeter_from_packages(scratch) if _PACKAGES.value else [])
         songs = Songs(scratch, tracks, _SECONDS.value)
         costs = measure_peers(peers, songs, output / "estimates", _ROUNDS.value)
-    made = {peer.name: output / "estimates" / peer.name for peer in peers}
     systems = {
-        system: estimators.FolderEstimator(SOURCES, str(folder))
-        for system, folder in {**made, **folders}.items()
+        peer.name: estimators.FolderEstimator(
+            SOURCES, str(output / "estimates" / peer.name)
+        )
+        for peer in peers
     }
+    systems |= others
     systems |= {name: cls(SOURCES) for name, cls in estimators.BASELINES.items()}
     scores = peer_results.score_systems(
         tracks, systems, output / "scores", workers=_WORKERS.value

@@ -30,11 +30,14 @@ def music(tmp_path):
         (["--models=no-such-model"], 1, "no-such-model: must be a checkpoint's folder"),
         (["--estimates=mixture=x"], 2, "--estimates must have another name than mix"),
         (["--estimates=theirs=no-folder"], 1, "no-folder: must be a folder of stems"),
+        (["--estimates=theirs={empty}"], 1, "empty/test/song: must be a folder of est"),
         (["--packages=no-folder"], 1, "no-folder: must be a folder of packages"),
         (["--seconds=0"], 2, "seconds"),
     ],
 )
 def test_bad_input_is_one_line_before_any_work(music, tmp_path, flags, code, text):
+    (tmp_path / "empty").mkdir()
+    flags = [flag.format(empty=tmp_path / "empty") for flag in flags]
     given = [f"--data_dir={music}", f"--output_dir={tmp_path / 'out'}", *flags]
     check_refusal(run_here(PEERS, *given), code, text)
     assert not (tmp_path / "out").exists()
