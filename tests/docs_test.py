@@ -29,7 +29,8 @@ WITH_LINKS = [
     ROOT / "export/android/README.md",
     ROOT / "waveunet_tf/pretrained/vocals-small/README.md",
 ]
-LANGUAGES = {"bash", "python", "text", "yaml", "kotlin", "javascript", "nginx"}
+LANGUAGES = {"bash", "python", "text", "toml", "yaml"}
+LANGUAGES |= {"kotlin", "javascript", "nginx"}
 # What a script may call beside our own commands, and nothing checks here.
 OTHERS = {"cat", "cd", "cp", "curl", "docker", "export", "ffmpeg", "for", "mkdir"}
 OTHERS |= {
@@ -42,6 +43,7 @@ OTHERS |= {
     "srun",
     "split",
 }
+PARTS = [["python", "-c"], ["pip", "wheel"]]
 # Flags of other programs, and of all commands, that the prose names.
 FOREIGN_FLAGS = {"help", "ssl_config_file", "enable_batching", "logdir"}
 
@@ -82,7 +84,7 @@ def refusal(monkeypatch):
         elif words[0] == "python" and words[1].endswith(".py"):
             result = run_here(words[1][: -len(".py")].replace("/", "."), *words[2:])
         else:
-            known = words[0] in OTHERS or words[:2] == ["python", "-c"]
+            known = words[0] in OTHERS or words[:2] in PARTS
             return "" if known else f"no known command: {words[0]}"
         return result.stderr if result.returncode else ""
 

@@ -5,11 +5,15 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 import waveunet_tf
+from tests import documents
 from tests.checkpoints.conftest import MODEL_FILES, edit_json
+from tests.command_line import ROOT
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.errors import InputError
@@ -50,6 +54,50 @@ def test_a_users_model_hides_only_one_of_its_own_name(vocals, models_dir):
     assert registry.names() == ["drums", "vocals"]
     assert registry.folder_of("vocals") == registry.find("vocals") == vocals
     assert registry.folder_of("drums") == registry.PACKAGED / "drums"
+
+
+def test_models_of_installed_packages_are_found(vocals, models_dir, monkeypatch):
+    """After the user's own, and before those of the project's package."""
+    found = models_dir.parent
+    for folder in (found / "site", found / "path"):
+        for name in ("vocals", "drums-2"):
+            shutil.copytree(vocals, folder / registry.NAMESPACE / name)
+        monkeypatch.syspath_prepend(folder)
+    (registry.PACKAGED / "drums-2").mkdir(parents=True)
+    (registry.PACKAGED / "drums-2" / "model.json").touch()
+    assert registry.names() == ["drums-2", "vocals"]
+    assert registry.folder_of("vocals") == vocals
+    first = found / "path" / registry.NAMESPACE / "drums-2"
+    assert registry.find("drums-2") == first
+    assert Checkpoint.open("drums-2").directory == first
+
+
+@pytest.mark.slow  # network
+def test_a_model_becomes_a_package_as_the_page_says(packed_model, tmp_path):
+    page = (ROOT / "docs" / "separate.md").read_text()
+    (project,) = [x for x in documents.blocks(page) if x.language == "toml"]
+    (tmp_path / "pyproject.toml").write_text(project.text)
+    shutil.copytree(packed_model, tmp_path / "waveunet_tf_models" / "my-voices")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    result = subprocess.run(
+        [*pip, "--target", tmp_path / "site", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "hatchling" in result.stderr:
+        pytest.skip(f"needs PyPI's hatchling: {result.stderr.splitlines()[-1]}")
+    assert result.returncode == 0, result.stderr
+    shutil.rmtree(tmp_path / "waveunet_tf_models")
+    told = subprocess.run(
+        [sys.executable, "-m", "waveunet_tf", "models"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "my-voices" in told.stdout and "A tiny one" in told.stdout
 
 
 def test_the_package_has_the_default_model():
@@ -100,7 +148,7 @@ def test_without_any_model_the_folder_is_named(models_dir):
     with pytest.raises(InputError) as error:
         registry.folder_of("vocals")
     assert str(error.value) == (
-        f"vocals: must be a model's name; {models_dir} and the package have none"
+        f"vocals: must be a model's name; {models_dir} and the packages have none"
     )
 
 
@@ -132,7 +180,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(vocals, load):
         load("vocls")
     assert str(error.value) == (
         "vocls: must be a checkpoint's folder, but there is none, or a model's name; "
-        f"{vocals.parent} and the package have vocals"
+        f"{vocals.parent} and the packages have vocals"
     )
 
 

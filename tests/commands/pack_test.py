@@ -128,7 +128,7 @@ def test_separating_without_a_model_is_refused_in_one_line(models_dir, vocals, s
     check_refusal(
         refused,
         1,
-        f"{models_dir} and the package have none (--checkpoint names one of your own)",
+        f"{models_dir} and the packages have none (--checkpoint names one of your own)",
     )
     assert not (models_dir / "stems").exists()
 

@@ -1,4 +1,4 @@
-"""Finds models by name, in the user's folder and in the package.
+"""Finds models by name: the user's, those of installed packages, and the project's.
 
 A model is a folder `<models>/<name>/` that `pack` wrote: a checkpoint with weights in
 float16, and its card, model.json, with a description and the hashes of its files.
@@ -7,6 +7,7 @@ float16, and its card, model.json, with a description and the hashes of its file
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import pathlib
@@ -26,6 +27,9 @@ FOLDER_VARIABLE = "WAVEUNET_TF_MODELS"
 _ALIAS_IS = "the same as {}, as it has no weights of its own yet"
 PACKAGED = pathlib.Path(__file__).parents[1] / "pretrained"
 """The models of the package."""
+NAMESPACE = "waveunet_tf_models"
+"""A namespace of Python's (PEP 420): packages with models of their own install into
+it, as `waveunet_tf_models/<name>/`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +103,24 @@ def names() -> list[str]:
 
 
 def _models() -> dict[str, pathlib.Path]:
-    """Finds all models: name → folder. The user's precede those of the package."""
+    """Finds all models: name → folder.
+
+    The user's precede those of installed packages, and these the project's own.
+    """
     aliases = [PACKAGED / target / CARD for target in ALIASES.values()]
     models = {
         alias: card.parent for alias, card in zip(ALIASES, aliases) if card.exists()
     }
-    cards = [*PACKAGED.glob(f"*/{CARD}"), *own_folder().glob(f"*/{CARD}")]
-    return models | {path.parent.name: path.parent for path in cards}
+    for folder in (PACKAGED, *_installed(), own_folder()):
+        models |= {card.parent.name: card.parent for card in folder.glob(f"*/{CARD}")}
+    return models
+
+
+def _installed() -> list[pathlib.Path]:
+    """Lists the folders of models of installed packages, the first on the path last."""
+    namespace = importlib.util.find_spec(NAMESPACE)
+    places = namespace.submodule_search_locations if namespace else None
+    return [pathlib.Path(place) for place in reversed([*(places or ())])]
 
 
 def folder_of(name: str) -> pathlib.Path:
@@ -124,7 +139,7 @@ def folder_of(name: str) -> pathlib.Path:
 
 
 def _known() -> str:
-    return f"{own_folder()} and the package have {', '.join(names()) or 'none'}"
+    return f"{own_folder()} and the packages have {', '.join(names()) or 'none'}"
 
 
 def find(model: str | os.PathLike) -> pathlib.Path:

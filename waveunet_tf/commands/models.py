@@ -5,7 +5,7 @@
 
 Prints of each model its sources, rate, size, scores and what it was trained for. `card`
 prints what it was trained on, with licences, how good, fast and large it is, and what
-it is bad at. The models are those of the package and of the folder that
+it is bad at. The models are those of installed packages and of the folder that
 WAVEUNET_TF_MODELS names.
 """
 

@@ -9,8 +9,8 @@ r"""Packs a checkpoint as a small model, which commands find by its name.
 Writes OUTPUT_DIR/<name>/: config.json, the weights rounded to float16, the network
 converted for LiteRT, and the card model.json, with their hashes. `separate --model`,
 and whatever else takes a checkpoint, then takes the model's name. If you choose
-OUTPUT_DIR, set the environment variable WAVEUNET_TF_MODELS to it; the models of the
-package stay known.
+OUTPUT_DIR, set the environment variable WAVEUNET_TF_MODELS to it; the models of
+installed packages stay known.
 """
 
 import functools
