@@ -109,3 +109,28 @@ def write_weights(
         with files.atomic_file(paths[-1]) as part, part.open("wb") as out:
             np.savez(out, **part_arrays)
     return paths
+
+
+def write_eight_bits(path: str | os.PathLike, weights: Sequence[np.ndarray]) -> None:
+    """Writes weights in 8 bits, for a later training to begin with.
+
+    Each filter of a kernel has a factor of its own; biases are in float16.
+
+    Args:
+        path: The .npz file.
+        weights: The network's trainable weights, in their order.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    arrays = {}
+    for number, weight in enumerate(map(np.asarray, weights)):
+        if weight.ndim == 1:
+            arrays[f"w{number}"] = weight.astype(np.float16)
+            continue
+        factors = np.abs(weight).max(axis=tuple(range(weight.ndim - 1))) / 127
+        factors = np.where(factors > 0, factors, 1).astype(np.float32)
+        arrays[f"w{number}q"] = np.round(weight / factors).astype(np.int8)
+        arrays[f"w{number}s"] = factors
+    with files.atomic_file(path) as part, part.open("wb") as out:
+        np.savez_compressed(out, **arrays)

@@ -4,7 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
-from examples.pretrained.weight_arrays import read_weights, write_weights
+from examples.pretrained.weight_arrays import (
+    read_weights,
+    write_eight_bits,
+    write_weights,
+)
 from tests.command_line import check_refusal, run_here
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.configs.networks import VARIANTS
@@ -29,6 +33,31 @@ def test_eight_bits_are_a_factor_for_each_filter(tmp_path):
     np.savez(tmp_path / "a.npz", w0q=codes, w0s=scales)
     (found,) = read_weights([tmp_path / "a.npz"], [(2, 3)])
     np.testing.assert_array_equal(found, [[0, 2, 8], [1.5, 8, 20]])
+
+
+def test_eight_bits_are_nearest_to_the_weights_of_each_filter(tmp_path):
+    weights = [1e-3 * WEIGHTS[0] * [1, 100, 0], WEIGHTS[1]]
+    write_eight_bits(tmp_path / "a.npz", weights)
+    kernel, bias = read_weights([tmp_path / "a.npz"], SHAPES[:2])
+    for number in range(3):
+        step = np.abs(weights[0][..., number]).max() / 127
+        error = np.abs(kernel[..., number] - weights[0][..., number])
+        assert error.max() <= 0.501 * step
+    np.testing.assert_allclose(bias, weights[1], rtol=1e-3)
+
+
+def test_a_checkpoint_in_eight_bits_is_what_a_training_begins_with(
+    kept_checkpoint, tmp_path
+):
+    command = ["examples.pretrained.weights_of_checkpoint"]
+    command += [f"--checkpoint={kept_checkpoint}", f"--output={tmp_path / 'a.npz'}"]
+    result = run_here(*command)
+    assert result.returncode == 0, result.stderr
+    weights = Checkpoint.open(kept_checkpoint).load_network().trainable_weights
+    found = read_weights([tmp_path / "a.npz"], [weight.shape for weight in weights])
+    for one, other in zip(found, weights):
+        np.testing.assert_allclose(one, other, atol=np.abs(other).max() / 100)
+    check_refusal(run_here(*command), 1, "a.npz: must be a new file")
 
 
 def test_a_checkpoint_gives_its_trainable_weights(kept_checkpoint):
