@@ -26,9 +26,8 @@ from waveunet_tf.data.stem_sums import stems_of_sources
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
-FORMATS = ("ogg", "flac")
 _INDEX = "tracks.json"
-# Vorbis' level of which music at 22 050 Hz takes some 50 kbit/s.
+# Vorbis' level of which music at 22 050 Hz takes some 85 kbit/s.
 _COMPRESSION_LEVEL = 0.4
 _BLOCK_FRAMES = 16384  # libsndfile crashes on longer blocks of Vorbis.
 
@@ -96,8 +95,8 @@ def write_stem_parts(
         folder: The folder of the parts, which must be new.
         part_bytes: The size of a part at most, but for a single longer track.
         weights: The folders' weights; see prepared.check_weights.
-        format: One of FORMATS. Vorbis is lossy, but a mixture is the sum of its stems
-            here as well.
+        format: "ogg" or "flac". Vorbis is lossy, but a mixture is the sum of its
+            stems here as well.
 
     Returns:
         The number of parts, of training tracks and of their frames.
