@@ -65,7 +65,7 @@ def test_the_missing_source_is_the_mixture_less_the_others(
     taught_dir, tmp_path, where, caplog
 ):
     """Told in the log and in the manifest, wherever it is done."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     output = tmp_path / "out"
     assert prepare_tracks(find_tracks(taught_dir), output, SETTINGS, **where) == []
     for number, name in enumerate(("song", "true")):

@@ -313,7 +313,7 @@ def test_a_training_goes_on_with_the_weights_that_it_began_with(
     (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
     workdir, data_dirs = tmp_path / "work", [stems_dir, kept_stems_dir]
     arguments = {"data_dirs": data_dirs, "data_weights": [3, 1]}
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     assert run(MINI, QUICK, stems_dir, workdir, **arguments).epoch == 2
     for share, folder in zip((75, 25), data_dirs):
         assert f"{share}.0% of the excerpts from {folder} (2 tracks)" in caplog.text

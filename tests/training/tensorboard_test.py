@@ -125,7 +125,7 @@ def test_ten_steps_are_traced_if_asked_for(tmp_path, profile):
 
 def test_a_trace_begins_and_ends_where_no_step_is_computed(tmp_path, caplog):
     """Of groups of seven, with the numbers of the steps that it has."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="absl")
     board = TensorBoard(tmp_path, MINI, [], profile=True)
     for _ in range(8):
         board.begin_steps()
