@@ -40,7 +40,10 @@ CALLS = {
 
 
 def run_code(call, number, off="pass"):
-    code = CODE.format(call=CALLS[call], number=int(number), off=off)
+    return run_python(CODE.format(call=CALLS[call], number=int(number), off=off))
+
+
+def run_python(code):
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -77,13 +80,8 @@ def test_other_exceptions_of_callbacks_are_printed_as_ever():
         "gc.callbacks.append(lambda *_: 1 / 0); gc.collect(); gc.callbacks.clear();"
         "print('went on')"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run_python(code)
+    assert result.returncode == 0
     assert result.stdout == "went on\n" and "ZeroDivisionError" in result.stderr
 
 
@@ -100,11 +98,6 @@ class Late:
 interrupts.raise_swallowed_exits()
 {ending}
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    result = run_python(code)
+    assert result.returncode == 0
     assert ("ZeroDivisionError" in result.stderr) == (ending == "Late()")
