@@ -21,6 +21,7 @@ With --budget_seconds it trains as long as that:
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -90,6 +91,7 @@ def main(_):
 
     config = config_flags.network_config_from_flags()
     training = config_flags.training_config_from_flags(flags.FLAGS.variant)
+    training = dataclasses.replace(training, best_by="sdr")  # as run_training does
     if budget and (training.learning_rate_schedule == "cosine" or training.max_epochs):
         raise app.UsageError(
             "--budget_seconds has a cosine and an end of its own: no --max_epochs and "

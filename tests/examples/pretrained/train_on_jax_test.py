@@ -100,6 +100,7 @@ def test_a_training_on_jax_learns_and_leaves_an_ordinary_checkpoint(data, tmp_pa
     assert second["loss"] < first["loss"]
     best = Checkpoint.open(tmp_path / "work" / "best")
     assert best.training.learning_rate_schedule == "cosine"
+    assert best.training.best_by == "sdr"
     window = shapes.window_frames(best.config)
     noise = np.random.default_rng(0).normal(0, 0.1, (1, window.input_frames, 2))
     estimates = best.load_network()(noise)
