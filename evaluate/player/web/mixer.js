@@ -144,7 +144,7 @@ class Mixer extends EventTarget {
   /** Ends for good. */
   close() {
     this.paused = true;
-    this.run = null;
+    this.#stop();
     if (this.context && this.context.state !== "closed") this.context.close();
   }
 

@@ -321,8 +321,10 @@ def test_it_ends_at_the_end_or_begins_again(page):
 def test_another_track_takes_the_place_of_the_first(page):
     play(page)
     for number, name in 4 * [("2", "second"), ("1", "first & <b>best")]:
+        page.evaluate("() => { window.former = player.mixer.run; }")
         page.select_option("#track", number)
         wait_until(page, f"shown.name === {name!r}")
+        assert page.evaluate("former.stopped")
         place = page.evaluate("[player.mixer.currentTime, player.mixer.paused]")
         assert place == [0, True]
         assert page.locator(".lane").count() == 5
