@@ -29,7 +29,7 @@ def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> 
     """Cuts and augments excerpts on the device.
 
     Args:
-        draws: `(batch, stems, DRAWS)` random numbers, each uniform in [0, 1); see
+        draws: `(batch, stems, count_draws)` random numbers, each uniform in [0, 1); see
             augmentation.excerpts_of.
         stems: The tracks; their codes may be tensors of the backend.
         window: The frames of the network's window, a shapes.WindowFrames.
@@ -41,13 +41,14 @@ def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> 
     """
     from keras import ops
 
-    from waveunet_tf.data import augmentation
+    from waveunet_tf.data import augmentation, speeds
 
     drawn = augmentation.excerpts_of(
         draws, stems.frames, window, training, stems.weights
     )
     lengths = ops.take(np.array(stems.frames, np.int32), drawn.track)[..., None]
-    places = drawn.start[..., None] + ops.arange(window.input_frames, dtype="int32")
+    frames = speeds.frames_read(window.input_frames, training)
+    places = drawn.start[..., None] + ops.arange(frames, dtype="int32")
     inside = ops.logical_and(places >= 0, places < lengths)
     gains = ops.where(inside, drawn.gain[..., None], 0.0)[..., None]
     places = ops.clip(places, 0, lengths - 1)
@@ -60,7 +61,12 @@ def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> 
             excerpt = decode_samples(ops.take(codes, places[:, number], axis=0))
             swapped = drawn.swapped[:, number, None, None]
             excerpt = ops.where(swapped, excerpt[..., ::-1], excerpt)
-            inputs[source] += gains[:, number] * excerpt
+            excerpt = gains[:, number] * excerpt
+            if drawn.speed is not None:
+                excerpt = speeds.play(
+                    excerpt, drawn.speed[:, number], window.input_frames, training
+                )
+            inputs[source] += excerpt
             number += 1
     first = window.context_frames
     targets = {
@@ -209,13 +215,13 @@ class Trainer:
             count: The number of excerpts.
 
         Returns:
-            float32 `(count, stems, DRAWS)`, each uniform in [0, 1).
+            float32 `(count, stems, count_draws)`, each uniform in [0, 1).
         """
         from waveunet_tf.data import augmentation
 
         generator = np.random.default_rng([self.training.seed, step])
         stems = sum(map(len, self.stems.codes.values()))
-        shape = (count, stems, augmentation.DRAWS)
+        shape = (count, stems, augmentation.count_draws(self.training))
         # Rounded to float32, a draw may be 1.
         return np.minimum(generator.random(shape), 1 - 2**-24).astype(np.float32)
 

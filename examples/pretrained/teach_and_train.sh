@@ -43,17 +43,12 @@ for group in songs generated; do
         --output_dir "$work/taught/$group" "$work/songs/$group"
 done
 
-# 3. All data at the network's rate: a folder for each data set and speed.
+# 3. All data at the network's rate: a folder for each data set.
 prepare() { output=$1; shift; waveunet prepare --output "$work/data/$output" "$@"; }
 echo Sodium > "$work/valid.txt"
-for speed in 1.0 0.85 0.92 1.08 1.17; do
-    prepare "musdb18-$speed" --dataset musdb18 --source "$data/musdb18-7s" \
-        --speed $speed
-done
-for speed in 1.0 0.92 1.08; do
-    prepare "eir-$speed" --dataset folder --source "$data/eir-cc0" --speed $speed \
-        --missing_is_silence --validation "$work/valid.txt"
-done
+prepare musdb18 --dataset musdb18 --source "$data/musdb18-7s"
+prepare eir --dataset folder --source "$data/eir-cc0" \
+    --missing_is_silence --validation "$work/valid.txt"
 for group in songs generated; do
     prepare $group --dataset folder --source "$work/taught/$group" \
         --rest accompaniment --mono_to_stereo
@@ -64,9 +59,8 @@ prepare instrumental --dataset folder --source "$work/songs/instrumental" \
 # 4. Training. A data set's weight says how often its tracks count.
 trained=$work/trained/$name
 sets() {
-    for speed in 1.0 0.85 0.92 1.08 1.17; do echo "musdb18-$speed 1"; done
-    for speed in 1.0 0.92 1.08; do echo "eir-$speed 5"; done
-    echo "songs 5"; echo "generated 3"; echo "instrumental 2"
+    echo "musdb18 3"; echo "eir 10"; echo "songs 5"; echo "generated 3"
+    echo "instrumental 2"
 }
 set -- --flagfile examples/pretrained/vocals.flags --workdir "$trained" "$@"
 if [ "$way" != tensorflow ]; then
@@ -95,7 +89,7 @@ fi
     --name "$name" --output_dir "$work/models" --description "made by $0, $way"
 export WAVEUNET_TF_MODELS="$work/models"
 score() {
-    waveunet score --data_dir "$work/data/musdb18-1.0" --subset valid \
+    waveunet score --data_dir "$work/data/musdb18" --subset valid \
         --output_dir "$work/scores/$1" "$2" "$3"
 }
 score "$name" --checkpoint "$name"

@@ -1,23 +1,26 @@
+import math
+
 import numpy as np
 import pytest
 
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.data import augmentation
+from waveunet_tf.data import augmentation, speeds
 from waveunet_tf.networks.shapes import WindowFrames
 
 WINDOW = WindowFrames(input_frames=1000, output_frames=400)
 LENGTHS = (5000, 700, 100_000)
+DRAWS = 8
 
 
 def excerpts_of(draws, lengths=LENGTHS, weights=None, **fields):
-    """The track, start, gain and swap of each stem, as NumPy arrays."""
+    """The track, start, gain, swap and perhaps speed of each stem, as NumPy arrays."""
     training = TrainingConfig(**fields)
     found = augmentation.excerpts_of(draws, lengths, WINDOW, training, weights)
-    return [np.asarray(values) for values in found]
+    return [np.asarray(values) for values in found if values is not None]
 
 
 def draw(*shape, seed=0):
-    return np.random.default_rng(seed).random((*shape, augmentation.DRAWS))
+    return np.random.default_rng(seed).random((*shape, DRAWS))
 
 
 def one_by_one(draws, training):
@@ -30,23 +33,32 @@ def one_by_one(draws, training):
         while left >= weights[track]:
             left -= weights[track]
             track += 1
-        starts = max(LENGTHS[track] + 2 * WINDOW.context_frames - 1000, 0) + 1
-        start = int(place[1] * starts) - WINDOW.context_frames
+        context, heard, lead, speed = WINDOW.context_frames, 1000, 0, []
+        if change := training.max_speed_change:
+            low, high = math.ceil(256 / (1 + change)), math.floor(256 * (1 + change))
+            speed = [low + int(place[7] * (high - low + 1))]
+            context = context * speed[0] // 256
+            heard, lead = 999 * speed[0] // 256 + 1, speeds.LEAD
+        starts = max(LENGTHS[track] + 2 * context - heard, 0) + 1
+        start = int(place[1] * starts) - context - lead
         gain = training.min_gain + (1 - training.min_gain) * own[3]
         gains.append(-gain if own[4] < training.polarity_probability else gain)
-        stems.append([track, start, own[6] < training.swap_probability])
+        stems.append([track, start, own[6] < training.swap_probability, *speed])
     silent = [own[5] < training.dropout_probability for own in draws]
     if not all(silent):
         gains = [0.0 if dropped else gain for dropped, gain in zip(silent, gains)]
     return [
-        [track, start, gain, swap] for (track, start, swap), gain in zip(stems, gains)
+        [track, start, gain, *others]
+        for (track, start, *others), gain in zip(stems, gains)
     ]
 
 
+@pytest.mark.parametrize("change", [0.0, 0.17])
 @pytest.mark.parametrize("track_sampling", ["even", "length"])
-def test_draws_become_what_plain_python_makes_of_them(track_sampling):
+def test_draws_become_what_plain_python_makes_of_them(track_sampling, change):
     fields = {
         "track_sampling": track_sampling,
+        "max_speed_change": change,
         "min_gain": 0.3,
         "remix_probability": 0.5,
         "swap_probability": 0.4,
@@ -79,7 +91,7 @@ def test_an_excerpt_does_not_depend_on_those_beside_it():
 @pytest.mark.parametrize(("lowest", "draws"), [(True, 0.0), (False, 1 - 2**-53)])
 def test_the_first_and_last_starts_have_the_context_around_the_track(lowest, draws):
     for length in LENGTHS:
-        values = np.full((1, augmentation.DRAWS), draws)
+        values = np.full((1, DRAWS), draws)
         (track,), (start,), _, _ = excerpts_of(values, (length,))
         assert track == 0
         if lowest:
@@ -91,7 +103,7 @@ def test_the_first_and_last_starts_have_the_context_around_the_track(lowest, dra
 def test_starts_are_uniform_to_the_last_frame():
     """As many starts of each number of a track that has just a few."""
     lengths = (WINDOW.output_frames + 4,)
-    draws = np.zeros((10_000, 1, augmentation.DRAWS))
+    draws = np.zeros((10_000, 1, DRAWS))
     draws[:, 0, 1] = (np.arange(10_000) + 0.5) / 10_000
     start = excerpts_of(draws, lengths)[1][:, 0] + WINDOW.context_frames
     np.testing.assert_array_equal(np.bincount(start), [2000] * 5)

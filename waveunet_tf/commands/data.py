@@ -35,6 +35,7 @@ config_flags.define_training_flags(
     {
         *("seed", "track_sampling", "min_gain", "remix_probability"),
         *("swap_probability", "polarity_probability", "dropout_probability"),
+        "max_speed_change",
     }
 )
 flags.adopt_module_key_flags(config_flags)

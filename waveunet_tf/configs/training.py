@@ -119,6 +119,14 @@ class TrainingConfig(Config):
     dropout_probability: float = setting(
         0.0, "Probability that a stem is made silent.", minimum=0, maximum=1
     )
+    max_speed_change: float = setting(
+        0.0,
+        "Largest change of speed: every excerpt is played at a random speed between "
+        "1 / (1 + this) and 1 + this, higher and lower with it, as a tape. Stems of "
+        "different tracks have speeds of their own.",
+        minimum=0,
+        maximum=1,
+    )
     track_sampling: str = setting(
         "even",
         "How the track of an excerpt is drawn. even: all tracks are equally likely, as "

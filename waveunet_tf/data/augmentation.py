@@ -9,10 +9,8 @@ import numpy as np
 from keras import ops
 
 from waveunet_tf.configs.training import TrainingConfig
+from waveunet_tf.data import speeds
 from waveunet_tf.networks.shapes import WindowFrames
-
-DRAWS = 7
-"""The number of draws for each stem of an excerpt, each uniform in [0, 1)."""
 
 
 class Excerpts(NamedTuple):
@@ -20,15 +18,22 @@ class Excerpts(NamedTuple):
 
     Attributes:
         track: The numbers of the tracks, int32.
-        start: The first frames of the network's input, int32; negative before a track.
+        start: The first frames that are read, int32; negative before a track.
         gain: The factors of the samples, float32; negative or 0 by augmentation.
         swapped: Whether the channels are swapped, bool.
+        speed: What speeds.play takes, int32; None where no speed changes.
     """
 
     track: object
     start: object
     gain: object
     swapped: object
+    speed: object = None
+
+
+def count_draws(training: TrainingConfig) -> int:
+    """Counts the draws for each stem of an excerpt, each uniform in [0, 1)."""
+    return 8 if training.max_speed_change else 7
 
 
 def track_probabilities(
@@ -87,12 +92,12 @@ def excerpts_of(
 ) -> Excerpts:
     """Places and augments excerpts.
 
-    All stems of an excerpt have one place, unless they are remixed. Starts are
-    uniform over a track that has the network's context on both sides.
+    All stems of an excerpt have one place and speed, unless they are remixed. Starts
+    are uniform over a track that has the network's context on both sides.
 
     Args:
-        draws: `(…, stems, DRAWS)`, uniform in [0, 1). Use float64: a float32 has too
-            few steps for the frames of tracks beyond some minutes.
+        draws: `(…, stems, count_draws)`, uniform in [0, 1). Use float64: a float32 has
+            too few steps for the frames of tracks beyond some minutes.
         track_frames: The tracks' lengths.
         window: The frames of the network's input, context and output.
         training: How tracks are drawn, and the augmentation.
@@ -103,18 +108,26 @@ def excerpts_of(
     """
     lengths = np.array(track_frames, np.float64)
     below = np.cumsum(track_probabilities(track_frames, training, track_weights))[:-1]
-    last_starts = lengths + 2 * window.context_frames - window.input_frames
-    starts = ops.cast(np.maximum(last_starts, 0) + 1, draws.dtype)
     remixed = draws[..., :1, 2:3] < training.remix_probability
-    places = ops.where(remixed, draws[..., :2], draws[..., :1, :2])
-    is_beyond = places[..., :1] >= ops.cast(below, draws.dtype)
+    shared = ops.where(remixed, draws, draws[..., :1, :])
+    is_beyond = shared[..., :1] >= ops.cast(below, draws.dtype)
     track = ops.sum(ops.cast(is_beyond, "int32"), axis=-1)
-    start = ops.cast(places[..., 1] * ops.take(starts, track), "int32")
+    context, read = window.context_frames, window.input_frames
+    speed = None
+    if training.max_speed_change:
+        lowest, highest = speeds.limits(training)
+        speed = lowest + ops.cast(shared[..., 7] * (highest + 1 - lowest), "int32")
+        context = context * speed // speeds.STEPS
+        read = (read - 1) * speed // speeds.STEPS + 1
+    starts = ops.take(ops.cast(lengths, "int32"), track) + 2 * context - read
+    starts = ops.cast(ops.maximum(starts, 0) + 1, draws.dtype)
+    start = ops.cast(shared[..., 1] * starts, "int32") - context
     return Excerpts(
         track,
-        start - window.context_frames,
+        start if speed is None else start - speeds.LEAD,
         _gains(ops.cast(draws[..., 3:6], "float32"), training),
         draws[..., 6] < training.swap_probability,
+        speed,
     )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.data import augmentation, readers
+from waveunet_tf.data import augmentation, readers, speeds
 from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
@@ -56,9 +56,10 @@ def random_excerpts(
     Returns:
         Pairs of a mixture, float32 `(batch, frames, channels)` of the network's input
         frames, and a dict of sources, float32 `(batch, frames, channels)` of its output
-        frames, from the mixture's centre. With `stored` triples of stems, int16
-        `(batch, stems, frames, channels)` of the input frames, gains, float32 `(batch,
-        stems)`, and whether channels are swapped, bool `(batch, stems)`.
+        frames, from the mixture's centre. With `stored` tuples of stems, int16
+        `(batch, stems, frames, channels)` of the frames that are read, gains, float32
+        `(batch, stems)`, whether channels are swapped, bool `(batch, stems)`, and, if
+        speeds change, these, int32 `(batch, stems)`.
 
     Raises:
         InputError: The output of an excerpt is longer than every track; the worker is
@@ -101,7 +102,8 @@ def are_fewer_stored(tracks: list[PreparedTrack], config: NetworkConfig) -> bool
 class StoredMixer:
     """Mixes what random_excerpts gives as stored, on the device that computes a step.
 
-    The result is what random_excerpts gives without it, bit for bit.
+    The result is what random_excerpts gives without it, bit for bit; changed speeds
+    round the last bits otherwise.
     """
 
     def __init__(
@@ -111,16 +113,17 @@ class StoredMixer:
         training: TrainingConfig,
     ):
         """Takes the arguments of random_excerpts."""
-        self._mixing = _Mixing(tracks[0], config)
+        self._mixing = _Mixing(tracks[0], config, training)
         self._swaps = training.swap_probability > 0
 
-    def __call__(self, stems, gains, swapped):
+    def __call__(self, stems, gains, swapped, speed=None):
         """Mixes a batch of random_excerpts.
 
         Args:
             stems: int16 `(batch, stems, frames, channels)`.
             gains: float32 `(batch, stems)`.
             swapped: bool `(batch, stems)`.
+            speed: int32 `(batch, stems)`; None: nothing changes its speed.
 
         Returns:
             The mixture and the sources, as random_excerpts gives them.
@@ -129,45 +132,75 @@ class StoredMixer:
         if self._swaps:
             swapped = swapped[..., None, None]
             stems = tf.where(swapped, tf.reverse(stems, [-1]), stems)
-        return self._mixing.mix(tf.unstack(stems, axis=1))
+        return self._mixing.mix(tf.unstack(stems, axis=1), speed)
 
 
 class _Mixing:
-    """Sums stems to sources and mixture."""
+    """Sums stems to sources and mixture, at their speeds."""
 
-    def __init__(self, track: PreparedTrack, config: NetworkConfig):
-        window = shapes.window_frames(config)
+    def __init__(
+        self,
+        track: PreparedTrack,
+        config: NetworkConfig,
+        training: TrainingConfig | None,
+    ):
+        self._window = window = shapes.window_frames(config)
         first = window.context_frames
         self._centre = slice(first, first + window.output_frames)
         self._track, self._sources = track, config.sources
+        self._training = training
 
-    def mix(self, stems: list):
+    def mix(self, stems: list, speed=None):
         """Sums stems, each `(…, frames, channels)`.
+
+        Args:
+            stems: The stems, with or without a dimension of excerpts.
+            speed: int32 `(…, stems)`; None: they have the speed of their tracks.
 
         Returns:
             The mixture, which is the sum of the sources unless the tracks have a file
             of it; and the sources' centres by name.
         """
+        if speed is not None:
+            stems = [
+                self._play(stem, own)
+                for stem, own in zip(stems, tf.unstack(speed, axis=-1))
+            ]
         sources = self._track.sums(stems)
         centres = [source[..., self._centre, :] for source in sources]
         has_file = len(stems) > sum(map(len, self._track.stems))
         mixture = stems[-1] if has_file else tf.add_n(sources)
         return mixture, dict(zip(self._sources, centres))
 
+    def _play(self, stem, speed):
+        frames = self._window.input_frames
+        if stem.shape.rank == 3:
+            return speeds.play(stem, speed, frames, self._training)
+        return speeds.play(stem[None], speed[None], frames, self._training)[0]
+
 
 class _Windows:
     """Reads windows of tracks, and sums their stems to sources and mixture."""
 
-    def __init__(self, tracks: list[PreparedTrack], config: NetworkConfig, reader: str):
+    def __init__(
+        self,
+        tracks: list[PreparedTrack],
+        config: NetworkConfig,
+        reader: str,
+        training: TrainingConfig | None = None,
+    ):
         window = shapes.window_frames(config)
         self.frames = window
         self.stems = len(tracks[0].paths)
-        self._mixing = _Mixing(tracks[0], config)
+        self._mixing = _Mixing(tracks[0], config, training)
+        frames = window.input_frames
+        if training:
+            frames = speeds.frames_read(frames, training)
         self.reader = readers.build_reader(
-            tracks, window.input_frames, config.channels, reader=reader
+            tracks, frames, config.channels, reader=reader
         )
 
-    def read(self, tracks, starts, gains, swapped=None):
+    def read(self, tracks, starts, gains, swapped=None, speed=None):
         """Reads a window of each stem, of the network's input frames.
 
         Args:
@@ -175,6 +208,7 @@ class _Windows:
             starts: int64 `(stems,)`, the first frames of the input.
             gains: float32 `(stems,)`.
             swapped: bool `(stems,)`, whether the channels are swapped; None: nowhere.
+            speed: int32 `(stems,)`, what speeds.play takes; None: nothing changes it.
 
         Returns:
             The mixture, `(frames, channels)`, which is the sum of the sources unless
@@ -186,7 +220,7 @@ class _Windows:
                 tf.cond(swap, lambda stem=stem: stem[:, ::-1], lambda stem=stem: stem)
                 for stem, swap in zip(stems, tf.unstack(swapped))
             ]
-        return self._mixing.mix(stems)
+        return self._mixing.mix(stems, speed)
 
 
 class _RandomExcerpts:
@@ -208,7 +242,7 @@ class _RandomExcerpts:
                 f"{max(self._lengths)} frames. Received: {window.output_frames} (from "
                 f"a wish of {config.output_frames})"
             )
-        self._windows = _Windows(tracks, config, reader)
+        self._windows = _Windows(tracks, config, reader, training)
         self._training = training
 
     def excerpt(self, number: tf.Tensor):
@@ -216,19 +250,20 @@ class _RandomExcerpts:
         drawn = self._draw(number)
         swapped = drawn.swapped if self._training.swap_probability else None
         starts = tf.cast(drawn.start, tf.int64)
-        return self._windows.read(drawn.track, starts, drawn.gain, swapped)
+        return self._windows.read(drawn.track, starts, drawn.gain, swapped, drawn.speed)
 
     def stored(self, number: tf.Tensor):
-        """Reads the same as the files have it; returns stems, gains and swaps."""
+        """Reads the same as the files have it; returns what StoredMixer takes."""
         drawn = self._draw(number)
         starts = tf.cast(drawn.start, tf.int64)
         stems = self._windows.reader.read_stored(drawn.track, starts)
-        return tf.stack(stems), drawn.gain, drawn.swapped
+        speed = () if drawn.speed is None else (drawn.speed,)
+        return tf.stack(stems), drawn.gain, drawn.swapped, *speed
 
     def _draw(self, number: tf.Tensor) -> augmentation.Excerpts:
         # float64: a float32 has too few steps for the frames of a long track.
         draws = tf.random.stateless_uniform(
-            [self._windows.stems, augmentation.DRAWS],
+            [self._windows.stems, augmentation.count_draws(self._training)],
             tf.stack([tf.constant(self._training.seed, tf.int64), number]),
             dtype=tf.float64,
         )

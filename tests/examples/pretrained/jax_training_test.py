@@ -33,17 +33,20 @@ def uniform_draws(stems, training):
     return tf.stack(
         [
             tf.random.stateless_uniform(
-                [stems, augmentation.DRAWS], [training.seed, number], dtype=tf.float64
+                [stems, augmentation.count_draws(training)],
+                [training.seed, number],
+                dtype=tf.float64,
             )
             for number in range(training.batch_size)
         ]
     )
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize(("parts", "change"), [(1, 0.0), (2, 0.0), (2, 0.3)])
 def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
-    stems_dir, tiny_config, tmp_path, parts
+    stems_dir, tiny_config, tmp_path, parts, change
 ):
+    training = dataclasses.replace(AUGMENTED, max_speed_change=change)
     if parts == 2:  # of the accompaniment
         for path in stems_dir.rglob("accompaniment.wav"):
             samples, rate_hz = soundfile.read(path)
@@ -56,13 +59,13 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
     )
     tracks = prepared.load_all(folders, tiny_config, "train", weights=weights)
     mixture, sources = next(
-        iter(excerpts.random_excerpts(tracks, tiny_config, AUGMENTED))
+        iter(excerpts.random_excerpts(tracks, tiny_config, training))
     )
     ours, targets = jax_training.cut_excerpts(
-        uniform_draws(1 + parts, AUGMENTED),
+        uniform_draws(1 + parts, training),
         read_stem_parts(tmp_path / "a", "train", tiny_config),
         shapes.window_frames(tiny_config),
-        AUGMENTED,
+        training,
     )
     assert snr_db(mixture, ours - mixture) > 35
     for name, stem in sources.items():
@@ -81,7 +84,7 @@ def test_an_excerpt_of_a_track_shorter_than_the_window_is_silent_around_it(tiny_
         [frames, frames],
         {name: {name: codes} for name in tiny_config.sources},
     )
-    draws = np.zeros((1, 2, augmentation.DRAWS))  # the first track, from its beginning
+    draws = np.zeros((1, 2, 7))  # the first track, from its beginning
     draws[..., 3:] = 0.99  # no dropout, swap or change of polarity
     mixture, targets = jax_training.cut_excerpts(
         tf.constant(draws), stems, window, training
@@ -107,7 +110,7 @@ def test_swapped_channels_and_gains_are_each_stems_own(tiny_config):
     stems = coded_stems.CodedStems(
         ["one"], [5000], {name: {name: codes} for name in tiny_config.sources}
     )
-    draws = np.full((1, 2, augmentation.DRAWS), 0.5)
+    draws = np.full((1, 2, 7), 0.5)
     draws[0, :, 3] = 0.0, 1.0  # gains of 0.5 and 1
     draws[0, :, 4] = 0.9, 0.1  # the second one's polarity is turned
     draws[0, :, 6] = 0.1, 0.9  # the first one's channels are swapped
@@ -124,7 +127,7 @@ def test_draws_depend_on_seed_and_step_alone(tiny_config):
     codes = {"accompaniment": {"bass": None, "drums": None}, "vocals": {"vocals": None}}
     trainer.stems = coded_stems.CodedStems([], [], codes)
     first = trainer.draws(0, 50)
-    assert first.shape == (50, 3, augmentation.DRAWS)
+    assert first.shape == (50, 3, 7)
     assert (first.dtype, first.min() >= 0, first.max() < 1) == (np.float32, True, True)
     np.testing.assert_array_equal(first, trainer.draws(0, 50))
     assert np.any(first != trainer.draws(1, 50))
