@@ -51,7 +51,7 @@ def wait_for(child, folder, pattern):
             found = list(folder.rglob(pattern))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_killed_run_goes_on_to_the_same_bytes(source_dir, whole, tmp_path, workers):
     output = tmp_path / "out"
     child = subprocess.Popen(

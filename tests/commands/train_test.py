@@ -26,6 +26,7 @@ SMALL = (
 ONE_STEP = ("--batch_size=2", "--steps_per_epoch=1", "--max_epochs=1")
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_a_checkpoint(kept_stems_dir, tiny_checkpoint, tmp_path):
     interrupt = signal.getsignal(signal.SIGINT)
     result = run_here(
@@ -103,6 +104,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_training_with_one_line_and_the_same_command_goes_on(
     kept_stems_dir, tmp_path
 ):

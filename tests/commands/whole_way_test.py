@@ -5,6 +5,8 @@ import pathlib
 import re
 import shutil
 
+import pytest
+
 from tests.command_line import check_refusal, run, run_here
 
 IMPORT = "waveunet_tf import"
@@ -67,6 +69,7 @@ def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
     check_refusal(result, 1, "another training", "seed (3, now 4)")
 
 
+@pytest.mark.slow
 def test_an_imported_checkpoint_is_described_and_drawn(shared_data, tmp_path):
     prefix = shared_data / "waveunet-reference" / "M5" / "M5-1234"
     output = tmp_path / "m5"

@@ -258,6 +258,7 @@ def test_the_published_statistics_come_out_of_the_command(shared_data, tmp_path)
         assert row[8:] == ["12439", "2799", "50"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(data, tmp_path):
     for number in range(4):
         shutil.copytree(data / "test" / "b", data / "test" / f"b{number}")

@@ -331,7 +331,7 @@ def test_a_bad_estimate_is_one_line_that_names_it(
     assert list(scores.read_system(tmp_path / "scores")) == ["c"]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_slightly_longer_or_shorter_estimate_is_fitted_as_by_museval(
     data, estimates, tmp_path, workers, caplog
 ):

@@ -95,6 +95,7 @@ def test_a_worker_that_fails_where_another_succeeds_gets_no_more_jobs(
     assert "x: No space left on device: it gets no more jobs" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_workers_fails_alone(run, tmp_path):
     arguments = [str(tmp_path / str(number)) for number in (1, 3, 4, 5, 7, 9)]
     done = run(jobs.kill_its_worker, arguments, sizes=[1, 1, 9, 1, 1, 1])

@@ -113,6 +113,7 @@ def test_the_loss_falls(kept_stems_dir, tmp_path):
     assert second["loss"] < 0.9 * first["loss"]
 
 
+@pytest.mark.slow
 def test_patience_ends_each_stage(kept_stems_dir, tmp_path):
     training = dataclasses.replace(
         STILL, fine_tuning_learning_rate=1e-30, max_epochs=None, patience=2

@@ -27,6 +27,7 @@ def states(workdir):
     return sorted(path.name for path in (workdir / "state").iterdir())
 
 
+@pytest.mark.slow
 def test_a_rate_far_too_high_is_told_three_times_and_then_ends_the_training(
     kept_stems_dir, tmp_path, caplog
 ):

@@ -64,6 +64,7 @@ def test_without_tensorflow_a_site_has_the_steps_that_a_model_carries(
     assert (tmp_path / "licences" / "model-vocals-small.txt").exists()
 
 
+@pytest.mark.slow
 def test_the_page_keeps_lines_that_are_longer_than_a_step(
     chromium, small_site, tiny_checkpoint, monkeypatch
 ):

@@ -124,11 +124,11 @@ def test_an_mp3_without_a_tag_of_its_encoder_is_read_whole(lab, small_site):
 
 
 @pytest.mark.parametrize("suffix", ["ogg", "opus"])
-def test_all_links_of_a_chained_file_are_decoded(lab, small_site, suffix):
+def test_all_links_of_a_chained_file_are_decoded(lab, small_site, tmp_path, suffix):
     load(lab, "models/stereo.tflite")
     links, expected = [], []
     for seed, frames in enumerate((48077, 24000)):
-        path = small_site / f"link.{suffix}"
+        path = tmp_path / f"link.{suffix}"
         with AudioWriter(path, 48000, 2) as writer:
             writer.write(golden.song(frames, 2, 48000 + seed) / 3)
         links.append(path.read_bytes())
@@ -143,13 +143,13 @@ def test_all_links_of_a_chained_file_are_decoded(lab, small_site, suffix):
     np.testing.assert_allclose(actual, expected, atol=1e-6)
 
 
-def test_links_of_other_rates_are_refused(lab, small_site):
+def test_links_of_other_rates_are_refused(lab, small_site, tmp_path):
     load(lab, "models/stereo.tflite")
     content = b""
     for rate_hz in (44100, 22050):
-        with AudioWriter(small_site / "link.ogg", rate_hz, 2) as writer:
+        with AudioWriter(tmp_path / "link.ogg", rate_hz, 2) as writer:
             writer.write(golden.song(9000, 2, rate_hz) / 3)
-        content += (small_site / "link.ogg").read_bytes()
+        content += (tmp_path / "link.ogg").read_bytes()
     (small_site / "song.ogg").write_bytes(content)
     told = lab.evaluate("separate('song.ogg')")
     assert told.endswith("song.ogg: must be of one rate and channel count, but changes")
