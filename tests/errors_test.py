@@ -43,6 +43,7 @@ def test_bad_input_is_a_value_error():
         (OSError(errno.ENOSPC, "No space left"), "song", "song: No space left"),
         (OSError(errno.EACCES, "Denied", "a"), "song", "song: a: Denied"),
         (OSError("more than 4 GiB"), "song", "song: more than 4 GiB"),
+        (InputError("a\x1b[31m\x9b1A\x07: no"), "", r"a\x1b[31m\x9b1A\x07: no"),
     ],
 )
 def test_bad_input_is_written_as_one_line(error, of, line):
@@ -57,3 +58,7 @@ def test_a_missing_file_is_named():
 
 def test_a_printable_name_is_utf_8_and_others_stay():
     assert printable("caf\udce9 ü").encode() == rb"caf\udce9 " + "ü".encode()
+
+
+def test_a_printable_name_moves_no_cursor_but_a_text_keeps_its_lines():
+    assert printable("a\x1b[2J\r\x7f\n\tb ü") == "a\\x1b[2J\\x0d\\x7f\n\tb ü"

@@ -6,6 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+_CONTROLS = {
+    code: f"\\x{code:02x}"
+    for code in (*range(32), *range(127, 160))
+    if chr(code) not in "\t\n"
+}
+
 
 class InputError(ValueError):
     """Bad input, in one line: the file or argument, the rule and what was received.
@@ -33,8 +39,12 @@ def naming(what: str | os.PathLike) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    r"""Writes a name that is not UTF-8 as text that is: `caf\xe9` as `caf\udce9`."""
-    return text.encode(errors="backslashreplace").decode()
+    r"""Writes what is no text in a name as escapes, and keeps lines and tabs.
+
+    That is what is not UTF-8, `caf\xe9` as `caf\udce9`; and control characters, with
+    which a name could colour a terminal or move its cursor, ESC as `\x1b`.
+    """
+    return text.encode(errors="backslashreplace").decode().translate(_CONTROLS)
 
 
 def one_line(error: InputError | OSError, *, of: str = "") -> str:
@@ -51,4 +61,4 @@ def one_line(error: InputError | OSError, *, of: str = "") -> str:
         text += error.strerror
     if not text.startswith(of):
         text = f"{of}: {text}"
-    return " ".join(text.splitlines())
+    return printable(" ".join(text.splitlines()))

@@ -119,6 +119,21 @@ def test_messages_are_plain_lines_with_their_level_from_warnings_on(exit_of):
     assert exit_of(main)[2] == "resampled to 8000 Hz\nwarning: clipped\nerror: broken\n"
 
 
+def test_names_move_no_cursor_in_messages(exit_of):
+    def warn(arguments):
+        logging.warning("%s: clipped", "a\x1b[2J")
+
+    def refuse(arguments):
+        raise InputError("a\x1b[2J: must be b")
+
+    def misuse(arguments):
+        raise app.UsageError("no a\x1b[2J")
+
+    assert exit_of(warn)[2] == "warning: a\\x1b[2J: clipped\n"
+    assert exit_of(refuse)[2] == "error: a\\x1b[2J: must be b\n"
+    assert exit_of(misuse)[2] == "error: no a\\x1b[2J (see --help)\n"
+
+
 def test_names_that_are_not_utf_8_are_printed_with_escapes(exit_of):
     code, out, _ = exit_of(lambda arguments: print(os.fsdecode(b"caf\xe9")))
     assert (code, out) == (0, "caf\\udce9\n")

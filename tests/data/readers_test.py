@@ -73,7 +73,9 @@ def test_a_tensorflow_io_of_another_tensorflow_tells_its_reason_once(
     )
     tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
     with caplog.at_level("INFO", logger="absl"):
-        assert isinstance(readers.build_reader(tracks, 9, 2), readers.SoundFileReader)
+        for _ in ("train", "valid"):
+            reader = readers.build_reader(tracks, 9, 2)
+            assert isinstance(reader, readers.SoundFileReader)
     assert [str(warning.message) for warning in recwarn] == []
     assert caplog.messages == [
         "reading with soundfile, for tensorflow-io cannot be used: unable to open it"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import tqdm
 from absl import app, flags, logging
 
-from waveunet_tf.errors import InputError, one_line
+from waveunet_tf.errors import InputError, one_line, printable
 from waveunet_tf.system import interrupts, memory, quiet_import, versions
 from waveunet_tf.system.files import expand_home
 
@@ -106,7 +106,7 @@ def exit_code_of(function: Callable[[], int | None], *, module: str = "") -> int
         sys.stdout.flush()  # here, where a missing reader can still be handled
         return code
     except UsageError as error:
-        print(f"error: {error} (see --help)", file=sys.stderr)
+        print(f"error: {printable(str(error))} (see --help)", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return _without_reader()
@@ -169,7 +169,7 @@ class _LineFormatter(python_logging.Formatter):
             text = f"{text}\n{self.formatException(record.exc_info)}"
         if record.levelno >= python_logging.WARNING:
             text = f"{record.levelname.lower()}: {text}"
-        return text
+        return printable(text)
 
 
 class _BesideProgressBars:
@@ -269,5 +269,5 @@ def _parse_flags(argv: list[str]) -> list[str]:
         sys.exit(_without_reader())
     except flags.Error as error:
         message = "; ".join(str(error).splitlines()) + _hint_at_files(argv)
-        print(f"error: {message} (see --help)", file=sys.stderr)
+        print(f"error: {printable(message)} (see --help)", file=sys.stderr)
         sys.exit(2)

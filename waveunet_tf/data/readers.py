@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import gc
 import os
 import warnings
@@ -85,9 +86,15 @@ def build_reader(
             return TensorFlowIOReader(tracks, frames, channels)
         if reader == "tensorflow_io":
             raise InputError(f"`reader` must be soundfile, for {problem}")
-        logging.info("reading with soundfile, for %s", problem)
+        _tell_once(f"reading with soundfile, for {problem}")
     _check_remote(tracks)
     return SoundFileReader(tracks, frames, channels)
+
+
+@functools.cache
+def _tell_once(line: str) -> None:
+    """Logs what is the same for the readers of all subsets."""
+    logging.info("%s", line)
 
 
 def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
