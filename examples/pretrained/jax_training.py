@@ -12,6 +12,7 @@ import numpy as np
 
 from examples.pretrained.budget import Budget
 from examples.pretrained.coded_stems import CodedStems, decode_samples
+from examples.pretrained.device_excerpts import cut_excerpts, draw_numbers
 from examples.pretrained.weight_arrays import read_weights
 from waveunet_tf.checkpoints.adam import EPSILON
 from waveunet_tf.configs.networks import NetworkConfig
@@ -23,57 +24,6 @@ from waveunet_tf.training.schedule import learning_rate
 
 # Steps whose numbers are fetched together: fetching them waits for the device.
 _FETCHED_STEPS = 20
-
-
-def cut_excerpts(draws, stems: CodedStems, window, training: TrainingConfig) -> tuple:
-    """Cuts and augments excerpts on the device.
-
-    Args:
-        draws: `(batch, stems, count_draws)` random numbers, each uniform in [0, 1); see
-            augmentation.excerpts_of.
-        stems: The tracks; their codes may be tensors of the backend.
-        window: The frames of the network's window, a shapes.WindowFrames.
-        training: How to draw tracks and to augment.
-
-    Returns:
-        The mixture `(batch, frames, channels)` of the window's input frames, and source
-        → `(batch, frames, channels)` of its output frames.
-    """
-    from keras import ops
-
-    from waveunet_tf.data import augmentation, speeds
-
-    drawn = augmentation.excerpts_of(
-        draws, stems.frames, window, training, stems.weights
-    )
-    lengths = ops.take(np.array(stems.frames, np.int32), drawn.track)[..., None]
-    frames = speeds.frames_read(window.input_frames, training)
-    places = drawn.start[..., None] + ops.arange(frames, dtype="int32")
-    inside = ops.logical_and(places >= 0, places < lengths)
-    gains = ops.where(inside, drawn.gain[..., None], 0.0)[..., None]
-    places = ops.clip(places, 0, lengths - 1)
-    places += ops.take(np.array(stems.firsts, np.int32), drawn.track)[..., None]
-
-    inputs, number = {}, 0  # the stems' number, over all sources
-    for source, codes_of_stems in stems.codes.items():
-        inputs[source] = 0.0
-        for codes in codes_of_stems.values():
-            excerpt = decode_samples(ops.take(codes, places[:, number], axis=0))
-            swapped = drawn.swapped[:, number, None, None]
-            excerpt = ops.where(swapped, excerpt[..., ::-1], excerpt)
-            excerpt = gains[:, number] * excerpt
-            if drawn.speed is not None:
-                excerpt = speeds.play(
-                    excerpt, drawn.speed[:, number], window.input_frames, training
-                )
-            inputs[source] += excerpt
-            number += 1
-    first = window.context_frames
-    targets = {
-        source: stem[:, first : first + window.output_frames]
-        for source, stem in inputs.items()
-    }
-    return sum(inputs.values()), targets
 
 
 class Trainer:
@@ -120,9 +70,8 @@ class Trainer:
         self.network = network = build_network(config)
         self.stems = dataclasses.replace(stems, codes=jax.device_put(stems.codes))
         if training.first_weights == "unit_variance":
-            batch = cut_excerpts(
-                jax.numpy.asarray(self.draws(0, 8)), self.stems, self.window, training
-            )
+            draws = jax.numpy.asarray(draw_numbers(self.stems, training, 0, 8))
+            batch = cut_excerpts(draws, self.stems, self.window, training)
             initial_weights.scale_to_unit_variance(network, *batch)
         self._forward = fused.training_pass(config, network)
         self._loss_of_waveforms = losses.of_waveforms(training)
@@ -207,24 +156,6 @@ class Trainer:
         pairs = zip(self.network.trainable_variables, weights)
         return keras.StatelessScope(state_mapping=list(pairs))
 
-    def draws(self, step: int, count: int) -> np.ndarray:
-        """Draws the random numbers of a step, a function of the seed and the step.
-
-        Args:
-            step: The number of the step.
-            count: The number of excerpts.
-
-        Returns:
-            float32 `(count, stems, count_draws)`, each uniform in [0, 1).
-        """
-        from waveunet_tf.data import augmentation
-
-        generator = np.random.default_rng([self.training.seed, step])
-        stems = sum(map(len, self.stems.codes.values()))
-        shape = (count, stems, augmentation.count_draws(self.training))
-        # Rounded to float32, a draw may be 1.
-        return np.minimum(generator.random(shape), 1 - 2**-24).astype(np.float32)
-
     def run_epoch(self, epoch: int) -> float:
         """Runs the steps of an epoch.
 
@@ -255,7 +186,9 @@ class Trainer:
         """Runs steps from the number `first` on, some ahead of what it yields."""
         waiting = []
         for step in range(first, first + count):
-            draws = self.draws(step, self.training.batch_size)
+            draws = draw_numbers(
+                self.stems, self.training, step, self.training.batch_size
+            )
             numbers, self.state = self._step(
                 self.state, draws, float(step), self.rate(step), self.stems.codes
             )

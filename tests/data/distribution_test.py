@@ -89,7 +89,7 @@ def test_starts_of_remixed_stems_are_uniform_too(ramps_dir):
 
 def places_on_device():
     """The places of excerpts that are cut on the device, on this process' backend."""
-    from examples.pretrained import coded_stems, jax_training
+    from examples.pretrained import coded_stems, device_excerpts
 
     # A code holds for 20 frames, and grows; another source tells the track.
     step = 20
@@ -100,10 +100,8 @@ def places_on_device():
     stems = coded_stems.CodedStems(
         ["a", "b"], list(LENGTHS), {name: {name: code} for name, code in names.items()}
     )
-    trainer = object.__new__(jax_training.Trainer)
-    trainer.training, trainer.stems = TRAINING, stems
-    draws = trainer.draws(0, COUNT)
-    _, targets = jax_training.cut_excerpts(draws, stems, WINDOW, TRAINING)
+    draws = device_excerpts.draw_numbers(stems, TRAINING, 0, COUNT)
+    _, targets = device_excerpts.cut_excerpts(draws, stems, WINDOW, TRAINING)
     ramp, label = (
         coded_stems.encode_samples(np.asarray(target))[..., 0].astype(int)
         for target in targets.values()

@@ -1,5 +1,3 @@
-"""What of the training on JAX runs on any backend."""
-
 import dataclasses
 
 import numpy as np
@@ -7,7 +5,8 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from examples.pretrained import coded_stems, jax_training
+from examples.pretrained import coded_stems
+from examples.pretrained.device_excerpts import cut_excerpts, draw_numbers
 from examples.pretrained.stem_parts import read_stem_parts, write_stem_parts
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import augmentation, excerpts, prepared
@@ -61,7 +60,7 @@ def test_excerpts_cut_on_the_device_are_those_of_the_pipeline(
     mixture, sources = next(
         iter(excerpts.random_excerpts(tracks, tiny_config, training))
     )
-    ours, targets = jax_training.cut_excerpts(
+    ours, targets = cut_excerpts(
         uniform_draws(1 + parts, training),
         read_stem_parts(tmp_path / "a", "train", tiny_config),
         shapes.window_frames(tiny_config),
@@ -86,9 +85,7 @@ def test_an_excerpt_of_a_track_shorter_than_the_window_is_silent_around_it(tiny_
     )
     draws = np.zeros((1, 2, 7))  # the first track, from its beginning
     draws[..., 3:] = 0.99  # no dropout, swap or change of polarity
-    mixture, targets = jax_training.cut_excerpts(
-        tf.constant(draws), stems, window, training
-    )
+    mixture, targets = cut_excerpts(tf.constant(draws), stems, window, training)
     mixture = np.asarray(mixture)[0]
     first = window.context_frames
     level = float(coded_stems.decode_samples(codes[:1, :1])[0, 0])
@@ -114,22 +111,21 @@ def test_swapped_channels_and_gains_are_each_stems_own(tiny_config):
     draws[0, :, 3] = 0.0, 1.0  # gains of 0.5 and 1
     draws[0, :, 4] = 0.9, 0.1  # the second one's polarity is turned
     draws[0, :, 6] = 0.1, 0.9  # the first one's channels are swapped
-    _, targets = jax_training.cut_excerpts(tf.constant(draws), stems, window, training)
+    _, targets = cut_excerpts(tf.constant(draws), stems, window, training)
     decoded = np.asarray(coded_stems.decode_samples(codes[0]))
     first, second = (np.asarray(targets[name])[0, 0] for name in tiny_config.sources)
     np.testing.assert_allclose(first, 0.5 * decoded[::-1], atol=1e-6)
     np.testing.assert_allclose(second, -decoded, atol=1e-6)
 
 
-def test_draws_depend_on_seed_and_step_alone(tiny_config):
-    trainer = object.__new__(jax_training.Trainer)
-    trainer.training = TrainingConfig(seed=3)
+def test_draws_depend_on_seed_and_step_alone():
+    training = TrainingConfig(seed=3)
     codes = {"accompaniment": {"bass": None, "drums": None}, "vocals": {"vocals": None}}
-    trainer.stems = coded_stems.CodedStems([], [], codes)
-    first = trainer.draws(0, 50)
+    stems = coded_stems.CodedStems([], [], codes)
+    first = draw_numbers(stems, training, 0, 50)
     assert first.shape == (50, 3, 7)
     assert (first.dtype, first.min() >= 0, first.max() < 1) == (np.float32, True, True)
-    np.testing.assert_array_equal(first, trainer.draws(0, 50))
-    assert np.any(first != trainer.draws(1, 50))
-    trainer.training = dataclasses.replace(trainer.training, seed=4)
-    assert np.any(first != trainer.draws(0, 50))
+    np.testing.assert_array_equal(first, draw_numbers(stems, training, 0, 50))
+    assert np.any(first != draw_numbers(stems, training, 1, 50))
+    other = dataclasses.replace(training, seed=4)
+    assert np.any(first != draw_numbers(stems, other, 0, 50))
