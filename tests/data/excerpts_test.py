@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
 from tests.data.batches import TRAINING, first_batches, flat
 from waveunet_tf.configs.training import TrainingConfig
@@ -198,7 +199,7 @@ def test_augmentation_has_the_wished_probability(tiny_config, tmp_path, field, c
 
 
 def test_excerpts_of_a_tone_have_the_pitches_of_their_speeds(tiny_config, tmp_path):
-    """As many higher as lower ones, up to the largest change; stems share theirs."""
+    """Lower and higher ones, up to the largest change; stems share theirs."""
     frames, rate_hz = 20_000, tiny_config.sample_rate_hz
     tones = np.sin(0.2 * np.pi * np.arange(frames))[:, None].repeat(2, axis=1)
     folder = constant_tracks(tmp_path, 1, frames=frames)
@@ -321,6 +322,26 @@ def test_excerpts_mixed_on_the_device_are_those_mixed_by_the_reader(
     # Sums of a sinc are rounded as each program orders them.
     for found, expected in zip(flat(mixed_later), flat(mixed), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 if change else 0)
+
+
+def test_a_card_computes_the_places_of_other_speeds_itself(stems_dir, tiny_config):
+    """TensorFlow computes int32 on the host: sizes, but not millions of places."""
+    training = dataclasses.replace(TRAINING, max_speed_change=0.3, swap_probability=0.5)
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    stored = excerpts.random_excerpts(
+        tracks, tiny_config, training, reader="soundfile", stored=True
+    )
+    mixer = excerpts.StoredMixer(tracks, tiny_config, training)
+    graph = tf.function(mixer, autograph=False).get_concrete_function(
+        *stored.element_spec
+    )
+    window = shapes.window_frames(tiny_config).input_frames
+    outputs = [
+        output for node in graph.graph.get_operations() for output in node.outputs
+    ]
+    large = [one for one in outputs if (one.shape.num_elements() or 0) >= window]
+    assert {one.dtype for one in large} >= {tf.float32, tf.int64}
+    assert tf.int32 not in {one.dtype for one in large}
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,8 @@ class StoredMixer:
         if self._swaps:
             swapped = swapped[..., None, None]
             stems = tf.where(swapped, tf.reverse(stems, [-1]), stems)
+        if speed is not None:
+            speed = tf.cast(speed, tf.int64)  # A card computes no int32.
         return self._mixing.mix(tf.unstack(stems, axis=1), speed)
 
 
@@ -155,7 +157,7 @@ class _Mixing:
 
         Args:
             stems: The stems, with or without a dimension of excerpts.
-            speed: int32 `(…, stems)`; None: they have the speed of their tracks.
+            speed: What speeds.play takes, `(…, stems)`; None: nothing changes it.
 
         Returns:
             The mixture, which is the sum of the sources unless the tracks have a file

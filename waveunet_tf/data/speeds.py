@@ -42,7 +42,8 @@ def play(samples, speeds, frames: int, training: TrainingConfig):
     Args:
         samples: `(excerpts, frames_read, channels)`. The first frame that is heard has
             LEAD others before it.
-        speeds: int32 `(excerpts,)`, in 256ths, within the limits.
+        speeds: `(excerpts,)`, in 256ths, within the limits: int32, or int64, in which
+            places are then computed. TensorFlow computes int32 on the host only.
         frames: The length of what is heard.
         training: The limits of the speeds.
 
@@ -52,9 +53,9 @@ def play(samples, speeds, frames: int, training: TrainingConfig):
     _, length, channels = samples.shape
     lowest, highest = limits(training)
     weights = _weights(lowest, highest)
-    places = ops.arange(frames, dtype="int32") * speeds[:, None]
+    places = ops.arange(frames, dtype=speeds.dtype) * speeds[:, None]
     rows = (speeds[:, None] - lowest) * STEPS + places % STEPS
-    firsts = length * ops.arange(ops.shape(samples)[0], dtype="int32")
+    firsts = length * ops.arange(ops.shape(samples)[0], dtype=speeds.dtype)
     places = places // STEPS + firsts[:, None]
     samples = ops.reshape(samples, (-1, channels))
     return sum(
