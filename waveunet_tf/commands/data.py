@@ -45,6 +45,7 @@ def main(_):
     """Prints the table; draws and writes excerpts as the flags say."""
     from waveunet_tf.data import inventory, manifest
 
+    training = config_flags.training_config_from_flags("M4")
     rate_hz = manifest.read_manifest(_DATA_DIR.value)["sample_rate_hz"]
     asked = [path for path in (_PLOT.value, _LISTEN.value) if path]
     files.require_new(*asked, overwrite=_OVERWRITE.value)
@@ -56,7 +57,7 @@ def main(_):
     excerpts = inventory.draw_excerpts(
         _DATA_DIR.value,
         _SUBSET.value,
-        config_flags.training_config_from_flags("M4"),
+        training,
         count=_EXCERPTS.value,
         seconds=_SECONDS.value,
     )
