@@ -91,7 +91,9 @@ def main(_):
 
     config = config_flags.network_config_from_flags()
     training = config_flags.training_config_from_flags(flags.FLAGS.variant)
-    training = dataclasses.replace(training, best_by="sdr")  # as run_training does
+    if flags.FLAGS.best_by == "loss":
+        raise app.UsageError("keeps the best epoch by its SDR: needs --best_by sdr")
+    training = dataclasses.replace(training, best_by="sdr")
     if budget and (training.learning_rate_schedule == "cosine" or training.max_epochs):
         raise app.UsageError(
             "--budget_seconds has a cosine and an end of its own: no --max_epochs and "

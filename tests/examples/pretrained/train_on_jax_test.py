@@ -174,6 +174,10 @@ def test_another_backend_is_refused(monkeypatch):
             "needs --validation_mixture sum",
         ),
         (
+            ["--nofine_tuning", "--max_epochs=2", "--best_by=loss"],
+            "needs --best_by sdr",
+        ),
+        (
             ["--nofine_tuning", "--max_epochs=2", "--variant=U7"],
             "trains networks of waveforms. Received: --variant U7",
         ),
