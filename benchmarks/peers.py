@@ -204,7 +204,7 @@ def main(_):
     tracks, ours = tracks_from_flags(), models_from_flags()
     others = others_from_flags(ours, tracks)
     output = pathlib.Path(_OUTPUT_DIR.value)
-    files.require_new(output)
+    files.require_new(output, overwrite=None)
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         peers = ours + (spleeter_from_packages(scratch) if _PACKAGES.value else [])

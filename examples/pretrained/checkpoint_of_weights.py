@@ -35,7 +35,7 @@ def main(_):
 
     folder = pathlib.Path(_CHECKPOINT.value)
     checkpoint = Checkpoint.open(folder)
-    files.require_new(folder / WEIGHTS)
+    files.require_new(folder / WEIGHTS, overwrite=None)
     network = build_network(checkpoint.config)
     shapes = [weight.shape for weight in network.trainable_weights]
     for variable, value in zip(

@@ -71,7 +71,10 @@ def _weights_of_arrays(
             scales = arrays[f"{name}s"].astype(np.float32)
             weights.append(arrays[f"{name}q"].astype(np.float32) * scales)
         else:
-            raise InputError(f"{paths[0]}: must hold {name}, but does not")
+            raise InputError(
+                f"{paths[0]}: must hold the {count} weights of this network, alone or "
+                f"with other files, but has no {name}"
+            )
     return weights
 
 

@@ -24,7 +24,7 @@ def main(_):
     from examples.pretrained.weight_arrays import write_eight_bits
     from waveunet_tf.checkpoints.checkpoint import load_network
 
-    files.require_new(_OUTPUT.value)
+    files.require_new(_OUTPUT.value, overwrite=None)
     write_eight_bits(_OUTPUT.value, load_network(_CHECKPOINT.value).trainable_weights)
     print(_OUTPUT.value)
 

@@ -242,25 +242,24 @@ def require_space(folder: str | os.PathLike, needed_bytes: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
-def require_new(*paths: str | os.PathLike, overwrite: bool = False) -> None:
+def require_new(*paths: str | os.PathLike, overwrite: bool | None = False) -> None:
     """Refuses to replace a user's files.
 
     Args:
         paths: Files, or folders, of which an empty one counts as new.
-        overwrite: Whether they may be replaced.
+        overwrite: Whether they may be replaced; None: never, by no flag.
 
     Raises:
-        InputError: A path exists and `overwrite` is False.
+        InputError: A path exists and may not be replaced.
     """
+    way_out = "" if overwrite is None else ", or --overwrite be given"
     for path in map(pathlib.Path, paths):
         if overwrite or not os.path.lexists(path):
             continue
         if not path.is_dir():
-            raise InputError(f"{path}: must be a new file, or --overwrite be given")
+            raise InputError(f"{path}: must be a new file{way_out}")
         if any(path.iterdir()):
-            raise InputError(
-                f"{path}: must be a new or empty folder, or --overwrite be given"
-            )
+            raise InputError(f"{path}: must be a new or empty folder{way_out}")
 
 
 def file_sha256(path: str | os.PathLike) -> str:
