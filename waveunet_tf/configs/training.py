@@ -121,9 +121,10 @@ class TrainingConfig(Config):
     )
     max_speed_change: float = setting(
         0.0,
-        "Largest change of speed: every excerpt is played at a random speed between "
-        "1 / (1 + this) and 1 + this, higher and lower with it, as a tape. Stems of "
-        "different tracks have speeds of their own.",
+        "Largest change of speed: every excerpt is played at a random speed from "
+        "1 / (1 + this) to 1 + this, in steps of 1/256. Its pitch changes as well, as "
+        "on a tape. Stems of different tracks have speeds of their own. 0 means no "
+        "change.",
         minimum=0,
         maximum=1,
     )
