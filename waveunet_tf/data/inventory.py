@@ -201,6 +201,12 @@ def draw_excerpts(
         ),
     )
     tracks = prepared.load_prepared(data_dir, config, subset)
+    longest = max(track.frames for track in tracks)
+    if config.output_frames > longest:
+        most = 10 * longest // rate_hz / 10  # rounded down, so that it is allowed
+        raise InputError(
+            f"`seconds` must be at most the longest track's {most}. Received: {seconds}"
+        )
     training = dataclasses.replace(training, batch_size=1)
     batches = excerpts.random_excerpts(tracks, config, training).as_numpy_iterator()
     return [
