@@ -37,7 +37,7 @@ def test_at_their_own_speed_samples_stay_as_they_are():
     np.testing.assert_array_equal(found, noise[speeds.LEAD : speeds.LEAD + FRAMES])
 
 
-def test_a_higher_speed_aliases_nothing():
+def test_a_higher_speed_keeps_out_what_is_far_above_half_the_rate():
     """At the double speed this tone would come down from above half the rate."""
     found = played(tone(0.35), 512, 1.0)
     assert 10 * np.log10(np.mean(found**2) / 0.5) < -35
