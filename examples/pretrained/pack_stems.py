@@ -1,7 +1,7 @@
 r"""Packs prepared stems into parts, to be carried to a machine that trains on JAX.
 
-    python -m examples.pretrained.pack_stems --data_dir work/musdb18-1.0 \
-        --data_dir work/eir-1.0 --output_dir work/parts
+    python -m examples.pretrained.pack_stems --data_dir work/data/musdb18 \
+        --data_dir work/data/eir --output_dir work/parts
 
 Writes part-00.zip and so on. A minute of a stereo stem at 22 050 Hz takes some 650 kB.
 """
