@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tests.data.batches import TRAINING, first_batches, flat
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.data import excerpts, prepared
+from waveunet_tf.data import excerpts, prepared, windows
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 
@@ -258,21 +258,6 @@ def test_an_accompaniment_is_the_sum_of_its_stems_each_remixed(
     assert len(drawn) > 20 if remixed else drawn == alike
 
 
-def test_validation_windows_cover_every_frame_once(stems_dir, tiny_config):
-    tracks = prepared.load_prepared(stems_dir, tiny_config, "valid")
-    batches = excerpts.whole_track_windows(tracks, tiny_config, batch_size=3)
-    pieces = []
-    for mixture, sources, weights, _ in batches.as_numpy_iterator():
-        context = shapes.window_frames(tiny_config).context_frames
-        np.testing.assert_allclose(
-            sum(sources.values()), mixture[:, context:-context], atol=1e-6
-        )
-        for piece, weight in zip(sources["vocals"], weights):
-            pieces.append(piece[weight[:, 0] == 1])
-    expected, _ = soundfile.read(stems_dir / "valid" / "three" / "vocals.wav")
-    np.testing.assert_allclose(np.concatenate(pieces), expected, atol=1e-7)
-
-
 def test_an_excerpt_longer_than_every_track_is_refused(stems_dir, tiny_config):
     config = dataclasses.replace(tiny_config, output_frames=4001)
     tracks = prepared.load_prepared(stems_dir, config, "train")
@@ -284,8 +269,8 @@ def test_no_thread_that_tunes_keeps_a_process_from_ending(stems_dir, tiny_config
     tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
     for batches in (
         excerpts.random_excerpts(tracks, tiny_config, TRAINING),
-        excerpts.whole_track_windows(tracks, tiny_config, batch_size=2),
-        excerpts.listening_windows(tracks, tiny_config, 1.0),
+        windows.whole_track_windows(tracks, tiny_config, batch_size=2),
+        windows.listening_windows(tracks, tiny_config, 1.0),
     ):
         assert batches.options().autotune.enabled is False
 

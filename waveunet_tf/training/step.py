@@ -254,7 +254,7 @@ class ValidationStep:
         """Scores a batch.
 
         Args:
-            batch: A distributed batch of `excerpts.whole_track_windows`.
+            batch: A distributed batch of `windows.whole_track_windows`.
             stops: Scalar, 1 where this worker asks to stop, else 0.
         """
         return self._on_all_devices(batch, stops)

@@ -13,8 +13,8 @@ import tensorflow as tf
 from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.data import excerpts
 from waveunet_tf.data.prepared import PreparedTrack
+from waveunet_tf.data.windows import listening_windows
 from waveunet_tf.networks import shapes
 
 # Steps of a call before the trace: they build graphs and fill buffers.
@@ -55,9 +55,7 @@ class TensorBoard:
         self._tracks = tracks[:_LISTENED_TRACKS]
         self._windows = []
         if self._tracks:
-            self._windows = excerpts.listening_windows(
-                self._tracks, config, _LISTENED_SECONDS
-            )
+            self._windows = listening_windows(self._tracks, config, _LISTENED_SECONDS)
 
     def write_points(
         self, group: str, step: int, points: dict[str, float | None]

@@ -11,7 +11,7 @@ from absl import logging
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import ComputeConfig, TrainingConfig
-from waveunet_tf.data import excerpts, prepared
+from waveunet_tf.data import prepared, windows
 from waveunet_tf.data.prepared import PreparedTrack
 from waveunet_tf.errors import InputError
 from waveunet_tf.training import checks, metrics
@@ -74,7 +74,7 @@ class Validation:
             tracks = prepared.with_mixtures(tracks, config)
 
         def make(worker, workers, batch_size):
-            return excerpts.whole_track_windows(
+            return windows.whole_track_windows(
                 tracks,
                 config,
                 batch_size=batch_size,
@@ -84,7 +84,7 @@ class Validation:
             ).repeat()
 
         self._batches = devices.distribute(make, of_all)
-        self._count = -(-excerpts.count_windows(tracks, config) // of_all)
+        self._count = -(-windows.count_windows(tracks, config) // of_all)
 
     def run(
         self, should_stop: Callable[[], bool]
