@@ -15,10 +15,11 @@ from examples.pretrained.coded_stems import CodedStems, decode_samples
 from examples.pretrained.device_excerpts import cut_excerpts, draw_numbers
 from examples.pretrained.weight_arrays import read_weights
 from waveunet_tf.checkpoints.adam import EPSILON
-from waveunet_tf.configs.networks import NetworkConfig
+from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
+from waveunet_tf.training import continuation
 from waveunet_tf.training.guard import Guard, Lost, Place, StepNumbers
 from waveunet_tf.training.schedule import learning_rate
 
@@ -301,9 +302,14 @@ class Trainer:
             for name, list_ in self.state.items()
             for number, array in enumerate(list_)
         }
-        guard = json.dumps(dataclasses.asdict(self.guard))
+        texts = {
+            "guard": dataclasses.asdict(self.guard),
+            "network": self.config.to_json(),
+            "training": self.training.to_dict(),
+        }
+        texts = {name: json.dumps(values) for name, values in texts.items()}
         with files.atomic_file(path) as part, part.open("wb") as out:
-            np.savez(out, epoch=epochs, best=best, guard=guard, **arrays)
+            np.savez(out, epoch=epochs, best=best, **texts, **arrays)
 
     def load(self, path: str | os.PathLike) -> tuple[int, float]:
         """Reads the state that `save` wrote.
@@ -315,10 +321,15 @@ class Trainer:
             The number of epochs done, and the highest mean SDR, in dB.
 
         Raises:
-            InputError: The file is broken, or of another version or network.
+            InputError: The file is broken, of another version, or of a training with
+                other flags.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
+                then = (
+                    network_config_from_json(json.loads(str(file["network"]))),
+                    TrainingConfig.from_dict(json.loads(str(file["training"]))),
+                )
                 state = {
                     name: [file[f"{name}/{number}"] for number in range(len(list_))]
                     for name, list_ in self.state.items()
@@ -329,6 +340,9 @@ class Trainer:
             raise InputError(
                 f"{path}: must be the state of a training of this version: {error}"
             ) from error
+        now = self.config, self.training
+        if differences := continuation.differences(then, now):
+            raise continuation.another_training(os.path.dirname(path), differences)
         self.state, self.guard = state, guard
         return found
 

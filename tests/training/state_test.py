@@ -191,29 +191,6 @@ def test_a_state_of_a_network_of_other_sizes_is_refused_not_loaded(tmp_path):
         Training(tmp_path, config=wider).states.load()
 
 
-def test_epochs_and_patience_may_change_but_not_the_end_of_a_cosine(tmp_path):
-    saved(tmp_path / "constant")
-    longer = dataclasses.replace(QUICK, max_epochs=30, patience=3)
-    assert Training(tmp_path / "constant", training=longer).states.load().step == 1
-    cosine = dataclasses.replace(
-        QUICK, fine_tuning=False, learning_rate_schedule="cosine"
-    )
-    saved(tmp_path / "cosine", training=cosine)
-    longer = dataclasses.replace(cosine, max_epochs=30)
-    with pytest.raises(InputError, match=r"max_epochs \(2, now 30\)"):
-        Training(tmp_path / "cosine", training=longer).states.load()
-
-
-def test_a_state_may_name_the_second_batch_that_is_the_default(tmp_path):
-    """As states of earlier versions do."""
-    default = dataclasses.replace(QUICK, fine_tuning_batch_size=None)
-    saved(tmp_path, training=dataclasses.replace(QUICK, fine_tuning_batch_size=8))
-    assert Training(tmp_path, training=default).states.load().step == 1
-    other = dataclasses.replace(QUICK, fine_tuning_batch_size=9)
-    with pytest.raises(InputError, match=r"fine_tuning_batch_size \(8, now 9\)"):
-        Training(tmp_path, training=other).states.load()
-
-
 def test_averages_are_part_of_a_state(tmp_path):
     averaging = dataclasses.replace(QUICK, average_momentum=0.9)
     training, progress = saved(tmp_path, training=averaging)

@@ -18,6 +18,7 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
+from waveunet_tf.training import continuation
 from waveunet_tf.training.history import HISTORY
 from waveunet_tf.training.optimizer import adam_of
 from waveunet_tf.training.progress import TrainingProgress
@@ -28,8 +29,6 @@ RESULTS = ("best", HISTORY)
 _PROGRESS = "progress.json"
 _AVERAGES = "averages.npz"
 _KEPT = 2
-# Fields of TrainingConfig that a later call may change.
-_FREE = ("max_epochs", "patience")
 
 
 class StateStore:
@@ -127,11 +126,7 @@ class StateStore:
             if progress is None:
                 if self._is_worthless(path):
                     return None
-                raise InputError(
-                    f"{self._folder.parent}: holds another training, to go on with the "
-                    "same flags or to be left alone. What differs: "
-                    f"{', '.join(differences)}"
-                )
+                raise continuation.another_training(self._folder.parent, differences)
             logging.info("going on after step %d", progress.step)
             self._last = path.name
             return progress
@@ -178,23 +173,9 @@ class StateStore:
         """Lists the fields in which a state's configs differ from this training's."""
         if state.training is None:
             raise InputError(f"{state.directory}: must say how it was trained")
-        theirs = _fields_of(state.config, state.training)
-        ours = _fields_of(self._config, self._training)
-        free = set(_FREE)
-        if self._training.learning_rate_schedule == "cosine":
-            free -= {"max_epochs"}  # on which the schedule depends
-        return [
-            f"{name} ({theirs.get(name)}, now {ours.get(name)})"
-            for name in sorted(set(ours) | set(theirs))
-            if theirs.get(name) != ours.get(name) and name not in free
-        ]
-
-
-def _fields_of(config: NetworkConfig, training: TrainingConfig) -> dict:
-    """Returns what must be the same where a training goes on."""
-    # Earlier versions saved the number of what is now a default.
-    second = {"fine_tuning_batch_size": training.second_batch_size}
-    return {**config.to_dict(), **training.to_dict(), **second}
+        return continuation.differences(
+            (state.config, state.training), (self._config, self._training)
+        )
 
 
 def _order(path: pathlib.Path) -> list[int] | None:

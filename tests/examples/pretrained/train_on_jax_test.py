@@ -128,6 +128,9 @@ def test_a_training_on_jax_goes_on_after_its_last_epoch(data, tmp_path):
     for one, other in zip(resumed, expected):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
     assert len(resumed) == len(expected) == 2
+    with pytest.raises(AssertionError, match=r"seed \(\d+, now 7\)") as refusal:
+        train_on(data, tmp_path / "parts", "--seed=7")
+    assert f"{tmp_path / 'parts'}: holds another training" in str(refusal.value)
 
 
 def test_the_list_of_what_a_jax_machine_needs_is_what_is_imported():
