@@ -150,6 +150,44 @@ def test_workers_that_run_ahead_stop_after_the_same_step(
     check_equal(tmp_path / "two", finished_dir)
 
 
+# A worker alone, which tells whether Python still hears that it should stop.
+LISTENER = """
+import os, signal
+from waveunet_tf.configs.training import ComputeConfig
+from waveunet_tf.training.devices import set_up_devices
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+set_up_devices(ComputeConfig(strategy="multiworker"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def listen(address):
+    """Runs LISTENER as the only worker of a cluster."""
+    return subprocess.run(
+        [sys.executable, "-c", LISTENER],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": json.dumps(task_of([address], 0))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_worker_hears_sigterm_although_tensorflow_catches_it():
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    assert listen(f"localhost:{port}").stdout == "heard\n"
+
+
+@pytest.mark.slow
+def test_a_port_that_is_in_use_is_told_so():
+    with socket.create_server(("", 0)) as used:
+        address = f"localhost:{used.getsockname()[1]}"
+        errors = listen(address).stderr
+    assert f"InputError: {address}: must be a free port of this machine" in errors
+
+
 # Without dropout, whose masks depend on how a batch is split.
 NORMALISED = dataclasses.replace(MINI_U7, num_levels=1)
 

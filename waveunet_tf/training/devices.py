@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import json
 import os
+import signal
+import threading
 import zlib
 from collections.abc import Callable
 
@@ -124,7 +126,8 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
 
     Raises:
         InputError: A GPU is asked for, but there is none; TF_CONFIG is missing or
-            wrong; TensorFlow is in use already, with other threads.
+            wrong, or names a port that is in use; TensorFlow is in use already, with
+            other threads.
     """
     cluster = _cluster() if compute.strategy == "multiworker" else None
     try:
@@ -163,7 +166,25 @@ def _multiworker(worker: int, addresses: list[str]) -> Devices:
     logging.info(
         "worker %d of %d: waiting for %s", worker, len(addresses), ", ".join(addresses)
     )
-    return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, len(addresses))
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.UnknownError as error:
+        raise InputError(
+            f"{addresses[worker]}: must be a free port of this machine, which is "
+            f"worker {worker}. TensorFlow: {error.message}"
+        ) from error
+    _take_back_sigterm()
+    return Devices(strategy, worker, len(addresses))
+
+
+def _take_back_sigterm() -> None:
+    """Gives SIGTERM to Python's handler again, so that a training can save its state.
+
+    TensorFlow's server of several workers catches the signal for its own notices of
+    preemption, which nobody reads here, and does not tell Python.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
 def _cluster() -> tuple[int, list[str]]:
