@@ -181,6 +181,25 @@ def test_a_worker_hears_sigterm_although_tensorflow_catches_it():
 
 
 @pytest.mark.slow
+def test_ctrl_c_ends_a_worker_that_waits_for_another():
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    task = task_of([f"localhost:{port}", "localhost:9"], 0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LISTENER],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": json.dumps(task)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if "successfully connected" in line:  # to itself, and to nobody else
+            break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == -signal.SIGINT
+
+
+@pytest.mark.slow
 def test_a_port_that_is_in_use_is_told_so():
     with socket.create_server(("", 0)) as used:
         address = f"localhost:{used.getsockname()[1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -9,7 +10,7 @@ import os
 import signal
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -167,24 +168,37 @@ def _multiworker(worker: int, addresses: list[str]) -> Devices:
         "worker %d of %d: waiting for %s", worker, len(addresses), ", ".join(addresses)
     )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _python_waits():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except tf.errors.UnknownError as error:
         raise InputError(
             f"{addresses[worker]}: must be a free port of this machine, which is "
             f"worker {worker}. TensorFlow: {error.message}"
         ) from error
-    _take_back_sigterm()
     return Devices(strategy, worker, len(addresses))
 
 
-def _take_back_sigterm() -> None:
-    """Gives SIGTERM to Python's handler again, so that a training can save its state.
+@contextlib.contextmanager
+def _python_waits() -> Iterator[None]:
+    """Lets Ctrl-C end the process within, and gives SIGTERM back to Python after.
 
-    TensorFlow's server of several workers catches the signal for its own notices of
-    preemption, which nobody reads here, and does not tell Python.
+    TensorFlow waits there for the other workers, maybe for ever, and Python's handlers
+    do not run meanwhile. It also catches SIGTERM, for its own notices of preemption
+    that nobody reads here, so that a training would never hear of it.
     """
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    if handlers[signal.SIGINT] != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _cluster() -> tuple[int, list[str]]:
