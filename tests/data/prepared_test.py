@@ -184,6 +184,19 @@ def test_a_track_that_the_manifest_lacks_is_left_out(tiny_config, tmp_path, capl
     assert "train/added: left out" in caplog.text
 
 
+def test_tracks_that_were_moved_behind_the_manifest_are_no_subset(
+    tiny_config, tmp_path
+):
+    write_tracks(tmp_path / "in", 2)
+    settings = manifest.Settings(8000, ("accompaniment", "vocals"))
+    preparation.prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
+    (tmp_path / "out" / "valid").mkdir()
+    (tmp_path / "out" / "train" / "track 0").rename(tmp_path / "out/valid/track 0")
+    text = "out: must hold tracks of valid that its manifest.json lists, but has none"
+    with pytest.raises(InputError, match=text):
+        prepared.load_all([tmp_path / "out"], tiny_config, "valid")
+
+
 def test_mono_networks_train_on_stereo_stems_and_not_the_other_way(
     stems_dir, tiny_config
 ):

@@ -106,6 +106,11 @@ def load_prepared(
                 is_estimated=track.estimates is not None,
             )
         )
+    if not tracks:
+        raise InputError(
+            f"{data_dir}: must hold tracks of {subset} that its {MANIFEST} lists, but "
+            "has none"
+        )
     return tracks
 
 
