@@ -58,6 +58,16 @@ def test_a_list_names_the_tracks_and_earlier_ones_go_back(tmp_path):
         splits.split(tracks, str(path))
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])  # as Notepad begins a file
+def test_a_list_of_other_bytes_names_the_tracks_of_the_same_bytes(start, tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_bytes(start + "café\n".encode() + b"caf\xe9\n")  # UTF-8, Latin-1
+    tracks = tracks_of(["café", "caf\udce9", "tea"])  # as Python names such folders
+    assert validation(tracks, str(path)) == ["café", "caf\udce9"]
+    with pytest.raises(InputError, match="names of training tracks, but 'caf"):
+        splits.split(tracks_of(["café", "tea"]), str(path))
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [

@@ -98,7 +98,8 @@ def _listed(names: list[str], path: pathlib.Path) -> set[str]:
             "`validation` must be paper, musdb, fraction:<number>, none, or a file of "
             f"names. Received: {path}, which is no file"
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
+    # Folders may have names that are not UTF-8, and Notepad begins a file with a mark.
+    lines = path.read_text("utf-8-sig", errors="surrogateescape").splitlines()
     listed = [line.strip() for line in lines if line.strip()]
     if unknown := [name for name in listed if name not in names]:
         raise InputError(
