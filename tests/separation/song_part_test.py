@@ -68,3 +68,14 @@ def test_the_expected_length_is_that_of_the_part(song, start, duration, expected
 def test_a_part_after_the_end_is_refused(song, start_seconds):
     with pytest.raises(InputError, match=r"within the song, of 25\.00 s. Received"):
         separate(song[0], start_seconds, None)
+
+
+@pytest.mark.parametrize("start_seconds", [0, 17, 18.7])
+def test_a_sample_that_is_no_number_is_named_by_its_frame_of_the_song(
+    song, start_seconds
+):
+    path, samples = song
+    samples[150_000] = np.nan
+    soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    with pytest.raises(InputError, match="NaN or infinity in frame 150000$"):
+        separate(path, start_seconds, None)

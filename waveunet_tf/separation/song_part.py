@@ -55,7 +55,7 @@ class SongPart:
             InputError: The song ends before the part begins.
         """
         stems = tuple(stems)
-        position = stream.lead_in_frame(self._start)
+        position = stream.first_frame = stream.lead_in_frame(self._start)
         until = self._end + stream.context_frames
         for block in self._separated(stream, position, until):
             frames = len(next(iter(block.values())))

@@ -25,6 +25,8 @@ class SongStream:
 
     Attributes:
         argument: What messages call the blocks.
+        first_frame: The frame of the song that messages take the first block to begin
+            with.
         channels: The stems' channels: those of the song, or 1 with a mono network.
         latency_seconds: The longest time from a frame of the song to its stems.
         context_frames: The most frames of the song, before and after a frame, that its
@@ -42,7 +44,7 @@ class SongStream:
             sample_rate_hz: The song's sample rate in Hz.
             channels: The song's channels, 1 or 2.
         """
-        self.argument = "block"
+        self.argument, self.first_frame = "block", 0
         self.channels = min(channels, config.channels)
         self.latency_seconds = (
             runner.latency_frames / config.sample_rate_hz
@@ -108,7 +110,7 @@ class SongStream:
             self.argument,
             block,
             channels=self._song_channels,
-            first_frame=self._frames,
+            first_frame=self.first_frame + self._frames,
         )
         self._frames += len(block)
         if self._difference:
