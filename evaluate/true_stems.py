@@ -11,8 +11,6 @@ from waveunet_tf.data.tracks import Track
 from waveunet_tf.evaluate import energies
 from waveunet_tf.evaluate.energies import TrackEnergies
 
-_LOSSLESS = frozenset((".wav", ".flac", ".aif", ".aiff"))
-
 
 @dataclasses.dataclass(frozen=True)
 class TrueStems:
@@ -53,11 +51,11 @@ def read_true_stems(track: Track, sources: Iterable[str]) -> TrueStems:
     own = {name: None for name in (*track.part_names, *sources)}
     if "accompaniment" not in track.sources and "vocals" in track.sources:
         own.pop("accompaniment", None)  # summed below, of rounded stems
-    stems, rate_hz = track.read(tuple(own))
-    streams = {**track.sources, "mixture": track.mixture}
+    with track.open(tuple(own)) as reader:
+        stems, rate_hz = reader.read(), reader.sample_rate_hz
     for name, stem in stems.items():
-        stream = streams[name]
-        if stream and stream.path.suffix.lower() not in _LOSSLESS:
+        is_sum = name == "mixture" and track.mixture is None
+        if reader.bit_depths[name] == 16 and not is_sum:  # 16 bits stay what they are
             stems[name] = _as_16_bit(stem)
     mixture = stems.pop("mixture")
     if "accompaniment" in sources and "accompaniment" not in stems:

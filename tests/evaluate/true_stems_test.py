@@ -1,9 +1,11 @@
 import shutil
 
+import av
 import numpy as np
 import pytest
 import soundfile
 
+from waveunet_tf.audio import io
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.sigsep import import_sigsep
 from waveunet_tf.errors import InputError
@@ -65,6 +67,49 @@ def test_lossy_stems_are_rounded_to_16_bits_and_floats_are_not(tmp_path):
     steps = read["drums"] * 2**15
     np.testing.assert_array_equal(steps, np.rint(steps))
     np.testing.assert_array_equal(read["vocals"], stems["vocals"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form", "subtype"),
+    [
+        *[
+            ("w64", "W64", "PCM_24"),
+            ("rf64", "RF64", "FLOAT"),
+            ("wave", "WAV", "FLOAT"),
+        ],
+        *[("caf", "CAF", "PCM_24"), ("au", "AU", "FLOAT"), ("aiff", "AIFF", "PCM_24")],
+    ],
+)
+def test_stems_of_more_bits_are_not_rounded_in_any_lossless_format(
+    suffix, form, subtype, tmp_path
+):
+    track = write_track(tmp_path, {"drums": noise(0), "vocals": noise(1)})
+    vocals = track.sources["vocals"].path
+    finer = vocals.with_suffix(f".{suffix}")
+    vocals.unlink()
+    soundfile.write(finer, noise(1), 8000, format=form, subtype=subtype)
+    (track,) = find_tracks(tmp_path)
+    read = true_stems.read_true_stems(track, ("vocals", "accompaniment"))
+    expected, _ = soundfile.read(finer, dtype="float32")
+    np.testing.assert_array_equal(read.sources["vocals"], expected)
+
+
+def test_an_mp3_in_a_wav_is_lossy(tmp_path):
+    track = write_track(tmp_path, {"drums": noise(0), "vocals": noise(1)}, 44100)
+    vocals = track.sources["vocals"].path
+    with av.open(str(vocals), "w", format="wav") as file:
+        stream = file.add_stream("libmp3lame", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(noise(1).T.copy(), "fltp", "stereo")
+        frame.sample_rate = 44100
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    # As long as what the encoder makes of it.
+    length = len(io.read(vocals)[0])
+    soundfile.write(track.sources["drums"].path, np.ones((length, 2)) / 4, 44100)
+    read = true_stems.read_true_stems(find_tracks(tmp_path)[0], ("vocals", "drums"))
+    steps = read.sources["vocals"] * 2**15
+    assert steps.any()
+    np.testing.assert_array_equal(steps, np.rint(steps))
 
 
 def test_energies_of_true_stems_have_no_estimates(tmp_path):

@@ -145,12 +145,7 @@ class Track:
                 or length, are broken, cannot be read, or hold NaN or infinity.
         """
         with self.open(names, mending) as reader:
-            blocks = list(reader.blocks())
-            whole = {
-                name: np.concatenate([block[name] for block in blocks])
-                for name in blocks[0]
-            }
-            return whole, reader.sample_rate_hz
+            return reader.read(), reader.sample_rate_hz
 
     def _rest(self, names: tuple[str, ...], mending: Mending) -> str | None:
         """Returns the source that is the mixture less the others, if there is one."""
@@ -214,6 +209,8 @@ class TrackReader:
         sample_rate_hz: The sample rate in Hz.
         channels: The number of channels of every block.
         duration_seconds: The length that headers tell or guess; 0: unknown.
+        bit_depths: `mixture` and each name → the highest bit depth of its stems: 16,
+            24, or 32, which is float; 16 of lossy formats.
         paths: The files that are read.
         rest: The source that is the mixture less all others; None: there is none.
     """
@@ -233,6 +230,10 @@ class TrackReader:
         """
         self._track, self._parts, self._readers = track, parts, readers
         self.rest = rest
+        self.bit_depths = {
+            name: max((readers[stream].bit_depth for stream in part), default=16)
+            for name, part in parts.items()
+        }
         self.paths = tuple({stream.path: None for stream in readers})
         self._pad = mending.pad_short_stems
         kinds = {
@@ -306,6 +307,21 @@ class TrackReader:
                 others = (sums[name] for name in sums if name != "mixture")
                 sums[self.rest] = sums["mixture"] - sum(others, start=silence)
             yield sums
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Reads the mixture and the sources once, whole.
+
+        Returns:
+            `mixture` and each name → float32 `(frames, channels)`.
+
+        Raises:
+            InputError: As `blocks`.
+        """
+        blocks = list(self.blocks())
+        return {
+            name: np.concatenate([block[name] for block in blocks])
+            for name in blocks[0]
+        }
 
     def _lengths(self, streams: dict, blocks: dict, frames: int) -> dict:
         """Reads the rest of all streams; returns the lengths, for an error."""
