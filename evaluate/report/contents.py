@@ -30,7 +30,7 @@ class Listening:
         tracks: The names of the tracks, in order.
         data: Track → its true stems.
         estimators: System → the estimator to listen to; systems without one are left
-            out. Their `sources` are those of the scores.
+            out. Their `sources` are those of the system's scores.
         start_seconds: Where excerpts begin; None: where the quietest source is loudest.
         duration_seconds: The highest length of an excerpt.
         audio_format: One of track_files.AUDIO_FORMATS.
@@ -156,7 +156,9 @@ def write_listening(
         scores = {system: tracks[name] for system, tracks in systems.items()}
         sources = sorted({source for own in scores.values() for source in own.sources})
         own = {
-            system: dataclasses.replace(estimator, sources=tuple(sources))
+            system: dataclasses.replace(
+                estimator, sources=tuple(sorted(scores[system].sources))
+            )
             for system, estimator in listening.estimators.items()
             if system in systems
         }

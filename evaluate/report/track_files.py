@@ -49,7 +49,7 @@ def write_track_files(
     for source, reference in excerpt.references.items():
         lanes = [("true stem", None, reference)]
         for place, system in enumerate(scores):
-            if system in excerpt.estimates:
+            if source in excerpt.estimates.get(system, ()):
                 lanes.append((system, place, excerpt.estimates[system][source]))
         chart = _chart(source, excerpt, scores)
         groups.append({"title": source, "lanes": lanes, "chart": chart})

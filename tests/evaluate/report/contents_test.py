@@ -135,6 +135,42 @@ def test_a_report_is_written_from_python_with_a_song_without_vocals(
     assert [series["sdr"] for series in vocals["chart"]["series"]] == [[None] * 3] * 2
 
 
+def test_systems_of_other_sources_are_heard_beside_each_other(tmp_path):
+    parts = {
+        source: noise(1, seed=seed)
+        for seed, source in enumerate(("bass", "drums", "vocals"))
+    }
+    halves = {**parts, "accompaniment": parts["bass"] + parts["drums"]}
+    del halves["bass"], halves["drums"]
+    write_stems(tmp_path / "data", "song", parts)
+    for name, stems in (("two", halves), ("three", parts)):
+        write_scores(tmp_path / name, "song", {source: [1.0] for source in stems})
+        write_stems(tmp_path / f"{name} stems", "song", stems)
+    folders = {name: tmp_path / name for name in ("two", "three")}
+    (song,) = find_tracks(tmp_path / "data")
+    listening = contents.Listening(
+        ["song"],
+        {"song": song},
+        {
+            name: contents.estimator_named(str(tmp_path / f"{name} stems"))
+            for name in folders
+        },
+    )
+    systems = read_scores(folders, left_out=pytest.fail)
+    contents.write_listening(tmp_path / "tracks", systems, listening, pytest.fail)
+    groups = read_track_script(tmp_path / "tracks" / "1.js")["groups"]
+    heard = {
+        group["title"]: [lane["title"] for lane in group["lanes"]] for group in groups
+    }
+    assert heard == {
+        "mixture": ["mixture"],
+        "accompaniment": ["true stem", "two"],
+        "bass": ["true stem", "three"],
+        "drums": ["true stem", "three"],
+        "vocals": ["true stem", "two", "three"],
+    }
+
+
 def test_a_track_that_cannot_be_read_is_named_and_the_next_is_written(
     songs, systems, tmp_path
 ):
