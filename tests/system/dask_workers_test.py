@@ -17,6 +17,7 @@ class Client:
         threads: Worker → its threads.
         versions: Worker → the project's version there, or an error.
         problems: Worker → what a check says there.
+        infos: Worker → what the scheduler knows of it.
     """
 
     def __init__(self, *workers):
@@ -24,9 +25,13 @@ class Client:
         self.versions = dict.fromkeys(workers, waveunet_tf.__version__)
         self.problems = dict.fromkeys(workers)
         self.asked = []
+        self.infos = {}
 
     def nthreads(self):
         return self.threads
+
+    def scheduler_info(self):
+        return {"workers": self.infos}
 
     def run(self, function, *arguments, workers, on_error):
         assert on_error == "return"
@@ -115,6 +120,29 @@ def test_the_only_fit_worker_may_come_back_for_a_while(client, monkeypatch):
     assert workers.fit == {}
     monkeypatch.setattr(dask_workers, "_WAIT_SECONDS", 0.0)
     with pytest.raises(InputError, match="no worker is fit: b: its disk is full"):
+        workers.look()
+
+
+PAUSED = {"status": "paused", "metrics": {"task_counts": {"memory": 1}}}
+BUSY = {"status": "paused", "metrics": {"task_counts": {"executing": 1}}}
+RUNNING = {"status": "running", "metrics": {}}
+
+
+def test_workers_that_are_all_paused_and_do_nothing_end_the_run(client, monkeypatch):
+    workers = Workers(client)
+    client.infos = {"a": PAUSED, "b": PAUSED}
+    workers.look()
+    workers.look()  # not asked yet
+    monkeypatch.setattr(dask_workers, "_WAIT_SECONDS", 0.0)
+    workers.look()
+    workers.note_success("a", {})  # so it was no stop
+    workers.look()
+    for other in (BUSY, RUNNING):
+        client.infos["b"] = other
+        workers.look()
+        client.infos["b"] = PAUSED
+        workers.look()
+    with pytest.raises(InputError, match="all workers are paused, because their mem"):
         workers.look()
 
 

@@ -56,13 +56,15 @@ class Workers:
         self._client, self._check = client, check or _no_problem
         self._checked: set[str] = set()
         self._seen_fit = self._looked = -math.inf
+        self._quiet_since, self._is_stuck = time.monotonic(), False
         self._in_a_row: collections.Counter[str] = collections.Counter()
 
     def look(self) -> None:
         """Notes which workers there are, and checks the new ones.
 
         Raises:
-            InputError: There are workers, but none has been fit for a while.
+            InputError: There are workers, but none has been fit for a while, or has had
+                memory for a job.
             OSError: The scheduler is gone.
         """
         now = time.monotonic()
@@ -72,6 +74,7 @@ class Workers:
         try:
             threads = dict(self._client.nthreads())
             self._check_workers(threads.keys() - self._checked - self.unfit.keys())
+            self._check_memory(now)
         except OSError as error:
             raise OSError("the scheduler does not answer any more") from error
         self.fit = {
@@ -109,6 +112,30 @@ class Workers:
             if problem:
                 self.leave_out(worker, str(problem))
 
+    def _check_memory(self, now: float) -> None:
+        """Checks that not all workers are paused, while no job succeeds.
+
+        dask gives no job to a worker whose memory is nearly full. One that does nothing
+        does not become better.
+
+        Raises:
+            InputError: They are, and do nothing, for the second time.
+        """
+        if now <= self._quiet_since + _WAIT_SECONDS:
+            return
+        workers = self._client.scheduler_info()["workers"].values()
+        is_stuck = bool(workers) and all(
+            worker["status"] == "paused"
+            and not worker["metrics"].get("task_counts", {}).get("executing")
+            for worker in workers
+        )
+        if is_stuck and self._is_stuck:
+            raise InputError(
+                "all workers are paused, because their memory is full: they need a "
+                "higher --memory-limit"
+            )
+        self._quiet_since, self._is_stuck = now, is_stuck
+
     def _on_each(self, workers: Iterable[str], function, *arguments) -> dict[str, Any]:
         """Calls a function on workers: worker → its result, or an import's error."""
         if not workers:
@@ -144,6 +171,7 @@ class Workers:
             worker: The worker.
             failures: Worker that failed in this job before → how, in one line.
         """
+        self._quiet_since, self._is_stuck = time.monotonic(), False
         self._in_a_row.pop(worker, None)
         for other in self.fit.keys() & failures.keys():
             self._in_a_row[other] += 1
