@@ -88,6 +88,8 @@ def test_a_file_without_frames_is_refused(tmp_path, suffix):
         *[("x.wav", "PCM_16", 16), ("x.wav", "PCM_24", 24), ("x.wav", "FLOAT", 32)],
         *[("x.wav", "DOUBLE", 32), ("x.wav", "PCM_U8", 16), ("x.flac", "PCM_24", 24)],
         *[("x.ogg", "VORBIS", 16), ("x.mp3", "MPEG_LAYER_III", 16)],
+        *[("x.caf", "ALAC_16", 16), ("x.caf", "ALAC_20", 24)],
+        *[("x.caf", "ALAC_24", 24), ("x.caf", "ALAC_32", 32)],
     ],
 )
 def test_a_reader_tells_what_a_header_says(tmp_path, name, subtype, bit_depth):

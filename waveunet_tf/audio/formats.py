@@ -30,7 +30,10 @@ COMPANION_SUFFIXES = frozenset(
 )
 
 # libsndfile's subtypes of more than 16 bits → their bit depths.
-BIT_DEPTHS = {"PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 32}
+BIT_DEPTHS = {
+    **{"PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 32},
+    **{"ALAC_20": 24, "ALAC_24": 24, "ALAC_32": 32},
+}
 
 # The tags that are carried over: libsndfile's name → FFmpeg's.
 TAGS = {
