@@ -13,6 +13,7 @@ IMPORT = "waveunet_tf import"
 DESCRIBE = "waveunet_tf describe"
 
 
+@pytest.mark.slow
 def test_from_a_song_to_scored_stems_and_an_artefact(tmp_path):
     """The demo's way, in small: every command's output is the next one's input."""
     from waveunet_tf.data.sigsep import import_sigsep
