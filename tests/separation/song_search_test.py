@@ -92,9 +92,13 @@ def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_found(album, monke
 
     original, told = os.scandir, []
     monkeypatch.setattr(os, "scandir", scandir)
-    songs = search(album, recursive=True, on_error=told.append)
+
+    def note(what, error):
+        told.append((what, type(error)))
+
+    songs = search(album, recursive=True, on_error=note)
     assert names(songs, album) == ["Live.wav/d.ogg", "[x].wav", "a.FLAC", "b.wav"]
-    assert [error.filename for error in told] == [str(album / "deep")]
+    assert told == [(str(album / "deep"), PermissionError)]
 
 
 def test_links_in_a_circle_are_no_songs(album):
@@ -109,6 +113,31 @@ def test_a_pattern_names_what_it_matches(album):
     assert names(search(f"{album}/dee*"), album) == ["deep/c.mp3"]  # a folder's songs
     deep = names(search(f"{album}/**/*.mp3"), album)
     assert deep == ["deep/c.mp3"]
+
+
+def test_a_folder_without_songs_among_others_is_told_and_the_rest_is_found(album):
+    (album / "covers").mkdir()
+    (album / "covers" / "front.jpg").touch()
+    told = []
+    songs = search(f"{album}/[cd]*", on_error=lambda *error: told.append(error))
+    assert names(songs, album) == ["deep/c.mp3"]
+    ((what, error),) = told
+    assert what == str(album / "covers")
+    assert str(error) == f"{what}: must hold audio files, but has none"
+
+
+def test_a_pattern_leaves_out_stems_of_earlier_runs_as_a_folder_does(album):
+    for pattern in ("*", "**/*.*", "deep*"):
+        found = search(f"{album}/{pattern}", leave_out=album / "nowhere")
+        assert "deep/c.mp3" in names(found, album)
+    for pattern in ("*", "**/*.*"):
+        found = search(f"{album}/{pattern}", leave_out=album / "deep")
+        assert "b.wav" in names(found, album)
+        assert "deep/c.mp3" not in names(found, album)
+    with pytest.raises(InputError, match=f"none outside of the output fol.* {album}/d"):
+        search(f"{album}/deep*", leave_out=album / "deep")
+    # Songs that lie in the output folder, as with --output_dir . beside them.
+    assert names(search(f"{album}/?.*", leave_out=album), album) == ["a.FLAC", "b.wav"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_a_file(album):

@@ -328,9 +328,9 @@ class SongBatch:
             record.msg, record.args = self._named(text), ()
         return True
 
-    def _note_folder(self, error: OSError) -> None:
-        """Notes a folder in a folder that cannot be read."""
-        self.failures.append(Failure(error.filename, error))
+    def _note_folder(self, folder: str, error: InputError | OSError) -> None:
+        """Notes one of several folders that cannot be read or has no songs."""
+        self.failures.append(Failure(folder, error))
 
 
 def _write_to_stdout(path: pathlib.Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import pathlib
 import re
@@ -41,7 +42,7 @@ def find_songs(
     *,
     recursive: bool,
     leave_out: pathlib.Path,
-    on_error: Callable[[OSError], None],
+    on_error: Callable[[str, InputError | OSError], None],
 ) -> list[Song]:
     """Finds a file, or the files of a folder or a pattern, in order.
 
@@ -49,7 +50,8 @@ def find_songs(
         name: The file, folder or pattern. A file need not exist.
         recursive: Whether to search a folder's folders, too.
         leave_out: A folder that is not searched: it holds the stems of earlier runs.
-        on_error: Called for each folder in a folder that cannot be read.
+        on_error: Called with each folder in a folder that cannot be read, and each
+            folder without songs among others that a pattern finds, and the error.
 
     Raises:
         InputError: The name is an address, a folder holds no audio files or lies in
@@ -63,12 +65,12 @@ def find_songs(
         )
     path = pathlib.Path(expand_home(text))
     if path.is_dir():
-        outside = real_path(leave_out)
-        if outside in (real_path(path), *real_path(path).parents):
+        if _is_within(path, leave_out):
             raise InputError(
                 f"{path}: must not lie in the output folder, {leave_out}, whose files "
                 "are taken for stems of earlier runs; name its songs, or another folder"
             )
+        outside = real_path(leave_out)
         inside = [
             file
             for file in _files(path, recursive, on_error)
@@ -82,17 +84,45 @@ def find_songs(
             raise InputError(f"{path}: must hold audio files, but has none")
         return [Song(file, file.parent.relative_to(path)) for file in found]
     if not path.exists() and glob.has_magic(text):
-        found = sorted(glob.glob(str(path), recursive=True))
-        if not found:
-            raise InputError(f"{text}: must find files, but finds none")
-        return [
-            song
-            for file in found
-            for song in find_songs(
+        return _of_pattern(text, path, recursive, leave_out, on_error)
+    return [Song(path)]
+
+
+def _of_pattern(
+    text: str,
+    path: pathlib.Path,
+    recursive: bool,
+    leave_out: pathlib.Path,
+    on_error: Callable[[str, InputError | OSError], None],
+) -> list[Song]:
+    """Finds what a pattern names, but for the stems of earlier runs."""
+    found = sorted(glob.glob(str(path), recursive=True))
+    if not found:
+        raise InputError(f"{text}: must find files, but finds none")
+    root = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+    has_songs = _is_within(pathlib.Path(*root), leave_out)  # beside the stems
+    songs, errors = [], []
+    for file in found:
+        if _is_within(file, leave_out) and not has_songs:
+            continue
+        try:
+            songs += find_songs(
                 file, recursive=recursive, leave_out=leave_out, on_error=on_error
             )
-        ]
-    return [Song(path)]
+        except (InputError, OSError) as error:
+            errors.append((file, error))
+    if not songs:
+        reason = f"{text}: must find files, but finds none outside of the output folder"
+        raise errors[0][1] if errors else InputError(f"{reason}, {leave_out}")
+    for file, error in errors:
+        on_error(file, error)
+    return songs
+
+
+def _is_within(path: str | os.PathLike, folder: pathlib.Path) -> bool:
+    """Whether a path is a folder, or lies in it, links followed."""
+    real = real_path(path)
+    return real_path(folder) in (real, *real.parents)
 
 
 def _tell_left_out(folder: pathlib.Path, names: list[str]) -> None:
@@ -107,14 +137,18 @@ def _tell_left_out(folder: pathlib.Path, names: list[str]) -> None:
 
 
 def _files(
-    folder: pathlib.Path, recursive: bool, on_error: Callable[[OSError], None]
+    folder: pathlib.Path,
+    recursive: bool,
+    on_error: Callable[[str, InputError | OSError], None],
 ) -> list[pathlib.Path]:
     """Lists the files of a folder, or of its folders too, in order."""
     if not recursive:
         return sorted(folder.iterdir())
     return sorted(
         pathlib.Path(inside, name)
-        for inside, _, names in os.walk(folder, onerror=on_error)
+        for inside, _, names in os.walk(
+            folder, onerror=lambda error: on_error(error.filename, error)
+        )
         for name in names
     )
 

@@ -115,7 +115,7 @@ def _find_songs(
                 argument,
                 recursive=recursive,
                 leave_out=output,
-                on_error=lambda error: note(error.filename, error),
+                on_error=note,
             ):
                 first = found.setdefault(song_name(song.path), song.path)
                 if files.real_path(first) != files.real_path(song.path):
