@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
@@ -82,7 +83,9 @@ def score_tracks(
     with files.locked_folder(output), decoding_apart():
         files.remove_parts(output)
         _begin(output, note, tracks, overwrite)
-        wanted = [track for track in tracks if not scores_path(output, track).exists()]
+        wanted = [
+            track for track in tracks if not os.path.exists(scores_path(output, track))
+        ]
         if len(wanted) < len(tracks):
             done = len(tracks) - len(wanted)
             logging.info("%d tracks are scored already in %s", done, output)
@@ -237,11 +240,16 @@ def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:
     path = scores_path(output, track)
     beside = path.with_name(track.name + energies.SUFFIX)
     scores.validate()
-    # The scores are written last: they mark the track as done.
-    with files.atomic_files([beside, path]) as (energies_part, scores_part):
-        text = energies.format_track_energies(measured)
-        energies_part.write_text(text, encoding="utf-8")
-        scores_part.write_text(scores.json, encoding="utf-8")
+    try:
+        # The scores are written last: they mark the track as done.
+        with files.atomic_files([beside, path]) as (energies_part, scores_part):
+            text = energies.format_track_energies(measured)
+            energies_part.write_text(text, encoding="utf-8")
+            scores_part.write_text(scores.json, encoding="utf-8")
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _failed(job, f"{error.filename}: {error.strerror}")
     return track.label, None, warnings + silence_warnings(track.label, measured)
 
 

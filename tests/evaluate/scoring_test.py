@@ -212,6 +212,16 @@ def test_a_track_that_fails_is_one_line_and_the_rest_is_scored(data, tmp_path):
     assert list(scores.read_system(tmp_path / "scores")) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("length", [245, 252])  # .json has room, or nothing
+def test_a_name_too_long_for_scores_is_its_tracks_failure(length, data, tmp_path):
+    (data / "test" / "a").rename(data / "test" / ("a" * length))
+    tracks = find_tracks(data)[:2]
+    (failure,) = scoring.score_tracks(tracks, MIXTURE, tmp_path / "scores")
+    assert failure.startswith(f"test/{'a' * length}: {tmp_path}/scores/test/aaa")
+    assert failure.endswith(": File name too long")
+    assert list(scores.read_system(tmp_path / "scores")) == ["b"]
+
+
 def test_a_decoder_that_crashes_is_its_tracks_failure(data, tmp_path, monkeypatch):
     monkeypatch.setattr(decoder_child, "_START", planted_decoders.START)
     for path in (data / "test" / "b").iterdir():
