@@ -40,6 +40,14 @@ def test_a_separator_gives_its_estimates_in_step_with_the_song(tmp_path, channel
     np.testing.assert_allclose(samples["vocals"], 0.25 * song, atol=1e-6)
 
 
+def test_a_song_of_more_than_two_channels_is_refused(tmp_path):
+    write(tmp_path / "a.wav", channels=6)
+    teacher = SeparatorTeacher(share_separator(), "checkpoint", "quarter", "ab" * 32)
+    text = "a.wav: must be mono or stereo. Received: 6 channels$"  # and no flag
+    with pytest.raises(InputError, match=text):
+        taken(teacher, tmp_path / "a.wav")
+
+
 def test_a_folder_gives_what_lies_in_it(tmp_path):
     song = write(tmp_path / "songs" / "a.wav")
     vocals = write(tmp_path / "theirs" / "a" / "vocals.wav", channels=2) * 0.5

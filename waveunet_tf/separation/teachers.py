@@ -89,6 +89,11 @@ class SeparatorTeacher:
     def open(self, song: pathlib.Path, stems: tuple[str, ...]) -> Iterator[Lesson]:
         """Opens a song; see `Teacher`."""
         with AudioReader(song) as reader:
+            if reader.channels > 2:
+                raise InputError(
+                    f"{song}: must be mono or stereo. Received: {reader.channels} "
+                    "channels"
+                )
             yield _SeparatorLesson(self._separator, reader, stems, self.sha256)
 
 
