@@ -118,6 +118,21 @@ def test_a_stopped_run_goes_on_and_what_changed_is_taught_again(songs, tmp_path)
     assert tracks_of(output)["train/b"]["frames"] == 7000
 
 
+def test_a_later_run_keeps_the_track_of_another_song_of_the_name(songs, tmp_path):
+    output = tmp_path / "taught"
+    teach_songs([tmp_path / "songs"], output, teacher())
+    whole = contents(output)
+    other = tmp_path / "album" / "a.wav"
+    write_song(other, frames=7000)
+    (failure,) = teach_songs([other], output, teacher())
+    rule = f"must have a name of its own, but {tmp_path}/songs/a.wav has the same"
+    assert str(failure) == f"{other}: {rule}"
+    assert contents(output) == whole
+    (tmp_path / "songs" / "a.wav").unlink()  # now it takes the other's place
+    assert teach_songs([other], output, teacher()) == []
+    assert tracks_of(output)["train/a"]["frames"] == 7000
+
+
 def test_a_folder_with_a_users_files_is_not_taught_into(songs, tmp_path):
     mine = tmp_path / "taught" / "train" / "a" / "session.als"
     teach_songs([tmp_path / "songs"], tmp_path / "taught", teacher())

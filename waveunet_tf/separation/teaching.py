@@ -180,10 +180,19 @@ class _Record:
             )
 
     def lacks(self, name: str, song: pathlib.Path) -> bool:
-        """Returns whether a song is still to be taught, for example as it changed."""
+        """Returns whether a song is still to be taught, for example as it changed.
+
+        Raises:
+            InputError: The track of this name is another song's, which is still there.
+        """
         entry = self._tracks.get(f"{_SUBSET}/{name}")
-        there = entry is not None and (self.folder / name).is_dir()
-        return not there or entry.get("mixture") != _origin(song)
+        if entry is None or not (self.folder / name).is_dir():
+            return True
+        earlier, now = entry.get("mixture"), _origin(song)
+        if earlier == now:
+            return False
+        _require_same_song(song, earlier, now)
+        return True
 
     def add(self, name: str, entry: Mapping) -> None:
         """Adds a song, and writes the manifest."""
@@ -210,6 +219,21 @@ def _origin(song: pathlib.Path) -> dict[str, str | int]:
         "bytes": song.stat().st_size,
         "sha256": file_sha256(song),
     }
+
+
+def _require_same_song(song: pathlib.Path, earlier: object, now: dict) -> None:
+    """Requires that a song may take the place of the one that has its name.
+
+    Raises:
+        InputError: That one is another file of other content, which is still there.
+    """
+    known = earlier if isinstance(earlier, dict) else {}
+    path = str(known.get("path"))
+    is_other = path != now["path"] and known.get("sha256") != now["sha256"]
+    if is_other and os.path.exists(path):
+        raise InputError(
+            f"{song}: must have a name of its own, but {path} has the same"
+        )
 
 
 def _teach(song: pathlib.Path, name: str, teacher: Teacher, record: _Record) -> None:
