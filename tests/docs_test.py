@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import pathlib
 import re
@@ -42,6 +43,10 @@ OTHERS |= {
     "kubectl",
     "srun",
     "split",
+    "trap",
+    "test",
+    "exit",
+    "sed",
 }
 PARTS = [["python", "-c"], ["pip", "wheel"]]
 # Flags of other programs, and of all commands, that the prose names.
@@ -158,7 +163,7 @@ def test_a_wrong_command_is_seen(command, refusal):
 
 def test_commands_are_found_in_a_script():
     script = (
-        "# a comment\n"
+        "#!/bin/bash\n#SBATCH --nodes=2\n# a comment\n"
         "for x in a b; do\n    cp $x \\\n        'to #there'\ndone   # so\n"
         "cat a | waveunet separate - > b && (cd c; X=1 make d)\n"
         "export A='1\n2'\nwaveunet stand-in &\n"
@@ -174,6 +179,37 @@ def test_commands_are_found_in_a_script():
         ["export", "A=1\n2"],
         ["waveunet", "stand-in"],
     ]
+
+
+def test_the_script_for_slurm_names_all_workers(tmp_path):
+    """Without Slurm: what it would say stands in a program of that name."""
+    blocks = documents.blocks(text_of(ROOT / "docs/scale.md"))
+    (script,) = [block.text for block in blocks if "SLURM_PROCID" in block.text]
+    names = {
+        "scontrol": 'test "$*" = "show hostnames n[1-2]" && printf "n1\\nn2\\n"',
+        "waveunet": 'printf %s "$TF_CONFIG"',
+        "python": f'exec {sys.executable} "$@"',
+    }
+    for name, text in names.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_JOB_ID": "1234567",
+        "SLURM_PROCID": "1",
+    }
+    result = subprocess.run(
+        ["bash", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == {
+        "cluster": {"worker": ["n1:24567", "n2:24567"]},
+        "task": {"type": "worker", "index": 1},
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

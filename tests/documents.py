@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 _FENCE = re.compile(r"```(\w*)$")
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->$")
-_SHELL_COMMENT = re.compile(r"(^|[ \t])# .*$", re.MULTILINE)
+_SHELL_COMMENT = re.compile(r"(^|[ \t])# .*$|^#!.*$|^#SBATCH .*$", re.MULTILINE)
 # Links and pictures of Markdown; no target of ours has a space or a parenthesis.
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
+# Commands in prose whose flags are not ours.
+_OTHERS = ("pip", "pytest", "python", "sbatch", "srun")
 _INLINE_CODE = re.compile(r"`([^`\n]+)`")
-_KEYWORDS = {"do", "then", "else"}
+_KEYWORDS = {"do", "then", "else", "exec"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +68,9 @@ def prose(page: str) -> str:
 def commands(script: str) -> list[list[str]]:
     """Returns the words of each simple command of a shell script.
 
-    Knows what the documents use: comments (and no "# " in quotes), quotes, lines that
-    go on, pipes, lists, subshells, redirections, variables before a command, for loops.
+    Knows what the documents use: comments (and no "# " in quotes), Slurm's, quotes,
+    lines that go on, pipes, lists, subshells, redirections, variables before a command,
+    for loops.
     """
     text = _SHELL_COMMENT.sub("", script.replace("\\\n", " "))
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";|&()<>\n")
@@ -106,7 +109,7 @@ def refusal_of_dask(words: list[str]) -> str:
 def inline_flags(page: str) -> Iterator[str]:
     """Gives the name of each flag of ours that a page's prose has in `code`."""
     for code in _INLINE_CODE.findall(prose(page)):
-        if code.partition(" ")[0] not in ("pip", "pytest", "python"):
+        if code.partition(" ")[0] not in _OTHERS:
             yield from re.findall(r"(?<!\S)--(\w+)", code)
 
 
