@@ -186,6 +186,47 @@ def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
         prepare_tracks(both, tmp_path / "out", Settings(8000, SOURCES))
 
 
+def test_another_song_of_the_same_name_is_not_taken_for_prepared(
+    source_dir, tmp_path, monkeypatch
+):
+    settings = Settings(22050, SOURCES)
+    monkeypatch.chdir(tmp_path)
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings)
+    before = contents(tmp_path / "out")
+    shutil.copytree(source_dir, tmp_path / "other")
+    first = min((source_dir / "train" / "song").iterdir())
+    text = f"out: train/song must be the earlier run's, of {first}, but would now be of"
+    with pytest.raises(InputError, match=re.escape(text)):
+        prepare_tracks(find_tracks("other"), tmp_path / "out", settings)
+    assert contents(tmp_path / "out") == before
+    shutil.rmtree(source_dir)  # the data set has moved
+    assert prepare_tracks(find_tracks("other"), tmp_path / "out", settings) == []
+    moved = contents(tmp_path / "out")
+    assert {**moved, "manifest.json": b""} == {**before, "manifest.json": b""}
+    # The same files, named otherwise.
+    done = tmp_path / "out" / "train" / "song" / "vocals.wav"
+    time_ns = done.stat().st_mtime_ns
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    prepare_tracks(find_tracks(tmp_path / "link"), tmp_path / "out", settings)
+    assert done.stat().st_mtime_ns == time_ns
+
+
+def test_a_track_with_one_more_stem_is_prepared_again(tmp_path):
+    folder = write_tracks(tmp_path / "in", 1) / "train" / "track 0"
+    settings = Settings(44100, SOURCES, bit_depth=32)
+    prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
+    shutil.copyfile(folder / "bass.flac", folder / "more bass.flac")
+    assert (
+        prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings) == []
+    )
+    written, _ = io.read(tmp_path / "out" / "train" / "track 0" / "accompaniment.wav")
+    expected = sum(
+        soundfile.read(folder / f"{name}.flac")[0]
+        for name in ("bass", "more bass", "drums")
+    )
+    np.testing.assert_allclose(written, expected, atol=1e-6)
+
+
 def test_an_output_is_named_as_it_was_given(source_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tracks = find_tracks(source_dir)

@@ -279,8 +279,8 @@ def entries_of_earlier_run(
 ) -> dict:
     """Finds the tracks that an earlier run of the same settings has prepared.
 
-    A track that is gone from the output, or whose origin's files have changed their
-    sizes, is left out, to be prepared again.
+    A track that is gone from the output, or whose origin's files are others or have
+    changed their sizes, is left out, to be prepared again.
 
     Args:
         output: The folder of the earlier run, if there was one.
@@ -291,8 +291,8 @@ def entries_of_earlier_run(
         Label → entry of the manifest.
 
     Raises:
-        InputError: The output holds something else, or an earlier run's tracks in other
-            subsets.
+        InputError: The output holds something else, an earlier run's tracks in other
+            subsets, or another song's track of the same name.
     """
     if not output.exists() or not any(output.iterdir()):
         return {}
@@ -308,14 +308,15 @@ def entries_of_earlier_run(
             f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
             f"{MANIFEST} has {manifest}"
         )
-    labels = {track.label for track in tracks}
-    entries.update(_noted_entries(output, labels))
+    labels = {track.label: track for track in tracks}
+    entries.update(_noted_entries(output, set(labels)))
     subset_of = {track.name: track.subset for track in tracks}
     kept = {}
     for label, entry in entries.items():
         name = label.partition("/")[2]
         if label in labels:
-            if (output / label).is_dir() and _is_unchanged(entry["origin"]):
+            there = (output / label).is_dir() and _is_unchanged(entry["origin"])
+            if there and _is_origin_of(labels[label], entry, settings, output):
                 kept[label] = entry
             continue
         if name in subset_of:
@@ -326,6 +327,27 @@ def entries_of_earlier_run(
         logging.warning("%s: is prepared, but is no longer in the source", label)
         kept[label] = entry
     return kept
+
+
+def _is_origin_of(
+    track: Track, entry: dict, settings: Settings, output: pathlib.Path
+) -> bool:
+    """Whether an entry's origin, which is there, is the files that a track reads now.
+
+    Raises:
+        InputError: They have no file in common: these are two songs.
+    """
+    try:
+        paths = track.paths(settings.sources, settings.mending)
+    except InputError:  # It cannot be prepared again.
+        return True
+    now, then = ({*map(os.path.realpath, own)} for own in (paths, entry["origin"]))
+    if now and then and not now & then:
+        raise InputError(
+            f"{output}: {track.label} must be the earlier run's, of {min(then)}, but "
+            f"would now be of {min(now)}"
+        )
+    return now == then
 
 
 def _with_new_settings(manifest: dict) -> dict:

@@ -110,15 +110,7 @@ class Track:
                 stems differ in channels or rate.
         """
         mending = mending or Mending()
-        if self.problem:
-            raise InputError(f"{self.label}: {self.problem}")
-        rest = self._rest(names, mending)
-        parts = {name: self._parts(name, mending) for name in names if name != rest}
-        parts["mixture"] = (
-            (self.mixture,)
-            if self.mixture
-            else tuple(self.sources[name] for name in self.part_names)
-        )
+        rest, parts = self._streams(names, mending)
         with contextlib.ExitStack() as stack:
             readers = {}
             for stream in {stream: None for part in parts.values() for stream in part}:
@@ -146,6 +138,36 @@ class Track:
         """
         with self.open(names, mending) as reader:
             return reader.read(), reader.sample_rate_hz
+
+    def paths(
+        self, names: tuple[str, ...], mending: Mending | None = None
+    ) -> set[pathlib.Path]:
+        """Returns the files that `open` reads.
+
+        Args:
+            names: The sources, which may be sums of stems.
+            mending: The repairs that are allowed.
+
+        Raises:
+            InputError: The track has no such source.
+        """
+        _, parts = self._streams(names, mending or Mending())
+        return {stream.path for part in parts.values() for stream in part}
+
+    def _streams(
+        self, names: tuple[str, ...], mending: Mending
+    ) -> tuple[str | None, dict[str, tuple[AudioStream, ...]]]:
+        """Returns the rest, and the streams of `mixture` and of all other names."""
+        if self.problem:
+            raise InputError(f"{self.label}: {self.problem}")
+        rest = self._rest(names, mending)
+        parts = {name: self._parts(name, mending) for name in names if name != rest}
+        parts["mixture"] = (
+            (self.mixture,)
+            if self.mixture
+            else tuple(self.sources[name] for name in self.part_names)
+        )
+        return rest, parts
 
     def _rest(self, names: tuple[str, ...], mending: Mending) -> str | None:
         """Returns the source that is the mixture less the others, if there is one."""
