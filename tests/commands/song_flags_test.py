@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import pathlib
 import sys
 
 import numpy as np
@@ -174,3 +175,18 @@ def test_a_log_shows_no_bar(song_flags, songs, capsys):
         bar.show(SongProgress(songs / "a.wav", 1.0, 2.0, (songs / "x.wav",)))
     output = capsys.readouterr()
     assert (output.out, output.err) == (f"{songs}/x.wav\n", "")
+
+
+def test_a_name_draws_nothing_but_its_text_into_a_bar(song_flags, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with song_flags.ProgressBar() as bar:
+        bar.show(SongProgress(pathlib.Path("a\n\x1b[2Jb\x07.wav"), 1.0, 2.0))
+    assert "\ra \\x1b[2Jb\\x07: " in terminal.getvalue()
+    assert not {"\n", "\x1b", "\x07"} & set(terminal.getvalue().rstrip("\n"))
+
+
+def test_a_list_of_songs_may_begin_as_notepad_begins_it(song_flags, tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfcaf\xe9.mp3\r\nb.mp3")
+    flags.FLAGS(["command", f"--songs_from={tmp_path}/list.txt"])
+    assert song_flags.songs_from_flags([]) == ["caf\udce9.mp3", "b.mp3"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import os
 import pathlib
@@ -17,7 +18,7 @@ from absl import flags, logging
 
 from waveunet_tf.audio.formats import FORMATS, song_name
 from waveunet_tf.commands import app
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, printable
 from waveunet_tf.separation import stem_paths
 from waveunet_tf.separation.song_batch import SongBatch, SongProgress
 from waveunet_tf.separation.songs import OptionsError, SongOptions
@@ -117,7 +118,9 @@ def songs_from_flags(arguments: list[str]) -> list[str]:
         where = 0 if _SONGS_FROM.value == "-" else _SONGS_FROM.value
         # A file's name need not be UTF-8.
         with open(where, "rb", closefd=bool(where)) as lines:
-            for line in lines:
+            for number, line in enumerate(lines):
+                if not number:
+                    line = line.removeprefix(codecs.BOM_UTF8)  # Notepad's
                 if b"\0" in line:
                     raise InputError(f"{_SONGS_FROM.value}: must name songs in lines")
                 if name := os.fsdecode(line).rstrip("\r\n"):
@@ -190,7 +193,8 @@ class ProgressBar:
         self._bar.total = progress.total_seconds
         if progress.song != self._song:
             self._song = progress.song
-            self._bar.set_description(song_name(progress.song)[:30])
+            name = " ".join(song_name(progress.song).split())
+            self._bar.set_description(printable(name[:30]))
         self._bar.update(progress.done_seconds - self._bar.n)
         if progress.written:
             tqdm.tqdm.write("\n".join(map(str, progress.written)))
