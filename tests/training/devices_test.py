@@ -61,15 +61,16 @@ def finish(*processes):
         assert process.returncode == 0, output
 
 
-def start_workers(data_dir, workdir, count=2, calls=(0, 0), **fields):
-    """Starts the processes of a cluster on this machine."""
+def start_workers(data_dir, workdir, count=2, calls=(0, 0), last_dir=None, **fields):
+    """Starts the processes of a cluster here; the last one may have other data."""
+    data_dirs = [data_dir] * (count - 1) + [last_dir or data_dir]
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
     for one in sockets:
         one.close()
     return [
         start(
-            data_dir,
+            data_dirs[index],
             workdir,
             environment={"TF_CONFIG": json.dumps(task_of(addresses, index))},
             strategy="multiworker",
@@ -240,6 +241,18 @@ def test_a_killed_worker_comes_back_and_the_training_goes_on(stems_dir, tmp_path
     other.wait()
     finish(*start_workers(stems_dir, tmp_path / "two", **fields))
     check_equal(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_before_the_first_step_ends_the_others(stems_dir, tmp_path):
+    none = tmp_path / "none"
+    chief, other = start_workers(stems_dir, tmp_path / "work", last_dir=none)
+    output, _ = other.communicate(timeout=240)
+    assert f"{none}: must be a folder of tracks" in output
+    output, _ = chief.communicate(timeout=240)
+    assert output.splitlines()[-1].endswith(
+        "started again, all go on from the last state"
+    )
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -176,8 +177,19 @@ def call_on_devices(step: Callable, batch: tuple, stops: float):
     Raises:
         InputError: A worker is gone.
     """
-    try:
+    with naming_lost_workers():
         return step(batch, tf.constant(stops))
+
+
+@contextlib.contextmanager
+def naming_lost_workers() -> Iterator[None]:
+    """Says in one line that a worker is gone, of which TensorFlow says a lot.
+
+    Raises:
+        InputError: A worker is gone.
+    """
+    try:
+        yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise InputError(
             "All workers must be there, but one is gone; started again, all go on from "

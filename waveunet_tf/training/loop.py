@@ -119,6 +119,8 @@ def train(
         devices, workdir = set_up_devices(compute), pathlib.Path(workdir)
         compute = compute_choice.choose(compute, config, devices)
         with _precision(compute.precision), contextlib.ExitStack() as stack:
+            if devices.workers > 1:  # which meet outside of steps, too
+                stack.enter_context(checks.naming_lost_workers())
             # Before the state is read, and once more where the folder is made.
             if devices.is_chief and workdir.is_dir():
                 stack.enter_context(files.locked_folder(workdir))
