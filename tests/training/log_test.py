@@ -38,16 +38,14 @@ def run_steps(log, progress, losses):
 def test_each_epoch_is_a_line_of_the_history(tmp_path):
     log = log_of(tmp_path / "work")
     for epoch in (1, 2):
-        log.end_epoch(
-            {**RECORD, "epoch": epoch}, TrainingProgress(best_epoch=epoch), None
-        )
+        log.end_epoch({**RECORD, "epoch": epoch}, None, is_best=True)
     assert history(tmp_path / "work") == [RECORD, {**RECORD, "epoch": 2}]
 
 
 def test_an_illustrated_epoch_draws_the_losses(tmp_path):
-    log_of(tmp_path / "a").end_epoch(RECORD, TrainingProgress(), None)
+    log_of(tmp_path / "a").end_epoch(RECORD, None, is_best=False)
     assert not (tmp_path / "a" / "loss.png").exists()
-    log_of(tmp_path / "b", illustrate=True).end_epoch(RECORD, TrainingProgress(), None)
+    log_of(tmp_path / "b", illustrate=True).end_epoch(RECORD, None, is_best=False)
     assert (tmp_path / "b" / "loss.png").stat().st_size > 1000
 
 
@@ -55,7 +53,7 @@ def test_only_the_chief_writes(tmp_path):
     log = log_of(tmp_path / "work", enabled=False, illustrate=True, profile=True)
     progress = TrainingProgress()
     assert run_steps(log, progress, [1.0]).disable
-    log.end_epoch(RECORD, progress, None)
+    log.end_epoch(RECORD, None, is_best=False)
     log.go_on(progress)
     log.go_back(TrainingProgress(guard=Guard(rollbacks=[ROLLBACK])))
     assert not (tmp_path / "work").exists()
@@ -81,8 +79,8 @@ ROLLBACK = {
 
 def test_a_way_back_is_told_in_the_history_the_log_and_tensorboard(tmp_path, caplog):
     log = log_of(tmp_path)
-    log.end_epoch(RECORD, TrainingProgress(best_epoch=1), None)
-    log.end_epoch({**RECORD, "epoch": 2}, TrainingProgress(best_epoch=1), None)
+    log.end_epoch(RECORD, None, is_best=True)
+    log.end_epoch({**RECORD, "epoch": 2}, None, is_best=False)
     log.go_back(TrainingProgress(epoch=1, guard=Guard(rollbacks=[ROLLBACK])))
     assert history(tmp_path) == [RECORD, ROLLBACK]
     assert caplog.messages[-1] == (
@@ -111,18 +109,17 @@ def test_without_a_terminal_a_plain_line_tells_the_mean_loss(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("record", "best_epoch", "text"),
+    ("record", "is_best", "text"),
     [
-        ({}, 1, "loss 5.000e-01, validation loss none, 3 s, the best so far"),
+        ({}, True, "loss 5.000e-01, validation loss none, 3 s, the best so far"),
         (
             {"validation_loss": 0.25, "validation_sdr_db": {"a": 1.234, "b": None}},
-            0,
+            False,
             "loss 5.000e-01, validation loss 2.500e-01, a 1.23 dB, b none dB, 3 s",
         ),
     ],
 )
-def test_an_epochs_line_tells_its_scores(tmp_path, caplog, record, best_epoch, text):
+def test_an_epochs_line_tells_its_scores(tmp_path, caplog, record, is_best, text):
     caplog.set_level(logging.INFO)
-    progress = TrainingProgress(best_epoch=best_epoch)
-    log_of(tmp_path).end_epoch({**RECORD, **record}, progress, None)
+    log_of(tmp_path).end_epoch({**RECORD, **record}, None, is_best=is_best)
     assert caplog.messages[-1] == f"epoch 1: {text}"

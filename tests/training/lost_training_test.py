@@ -95,6 +95,27 @@ def test_after_a_nan_a_training_goes_on_from_its_last_good_state(
 
 
 @pytest.mark.slow
+def test_an_epoch_that_is_done_again_is_the_best_only_if_it_is(
+    kept_stems_dir, tmp_path, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    planted(monkeypatch, 3, saturated=1.0)  # so the first epoch's end is no good state
+    planted(monkeypatch, 5, loss=math.nan)
+    run(MINI, QUICK, kept_stems_dir, tmp_path)
+    lines = [line for line in caplog.messages if ", validation loss " in line]
+    assert [line.partition(":")[0] for line in lines] == [
+        "epoch 1",
+        "epoch 1",
+        "epoch 2",
+    ]
+    losses = [float(line.split("validation loss ")[1].split(",")[0]) for line in lines]
+    assert losses[1] > losses[0]
+    for place, line in enumerate(lines):
+        is_best = losses[place] < min([math.inf, *losses[:place]])
+        assert line.endswith("the best so far") == is_best
+
+
+@pytest.mark.slow
 def test_a_nan_of_the_validation_is_a_way_back_too(
     kept_stems_dir, tmp_path, monkeypatch
 ):

@@ -194,15 +194,13 @@ class TrainingLog:
             datetime.timedelta(seconds=left_seconds),
         )
 
-    def end_epoch(
-        self, record: dict, progress: TrainingProgress, network: keras.Model
-    ) -> None:
+    def end_epoch(self, record: dict, network: keras.Model, *, is_best: bool) -> None:
         """Adds an epoch to the history, the curves and the log.
 
         Args:
             record: The epoch's line of the history.
-            progress: Where the training stands after it.
             network: The network, whose estimates TensorBoard plays.
+            is_best: Whether no epoch before it was as good.
 
         Raises:
             OSError: A file cannot be written.
@@ -228,7 +226,7 @@ class TrainingLog:
                 f", {name} {_formatted(sdr_db[name], '.2f')} dB" for name in sdr_db
             ),
             record["seconds"],
-            ", the best so far" if progress.best_epoch == record["epoch"] else "",
+            ", the best so far" if is_best else "",
         )
 
 

@@ -427,7 +427,8 @@ class _Loop:
             "seconds": round(progress.epoch_seconds, 2),
         }
         score = checks.epoch_score(self.training, loss, validation_loss, sdr_db)
-        if progress.end_epoch(score) and self.devices.is_chief:
+        is_best = progress.end_epoch(score)
+        if is_best and self.devices.is_chief:
             checkpoint.save_checkpoint(
                 self.workdir / "best",
                 self.network,
@@ -435,7 +436,7 @@ class _Loop:
                 self.training,
                 optimizer=adam_of(self.optimizer),
             )
-        self.log.end_epoch(record, progress, self.network)
+        self.log.end_epoch(record, self.network, is_best=is_best)
 
     def _save(self) -> None:
         if self.devices.is_chief:
