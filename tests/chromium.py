@@ -21,7 +21,8 @@ _shared = {"playwright": None, "users": 0}
 @contextlib.contextmanager
 def headless_chromium(*arguments):
     """Yields playwright's browser; skips the test where there is no Chromium."""
-    with _playwright() as playwright:
+    _need_chromium()
+    with shared_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
@@ -34,7 +35,8 @@ def headless_chromium(*arguments):
 @contextlib.contextmanager
 def chromium_with_profile(folder, *arguments):
     """Yields a Chromium that keeps its files on the disk, as a user's does."""
-    with _playwright() as playwright:
+    _need_chromium()
+    with shared_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             folder, executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments]
         )
@@ -45,10 +47,9 @@ def chromium_with_profile(folder, *arguments):
 
 
 @contextlib.contextmanager
-def _playwright():
+def shared_playwright():
+    """Yields the playwright of this process; skips the test where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if not pathlib.Path(CHROMIUM).exists():
-        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
     if not _shared["users"]:
         _shared["playwright"] = sync_api.sync_playwright().start()
     _shared["users"] += 1
@@ -58,6 +59,11 @@ def _playwright():
         _shared["users"] -= 1
         if not _shared["users"]:
             _shared["playwright"].stop()
+
+
+def _need_chromium():
+    if not pathlib.Path(CHROMIUM).exists():
+        pytest.skip(f"needs Chromium, which is not at {CHROMIUM}")
 
 
 def wait_until(page, condition, *, seconds=30):

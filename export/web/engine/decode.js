@@ -13,9 +13,10 @@ import {
   WEBM,
 } from "mediabunny";
 
-import { InputError, reasonOf } from "./errors.js";
-import { mp3Bounds, oggBounds } from "./gapless.js";
+import { Cancelled, InputError, reasonOf } from "./errors.js";
+import { mp3Bounds, oggBounds, withoutPreSkip } from "./gapless.js";
 import { oggLinks } from "./ogg_links.js";
+import { eachInTime, Stalled } from "./patience.js";
 import { framesOf, joined, part } from "./planes.js";
 import { openWav } from "./wav_reader.js";
 
@@ -27,8 +28,13 @@ import { openWav } from "./wav_reader.js";
 const FORMATS = [MP3, FLAC, OGG, MP4, QTFF, ADTS, WEBM, MATROSKA, WAVE];
 const BLOCK_FRAMES = 65536;
 const CHANGES = "must be of one rate and channel count, but changes";
+const SHORT = "the file ends before the length that its header promises";
 // A whole stream may lack this much of its header's length: two frames of AAC.
 const PADDING_FRAMES = 4096;
+// A decoder that gives nothing for so long will give nothing any more.
+const STALL_SECONDS = 5;
+/** Codecs that the browser says it decodes, and of which nothing comes. @type {Set<unknown>} */
+const mute = new Set();
 
 /**
  * Decodes a whole file where an OfflineAudioContext is: in the page.
@@ -38,22 +44,37 @@ const PADDING_FRAMES = 4096;
  */
 
 /** WebCodecs gave up within a stream, of which a whole decoder may make more. */
-export class StreamError extends Error {}
+export class StreamError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} frames As many came before.
+   */
+  constructor(message, frames) {
+    super(message);
+    this.frames = frames;
+  }
+}
+
+/**
+ * @typedef {object} Ways How a song may be decoded.
+ * @property {boolean} mayStream By WebCodecs, packet by packet.
+ * @property {boolean} [mayBreak] The song may end where WebCodecs gives up.
+ */
 
 /**
  * Opens a song at its own rate.
  *
  * @param {Blob} file
  * @param {DecodeWhole} decodeWhole
- * @param {{mayStream: boolean}} options
+ * @param {Ways} ways
  * @returns {Promise<SongSource>}
  * @throws {InputError} It is no audio file, or none that this browser decodes.
  */
-export async function openSong(file, decodeWhole, { mayStream }) {
+export async function openSong(file, decodeWhole, ways) {
   if (file.size === 0) throw new InputError("must be an audio file, but is empty");
   const links = await oggLinks(file);
   const sources = [];
-  for (const link of links) sources.push(await openStream(link, decodeWhole, mayStream));
+  for (const link of links) sources.push(await openStream(link, decodeWhole, ways));
   return sources.length === 1 ? sources[0] : oneAfterAnother(sources);
 }
 
@@ -85,21 +106,25 @@ function oneAfterAnother(sources) {
 /**
  * @param {Blob} file
  * @param {DecodeWhole} decodeWhole
- * @param {boolean} mayStream
+ * @param {Ways} ways
  * @returns {Promise<SongSource>}
  */
-async function openStream(file, decodeWhole, mayStream) {
+async function openStream(file, decodeWhole, { mayStream, mayBreak = false }) {
   const wav = await openWav(file);
   if (wav) return wav;
-  const track = await audioTrack(file);
+  const track = await audioTrack(await withoutPreSkip(file));
   const [sampleRateHz, channels] = [await track.getSampleRate(), await track.getNumberOfChannels()];
   const format = await track.input.getFormat();
-  const bounds = mayStream ? await boundsOf(file, track, format, sampleRateHz) : null;
-  if (bounds && (await track.canDecode())) {
+  const bounds = await boundsOf(file, track, format, sampleRateHz);
+  const audible = mayStream && !mute.has(await track.getCodec());
+  if (bounds && audible && (await track.canDecode())) {
     const guess = bounds.frames ?? (await guessedFrames(file, track, sampleRateHz));
-    return streamed(track, sampleRateHz, channels, bounds, guess);
+    return streamed(track, sampleRateHz, channels, bounds, { guess, mayBreak });
   }
-  return whole(file, decodeWhole, sampleRateHz, channels);
+  if ((await track.input.getAudioTracks()).length > 1) {
+    throw new InputError("has several audio tracks, of which this browser cannot choose one");
+  }
+  return whole(file, decodeWhole, sampleRateHz, channels, bounds);
 }
 
 /**
@@ -159,16 +184,18 @@ async function guessedFrames(file, track, sampleRateHz) {
  * @param {number} sampleRateHz
  * @param {number} channels
  * @param {Bounds} bounds
- * @param {number | null} frames For the progress.
+ * @param {{guess: number | null, mayBreak: boolean}} options The guess of the song's frames is for
+ *   the progress.
  * @returns {SongSource}
  */
-function streamed(track, sampleRateHz, channels, bounds, frames) {
+function streamed(track, sampleRateHz, channels, bounds, { guess, mayBreak }) {
   /** @type {string[]} */
   const remarks = [];
   async function* blocks() {
     let [skip, left, came] = [bounds.skip, bounds.frames ?? Infinity, 0];
     try {
-      for await (const sample of new AudioSampleSink(track).samples()) {
+      const samples = new AudioSampleSink(track).samples();
+      for await (const sample of eachInTime(samples, STALL_SECONDS)) {
         if (sample.sampleRate !== sampleRateHz || sample.numberOfChannels !== channels) {
           throw new InputError(CHANGES);
         }
@@ -181,15 +208,17 @@ function streamed(track, sampleRateHz, channels, bounds, frames) {
         came += end - begin;
         if (end > begin) yield part(planes, begin, end);
       }
+      if (came === 0) throw new Error("nothing was decoded");
     } catch (error) {
       if (error instanceof InputError) throw error;
-      throw new StreamError(reasonOf(error));
+      if (error instanceof Stalled && came === 0) mute.add(await track.getCodec());
+      if (!mayBreak) throw new StreamError(reasonOf(error), came);
     }
     if (bounds.frames !== null && came < bounds.frames - PADDING_FRAMES) {
-      remarks.push("the file ends before the length that its header promises");
+      remarks.push(SHORT);
     }
   }
-  return { sampleRateHz, channels, frames, remarks, blocks: () => gathered(blocks()) };
+  return { sampleRateHz, channels, frames: guess, remarks, blocks: () => gathered(blocks()) };
 }
 
 /**
@@ -215,9 +244,17 @@ async function* gathered(blocks) {
 
 /** @param {import("mediabunny").AudioSample} sample */
 function planesOfSample(sample) {
-  const planes = Array.from({ length: sample.numberOfChannels }, (_, planeIndex) => {
-    const plane = new Float32Array(sample.numberOfFrames);
-    sample.copyTo(plane, { format: "f32-planar", planeIndex });
+  const { numberOfFrames, numberOfChannels, format } = sample;
+  // WebKitGTK 2.50 crashes where it copies what is one channel already, without converting it.
+  const converted = numberOfChannels === 1 && format === "f32";
+  const planes = Array.from({ length: numberOfChannels }, (_, planeIndex) => {
+    const plane = new Float32Array(numberOfFrames);
+    const integers = converted ? new Int32Array(numberOfFrames) : null;
+    sample.copyTo(integers ?? plane, {
+      format: integers ? "s32-planar" : "f32-planar",
+      planeIndex,
+    });
+    integers?.forEach((integer, frame) => (plane[frame] = integer / 2 ** 31));
     return plane;
   });
   sample.close();
@@ -231,14 +268,17 @@ function planesOfSample(sample) {
  * @param {DecodeWhole} decodeWhole
  * @param {number} sampleRateHz
  * @param {number} channels
+ * @param {Bounds | null} bounds
  * @returns {Promise<SongSource>}
  */
-async function whole(file, decodeWhole, sampleRateHz, channels) {
+async function whole(file, decodeWhole, sampleRateHz, channels, bounds) {
   /** @type {Planes} */
   let planes;
   try {
-    planes = await decodeWhole(await file.arrayBuffer(), sampleRateHz, channels);
+    const decoded = await decodeWhole(await file.arrayBuffer(), sampleRateHz, channels);
+    planes = within(decoded, bounds);
   } catch (error) {
+    if (error instanceof Cancelled) throw error;
     throw new InputError(`cannot be decoded by this browser: ${reasonOf(error)}`);
   }
   async function* blocks() {
@@ -246,5 +286,21 @@ async function whole(file, decodeWhole, sampleRateHz, channels) {
       yield part(planes, frame, frame + BLOCK_FRAMES);
     }
   }
-  return { sampleRateHz, channels: planes.length, frames: framesOf(planes), remarks: [], blocks };
+  const frames = framesOf(planes);
+  const remarks = frames < (bounds?.frames ?? 0) - PADDING_FRAMES ? [SHORT] : [];
+  return { sampleRateHz, channels: planes.length, frames, remarks, blocks };
+}
+
+/**
+ * Cuts off what an encoder put before and after a song. Some browsers have done so already, as the
+ * length tells.
+ *
+ * @param {Planes} planes
+ * @param {Bounds | null} bounds
+ */
+function within(planes, bounds) {
+  if (!bounds) return planes;
+  const [skip, frames] = [bounds.skip, bounds.frames ?? Infinity];
+  const begin = framesOf(planes) >= skip + frames ? skip : 0;
+  return part(planes, begin, begin + frames);
 }

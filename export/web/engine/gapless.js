@@ -52,24 +52,38 @@ export async function oggBounds(file, codec) {
     if (tail.getUint32(at) !== 0x4f676753) continue; // OggS
     const end = Number(tail.getBigInt64(at + 6, true));
     if (end < 0) continue; // no packet ends in this page
-    return { skip: 0, frames: end - (codec === "opus" ? await preSkip(file) : 0) };
+    const skip = codec === "opus" ? (await preSkip(file)).frames : 0;
+    return { skip, frames: end - skip };
   }
   return { skip: 0, frames: null };
 }
 
 /**
- * Frames before an opus song, at 48 kHz; who decodes leaves them out already.
+ * An opus file whose header tells of no frames before the song: some decoders leave out what it
+ * tells, others do not, and so all of them leave out nothing. Other files stay as they are.
+ *
+ * @param {Blob} file
+ */
+export async function withoutPreSkip(file) {
+  const { at, frames } = await preSkip(file);
+  if (frames === 0) return file;
+  return new Blob([file.slice(0, at), new Uint8Array(2), file.slice(at + 2)]);
+}
+
+/**
+ * Where an opus file tells of frames before the song, at 48 kHz, and how many there are.
  *
  * @param {Blob} file
  */
 async function preSkip(file) {
   const head = new DataView(await file.slice(0, HEAD_BYTES).arrayBuffer());
-  for (let at = 0; at + 12 <= head.byteLength; at++) {
+  const isOgg = head.byteLength >= 4 && word(head, 0) === "OggS";
+  for (let at = 0; isOgg && at + 12 <= head.byteLength; at++) {
     if (word(head, at) === "Opus" && word(head, at + 4) === "Head") {
-      return head.getUint16(at + 10, true);
+      return { at: at + 10, frames: head.getUint16(at + 10, true) };
     }
   }
-  return 0;
+  return { at: 0, frames: 0 };
 }
 
 /** @param {Blob} file */

@@ -25,10 +25,11 @@ const MOST_THREADS = 4;
  */
 export async function chooseBuild(options) {
   const isolated = self.crossOriginIsolated;
+  const mayThread = isolated && typeof SharedArrayBuffer !== "undefined";
   const relaxedSimd = !options.compat && (await supportsFeature("relaxedSimd"));
   const gpu = options.accelerator === "webgpu";
   const cores = Math.max(Math.min((navigator.hardwareConcurrency ?? 1) - 1, MOST_THREADS), 1);
-  const threads = isolated && relaxedSimd && !gpu ? (options.threads ?? cores) : 1;
+  const threads = mayThread && relaxedSimd && !gpu ? (options.threads ?? cores) : 1;
   let build = relaxedSimd ? "" : "_compat";
   if (threads > 1) build = "_threaded";
   else if (gpu && (await supportsFeature("jspi"))) build = "_jspi";

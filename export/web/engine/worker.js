@@ -1,6 +1,7 @@
 import { openSong, StreamError } from "./decode.js";
 import { encodeLanes } from "./encode.js";
 import { Cancelled, InputError } from "./errors.js";
+import { inTime } from "./patience.js";
 import { deinterleaved, interleaved } from "./planes.js";
 import { LoadedModel } from "./runtime.js";
 import { separateSong } from "./song_job.js";
@@ -12,6 +13,10 @@ import { Store } from "./store.js";
 /** @typedef {import("./planes.js").Planes} Planes */
 
 /** @typedef {{signal: AbortSignal, report: (progress: object) => void}} Call */
+
+// How long a whole file may be decoded: some browsers never end with one that is broken.
+const DECODING_SECONDS = 30;
+const LEAST_BYTES_A_SECOND = 100_000;
 
 /** The worker's half of protocol.js: calls come in, and are done one after the other. */
 class Worker {
@@ -134,18 +139,24 @@ class Worker {
   async #separate({ id, file, name }, { signal, report }) {
     const model = this.#loaded();
     const store = await this.#store;
-    const decodeWhole = this.#decodeWhole.bind(this);
-    const attempt = async (/** @type {boolean} */ mayStream) => {
+    /** @type {import("./decode.js").DecodeWhole} */
+    const decodeWhole = (content, sampleRateHz, channels) =>
+      this.#decodeWhole(content, sampleRateHz, channels, signal);
+    const attempt = async (/** @type {import("./decode.js").Ways} */ ways) => {
       report({ stage: "decoding", done: 0, secondsLeft: null });
-      const source = await openSong(file, decodeWhole, { mayStream });
+      const source = await openSong(file, decodeWhole, ways);
       if (signal.aborted) throw new Cancelled();
       const options = { id: `song-${id}`, name: name.replace(/\.[^.]*$/, "") };
       return separateSong(source, model, store, { ...options, signal, onProgress: report });
     };
     try {
-      const song = await attempt(true).catch((error) => {
-        if (!(error instanceof StreamError)) throw error;
-        return attempt(false);
+      const song = await attempt({ mayStream: true }).catch((broken) => {
+        if (!(broken instanceof StreamError)) throw broken;
+        return attempt({ mayStream: false }).catch((error) => {
+          // A part of the song is better than none.
+          if (!(error instanceof InputError) || broken.frames === 0) throw error;
+          return attempt({ mayStream: true, mayBreak: true });
+        });
       });
       this.#songs.set(song.id, song);
       return song;
@@ -159,18 +170,24 @@ class Worker {
    * @param {ArrayBuffer} content
    * @param {number} sampleRateHz
    * @param {number} channels
+   * @param {AbortSignal} signal
    * @returns {Promise<Planes>}
    */
-  async #decodeWhole(content, sampleRateHz, channels) {
+  async #decodeWhole(content, sampleRateHz, channels, signal) {
     const call = ++this.#count;
-    const answer = await new Promise((resolve) => {
+    const seconds = DECODING_SECONDS + Math.round(content.byteLength / LEAST_BYTES_A_SECOND);
+    const decoded = new Promise((resolve) => {
       this.#decoding.set(call, resolve);
       const message = { type: "decodeHere", call, content, sampleRateHz, channels };
       self.postMessage(message, { transfer: [content] });
     });
-    this.#decoding.delete(call);
-    if (!answer.planes) throw new InputError(answer.reason);
-    return answer.planes;
+    try {
+      const answer = await inTime(decoded, seconds, signal);
+      if (!answer.planes) throw new InputError(answer.reason);
+      return answer.planes;
+    } finally {
+      this.#decoding.delete(call);
+    }
   }
 
   /**

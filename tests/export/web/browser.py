@@ -1,4 +1,4 @@
-"""How tests use a site: a server, a page of headless Chromium, samples out of it."""
+"""How tests use a site: a server, a page of a browser, samples out of it."""
 
 import base64
 import contextlib
@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import soundfile
 
+from tests.chromium import wait_until
 from waveunet_tf.export.web import site_server
 
 _ROOM = pathlib.Path(site_server.__file__).parent
@@ -71,7 +72,7 @@ def open_lab(browser, address: str):
     page.faults = []
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.goto(f"{address}lab.html")
-    page.wait_for_function("window.ready")
+    wait_until(page, "Boolean(window.ready)")
     return page
 
 

@@ -4,10 +4,17 @@ import pytest
 
 from tests.chromium import headless_chromium
 from tests.export.web import browser
+from tests.firefox import headless_firefox
+from tests.webkit import webkit_browser
 from waveunet_tf.export.android import golden
 from waveunet_tf.export.web import libraries, site_folder
 
 ROOM = libraries.ROOM
+
+
+def slow(engine):
+    """A parameter of tests that `make test` leaves out."""
+    return pytest.param(engine, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +56,33 @@ def chromium():
         yield started
 
 
+@pytest.fixture(
+    scope="module",
+    params=["chromium", slow("firefox"), slow("webkit")],
+)
+def engine_name(request):
+    """Each engine's name; `make test` takes Chromium alone."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def lab(chromium, small_site):
+def engine(engine_name, request, tmp_path_factory):
+    """A browser of each engine."""
+    if engine_name == "chromium":
+        yield request.getfixturevalue("chromium")
+    elif engine_name == "firefox":
+        with headless_firefox() as started:
+            yield started
+    else:
+        with webkit_browser(tmp_path_factory.mktemp("home")) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def lab(engine, small_site):
     """A page with the engine, which must have had no error in the end."""
     with browser.served(small_site, isolated=False) as address:
-        page = browser.open_lab(chromium, address)
+        page = browser.open_lab(engine, address)
         yield page
         page.context.close()
         assert not page.faults

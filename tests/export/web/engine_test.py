@@ -1,4 +1,4 @@
-"""The engine in headless Chromium, with small models."""
+"""The engine in each browser, with small models."""
 
 import io
 import zipfile
@@ -14,6 +14,15 @@ from waveunet_tf.export.android import golden
 
 pytestmark = pytest.mark.xdist_group("web")
 HZ = 8000
+# What files may differ by where a browser's decoder rounds to 16 bits, or otherwise.
+ALLOWED = {
+    ("firefox", "flac"): 1e-9,
+    ("firefox", "mp3"): 5e-5,
+    ("firefox", "m4a"): 1e-6,
+    ("webkit", "mp3"): 5e-5,
+    ("webkit", "opus"): 1.6e-5,
+    ("webkit", "m4a"): 1e-6,
+}
 
 
 def stems_of_python(separator, mixture, rate_hz):
@@ -83,11 +92,11 @@ def test_wav_files_are_read_as_libsndfile_reads_them(lab, small_site, subtype):
     ],
 )
 def test_files_are_decoded_as_python_decodes_them(
-    lab, small_site, suffix, rate_hz, allowed, channels
+    lab, engine_name, small_site, suffix, rate_hz, allowed, channels
 ):
     """Frame by frame: an encoder's delay is left out, and its padding.
 
-    Below full scale, at which Chromium clips what it decodes.
+    Below full scale, at which browsers clip what they decode.
     """
     load(lab, "models/stereo.tflite")
     path = small_site / f"song.{suffix}"
@@ -100,11 +109,18 @@ def test_files_are_decoded_as_python_decodes_them(
     if suffix == "m4a":  # of which Python keeps the padding at the end
         expected = expected[: len(tones)]
     actual = lanes(lab, told)["mixture"]
-    assert actual.shape == tones.shape
+    if engine_name == "webkit" and suffix == "m4a":
+        # WebKitGTK is one frame late, and leaves out the last packet.
+        assert -1024 <= len(actual) - len(tones) < 0
+        actual, expected = actual[1:], expected[: len(actual) - 1]
+    assert actual.shape == expected.shape
+    allowed = ALLOWED.get((engine_name, suffix), allowed)
     np.testing.assert_allclose(actual, expected, atol=allowed)
 
 
-def test_an_mp3_without_a_tag_of_its_encoder_is_read_whole(lab, small_site):
+def test_an_mp3_without_a_tag_of_its_encoder_is_read_whole(
+    lab, engine_name, small_site
+):
     av = pytest.importorskip("av")
     load(lab, "models/stereo.tflite")
     path = small_site / "song.mp3"
@@ -120,11 +136,14 @@ def test_an_mp3_without_a_tag_of_its_encoder_is_read_whole(lab, small_site):
     with AudioReader(path) as reader:
         expected = np.concatenate(list(reader.blocks()))
     actual = lanes(lab, told)["mixture"]
-    np.testing.assert_allclose(actual, expected, atol=4e-6)
+    allowed = ALLOWED.get((engine_name, "mp3"), 4e-6)
+    np.testing.assert_allclose(actual, expected, atol=allowed)
 
 
 @pytest.mark.parametrize("suffix", ["ogg", "opus"])
-def test_all_links_of_a_chained_file_are_decoded(lab, small_site, tmp_path, suffix):
+def test_all_links_of_a_chained_file_are_decoded(
+    lab, engine_name, small_site, tmp_path, suffix
+):
     load(lab, "models/stereo.tflite")
     links, expected = [], []
     for seed, frames in enumerate((48077, 24000)):
@@ -140,7 +159,8 @@ def test_all_links_of_a_chained_file_are_decoded(lab, small_site, tmp_path, suff
     expected = np.concatenate([*expected, expected[-1]])
     actual = lanes(lab, told)["mixture"]
     assert len(actual) == 48077 + 24000 + 24000
-    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    allowed = ALLOWED.get((engine_name, suffix), 1e-6)
+    np.testing.assert_allclose(actual, expected, atol=allowed)
 
 
 def test_links_of_other_rates_are_refused(lab, small_site, tmp_path):
@@ -346,6 +366,7 @@ def test_a_cancelled_song_leaves_nothing_and_the_next_one_is_separated(
                 return [error.name, seen, before, await files()];
             }
             async function files() {
+                if (!navigator.storage?.getDirectory) return []; // they are in memory
                 const root = await navigator.storage.getDirectory();
                 const names = [];
                 const ours = await root.getDirectoryHandle("waveunet");
@@ -405,3 +426,49 @@ def test_a_song_before_a_model_is_one_line(lab, small_site):
         }"""
     )
     assert told == "a model must be loaded first"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "AudioDecoder.prototype.decode = () => {};",
+        "AudioDecoder.prototype.flush = () => new Promise(() => {});"
+        "AudioDecoder.prototype.decode = () => {};",
+        "AudioDecoder.prototype.decode = () => { throw new Error('broken'); };",
+    ],
+)
+def test_a_browser_whose_webcodecs_fails_decodes_a_file_as_a_whole(
+    lab, small_site, fault
+):
+    """Without an answer, too: a song may wait for it, and the next one does not."""
+    if not lab.evaluate("typeof AudioDecoder === 'function'"):
+        pytest.skip("needs WebCodecs")
+    script = (small_site / "worker.js").read_text(encoding="utf-8")
+    (small_site / "broken.js").write_text(fault + script, encoding="utf-8")
+    tones = golden.song(48077, 2, 48000) / 3
+    with AudioWriter(small_site / "song.ogg", 48000, 2) as writer:
+        writer.write(tones)
+    told = lab.evaluate(
+        """async () => {
+            const broken = new Separator("broken.js");
+            await broken.load("models/stereo.tflite", "stereo");
+            const begun = performance.now();
+            const file = await fileOf("song.ogg");
+            const seconds = [];
+            for (const _ of [1, 2]) {
+                const begun = performance.now();
+                window.song = await broken.separate(file);
+                seconds.push((performance.now() - begun) / 1000);
+            }
+            broken.close();
+            return [seconds, song.frames, song.channels];
+        }"""
+    )
+    seconds, frames, channels = told
+    assert seconds[0] < 15 and seconds[1] < 5
+    with AudioReader(small_site / "song.ogg") as reader:
+        expected = np.concatenate(list(reader.blocks()))
+    actual = np.frombuffer(blob(lab, "song.lanes[0].samples"), np.float32)
+    assert (frames, channels) == (len(expected), 2)
+    np.testing.assert_allclose(actual.reshape(-1, 2), expected, atol=1e-4)
