@@ -22,7 +22,8 @@ LOCAL = "local"
 """The name of a scheduler that is started here, with workers on this machine."""
 ALLOWED_DEATHS = 2
 """How often a job that killed its worker is tried again by a scheduler started here."""
-_CONNECT_SECONDS = 10
+# A scheduler that starts beside the command may load itself from a slow shared disk.
+_CONNECT_SECONDS = 30
 # For a scheduler and workers that are started here. The profiler would take some 50 MB
 # more of each worker in its first quarter of an hour. At the threshold that dask sets,
 # memory goes back to the system after each array, which takes an eighth of the time.
