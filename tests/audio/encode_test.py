@@ -1,3 +1,5 @@
+import resource
+
 import av
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from tests.audio.signals import RATE_HZ, noise, tone
 from waveunet_tf.audio import encode, formats, io
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.encode import AudioWriter
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, one_line
 
 TAGS = {"title": "Ä b", "artist": "C", "date": "1999", "tracknumber": "7"}
 
@@ -157,3 +159,25 @@ def test_an_error_in_the_body_is_the_one_that_is_seen(tmp_path, name):
         with AudioWriter(tmp_path / name, 44100, 2) as writer:
             writer.write(tone())
             raise KeyError
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "opus", "mp3", "m4a"])
+@pytest.mark.parametrize("missing_bytes", [1, 9000])
+def test_a_disk_that_is_full_at_the_end_is_told(tmp_path, suffix, missing_bytes):
+    path, samples = tmp_path / f"x.{suffix}", tone(60_000).astype(np.float32)
+
+    def write():
+        with AudioWriter(path, 48000, 2) as writer:
+            writer.write(samples)
+
+    write()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = path.stat().st_size - missing_bytes
+    path.unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(OSError) as error:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert one_line(error.value) == f"{path}: File too large"

@@ -18,6 +18,9 @@ _COMPRESSION_LEVELS = {"VORBIS": 0.1, "OPUS": 0.5}
 _BITS_PER_SECOND_AND_CHANNEL = 128_000
 _MAX_BLOCK_FRAMES = 16384  # libsndfile crashes on longer blocks of Vorbis.
 _PROBE_BYTES = 2**20
+# libsndfile's encoders of these keep some frames back until they are closed, and do not
+# tell of a disk that is full then.
+_KEEPING_BACK = ("FLAC", "OGG")
 _MAX_WAV_BYTES = 2**32 - 2**20  # The sizes in a wav file's header have 32 bits.
 
 
@@ -138,7 +141,8 @@ class _LibsndfileSink:
         codec: str,
         tags: Mapping[str, str],
     ):
-        self._path = path
+        self._path, self._frames = path, 0
+        self._keeps_back = container in _KEEPING_BACK
         bytes_a_sample = {"PCM_16": 2, "PCM_24": 3}.get(codec, 4)
         self._room_samples = np.inf
         if container == "WAV":
@@ -170,9 +174,29 @@ class _LibsndfileSink:
             raise OSError(f"{self._path}: a wav file cannot be longer than 4 GiB")
         with self._naming_errors():
             self._file.write(block)
+        self._frames += len(block)
 
     def close(self, *, whole: bool) -> None:
-        self._file.close()
+        if not whole:
+            with contextlib.suppress(OSError), self._naming_errors():
+                self._file.close()
+            return
+        with self._naming_errors():
+            self._file.close()
+        if self._frames and not self._has_end():
+            _raise_reason(self._path)
+            raise OSError(f"{self._path}: cannot be written to its end")
+
+    def _has_end(self) -> bool:
+        """Whether the last frame is in the file."""
+        if not self._keeps_back:
+            return True
+        try:
+            with soundfile.SoundFile(os.fsencode(self._path)) as written:
+                written.seek(self._frames - 1)
+                return written.frames == self._frames and len(written.read(1)) == 1
+        except soundfile.LibsndfileError:
+            return False
 
 
 def _raise_reason(path: str | os.PathLike) -> None:
