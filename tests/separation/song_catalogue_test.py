@@ -140,3 +140,11 @@ def test_a_home_folder_and_patterns_are_found(songs, monkeypatch):
     with Catalogue(["~/a.wav", f"{songs}/[bc].wav"], options, Source()) as catalogue:
         paths = [os.fspath(job.song.path) for job in catalogue.jobs]
     assert paths == [f"{songs}/{name}.wav" for name in "abc"]
+
+
+def test_an_empty_name_is_not_the_folder_that_one_is_in(songs, monkeypatch):
+    monkeypatch.chdir(songs)
+    with Catalogue([""], SongOptions(output_dir="stems"), Source()) as catalogue:
+        (failure,) = catalogue.failures
+        assert not catalogue.jobs
+    assert str(failure) == "a song must have a name. Received: ''"

@@ -157,6 +157,14 @@ def test_what_finds_nothing_is_refused(tmp_path, name):
         search(f"{tmp_path}/{name}")
 
 
+def test_an_empty_name_is_not_the_folder_that_one_is_in(album, monkeypatch):
+    """As of a variable of the shell that is not set."""
+    monkeypatch.chdir(album)
+    with pytest.raises(InputError, match="^a song must have a name. Received: ''"):
+        search("")
+    assert names(search("."), pathlib.Path()) == ["[x].wav", "a.FLAC", "b.wav"]
+
+
 def test_pipes_become_files(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "song.mp3")
     writer = threading.Thread(

@@ -60,7 +60,7 @@ class Catalogue(SongBatch):
         )
         self._ledger = SongLedger(output, (source.sha256, depends))
         super().__init__(
-            [os.path.abspath(expand_home(song)) for song in songs],
+            [song and os.path.abspath(expand_home(song)) for song in songs],
             self.options,
             source.sources,
             ledger=self._ledger,

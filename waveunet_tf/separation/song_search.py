@@ -54,11 +54,13 @@ def find_songs(
             folder without songs among others that a pattern finds, and the error.
 
     Raises:
-        InputError: The name is an address, a folder holds no audio files or lies in
-            `leave_out`, or a pattern finds nothing.
+        InputError: The name is empty or an address, a folder holds no audio files or
+            lies in `leave_out`, or a pattern finds nothing.
         OSError: The folder cannot be read.
     """
     text = os.fspath(name)
+    if not text:  # which pathlib takes for the folder that one is in
+        raise InputError("a song must have a name. Received: ''")
     if _ADDRESS.match(text):
         raise InputError(
             f"{text}: must be a file, but is an address: download it first"
