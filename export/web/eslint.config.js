@@ -4,7 +4,7 @@ import globals from "globals";
 
 const rules = { eqeqeq: "error", "no-var": "error", "prefer-const": "error" };
 // What the player's classic scripts share with each other and with the page.
-const player = ["Channel", "Lane", "Mixer", "Player", "TimeArea", "Waveform"]
+const player = ["Channel", "Lane", "Mixer", "Player", "TimeArea", "Waveform", "beginSound"]
   .concat(["clock", "colour", "drawTimeline", "find", "fromHtml", "mixLanes", "sleep", "tickClock"])
   .reduce((all, name) => ({ ...all, [name]: "readonly" }), {});
 

@@ -7,6 +7,7 @@ const AHEAD_SECONDS = 3;
 /* From a block's scheduling to its first frame: time for the audio thread to take it over. */
 const LEAD_SECONDS = 0.06;
 const FADE_SECONDS = 0.015;
+const START_SECONDS = 5; // without a sound device, some browsers wait for ever
 const MOST_SPARE = 64; // buffers
 
 /**
@@ -17,6 +18,18 @@ const MOST_SPARE = 64; // buffers
 
 const sleep = (/** @type {number} */ seconds) =>
   new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+
+/**
+ * Lets a context sound.
+ *
+ * @param {AudioContext} context
+ * @throws {Error} No sound device answers.
+ */
+async function beginSound(context) {
+  await Promise.race([context.resume(), sleep(START_SECONDS)]);
+  if (context.state !== "suspended") return;
+  throw new Error("No sound begins. Does this device have a loudspeaker?");
+}
 
 /** One source's gain in a mixer. */
 class Channel {
@@ -125,7 +138,12 @@ class Mixer extends EventTarget {
     }
     this.paused = false;
     this.dispatchEvent(new Event("play"));
-    await this.context?.resume();
+    try {
+      if (this.context) await beginSound(this.context);
+    } catch (error) {
+      this.pause();
+      this.#fail(error);
+    }
     if (!this.paused) this.#start();
   }
 

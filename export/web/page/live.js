@@ -215,7 +215,7 @@ class Session extends EventTarget {
     this.node.port.onmessage = ({ data }) => this.#push(data);
     this.context.createMediaStreamSource(this.stream).connect(this.node);
     this.#addLanes(sources, this.node);
-    await this.context.resume();
+    await beginSound(this.context);
   }
 
   /** Returns the seconds of sound that are separated in a second. */

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import pathlib
+import time
 
 import numpy as np
 import soundfile
@@ -74,6 +75,18 @@ def open_lab(browser, address: str):
     page.goto(f"{address}lab.html")
     wait_until(page, "Boolean(window.ready)")
     return page
+
+
+def wait_through_reloads(page, condition: str) -> None:
+    """As wait_until, of a page that may be reloaded meanwhile."""
+    end = time.monotonic() + 30
+    while True:
+        try:
+            wait_until(page, condition, seconds=end - time.monotonic())
+            return
+        except Exception:
+            if time.monotonic() > end:
+                raise
 
 
 def load(page, model: str, **options):

@@ -1,5 +1,6 @@
-"""The site's page in headless Chromium: each of its buttons, keys and lines."""
+"""The site's page: all in headless Chromium, and from end to end in each browser."""
 
+import base64
 import io
 import pathlib
 import zipfile
@@ -118,6 +119,129 @@ def test_a_song_is_separated_played_and_saved(page, songs):
     name, content = saved(page, "Save Accompaniment")
     assert name == "first song - accompaniment.wav"
     assert soundfile.info(io.BytesIO(content)).frames == SECONDS * HZ
+
+
+READY = "document.querySelector('#engine').textContent.startsWith('Gives')"
+# What a button would save, without a browser's own way to save it.
+KEEP_WHAT_IS_SAVED = """() => {
+    URL.createObjectURL = (content) => {
+        window.content = content;
+        return "";
+    };
+    HTMLAnchorElement.prototype.click = function () {
+        window.fileName = this.download;
+    };
+}"""
+READ_WHAT_IS_SAVED = """() => new Promise((resolve) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve([window.fileName, reader.result.split(",")[1]]);
+    reader.readAsDataURL(window.content);
+})"""
+
+
+def kept(page, button):
+    """As saved, in each browser."""
+    page.evaluate("() => { window.fileName = ''; }")
+    page.click(button)
+    wait_until(page, "Boolean(window.fileName)")
+    name, content = page.evaluate(READ_WHAT_IS_SAVED)
+    return name, base64.b64decode(content)
+
+
+def states(page):
+    return page.evaluate(
+        "[...document.querySelectorAll('.job .state')].map((state) => state.innerText)"
+    )
+
+
+@pytest.mark.slow
+def test_the_page_works_from_end_to_end(
+    engine, small_site, small_separators, songs, tmp_path
+):
+    page = engine.new_context().new_page()
+    with browser.served(small_site, isolated=False) as address:
+        page.goto(address)
+        # The service worker isolates the page, and reloads it for that.
+        browser.wait_through_reloads(page, f"crossOriginIsolated && {READY}")
+        page.evaluate(KEEP_WHAT_IS_SAVED)
+        separate(page, *sorted(songs.iterdir()))
+        first, broken, second = states(page)
+        assert "took" in first and "took" in second
+        assert broken.startswith("Must be an audio file")
+        check_what_is_saved(page, songs / "first song.wav", small_separators["stereo"])
+        plays_or_says_why_not(page)
+        soundfile.write(tmp_path / "long.wav", np.zeros((600 * HZ, 2), np.int16), HZ)
+        page.set_input_files("#songs", [tmp_path / "long.wav"])
+        wait_until(page, "document.title.includes('%')")
+        page.click("[aria-label='Cancel long.wav']")
+        wait_until(page, NO_JOB_RUNS)
+        assert len(states(page)) == 3
+    # The server is gone.
+    page.reload()
+    browser.wait_through_reloads(page, READY)
+    assert page.evaluate("document.querySelector('#encoding').value") == "flac"
+    separate(page, songs / "second.flac")
+    assert "took" in states(page)[0]
+    page.context.close()
+
+
+def check_what_is_saved(page, song, model):
+    _, separator = model
+    mixture, rate_hz = soundfile.read(song, dtype="float32")
+    choose = "document.querySelector('#encoding')"
+    for encoding, allowed in {"wav32f": 1e-6, "flac": 1e-3}.items():
+        change = f"{choose}.dispatchEvent(new Event('change'))"
+        page.evaluate(f"() => {{ {choose}.value = '{encoding}'; {change}; }}")
+        name, content = kept(page, "#save-all")
+        assert name == "first song.zip"
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            stems = {
+                pathlib.Path(entry).stem: soundfile.read(
+                    io.BytesIO(archive.read(entry))
+                )
+                for entry in archive.namelist()
+            }
+        expected = separator.separate(mixture, rate_hz)
+        loudest = max(np.abs(stem).max() for stem in expected.values())
+        gain = 1 if encoding == "wav32f" else min(1, 1 / loudest)
+        for name, stem in expected.items():
+            actual, _ = stems[name]
+            np.testing.assert_allclose(actual, gain * stem, atol=allowed)
+
+
+def plays_or_says_why_not(page):
+    """Where there is no sound device, some browsers play nothing."""
+    page.click("#play")
+    wait_until(
+        page,
+        "document.querySelector('#seek').value > 0.3 "
+        "|| Boolean(document.querySelector('.notice'))",
+    )
+    notice = page.evaluate("document.querySelector('#notices').innerText")
+    assert notice.startswith("No sound begins") or not notice
+    if not notice:
+        page.click("#play")
+
+
+@pytest.mark.slow
+def test_a_device_without_sound_is_one_line(page, songs):
+    page.evaluate(
+        """() => {
+            AudioContext.prototype.resume = () => new Promise(() => {});
+            const state = { get: () => "suspended" };
+            Object.defineProperty(AudioContext.prototype, "state", state);
+        }"""
+    )
+    separate(page, songs / "second.flac")
+    page.click("#play")
+    page.locator(".notice").wait_for()
+    assert page.inner_text(".notice p").startswith("No sound begins.")
+    assert page.evaluate("player.mixer.paused")
+    page.get_by_role("button", name="Dismiss").click()
+    page.click("#microphone")
+    page.locator(".notice").wait_for()
+    assert page.inner_text(".notice p").startswith("No sound begins.")
+    assert page.is_hidden("#live")
 
 
 @pytest.mark.slow
