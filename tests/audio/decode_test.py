@@ -1,6 +1,7 @@
 import os
 import pathlib
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -102,6 +103,22 @@ def test_a_reader_tells_what_a_header_says(tmp_path, name, subtype, bit_depth):
         assert reader.tags == {}
         frames = sum(len(block) for block in reader.blocks())
     assert frames == pytest.approx(22050, abs=2304)
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_a_voc_of_several_blocks_has_no_noise_between_them(tmp_path, layout):
+    channels = 1 if layout == "mono" else 2
+    samples = (tone(9000, channels) * 32767).astype(np.int16)
+    with av.open(str(tmp_path / "x.voc"), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=RATE_HZ, layout=layout)
+        for block in np.split(samples, [4096, 5000]):
+            frame = av.AudioFrame.from_ndarray(block.reshape(1, -1), "s16", layout)
+            frame.sample_rate = RATE_HZ
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    decoded, rate_hz = io.read(tmp_path / "x.voc")
+    assert rate_hz == RATE_HZ
+    np.testing.assert_array_equal(decoded, np.float32(samples) / 2**15)
 
 
 @pytest.mark.parametrize("name", ["x.wav", "x.flac"])

@@ -100,8 +100,9 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
             libsndfile does not know which channel stands where.
 
     Returns:
-        Not of an mp3, whose length libsndfile guesses also within a wav, nor where a
-        header tells no length, or too short a one.
+        Not of an mp3, whose length libsndfile guesses also within a wav, nor of a voc,
+        of which it takes the headers of later blocks for samples, nor where a header
+        tells no length, or too short a one.
     """
     # libsndfile guesses the length of an mp3 without a Xing header from the bit rate of
     # its first frame, and stops there.
@@ -117,7 +118,7 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
         return False
     finally:
         os.close(number)
-    if info.format == "MP3" or info.subtype.startswith("MPEG"):
+    if info.format in ("MP3", "VOC") or info.subtype.startswith("MPEG"):
         return False
     if info.frames > _MOST_FRAMES or (downmix and info.channels > 2):
         return False  # A flac of unknown length has 2⁶³ - 1.
