@@ -97,7 +97,7 @@ def test_tags_of_windows_1252_are_read_as_such(tmp_path):
     decoder.close()
 
 
-@pytest.mark.parametrize("name", ["x.wav", "x.aiff"])
+@pytest.mark.parametrize("name", ["x.wav", "x.aiff", "x.caf", "x.rf64"])
 def test_a_second_recording_in_a_file_is_noted(tmp_path, name, caplog):
     path = tmp_path / name
     soundfile.write(path, noise(5000), RATE_HZ)

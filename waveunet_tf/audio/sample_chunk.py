@@ -18,7 +18,6 @@ _HUGE_BYTES = 2**39
 # A few bytes that are missing, or that follow, are sloppiness.
 SLOPPY_BYTES, _FOREIGN_BYTES = 16, 4096
 _MAX_CHUNKS = 10_000
-_BEYOND_ANY_FILE = 2**60  # `seek` takes no place from 2⁶³ on.
 # What a file, or its samples, begin with.
 _OTHER_AUDIO = {b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"caff", b"data", b"SSND"}
 
@@ -52,8 +51,8 @@ class SampleChunk(NamedTuple):
         promised, held = self.promised_bytes, self.held_bytes
         if promised > held:
             return is_placeholder(promised)
-        left = held - promised
-        return left > max(promised, SLOPPY_BYTES) and not self.has_chunks_behind
+        ends = self.has_chunks_behind or self.joined_bytes
+        return held - promised > max(promised, SLOPPY_BYTES) and not ends
 
     @property
     def is_longer_than_told(self) -> bool:
@@ -199,7 +198,10 @@ class _Chunks(NamedTuple):
         Ends at the file's end, or with a name that is none, b"".
         """
         header_bytes = self.id_bytes + self.size_bytes
+        end = file.seek(0, os.SEEK_END)
         for _ in range(_MAX_CHUNKS):
+            if place > end:  # which `seek` of some file systems refuses
+                return
             file.seek(place)
             header = file.read(header_bytes)
             if len(header) < header_bytes:
@@ -214,8 +216,6 @@ class _Chunks(NamedTuple):
                 yield b"", place, 0
                 return
             yield name, place + header_bytes, size
-            if size >= _BEYOND_ANY_FILE:
-                return
             place += header_bytes + size
             place += -place % self.alignment
 
