@@ -188,3 +188,15 @@ def test_steps_are_listed_and_those_of_an_earlier_model_go(tiny_checkpoint, tmp_
     assert "step-256.tflite" in card.files
     packing.pack(tiny_checkpoint, model, description="one")
     assert not list(model.glob("step-*"))
+
+
+def test_a_model_that_is_not_replaced_keeps_its_step(
+    tiny_checkpoint, tmp_path, monkeypatch
+):
+    model = tmp_path / "model"
+    one = {"step-64.tflite": b"a step"}
+    packing.pack(tiny_checkpoint, model, description="one", convert=lambda _: one)
+    monkeypatch.setattr(packing, "MAX_BYTES", 9000)
+    with pytest.raises(InputError, match="must have at most"):
+        packing.pack(tiny_checkpoint, model, description="large")
+    registry.verify_model(model, registry.read_card(model).files)

@@ -66,8 +66,6 @@ def pack(
         parts[1].write_bytes((directory / names[1]).read_bytes())
         for part, step in zip(parts[2:], steps.values()):
             part.write_bytes(step)
-        for earlier in set(target.glob(checkpoint.step_name("*"))) - set(paths):
-            earlier.unlink()
         card = registry.ModelCard(
             description,
             list(config.sources),
@@ -83,6 +81,8 @@ def pack(
                 f"{MAX_BYTES / 1e6:.0f} MB. Received: {half_bytes / 1e6:.1f} MB"
             )
         registry.write_card(card_part, card)
+    for earlier in set(target.glob(checkpoint.step_name("*"))) - set(paths):
+        earlier.unlink()
     return card
 
 
