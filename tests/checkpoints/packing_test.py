@@ -200,3 +200,15 @@ def test_a_model_that_is_not_replaced_keeps_its_step(
     with pytest.raises(InputError, match="must have at most"):
         packing.pack(tiny_checkpoint, model, description="large")
     registry.verify_model(model, registry.read_card(model).files)
+
+
+def test_weights_that_a_training_replaces_meanwhile_are_not_mixed_with_their_step(
+    tiny_checkpoint, tmp_path
+):
+    def convert(_):  # the step is of the weights before
+        set_weight(tiny_checkpoint, 0.5)
+        return {"step-64.tflite": b"a step"}
+
+    with pytest.raises(InputError, match="weights.h5: must stay the same while"):
+        packing.pack(tiny_checkpoint, tmp_path / "a", description="x", convert=convert)
+    assert not (tmp_path / "a").exists()

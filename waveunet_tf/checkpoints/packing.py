@@ -45,14 +45,16 @@ def pack(
         The card that was written.
 
     Raises:
-        InputError: The checkpoint is missing or broken, float16 cannot hold a weight,
-            the model is larger than MAX_BYTES, or the target is a checkpoint without
-            a card.
+        InputError: The checkpoint is missing or broken, or changes meanwhile; float16
+            cannot hold a weight, the model is larger than MAX_BYTES, or the target is a
+            checkpoint without a card.
         OSError: The folder cannot be written.
     """
     source, target = checkpoint.Checkpoint.open(directory), pathlib.Path(target)
-    network = source.load_network()  # checks the weights against the config
     directory, config = source.directory, source.config
+    weights = directory / checkpoint.WEIGHTS
+    before = source.sha256(checkpoint.WEIGHTS) if weights.is_file() else ""
+    network = source.load_network()  # checks the weights against the config
     steps = _steps(directory, network, convert) if convert else {}
     names = (checkpoint.WEIGHTS, checkpoint.CONFIG, *steps)
     card_path, config_path = target / registry.CARD, target / names[1]
@@ -61,8 +63,14 @@ def pack(
     # The card gets its name first: it shows if others are missing then.
     paths = [card_path, *(target / name for name in names)]
     with files.atomic_files(paths) as (card_part, *parts):
-        files.require_space(target, (directory / names[0]).stat().st_size)
-        _write_half(directory / names[0], parts[0])
+        files.require_space(target, weights.stat().st_size)
+        _write_half(weights, parts[0])
+        # A training may have replaced them, and the steps are of those before.
+        if files.file_sha256(weights) != before:
+            raise InputError(
+                f"{weights}: must stay the same while it is packed, but was replaced; "
+                "pack it again"
+            )
         parts[1].write_bytes((directory / names[1]).read_bytes())
         for part, step in zip(parts[2:], steps.values()):
             part.write_bytes(step)
