@@ -162,6 +162,20 @@ def test_an_error_in_the_body_is_the_one_that_is_seen(tmp_path, name):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "opus", "mp3", "m4a"])
+def test_a_text_that_is_too_long_for_a_header_is_cut(tmp_path, suffix):
+    others = {**TAGS, "album": "D", "genre": "E"}
+    tags = {**others, "comment": "é" * 100_000}
+    with AudioWriter(tmp_path / f"x.{suffix}", 48000, 2, tags=tags) as writer:
+        writer.write(noise(5000).astype(np.float32))
+    with AudioReader(tmp_path / f"x.{suffix}") as reader:
+        comment = reader.tags.pop("comment")
+        assert reader.tags == others
+        assert sum(map(len, reader.blocks())) >= 5000
+    assert set(comment) == {"é"}
+    assert len(comment) == (4000 if suffix in ("wav", "opus") else 100_000)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "opus", "mp3", "m4a"])
 @pytest.mark.parametrize("missing_bytes", [1, 9000])
 def test_a_disk_that_is_full_at_the_end_is_told(tmp_path, suffix, missing_bytes):
     path, samples = tmp_path / f"x.{suffix}", tone(60_000).astype(np.float32)

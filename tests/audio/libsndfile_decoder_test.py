@@ -86,6 +86,16 @@ def test_tags_are_read_by_their_names(tmp_path):
     decoder.close()
 
 
+def test_a_long_comment_in_a_wav_costs_no_tags(tmp_path):
+    """libsndfile skips it, and all that is behind it."""
+    with soundfile.SoundFile(tmp_path / "x.wav", "w", RATE_HZ, 2) as file:
+        file.title, file.comment, file.tracknumber = "a", "Ä" * 5000, "7"
+        file.write(tone(100))
+    decoder = LibsndfileDecoder(tmp_path / "x.wav")
+    assert decoder.tags == {"title": "a", "comment": "Ä" * 5000, "tracknumber": "7"}
+    decoder.close()
+
+
 def test_tags_of_windows_1252_are_read_as_such(tmp_path):
     with soundfile.SoundFile(tmp_path / "x.wav", "w", RATE_HZ, 2) as file:
         file.title = "M?nchen"

@@ -21,6 +21,9 @@ _PROBE_BYTES = 2**20
 # libsndfile's encoders of these keep some frames back until they are closed, and do not
 # tell of a disk that is full then.
 _KEEPING_BACK = ("FLAC", "OGG")
+# All texts of a wav or opus must fit into a header of 64 KiB. libsndfile leaves out
+# those that do not, and breaks the opus.
+_MOST_TEXT_BYTES = 8000
 _MAX_WAV_BYTES = 2**32 - 2**20  # The sizes in a wav file's header have 32 bits.
 
 
@@ -157,8 +160,10 @@ class _LibsndfileSink:
                 format=container,
                 compression_level=_COMPRESSION_LEVELS.get(codec),
             )
-            for name, value in tags.items():
-                setattr(self._file, name, value)
+            for name, text in tags.items():
+                if container in ("WAV", "RF64") or codec == "OPUS":
+                    text = text.encode()[:_MOST_TEXT_BYTES].decode(errors="ignore")
+                setattr(self._file, name, text)
 
     @contextlib.contextmanager
     def _naming_errors(self) -> Iterator[None]:

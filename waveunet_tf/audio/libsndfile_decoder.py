@@ -20,6 +20,8 @@ _MOST_FRAMES = 2**62
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 # What libsndfile notes of an Ogg file whose last page is missing or cut.
 _CUT_OGG = ("lacks an end-of-stream bit", "without an End-Of-Stream flag")
+# Its note of a text of 2 KiB or more in a wav, with which it ends the tags.
+_LONG_TEXT = "(too big)"
 # Its note of foreign bytes behind the last page, and of the first part of a page.
 _BEHIND_OGG = "Junk after the last page"
 
@@ -47,8 +49,10 @@ class LibsndfileDecoder:
         self.duration_seconds = self._sound.frames / self.sample_rate_hz
         tags = {name: getattr(self._sound, name) for name in TAGS}
         self.tags = {name: value for name, value in tags.items() if value}
-        if any("\ufffd" in value for value in self.tags.values()):
-            apart = decoder_process.read_tags_apart(path)  # They are not UTF-8.
+        is_cut = _LONG_TEXT in self._sound.extra_info
+        # "�" stands for what is not UTF-8.
+        if is_cut or any("\ufffd" in value for value in self.tags.values()):
+            apart = decoder_process.read_tags_apart(path)
             self.tags = ffmpeg_decoder.read_tags(path) if apart is None else apart
 
     def close(self) -> None:
