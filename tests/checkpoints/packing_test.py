@@ -212,3 +212,12 @@ def test_weights_that_a_training_replaces_meanwhile_are_not_mixed_with_their_ste
     with pytest.raises(InputError, match="weights.h5: must stay the same while"):
         packing.pack(tiny_checkpoint, tmp_path / "a", description="x", convert=convert)
     assert not (tmp_path / "a").exists()
+
+
+def test_the_licence_of_weights_goes_with_their_copy(packed_model, tmp_path):
+    licensed = shutil.copytree(packed_model, tmp_path / "licensed")
+    (licensed / "LICENSE").write_text("for research only\n")
+    packing.pack(licensed, tmp_path / "a", description="again")
+    assert (tmp_path / "a" / "LICENSE").read_text() == "for research only\n"
+    packing.pack(licensed, licensed, description="onto itself")
+    assert (licensed / "LICENSE").read_text() == "for research only\n"

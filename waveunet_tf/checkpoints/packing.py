@@ -29,8 +29,9 @@ def pack(
     """Writes a checkpoint as a model; its files appear together, or none does.
 
     A model is a checkpoint, too. Its config.json is a copy. Its weights are rounded to
-    float16; loaded, they are float32 again, of the same values. Adam's moments are
-    left out. Other files in `target`, such as a README.md, stay.
+    float16; loaded, they are float32 again, of the same values. Their licence is
+    copied, if they have one, and Adam's moments are left out. Other files in `target`,
+    such as a README.md, stay.
 
     Args:
         directory: The checkpoint.
@@ -62,6 +63,8 @@ def pack(
         raise InputError(f"{target}: must be a model or new, but is another checkpoint")
     # The card gets its name first: it shows if others are missing then.
     paths = [card_path, *(target / name for name in names)]
+    if (licence := source.licence()) is not None:
+        paths.append(target / checkpoint.LICENCE)
     with files.atomic_files(paths) as (card_part, *parts):
         files.require_space(target, weights.stat().st_size)
         _write_half(weights, parts[0])
@@ -74,6 +77,8 @@ def pack(
         parts[1].write_bytes((directory / names[1]).read_bytes())
         for part, step in zip(parts[2:], steps.values()):
             part.write_bytes(step)
+        if licence is not None:
+            parts[-1].write_bytes(licence)
         card = registry.ModelCard(
             description,
             list(config.sources),
