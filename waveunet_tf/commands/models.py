@@ -27,7 +27,7 @@ def main(words):
     for name in registry.names():
         try:
             print(registry.describe_model(name))
-        except InputError as error:
+        except (InputError, OSError) as error:
             app.print_error(error)
             failed = 1
     return failed
