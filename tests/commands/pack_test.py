@@ -97,6 +97,12 @@ def test_a_bad_flag_is_refused_before_anything_is_read(models_dir, flag, text):
     assert not models_dir.exists()
 
 
+def test_a_second_step_is_not_left_out_in_silence(models_dir):
+    flags = ["--checkpoint=/nowhere", "--name=tiny", "--description=one"]
+    flags += ["--nocarry_step", "--carry_dynamic_step"]
+    check_refusal(run_here(PACK, *flags), 2, "--carry_dynamic_step needs --carry_step")
+
+
 def test_separating_takes_the_model_in_the_box(vocals, song, tmp_path):
     """Without a flag, by its name, and by its path: the same stems."""
     flags = ["--engine=litert", f"--output_dir={tmp_path}/stems"]

@@ -95,6 +95,8 @@ def main(_):
         raise app.UsageError(
             f"--description must be one line. Received: {_DESCRIPTION.value!r}"
         )
+    if _CARRY_DYNAMIC_STEP.value and not _CARRY_STEP.value:
+        raise app.UsageError("--carry_dynamic_step needs --carry_step")
     scores = scores_from_flags()
     models = registry.own_folder()
     if _OUTPUT_DIR.value is not None:
