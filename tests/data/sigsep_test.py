@@ -1,6 +1,8 @@
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -25,6 +27,24 @@ def test_a_missing_package_leaves_which_as_it_was():
     which = shutil.which
     with pytest.raises(ImportError):
         sigsep.import_sigsep("no_package_of_sigsep")
+    assert shutil.which is which
+
+
+def test_threads_that_import_at_once_leave_which_as_it_was(monkeypatch):
+    which, begun = shutil.which, threading.Event()
+
+    def slow(name):
+        if name == "first":
+            second.start()
+            begun.wait(0.2)  # the second may patch meanwhile, and ends later
+        else:
+            begun.set()
+            time.sleep(0.2)
+
+    monkeypatch.setattr(sigsep.importlib, "import_module", slow)
+    second = threading.Thread(target=sigsep.import_sigsep, args=["second"])
+    sigsep.import_sigsep("first")
+    second.join()
     assert shutil.which is which
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.resources
 import shutil
+import threading
 import types
 
 import numpy as np
+
+_patching = threading.Lock()  # of shutil.which: dask's workers have threads
 
 
 def import_sigsep(name: str) -> types.ModuleType:
@@ -21,17 +24,18 @@ def import_sigsep(name: str) -> types.ModuleType:
     """
     if not hasattr(np.linalg, "linalg"):
         np.linalg.linalg = np.linalg
-    which = shutil.which
+    with _patching:
+        which = shutil.which
 
-    def which_or_ffmpeg(command, *args, **kwargs):
-        found = which(command, *args, **kwargs)
-        return command if not found and command in ("ffmpeg", "ffprobe") else found
+        def which_or_ffmpeg(command, *args, **kwargs):
+            found = which(command, *args, **kwargs)
+            return command if not found and command in ("ffmpeg", "ffprobe") else found
 
-    shutil.which = which_or_ffmpeg
-    try:
-        return importlib.import_module(name)
-    finally:
-        shutil.which = which
+        shutil.which = which_or_ffmpeg
+        try:
+            return importlib.import_module(name)
+        finally:
+            shutil.which = which
 
 
 def musdb_setup() -> dict:
