@@ -66,6 +66,27 @@ async function loadRuntime(build) {
   loadedBuild = build;
 }
 
+/**
+ * Loads the build that is fit, or the slower one where the browser does not compile it: some have a
+ * part only of relaxed SIMD.
+ *
+ * @param {LoadOptions} options
+ * @returns {Promise<EngineInfo>}
+ */
+async function startRuntime(options) {
+  const { build, engine } = await chooseBuild(options);
+  try {
+    await loadRuntime(build);
+    return engine;
+  } catch (error) {
+    if (build !== "" && build !== "_threaded") throw error;
+    console.debug(error);
+  }
+  const slower = await chooseBuild({ ...options, compat: true });
+  await loadRuntime(slower.build);
+  return slower.engine;
+}
+
 /** A model that is ready to run; its songs have states of their own. */
 export class LoadedModel {
   /**
@@ -88,8 +109,7 @@ export class LoadedModel {
    */
   static async load(content, name, options) {
     const info = readModel(content, name);
-    const { build, engine } = await chooseBuild(options);
-    await loadRuntime(build);
+    const engine = await startRuntime(options);
     if (engine.accelerator === "webgpu" && !(await adapterThere())) {
       throw new InputError("this browser has no WebGPU adapter");
     }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.export.web import browser
 from tests.export.web.browser import blob, lanes, load, separated
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.audio.encode import AudioWriter
@@ -410,6 +411,55 @@ def test_live_blocks_give_the_stems_of_the_song(lab, small_separators):
     for stem, name in zip(stems, told["sources"]):
         actual = np.reshape(stem, (-1, 2))
         np.testing.assert_allclose(actual, expected[name], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_song_can_be_cancelled_where_the_browser_never_decodes_it(lab, small_site):
+    load(lab, "models/stereo.tflite")
+    script = (small_site / "worker.js").read_text(encoding="utf-8")
+    without = "self.AudioDecoder = undefined;"
+    (small_site / "broken.js").write_text(without + script, encoding="utf-8")
+    with AudioWriter(small_site / "song.ogg", 48000, 2) as writer:
+        writer.write(golden.song(9000, 2, 48000) / 3)
+    told = lab.evaluate(
+        """async () => {
+            const { decodeAudioData } = OfflineAudioContext.prototype;
+            const separator = new Separator("broken.js");
+            await separator.load("models/stereo.tflite", "stereo");
+            const cancel = new AbortController();
+            OfflineAudioContext.prototype.decodeAudioData = () => {
+                setTimeout(() => cancel.abort(), 100);
+                return new Promise(() => {});
+            };
+            const file = await fileOf("song.ogg");
+            const { signal } = cancel;
+            const song = separator.separate(file, { signal });
+            const name = await song.catch((error) => error.name);
+            OfflineAudioContext.prototype.decodeAudioData = decodeAudioData;
+            const { frames } = await separator.separate(file); // none stands in its way
+            separator.close();
+            return [name, frames];
+        }"""
+    )
+    assert told == ["AbortError", 9000]
+
+
+@pytest.mark.slow
+def test_a_browser_that_cannot_compile_the_fast_build_runs_the_slower_one(
+    chromium, small_site, small_separators
+):
+    with browser.served(small_site, isolated=False) as address:
+        page = browser.open_lab(chromium, address)
+        page.context.route(
+            "**/litert_wasm_internal.wasm", lambda route: route.fulfill(body="none")
+        )
+        engine = load(page, "models/stereo.tflite")["engine"]
+        assert not engine["relaxedSimd"]
+        song = golden.song(2000, 2, HZ)
+        stems = separated(page, small_site, song, HZ)
+        page.context.close()
+    expected = stems_of_python(small_separators["stereo"][1], song, HZ)
+    np.testing.assert_allclose(stems["vocals"], expected["vocals"], atol=1e-6)
 
 
 def test_a_song_before_a_model_is_one_line(lab, small_site):
