@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from examples.pretrained.coded_stems import CodedStems, decode_samples
 from examples.pretrained.device_excerpts import cut_excerpts, draw_numbers
 from examples.pretrained.weight_arrays import read_weights
 from waveunet_tf.checkpoints.adam import EPSILON
+from waveunet_tf.checkpoints.arrays import read_npz
 from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.errors import InputError
@@ -325,18 +325,18 @@ class Trainer:
                 other flags.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                then = (
-                    network_config_from_json(json.loads(str(file["network"]))),
-                    TrainingConfig.from_dict(json.loads(str(file["training"]))),
-                )
-                state = {
-                    name: [file[f"{name}/{number}"] for number in range(len(list_))]
-                    for name, list_ in self.state.items()
-                }
-                found = int(file["epoch"]), float(file["best"])
-                guard = Guard(**json.loads(str(file["guard"])))
-        except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            file = read_npz(path)
+            then = (
+                network_config_from_json(json.loads(str(file["network"]))),
+                TrainingConfig.from_dict(json.loads(str(file["training"]))),
+            )
+            state = {
+                name: [file[f"{name}/{number}"] for number in range(len(list_))]
+                for name, list_ in self.state.items()
+            }
+            found = int(file["epoch"]), float(file["best"])
+            guard = Guard(**json.loads(str(file["guard"])))
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{path}: must be the state of a training of this version: {error}"
             ) from error

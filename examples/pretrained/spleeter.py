@@ -19,6 +19,7 @@ import numpy as np
 from waveunet_tf.audio import resample
 from waveunet_tf.audio.blocks import to_channels
 from waveunet_tf.audio.decode import AudioReader
+from waveunet_tf.checkpoints.arrays import read_npz
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 from waveunet_tf.system.files import file_sha256
@@ -95,14 +96,14 @@ def build_spleeter(weights: str | os.PathLike):
     magnitudes = keras.Input((SEGMENT, BINS, 2))
     model = keras.Model(magnitudes, [_unet(magnitudes), _unet(magnitudes)])
     try:
-        with np.load(weights, allow_pickle=False) as arrays:
-            for kind, (prefix, names) in _KINDS.items():
-                layers = [x for x in model.layers if type(x).__name__ == kind]
-                for index, layer in enumerate(sorted(layers, key=_number)):
-                    at = _name_in_checkpoint(prefix, index)
-                    values = [arrays[f"{at}/{name}"].astype("f") for name in names]
-                    layer.set_weights(values)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(weights)
+        for kind, (prefix, names) in _KINDS.items():
+            layers = [x for x in model.layers if type(x).__name__ == kind]
+            for index, layer in enumerate(sorted(layers, key=_number)):
+                at = _name_in_checkpoint(prefix, index)
+                values = [arrays[f"{at}/{name}"].astype("f") for name in names]
+                layer.set_weights(values)
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{weights}: must be what `spleeter_weights` wrote: {error}"
         ) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
+from waveunet_tf.checkpoints.arrays import read_npz
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files
 
@@ -52,11 +52,7 @@ def read_weights(
 def _arrays(paths: Sequence[str | os.PathLike]) -> dict[str, np.ndarray]:
     arrays = {}
     for path in paths:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays.update(file)
-        except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-            raise InputError(f"{path}: must be an .npz of weights: {error}") from error
+        arrays.update(read_npz(path))
     return arrays
 
 

@@ -147,3 +147,39 @@ def test_a_group_behind_a_link_is_refused_where_the_link_is(path, tmp_path):
         file["group/far"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
     with pytest.raises(InputError, match="a link in '/group/far'$"):
         load(path, (2, 3), (2, 3), (), load_all=lambda: pytest.fail("loaded"))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_npz_is_named_wherever_the_damage_is(tmp_path, save):
+    path = tmp_path / "a.npz"
+    save(path, one=np.arange(40.0), two=np.zeros((2, 3), np.float32))
+    whole = path.read_bytes()
+    assert arrays.read_npz(path)["one"].tolist() == np.arange(40.0).tolist()
+    refused = 0
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place : place + 5] = b"(\0\xff{\n"
+        path.write_bytes(damaged)
+        try:
+            arrays.read_npz(path)
+        except InputError as error:
+            assert str(error).startswith(f"{path}: must be a whole .npz of arrays")
+            refused += 1
+    assert refused > 20
+
+
+def test_an_npz_that_is_none_or_holds_objects_is_named(tmp_path):
+    path = tmp_path / "a.npz"
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="a.npz: must be a whole .npz of arrays"):
+        arrays.read_npz(path)
+    for content in (b"", b"PK\3\4", b"no arrays"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="a.npz: must be a whole .npz of arrays"):
+            arrays.read_npz(path)
+    np.savez(path, one=np.array([{}]))
+    with pytest.raises(InputError, match="a.npz: must be a whole .npz of arrays"):
+        arrays.read_npz(path)
+    with pytest.raises(FileNotFoundError):
+        arrays.read_npz(tmp_path / "b.npz")

@@ -1,8 +1,12 @@
-"""Checks that an HDF5 file holds exactly the arrays that are to be loaded."""
+"""Reads files of arrays that may be broken: .npz, and HDF5 for given variables."""
 
 from __future__ import annotations
 
+import os
 import pathlib
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +16,32 @@ from waveunet_tf.errors import InputError
 
 if TYPE_CHECKING:  # a checkpoint's config is read without it
     import h5py
+
+# What NumPy raises at a broken file, besides OSError; TypeError and AttributeError at
+# one of a single array.
+_BROKEN_NPZ = (ValueError, TypeError, AttributeError, LookupError, EOFError)
+_BROKEN_NPZ += (RuntimeError, SyntaxError, MemoryError, tokenize.TokenError)
+_BROKEN_NPZ += (zipfile.BadZipFile, zlib.error)
+
+
+def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads all arrays of an .npz file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It is no .npz file, is broken, or holds Python's objects.
+        OSError: The file cannot be read.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except _BROKEN_NPZ as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path}: must be a whole .npz of arrays, but is not: {reason}"
+        ) from error
 
 
 def load_exactly(

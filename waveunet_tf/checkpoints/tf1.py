@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from waveunet_tf.checkpoints import arrays
 from waveunet_tf.configs.networks import (
     NetworkConfig,
     SpectrogramUNetConfig,
@@ -38,10 +39,10 @@ def read_variables(prefix: str | os.PathLike) -> dict[str, np.ndarray]:
     prefix = os.fspath(prefix)
     if prefix.endswith(".npz"):
         try:
-            with np.load(prefix) as arrays:
-                return {name.replace("__", "/"): arrays[name] for name in arrays}
-        except (OSError, ValueError, EOFError) as error:
+            found = arrays.read_npz(prefix)
+        except OSError as error:
             raise InputError(f"{prefix}: must be an .npz of arrays: {error}") from error
+        return {name.replace("__", "/"): value for name, value in found.items()}
     if not os.path.exists(f"{prefix}.index"):
         raise InputError(
             f"{prefix}: must be a TF1 checkpoint's prefix, but there is no "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 
+from waveunet_tf.checkpoints import arrays
 from waveunet_tf.errors import InputError
 
 # Steps between two updates: weights so near hardly differ, and fetching them from a GPU
@@ -95,10 +95,12 @@ class WeightAverage:
             return
         shapes = [tuple(weight.shape) for weight in network.weights]
         try:
-            with np.load(path, allow_pickle=False) as file:
-                averages = [file[f"arr_{number}"] for number in range(len(shapes))]
-                self._updates = int(file["updates"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            file = arrays.read_npz(path)
+            averages = [file[f"arr_{number}"] for number in range(len(shapes))]
+            self._updates = int(file["updates"])
+        except InputError:
+            raise
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{path}: must be whole, but is broken: {error}"
             ) from error

@@ -99,7 +99,7 @@ def test_weights_of_another_network_are_refused(tmp_path, kept_checkpoint):
         ):
             read_weights([path], [(5, 2, 4)])
     (tmp_path / "b.npz").write_text("nothing")
-    with pytest.raises(InputError, match="b.npz: must be an .npz of weights"):
+    with pytest.raises(InputError, match="b.npz: must be a whole .npz of arrays"):
         read_weights([tmp_path / "b.npz"], SHAPES)
     with pytest.raises(FileNotFoundError):
         read_weights([tmp_path / "c.npz"], SHAPES)
