@@ -135,6 +135,10 @@ def test_weights_are_set_by_their_names(name):
             {"separator/conv1d/bias": np.array([0, np.inf, 0])},
             "separator/conv1d/bias must hold finite numbers",
         ),
+        (
+            {"separator/conv1d/bias": np.array(["a", "b", "c"])},
+            "separator/conv1d/bias must hold finite numbers",
+        ),
     ],
 )
 def test_variables_of_another_network_are_refused_and_nothing_is_set(change, message):
@@ -175,6 +179,13 @@ def test_moments_and_step_become_adams():
             np.zeros(2),
             r"must be of shape \(6,\). Received: \(2,\)",
         ),
+        (
+            "separator_solver/separator/conv1d_1/bias/Adam",
+            np.array([0, 0, np.nan, 0, 0, 0]),
+            "must hold finite numbers",
+        ),
+        ("global_step", np.zeros(2), "must be one number"),
+        ("global_step", np.nan, "must hold finite numbers"),
     ],
 )
 def test_missing_or_other_moments_are_refused(name, value, message):

@@ -250,8 +250,12 @@ def check_variables(
             raise InputError(
                 f"{name} must be of shape {shape}. Received: {found[name]}"
             )
-        if not np.isfinite(variables[name]).all():
-            raise InputError(f"{name} must hold finite numbers, but does not")
+        _require_finite(name, variables[name])
+
+
+def _require_finite(name: str, value: np.ndarray) -> None:
+    if np.asarray(value).dtype.kind not in "fiu" or not np.isfinite(value).all():
+        raise InputError(f"{name} must hold finite numbers, but does not")
 
 
 def set_weights(
@@ -294,12 +298,18 @@ def set_adam(
         The step.
 
     Raises:
-        InputError: A moment or the step is missing or of another shape.
+        InputError: A moment or the step is missing, of another shape, or not finite.
     """
     names = variable_names(config)
     optimizer.build(network.trainable_variables)
     if "global_step" not in variables:
         raise InputError("lacks global_step, which Adam's moments need")
+    if np.shape(variables["global_step"]):
+        raise InputError(
+            "global_step must be one number. Received: shape "
+            f"{np.shape(variables['global_step'])}"
+        )
+    _require_finite("global_step", variables["global_step"])
     step = int(variables["global_step"])
     optimizer.iterations.assign(step)
     for weight, first, second in zip(
@@ -313,5 +323,6 @@ def set_adam(
                     f"{name} must be of shape {tuple(moment.shape)}. Received: "
                     + ("none" if value is None else str(np.shape(value)))
                 )
+            _require_finite(name, value)
             moment.assign(value)
     return step
