@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,19 @@ def test_a_training_starts_from_a_checkpoint(kept_stems_dir, tiny_checkpoint, tm
         checkpoint.load_network(tiny_checkpoint).get_weights(),
     ):
         np.testing.assert_allclose(one, other, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_without_validation_tracks_no_validation_loss_is_told(kept_stems_dir, tmp_path):
+    shutil.copytree(kept_stems_dir / "train", tmp_path / "data" / "train")
+    result = run_here(
+        TRAIN, f"--data_dir={tmp_path}/data", *SMALL, *ONE_STEP,
+        f"--workdir={tmp_path}/work",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (record,) = map(json.loads, (tmp_path / "work/history.jsonl").open())
+    assert record["validation_loss"] is None
+    assert result.stdout.endswith(f"(1 steps), training loss {record['loss']:.3e}\n")
 
 
 @pytest.mark.parametrize(

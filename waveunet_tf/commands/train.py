@@ -150,7 +150,9 @@ def main(_):
     except Stopped as stop:
         print(f"interrupted {stop}; the same command goes on", file=sys.stderr)
         return interrupt.exit_code
-    best = f"validation loss {progress.best_loss:.3e}"
+    validated = any(prepared.has_subset(folder, "valid") for folder in _DATA_DIR.value)
+    kind = "validation" if validated else "training"
+    best = f"{kind} loss {progress.best_loss:.3e}"
     if training.best_by == "sdr":
         best = f"validation SDR {-progress.best_loss:.2f} dB"
     print(
