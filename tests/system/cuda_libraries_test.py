@@ -33,6 +33,26 @@ def test_each_library_has_the_number_and_the_package_of_its_release():
     assert "libcudnn.so.9" in {one.file for one in cuda_libraries.needed("12.5", "9")}
 
 
+def test_versions_that_tensorflow_does_not_tell_are_those_that_its_extra_takes(
+    monkeypatch,
+):
+    lines = [
+        'nvidia-cuda-runtime-cu12<13.0,>=12.5.82; extra == "and-cuda"',
+        'nvidia-cudnn-cu12<10.0,>=9.10.2.21; extra == "and-cuda"',
+        "numpy>=1.26",
+    ]
+    monkeypatch.setattr(cuda_libraries.importlib.metadata, "requires", lambda _: lines)
+    silent = {"is_cuda_build": True}
+    found = {"cuda_version": "12.5", "cudnn_version": "9.10"}
+    assert cuda_libraries.with_versions(silent) == {**silent, **found}
+    assert cuda_libraries.with_versions(BUILD) == BUILD
+    without = {"is_cuda_build": False}
+    assert cuda_libraries.with_versions(without) == without
+    monkeypatch.setattr(cuda_libraries.importlib.metadata, "requires", lambda _: None)
+    assert cuda_libraries.with_versions(silent) == silent
+    assert cuda_libraries.needed("", "") == []
+
+
 def test_a_library_that_can_be_opened_is_no_problem():
     assert cuda_libraries.problem_of(Library("libc.so.6", "none", "none")) is None
 

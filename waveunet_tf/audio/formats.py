@@ -180,7 +180,7 @@ def song_name(path: str | os.PathLike) -> str:
         InputError: The name is empty, and could not name a folder.
     """
     whole = pathlib.Path(path).name
-    name = pathlib.Path(whole).stem
+    name, _ = os.path.splitext(whole)  # pathlib's stem changes with Python 3.14
     if whole.lower().endswith(".stem.mp4"):
         name = whole[: -len(".stem.mp4")]
     if name in ("", ".", ".."):

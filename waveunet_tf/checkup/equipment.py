@@ -19,7 +19,7 @@ def check_equipment(findings: Findings, *, wants_gpu: bool) -> None:
         findings: Takes what is found.
         wants_gpu: Whether a GPU was asked for, so that a missing one is wrong.
     """
-    build = dict(tf.sysconfig.get_build_info())
+    build = cuda_libraries.with_versions(tf.sysconfig.get_build_info())
     findings.add("CPU", OK, f"{cpus.processor()}, {cpus.cores()} cores")
     _check_packages(findings)
     cards = gpus.list_cards()
@@ -88,7 +88,8 @@ def _check_cards(findings: Findings, cards: list[gpus.Card]) -> None:
 def _check_gpus(
     findings: Findings, build: dict, cards: list, found: list, *, wants_gpu: bool
 ) -> None:
-    cuda = f"CUDA {build['cuda_version']}" if build.get("is_cuda_build") else "no CUDA"
+    known = build.get("cuda_version", "of a version that it does not tell")
+    cuda = f"CUDA {known}" if build.get("is_cuda_build") else "no CUDA"
     built = f"TensorFlow is built for {cuda}, cuDNN {build.get('cudnn_version', '—')}"
     if found:
         names = []

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.requirements import Requirement
 
 from waveunet_tf.system import gpus
 
@@ -44,12 +49,48 @@ _FOLDERS = {
 }
 
 
+# What TensorFlow says of its build → the package of its extra that has this version.
+_VERSIONS = {
+    "cuda_version": "nvidia-cuda-runtime-cu12",
+    "cudnn_version": "nvidia-cudnn-cu12",
+}
+
+
+def with_versions(build: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the versions that TensorFlow, from 2.22 on, no longer says of its build.
+
+    They are the oldest that its extra `and-cuda` takes.
+
+    Args:
+        build: What `tf.sysconfig.get_build_info()` returns.
+
+    Returns:
+        The same with `cuda_version` and `cudnn_version`, as far as they are known.
+    """
+    try:
+        lines = importlib.metadata.requires("tensorflow") or ()
+    except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu, for example
+        lines = ()
+    oldest = {
+        requirement.name: specifier.version
+        for requirement in map(Requirement, lines)
+        for specifier in requirement.specifier
+        if specifier.operator in ("==", ">=")
+    }
+    versions = {
+        name: ".".join(oldest[package].split(".")[:2])
+        for name, package in _VERSIONS.items()
+        if package in oldest and build.get("is_cuda_build")
+    }
+    return {**versions, **build}
+
+
 def needed(cuda: str, cudnn: str) -> list[Library]:
     """Lists the libraries that TensorFlow opens.
 
     Args:
         cuda: The version of CUDA that TensorFlow was built for, such as 12.3.
-        cudnn: That of cuDNN, such as 8.
+        cudnn: That of cuDNN, such as 8; empty if it is not known.
     """
     major = cuda.partition(".")[0]
     libraries = [
@@ -60,8 +101,10 @@ def needed(cuda: str, cudnn: str) -> list[Library]:
         )
         for name, number in _NUMBERS.get(major, {}).items()
     ]
-    file = f"libcudnn.so.{cudnn.partition('.')[0]}"
-    return [*libraries, Library(file, f"nvidia-cudnn-cu{major}", "cudnn")]
+    if cudnn:
+        file = f"libcudnn.so.{cudnn.partition('.')[0]}"
+        libraries.append(Library(file, f"nvidia-cudnn-cu{major}", "cudnn"))
+    return libraries
 
 
 def _folders_of_wheels() -> list[pathlib.Path]:
@@ -124,7 +167,7 @@ def explain_missing_gpu(build: dict) -> str:
     """Says in one line why TensorFlow finds no GPU, and what mends it.
 
     Args:
-        build: What `tf.sysconfig.get_build_info()` returns.
+        build: What `with_versions` returns.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and not any(

@@ -144,7 +144,7 @@ def set_up_devices(compute: ComputeConfig) -> Devices:
         ) from error
     gpus = tf.config.get_visible_devices("GPU")
     if compute.device == "gpu" and not gpus:
-        build = dict(tf.sysconfig.get_build_info())
+        build = cuda_libraries.with_versions(tf.sysconfig.get_build_info())
         reason = cuda_libraries.explain_missing_gpu(build)
         raise InputError(f"`device` is gpu, but TensorFlow finds none: {reason}")
     if compute.strategy == "mirrored":
