@@ -60,6 +60,21 @@ def test_all_folders_must_have_the_same_stems(
         prepared.load_prepared(constant_stems_dir, tiny_config, "train")
 
 
+def test_all_tracks_of_a_folder_must_have_the_same_stems(tiny_config, tmp_path):
+    halves, parts = ("accompaniment", "vocals"), ("bass", "drums", "vocals")
+    for track, stems in {"1": halves, "2": parts, "3": halves}.items():
+        for stem in stems:
+            path = tmp_path / "train" / track / f"{stem}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, np.zeros((4000, 2)), 8000)
+    with pytest.raises(InputError) as error:
+        prepared.load_all([tmp_path], tiny_config, "train")
+    assert str(error.value) == (
+        f"{tmp_path}: train/2 must have the same stems as train/1, accompaniment, "
+        "vocals; `prepare` writes the same of all. Received: bass, drums, vocals"
+    )
+
+
 def test_a_folder_is_known_by_its_content_wherever_it_lies(stems_dir, tmp_path):
     name = prepared.identify(stems_dir)
     moved = shutil.copytree(stems_dir, tmp_path / "moved")

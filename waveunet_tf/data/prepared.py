@@ -81,8 +81,9 @@ def load_prepared(
 
     Raises:
         InputError: The folder has no track of the subset; a source is missing, broken,
-            or of another rate than the network's; the sources of a track differ in
-            length; mono sources are to train a stereo network.
+            or of another rate than the network's; tracks have other stems than the
+            first; the sources of a track differ in length; mono sources are to train a
+            stereo network.
     """
     if "://" in str(data_dir):
         return _listed_in_manifest(str(data_dir), config, subset)
@@ -98,6 +99,12 @@ def load_prepared(
             continue
         place = f"{data_dir}: {label}"
         stems = stems_of_sources(config.sources, track.sources, place, merges)
+        if tracks and stems != tracks[0].stems:
+            ours, theirs = (", ".join(sum(of, ())) for of in (stems, tracks[0].stems))
+            raise InputError(
+                f"{place} must have the same stems as {tracks[0].name}, {theirs}; "
+                f"`prepare` writes the same of all. Received: {ours}"
+            )
         paths = [track.sources[name].path for names in stems for name in names]
         frames, kinds = _common_frames(paths, config)
         tracks.append(
