@@ -39,3 +39,13 @@ def test_a_separation_that_is_off_by_a_thousandth_is_found(
 
     monkeypatch.setattr(Separator, "separate", planted)
     assert statuses(mini_sizes, checkpoint_dir) == {"a song": WRONG}
+
+
+def test_a_source_that_is_no_number_is_found_in_any_place():
+    """Python's max would forget a NaN that is not the first."""
+    for bad in ("one", "other"):
+        stems = {"one": [0.0, 0.5], "other": [0.0, 0.5]}
+        broken = {**stems, bad: [0.0, float("nan")]}
+        findings = Findings("right")
+        agreement._compare(findings, "a window", broken, stems)
+        assert [finding.status for finding in findings.found] == [WRONG]
