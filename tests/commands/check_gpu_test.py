@@ -67,3 +67,11 @@ def test_all_of_it_runs_on_a_cpu_and_finds_nothing_wrong(tmp_path):
     parts = {one["part"] for one in report["findings"]}
     assert parts == {"there", "right", "fast", "survives"}
     assert ended.returncode == (1 if wrong else 0)
+
+
+def test_findings_are_told_also_where_the_json_cannot_be_written(tmp_path, result):
+    result(Finding("right", "float32", WRONG, "within 3", "another TensorFlow"))
+    (tmp_path / "file").write_text("no folder")
+    ended = check_gpu(tmp_path, "--json", "file/check.json")
+    check_refusal(ended, 1, "file: File exists")
+    assert "float32" in ended.stdout and "1 thing is WRONG" in ended.stdout

@@ -87,10 +87,12 @@ def main(_):
         sizes=checked.sizes,
         seconds=round(checked.seconds, 1),
     )
+    # First, for it took minutes, and the file may fail.
+    print(findings.format_findings(checked.findings))
+    print(f"\n{verdict}", flush=True)
     with files.atomic_file(_JSON.value) as part:
         part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(findings.format_findings(checked.findings))
-    print(f"\n{verdict}\n{_JSON.value}: the same for programs")
+    print(f"{_JSON.value}: the same for programs")
     return 0 if checked.is_right else 1
 
 
