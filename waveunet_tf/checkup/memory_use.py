@@ -44,6 +44,10 @@ def check_memory(findings: Findings, work: Work, way: Way, device: str) -> None:
         findings.add(name, LEFT_OUT, "a CPU's memory is the machine's; no card to fill")
         return
     limit = _free_bytes()  # before TensorFlow takes any
+    if not limit:
+        text = "nvidia-smi does not tell how much memory is free"
+        findings.add(name, LEFT_OUT, text)
+        return
     peaks = []
     batches = (max(1, work.batch_size // 4), work.batch_size)
     for batch_size in batches:
@@ -59,6 +63,7 @@ def check_memory(findings: Findings, work: Work, way: Way, device: str) -> None:
             if not memory.is_exhausted(error):
                 raise
             guess = guess * 3 // 4
+    guess = max(guess, batches[1])  # which ran
     findings.add(
         name,
         OK,
