@@ -2,7 +2,7 @@ import dataclasses
 import json
 import pathlib
 
-from waveunet_tf.checkup import children, probe
+from waveunet_tf.checkup import agreement, children, probe
 from waveunet_tf.checkup.findings import LEFT_OUT, OK, WRONG, Findings
 from waveunet_tf.checkup.sizes import Way
 
@@ -49,3 +49,19 @@ def test_a_part_gets_its_settings_and_writes_its_findings(tmp_path, monkeypatch)
     assert got == [settings]
     assert got[0].way == Way("mixed_float16", True)
     assert json.loads(path.read_text())["part"] == "right"
+
+
+def test_the_export_is_in_the_group_that_is_killed_with_the_part(tmp_path, monkeypatch):
+    """Elsewhere it would go on after the check, in a folder that is gone."""
+    groups = []
+
+    def run(words, environment, seconds, *, own_group=True):
+        groups.append(own_group)
+        return children.Ended(1, ["no"])
+
+    monkeypatch.setattr(probe.children, "run_child", run)
+    monkeypatch.setattr(agreement, "save_small_checkpoint", lambda *_: None)
+    monkeypatch.setattr(agreement, "check_agreement", lambda *_: None)
+    _, work = probe.PROBES["agreement"]
+    work(Findings("right"), settings_in(tmp_path))
+    assert groups == [False]

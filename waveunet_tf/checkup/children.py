@@ -51,7 +51,11 @@ def environment_of(*, on_gpu: bool, gpus: str | None = None) -> dict[str, str]:
 
 @contextlib.contextmanager
 def started(
-    words: Sequence[str], environment: dict[str, str], limit: Callable | None = None
+    words: Sequence[str],
+    environment: dict[str, str],
+    limit: Callable | None = None,
+    *,
+    own_group: bool = True,
 ) -> Iterator[subprocess.Popen]:
     """Starts `python -m …`, and kills it and its children when the body ends.
 
@@ -59,6 +63,8 @@ def started(
         words: The module and its arguments.
         environment: Its environment.
         limit: Called in the child before it begins, to limit what it may use.
+        own_group: Whether it leads a group of processes. A child's child must not, so
+            that it goes with the child; here it is killed without its children.
     """
     child = subprocess.Popen(
         [sys.executable, "-m", *words],
@@ -68,14 +74,17 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,
+        start_new_session=own_group,
         preexec_fn=limit,
     )
     try:
         yield child
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        if own_group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
         child.wait()
         child.stderr.close()
 
@@ -94,9 +103,11 @@ def run_child(
     environment: dict[str, str],
     seconds: float,
     limit: Callable | None = None,
+    *,
+    own_group: bool = True,
 ) -> Ended:
     """Runs `python -m …` for at most so long."""
-    with started(words, environment, limit) as child:
+    with started(words, environment, limit, own_group=own_group) as child:
         return end_of(child, seconds)
 
 
