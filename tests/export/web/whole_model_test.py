@@ -122,7 +122,7 @@ def test_one_page_may_change_from_build_to_build(started, site, music):
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg", "wav"])
 def test_stems_at_another_rate_are_near_those_that_soxr_resampled(
-    started, site, music, suffix
+    engine, site, music, suffix
 ):
     path = site / f"song.{suffix}"
     with AudioWriter(path, 44100, 2) as writer:
@@ -130,7 +130,7 @@ def test_stems_at_another_rate_are_near_those_that_soxr_resampled(
     with AudioReader(path) as reader:
         decoded = np.concatenate(list(reader.blocks()))
     with browser.served(site, isolated=False) as address:
-        page = browser.open_lab(started, address)
+        page = browser.open_lab(engine, address)
         browser.load(page, "models/vocals-small-float32.tflite")
         stems = browser.lanes(page, page.evaluate(f"separate('{path.name}')"))
         page.context.close()
