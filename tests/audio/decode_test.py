@@ -1,5 +1,6 @@
 import os
 import pathlib
+import struct
 
 import av
 import numpy as np
@@ -103,6 +104,27 @@ def test_a_reader_tells_what_a_header_says(tmp_path, name, subtype, bit_depth):
         assert reader.tags == {}
         frames = sum(len(block) for block in reader.blocks())
     assert frames == pytest.approx(22050, abs=2304)
+
+
+# Of each format, a chunk that may follow the samples: its name and size.
+BEHIND = {
+    "wav": b"LIST" + struct.pack("<I", 4000),
+    "rf64": b"LIST" + struct.pack("<I", 4000),
+    "aiff": b"ANNO" + struct.pack(">I", 4000),
+    "caf": b"info" + struct.pack(">Q", 4000),
+    "w64": b"levl"
+    + bytes.fromhex("f3acd3118cd100c04f8edb8a")
+    + struct.pack("<Q", 4024),
+}
+
+
+@pytest.mark.parametrize("suffix", BEHIND)
+def test_a_chunk_behind_the_samples_is_no_audio(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    soundfile.write(path, noise(5000), RATE_HZ, subtype="PCM_24")
+    expected, _ = soundfile.read(path, dtype="float32")
+    path.write_bytes(path.read_bytes() + BEHIND[suffix] + 1000 * b"\x12\x7f\x34\x80")
+    np.testing.assert_array_equal(io.read(path)[0], expected)
 
 
 @pytest.mark.parametrize("layout", ["mono", "stereo"])

@@ -18,6 +18,7 @@ from waveunet_tf.errors import InputError
 _BLOCK_FRAMES = 65536
 _MOST_FRAMES = 2**62
 _SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_W64_PADDING = 8  # bytes, of which the length of a chunk is a multiple
 # What libsndfile notes of an Ogg file whose last page is missing or cut.
 _CUT_OGG = ("lacks an end-of-stream bit", "without an End-Of-Stream flag")
 # Its note of a text of 2 KiB or more in a wav, with which it ends the tags.
@@ -105,8 +106,8 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
 
     Returns:
         Not of an mp3, whose length libsndfile guesses also within a wav, nor of a voc,
-        of which it takes the headers of later blocks for samples, nor where a header
-        tells no length, or too short a one.
+        of which it takes the headers of later blocks for samples, nor of a w64 with
+        more behind its samples, nor where a header tells no length, or too short a one.
     """
     # libsndfile guesses the length of an mp3 without a Xing header from the bit rate of
     # its first frame, and stops there.
@@ -132,7 +133,9 @@ def can_decode(path: pathlib.Path, *, downmix: bool) -> bool:
         if any(words in log for words in _CUT_OGG) and has_end(file):
             return False
     if not (samples and samples.is_open):
-        return True
+        # Of a w64 libsndfile takes for samples whatever follows them.
+        ends = not samples or samples.held_bytes - samples.promised_bytes < _W64_PADDING
+        return info.format != "W64" or ends
     # Of some formats it looks for itself how many samples there are.
     sample_bytes = _SAMPLE_BYTES.get(info.subtype, 0)
     seen_bytes = info.frames * info.channels * sample_bytes
