@@ -87,8 +87,10 @@ def write_site(
         chunk_frames: The frames of a stream's chunk.
 
     Raises:
-        InputError: A model does not fit, or the libraries cannot be fetched.
+        InputError: A model is not there or does not fit; the libraries cannot be
+            fetched.
     """
+    site_models.require_models(models)
     with libraries.fetched_libraries() as modules:
         lines = site_models.write_models(models, kinds, chunk_frames, site)
         menu = {"models": [line.to_json() for line in lines]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 import re
 from collections.abc import Sequence
@@ -51,6 +52,24 @@ class SiteModel:
         return values
 
 
+def require_models(models: Sequence[str]) -> None:
+    """Requires models to be there, before anything is fetched for their site.
+
+    Args:
+        models: See `write_models`.
+
+    Raises:
+        InputError: A checkpoint is not there or broken, or a name is no model's.
+        OSError: A TFLite file is not there.
+    """
+    for model in models:
+        path = pathlib.Path(files.expand_home(model))
+        if path.suffix == ".tflite":
+            os.stat(path)
+        else:
+            Checkpoint.open(model)
+
+
 def write_models(
     models: Sequence[str], kinds: Sequence[str], chunk_frames: int, site: pathlib.Path
 ) -> list[SiteModel]:
@@ -69,7 +88,7 @@ def write_models(
     folder.mkdir()
     written: list[SiteModel] = []
     for model in models:
-        path = pathlib.Path(model)
+        path = pathlib.Path(files.expand_home(model))  # no shell does it after a comma
         if path.suffix == ".tflite":
             content = path.read_bytes()
             tflite_file.read_metadata(path, content)

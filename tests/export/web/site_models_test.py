@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.export.web import site_models
+from waveunet_tf.export.web import libraries, site_folder, site_models
 from waveunet_tf.separation.separator import load_separator, load_tflite_separator
 
 
-def test_a_file_is_taken_as_it_is(small_separators, tmp_path):
+def test_a_file_is_taken_as_it_is(small_separators, tmp_path, monkeypatch):
     path, _ = small_separators["stereo"]
-    (line,) = site_models.write_models([str(path)], [], 0, tmp_path)
+    monkeypatch.setenv("HOME", str(path.parent))
+    (line,) = site_models.write_models([f"~/{path.name}"], [], 0, tmp_path)
     content = (tmp_path / line.file).read_bytes()
     assert content == path.read_bytes()
     assert line.bytes == len(content)
@@ -20,6 +21,21 @@ def test_a_file_is_taken_as_it_is(small_separators, tmp_path):
     assert told["name"] == "stereo" and told["quantization"] == "float32"
     assert told["sampleRateHz"] == 8000 and told["channels"] == 2
     assert told["sources"] == ["accompaniment", "vocals"]
+
+
+def test_models_are_required_before_anything_is_fetched(
+    small_separators, tiny_checkpoint, tmp_path, monkeypatch
+):
+    path, _ = small_separators["stereo"]
+    monkeypatch.setenv("HOME", str(path.parent))
+    there = ["vocals-small", str(tiny_checkpoint), f"~/{path.name}"]
+    site_models.require_models(there)
+    for missing in (str(tmp_path), "nothing", "~/nothing.tflite"):
+        with pytest.raises((InputError, OSError), match=missing.strip("~")):
+            site_models.require_models([*there, missing])
+    monkeypatch.setattr(libraries, "fetched_libraries", None)  # it is not called
+    with pytest.raises(InputError, match="nothing"):
+        site_folder.write_site(tmp_path, ["nothing"], [], 0)
 
 
 def test_two_models_of_a_name_and_other_files_are_refused(small_separators, tmp_path):
