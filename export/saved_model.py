@@ -27,7 +27,6 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from waveunet_tf.checkpoints.checkpoint import LICENCE, Checkpoint
 from waveunet_tf.configs.networks import NetworkConfig
-from waveunet_tf.errors import InputError
 from waveunet_tf.export import graph_checks, graph_inputs, song_graph
 from waveunet_tf.export.serving.contract import (
     DESCRIPTION_FILE,
@@ -60,17 +59,11 @@ def write_saved_model(
             are used.
 
     Raises:
-        InputError: The folder is no checkpoint, its weights cannot be loaded, or a
-            source has the name of a state.
+        InputError: The folder is no checkpoint, or its weights cannot be loaded.
         OSError: The folder cannot be written.
     """
     checkpoint = Checkpoint.open(checkpoint_dir)
     config = checkpoint.config
-    if clashing := [name for name in config.sources if layer_names.is_state(name)]:
-        raise InputError(
-            f"{checkpoint_dir}: `sources` must not begin with state_, as the names of "
-            f"a stream's states do. Received: {clashing[0]}"
-        )
     network = checkpoint.load_network()
     functions = _Functions(config, network, chunk_frames)
     module = tf.Module()

@@ -29,6 +29,7 @@ from waveunet_tf.networks.build import build_network
         ({"sources": ("vocals", "vocals")}, "at least two different names"),
         ({"sources": ("vocals", "../etc")}, "letters, digits"),
         ({"sources": ("vocals", "mixture")}, "mixture"),
+        ({"sources": ("state_up_0", "b")}, "must not begin with state_"),
         ({"context": False, "output_frames": 5000}, "multiple of 2^num_levels = 4096"),
         ({"input_kernel_size": 13}, "`input_kernel_size` must be 0, or odd and from"),
         ({"input_kernel_size": 16}, "down_kernel_size = 15 to down_kernel_size"),

@@ -9,7 +9,6 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import waveunet_tf
-from waveunet_tf.export import saved_model
 from waveunet_tf.export.serving import messages
 
 # In one process, for what is made once for all of these.
@@ -199,15 +198,3 @@ def test_bad_requests_are_told_the_rule(exported, signature, changes, rule):
     inputs.update({name: tf.constant(value) for name, value in changes.items()})
     with pytest.raises(tf.errors.InvalidArgumentError, match=rule):
         signatures[signature](**inputs)
-
-
-def test_a_source_must_not_look_like_a_state(tiny_config, tmp_path):
-    import dataclasses
-
-    from waveunet_tf.checkpoints import checkpoint
-    from waveunet_tf.networks.build import build_network
-
-    config = dataclasses.replace(tiny_config, sources=("state_up_0", "b"))
-    checkpoint.save_checkpoint(tmp_path, build_network(config), config)
-    with pytest.raises(waveunet_tf.errors.InputError, match="must not begin with"):
-        saved_model.write_saved_model(tmp_path, tmp_path / "1")

@@ -60,18 +60,16 @@ def test_names_of_u7_begin_with_their_source():
 def test_what_a_name_is_made_of_is_read_back(name):
     assert layer_names.is_output(layer_names.output(name))
     assert layer_names.source_of_output(layer_names.output(name)) == name
-    assert layer_names.is_state(layer_names.state(name))
     assert layer_names.array_of_state(layer_names.state(name)) == name
     assert layer_names.is_mask(layer_names.mask(name))
     assert layer_names.normalized(layer_names.normalization(name)) == name
     assert layer_names.normalized(layer_names.down(3)) == layer_names.down(3)
 
 
-def test_only_what_it_says_is_an_output_a_state_or_a_mask():
+def test_only_what_it_says_is_an_output_or_a_mask():
     others = [layer_names.BOTTLENECK, layer_names.OUTPUT_STATE, layer_names.up(1)]
     for name in [*others, layer_names.MIXTURE, layer_names.clip("vocals")]:
         assert not layer_names.is_output(name)
-        assert not layer_names.is_state(name)
         assert not layer_names.is_mask(name)
 
 

@@ -17,6 +17,8 @@ from waveunet_tf.errors import InputError
 _MOST_FILTERS, _MOST_TAPS, _MOST_FRAMES = 2**16, 2**16, 2**28
 # Each source has layers and a file of its own, named after it.
 _MOST_SOURCES, _LONGEST_NAME = 64, 64
+STATE_PREFIX = "state_"
+"""How the names of the arrays of a stream's state begin, which stand beside sources."""
 
 
 class NetworkConfig(Config):
@@ -63,6 +65,11 @@ class NetworkConfig(Config):
                 raise InputError(
                     "`sources` must be names of letters, digits, _ and - (they name "
                     f"files and layers). Received: {name!r}"
+                )
+            if name.startswith(STATE_PREFIX):
+                raise InputError(
+                    f"`sources` must not begin with {STATE_PREFIX}, as the arrays of a "
+                    f"stream's state do. Received: {name}"
                 )
             if name == "mixture":
                 raise InputError(

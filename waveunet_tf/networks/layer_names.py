@@ -6,6 +6,8 @@ change one is to change their formats.
 
 from __future__ import annotations
 
+from waveunet_tf.configs.networks import STATE_PREFIX
+
 MIXTURE = "mixture"
 """The networks' input."""
 
@@ -29,7 +31,6 @@ MAGNITUDE = "magnitude"
 NETWORK_INPUT = "network_input"
 
 _OUTPUT_PREFIX = "output_"
-_STATE_PREFIX = "state_"
 _MASK_SUFFIX = "_mask"
 _NORMALIZATION_SUFFIX = "_norm"
 
@@ -142,20 +143,16 @@ def dropout(convolution: str) -> str:
 def state(array: str) -> str:
     """Names an array of the state as inputs and outputs of programs and files do.
 
-    The prefix keeps it apart from the sources, which stand beside it.
+    The prefix keeps it apart from the sources, which stand beside it, and which may not
+    begin so.
 
     Args:
         array: Its name in the state: a layer's, `delay(level)`, DELAY_MIXTURE,
             DELAY_DIFFERENCE or OUTPUT_STATE.
     """
-    return f"{_STATE_PREFIX}{array}"
-
-
-def is_state(name: str) -> bool:
-    """Tells whether a name is that of an array of the state."""
-    return name.startswith(_STATE_PREFIX)
+    return f"{STATE_PREFIX}{array}"
 
 
 def array_of_state(name: str) -> str:
     """Returns the array's own name, of what `state` gave."""
-    return name.removeprefix(_STATE_PREFIX)
+    return name.removeprefix(STATE_PREFIX)
