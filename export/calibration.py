@@ -34,8 +34,8 @@ def read_excerpts(
         Excerpts `(frames, channels)`.
 
     Raises:
-        InputError: The folder has no audio, or a song has another sample rate, or
-            samples that are not finite.
+        InputError: The folder has no audio, or only silence, or a song has another
+            sample rate, or samples that are not finite.
         OSError: A file cannot be read.
     """
     directory = pathlib.Path(directory)
@@ -63,6 +63,11 @@ def read_excerpts(
         with naming(path):
             song = arguments.samples("song", song, channels=song.shape[1])
         excerpts.append(to_channels(song, config.channels))
+    if not any(excerpt.any() for excerpt in excerpts):
+        raise InputError(
+            f"{directory}: its songs must have something to be heard, for ranges are "
+            "measured on them, but are silent"
+        )
     return excerpts
 
 

@@ -42,6 +42,16 @@ def test_a_song_that_holds_no_numbers_is_refused(tiny_config, tmp_path):
         calibration.read_excerpts(tmp_path, tiny_config)
 
 
+@pytest.mark.parametrize("frames", [0, 900])
+def test_songs_without_a_sound_give_no_ranges(tiny_config, tmp_path, frames):
+    """An int8 file of ranges from 0 to 0 cannot be run."""
+    soundfile.write(tmp_path / "a.wav", np.zeros((frames, 2)), 8000)
+    with pytest.raises(InputError, match="must have something to be heard"):
+        calibration.read_excerpts(tmp_path, tiny_config)
+    soundfile.write(tmp_path / "b.wav", music(900), 8000)
+    assert len(calibration.read_excerpts(tmp_path, tiny_config)) == 2
+
+
 def test_an_excerpt_is_the_middle_of_its_song(tiny_config, tmp_path):
     ramp = np.repeat(np.linspace(0, 1, 8000 * 10)[:, None], 2, axis=1)
     soundfile.write(tmp_path / "song.wav", ramp, 8000, subtype="FLOAT")
