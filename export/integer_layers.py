@@ -129,6 +129,7 @@ def with_two_part_outputs(network: keras.Model) -> keras.Model:
 
 def _two_parts(kernel):
     """Splits a kernel `(taps, channels, filters)`: what int8 can hold, and the rest."""
-    step = ops.max(ops.abs(kernel), axis=(0, 1), keepdims=True) / 127
+    largest = ops.max(ops.abs(kernel), axis=(0, 1), keepdims=True)
+    step = ops.maximum(largest, 1e-30) / 127  # of a filter without weights, too
     coarse = ops.round(kernel / step) * step
     return coarse, kernel - coarse

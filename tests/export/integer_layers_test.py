@@ -65,3 +65,11 @@ def test_the_first_part_of_a_kernel_is_what_int8_holds_and_the_second_the_rest()
     step = np.abs(kernel).max((0, 1)) / 127
     np.testing.assert_allclose(coarse / step, np.round(coarse / step), atol=1e-3)
     assert (np.abs(fine) <= 0.5001 * step).all()
+
+
+def test_a_filter_without_weights_stays_without():
+    kernel = np.zeros((3, 4, 2), np.float32)
+    kernel[..., 1] = 0.5
+    for part in map(np.asarray, integer_layers._two_parts(kernel)):
+        np.testing.assert_array_equal(part[..., 0], 0)
+        assert np.isfinite(part).all()
