@@ -42,10 +42,9 @@ def test_a_song_that_holds_no_numbers_is_refused(tiny_config, tmp_path):
         calibration.read_excerpts(tmp_path, tiny_config)
 
 
-@pytest.mark.parametrize("frames", [0, 900])
-def test_songs_without_a_sound_give_no_ranges(tiny_config, tmp_path, frames):
+def test_songs_without_a_sound_give_no_ranges(tiny_config, tmp_path):
     """An int8 file of ranges from 0 to 0 cannot be run."""
-    soundfile.write(tmp_path / "a.wav", np.zeros((frames, 2)), 8000)
+    soundfile.write(tmp_path / "a.wav", np.zeros((900, 2)), 8000)
     with pytest.raises(InputError, match="must have something to be heard"):
         calibration.read_excerpts(tmp_path, tiny_config)
     soundfile.write(tmp_path / "b.wav", music(900), 8000)
