@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import struct
 import subprocess
 import sys
 
@@ -59,6 +60,28 @@ def test_without_tensorflow_io_soundfile_reads(stems_dir, tiny_config, monkeypat
     assert first_batches(tracks, tiny_config, 1)
     with pytest.raises(InputError, match="tensorflow-io cannot be used"):
         readers.build_reader(tracks, 9, 2, reader="tensorflow_io")
+
+
+def test_a_chunk_that_tensorflow_io_stumbles_over_is_found_in_any_stem(
+    stems_dir, tiny_config
+):
+    for path in stems_dir.rglob("*.wav"):
+        samples, rate_hz = soundfile.read(path)
+        soundfile.write(path, samples, rate_hz, subtype="PCM_16")
+    for path in stems_dir.rglob("vocals.wav"):  # a broadcast wave; it knows no padding
+        content = path.read_bytes()
+        place = content.index(b"data")
+        bext = b"bext" + struct.pack("<I", 603) + bytes(604)
+        whole = content[:place] + bext + content[place:]
+        path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:])
+    tracks = prepared.load_prepared(stems_dir, tiny_config, "train")
+    one, other = (
+        first_batches(tracks, tiny_config, 2, reader=reader)
+        for reader in ("auto", "soundfile")
+    )
+    for left, right in zip(flat(one), flat(other)):
+        assert left.any()
+        np.testing.assert_array_equal(left, right)
 
 
 def test_a_tensorflow_io_of_another_tensorflow_tells_its_reason_once(

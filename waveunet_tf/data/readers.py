@@ -113,12 +113,11 @@ def _problem_of_tensorflow_io(tracks: Sequence[PreparedTrack]) -> str | None:
             import tensorflow_io as tfio
 
         dtype, _ = _TENSORFLOW_IO_TYPES[subtype]
-        for track in tracks:  # It overlooks the samples behind some chunks.
-            found = tfio.IOTensor.graph(dtype).from_audio(os.fsencode(track.paths[0]))[
-                :1
-            ]
+        # It overlooks the samples behind some chunks.
+        for path in dict.fromkeys(path for track in tracks for path in track.paths):
+            found = tfio.IOTensor.graph(dtype).from_audio(os.fsencode(path))[:1]
             if len(found) != 1:
-                return f"tensorflow-io finds no samples in {track.paths[0]}"
+                return f"tensorflow-io finds no samples in {path}"
     except (ImportError, NotImplementedError, tf.errors.OpError, UnicodeError) as error:
         return f"tensorflow-io cannot be used: {str(error).splitlines()[0]}"
     return None
