@@ -107,6 +107,25 @@ def test_a_failure_leaves_the_old_folder(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["r"]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_signal_after_any_step_leaves_one_whole_folder(tmp_path, monkeypatch, number):
+    make(tmp_path / "r", "old")
+    rename, done = os.rename, []
+
+    def interrupted(source, target):
+        rename(source, target)
+        done.append(target)
+        if len(done) == number:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "r", "new")
+    name = {1: "old", 2: "new"}[number]
+    assert contents(tmp_path / "r") == {name: "ours 1"}
+    assert [path.name for path in tmp_path.iterdir()] == ["r"]
+
+
 def test_the_old_files_go_after_the_new_ones_are_in_their_place(tmp_path, monkeypatch):
     make(tmp_path / "r", "a", "b")
     unlink, seen = pathlib.Path.unlink, []

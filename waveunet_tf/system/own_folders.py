@@ -94,17 +94,16 @@ def made_folder(
         require_own(path, what, overwrite=True, own_files=own_files)
         ours = {LIST}
         old = path.with_name(f"{path.name}.old-{secrets.token_hex(4)}")
-        if path.exists():
-            if _files_in(path):
-                ours.update((own_files or listed_files(what))(path))
-            os.rename(path, old)
-        try:
+        if _files_in(path):
+            ours.update((own_files or listed_files(what))(path))
+        try:  # From here on: Ctrl-C may end any of these lines.
+            if path.exists():
+                os.rename(path, old)
             os.rename(part, path)
-        except BaseException:
-            if old.exists():
+        finally:
+            if old.exists() and not path.exists():
                 os.rename(old, path)
-            raise
-        _remove(old, ours)
+            _remove(old, ours)
 
 
 def remove_files(folder: pathlib.Path, names: Iterable[str]) -> None:
