@@ -114,7 +114,8 @@ def write_configs(folder: str | os.PathLike, model_name: str, version: int) -> s
         if not (folder / name).exists():
             with files.atomic_file(folder / name) as part:
                 part.write_text(content, "utf-8")
-    if (folder / MODELS_CONFIG).read_text("utf-8") == entry:
+    there = (folder / MODELS_CONFIG).read_text("utf-8", errors="replace")
+    if there == entry:
         return ""
     return (
         f"{folder / MODELS_CONFIG} stays as it is; a server serves {model_name} "

@@ -119,6 +119,8 @@ def test_what_is_there_stays_and_one_is_told(tmp_path):
     assert "stays as it is" in server_files.write_configs(tmp_path, "songs", 2)
     assert (tmp_path / "models.config").read_text() == before
     assert (tmp_path / "batching.config").read_text() == "mine"
+    (tmp_path / "models.config").write_bytes("# für uns".encode("latin-1"))
+    assert "stays as it is" in server_files.write_configs(tmp_path, "songs", 1)
 
 
 @pytest.mark.slow
