@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import BinaryIO
@@ -192,11 +193,13 @@ class RestTransport:
         if authorization := server.authorization():
             self._headers["Authorization"] = authorization
         scheme = "https" if context else "http"
-        self._url = f"{scheme}://{server.address}/v1/models/{server.model_name}"
+        self._url = (
+            f"{scheme}://{server.address}/v1/models/{_quoted(server.model_name)}"
+        )
         if server.version:
             self._url += f"/versions/{server.version}"
         elif server.label:
-            self._url += f"/labels/{server.label}"
+            self._url += f"/labels/{_quoted(server.label)}"
 
     def describe(self) -> str:
         """Returns the model's description as JSON.
@@ -267,6 +270,11 @@ class RestTransport:
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             text = f"{address}: the answer is not that of a model server"
             raise ConnectionError(text) from error
+
+
+def _quoted(name: str) -> str:
+    """Writes a name as a part of an address: no space or ? in it is the address's."""
+    return urllib.parse.quote(name, safe="")
 
 
 def _read(response: BinaryIO, most_bytes: int, until: float) -> bytes:

@@ -326,6 +326,10 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
         ({}, "/v1/models/waveunet:predict"),
         ({"model_name": "songs", "version": 3}, "/v1/models/songs/versions/3:predict"),
         ({"label": "stable"}, "/v1/models/waveunet/labels/stable:predict"),
+        (
+            {"model_name": "my söngs?/#", "label": "a b"},
+            "/v1/models/my%20s%C3%B6ngs%3F%2F%23/labels/a%20b:predict",
+        ),
     ],
 )
 def test_rest_asks_for_the_version_or_label(options, path, monkeypatch):
