@@ -14,6 +14,7 @@ import grpc
 from absl import flags, logging
 
 from waveunet_tf.commands import app
+from waveunet_tf.errors import InputError
 
 _MODELS_DIR = flags.DEFINE_string(
     "models_dir",
@@ -21,9 +22,12 @@ _MODELS_DIR = flags.DEFINE_string(
     "The folder that `waveunet export --formats saved_model` wrote.",
     required=True,
 )
-_PORT = flags.DEFINE_integer("port", 8500, "Port of gRPC; 0 takes a free one.")
+_PORTS = {"lower_bound": 0, "upper_bound": 65535}
+_PORT = flags.DEFINE_integer(
+    "port", 8500, "Port of gRPC; 0 takes a free one.", **_PORTS
+)
 _REST_PORT = flags.DEFINE_integer(
-    "rest_port", 8501, "Port of REST; 0 takes a free one."
+    "rest_port", 8501, "Port of REST; 0 takes a free one.", **_PORTS
 )
 _THREADS = flags.DEFINE_integer(
     "threads", 4, "The most requests at a time.", lower_bound=1
@@ -31,7 +35,11 @@ _THREADS = flags.DEFINE_integer(
 
 
 def grpc_server(models) -> tuple[grpc.Server, int]:
-    """Makes a gRPC server of the models; returns it and its port."""
+    """Makes a gRPC server of the models; returns it and its port.
+
+    Raises:
+        InputError: The port is taken.
+    """
     from tensorflow_serving.apis import (
         model_service_pb2_grpc,
         prediction_service_pb2_grpc,
@@ -53,7 +61,11 @@ def grpc_server(models) -> tuple[grpc.Server, int]:
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(
         stand_in.ModelServicer(models), server
     )
-    return server, server.add_insecure_port(f"localhost:{_PORT.value}")
+    address = f"localhost:{_PORT.value}"
+    try:
+        return server, server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise InputError(f"{address}: must be a free port, but is taken") from error
 
 
 def main(_):
@@ -63,7 +75,10 @@ def main(_):
     logging.set_verbosity(logging.WARNING)
     models = stand_in.Models(_MODELS_DIR.value)
     server, port = grpc_server(models)
-    rest = stand_in_rest.server(models, _REST_PORT.value)
+    try:
+        rest = stand_in_rest.server(models, _REST_PORT.value)
+    except OSError as error:
+        raise InputError(f"localhost:{_REST_PORT.value}: {error.strerror}") from error
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())

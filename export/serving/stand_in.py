@@ -15,6 +15,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -26,6 +27,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
+from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving import messages, server_files
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -137,17 +139,33 @@ class Models:
 
         Args:
             folder: The folder that the real server sees as /models.
+
+        Raises:
+            InputError: The configuration or a model is broken.
+            OSError: A file cannot be read.
         """
         folder = pathlib.Path(folder)
-        text = (folder / server_files.MODELS_CONFIG).read_text("utf-8")
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        path = folder / server_files.MODELS_CONFIG
+        try:
+            config = text_format.Parse(
+                path.read_text("utf-8"), model_server_config_pb2.ModelServerConfig()
+            )
+        except (text_format.ParseError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{path}: must be a server's configuration, but is not: {error}"
+            ) from error
         self.models: dict[str, dict[int, Model]] = {}
         self._labels = {}
         for model in config.model_config_list.config:
-            inside = pathlib.PurePosixPath(model.base_path).relative_to("/models")
+            place = pathlib.PurePosixPath(model.base_path)
+            if not place.is_relative_to("/models"):
+                raise InputError(
+                    f"{path}: `base_path` must be in /models. Received: {place}"
+                )
+            inside = folder / place.relative_to("/models")
             versions = model.model_version_policy.specific.versions
             self.models[model.name] = {
-                version: Model(folder / inside / str(version)) for version in versions
+                version: _load(inside / str(version)) for version in versions
             }
             self._labels[model.name] = dict(model.version_labels)
 
@@ -178,6 +196,15 @@ class Models:
                 grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {which}"
             )
         return [versions[number] for number in wanted]
+
+
+def _load(folder: pathlib.Path) -> Model:
+    try:
+        return Model(folder)
+    except (RequestError, DecodeError, ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"{folder}: must be a SavedModel that can be served, but is not: {error}"
+        ) from error
 
 
 def _answering(method):

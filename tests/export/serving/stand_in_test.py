@@ -2,6 +2,7 @@
 
 import pathlib
 import shutil
+import socket
 
 import grpc
 import numpy as np
@@ -15,6 +16,8 @@ from tensorflow_serving.apis import (
 )
 
 import waveunet_tf
+from tests.command_line import check_refusal, run_here
+from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving import server_files, stand_in
 
 # In one process, for what is made once for all of these.
@@ -163,3 +166,38 @@ def test_a_model_whose_warm_up_fails_is_not_served(tiny_model_dir, tmp_path):
         writer.write(log.SerializeToString())
     with pytest.raises(stand_in.RequestError, match="at least 1 frame"):
         stand_in.Model(folder)
+
+
+ELSEWHERE = 'model_config_list { config { name: "w" base_path: "/srv/w" } }'
+BROKEN = """model_config_list { config { name: "w" base_path: "/models/w"
+    model_version_policy { specific { versions: 1 } } } }"""
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ("nonsense {", "models.config: must be a server's configuration"),
+        (ELSEWHERE, "models.config: `base_path` must be in /models. Received: /srv/w"),
+        (BROKEN, "w/1: must be a SavedModel that can be served, but is not"),
+    ],
+)
+def test_models_that_cannot_be_served_are_named_in_one_line(tmp_path, config, text):
+    (tmp_path / "models.config").write_text(config)
+    (tmp_path / "w" / "1").mkdir(parents=True)
+    (tmp_path / "w" / "1" / "saved_model.pb").write_bytes(b"\xffbroken")
+    with pytest.raises(InputError, match=text):
+        stand_in.Models(tmp_path)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    (tmp_path / "models.config").write_text("")
+    command = ("waveunet_tf stand-in", f"--models_dir={tmp_path}")
+    with socket.create_server(("localhost", 0)) as taken:
+        port = taken.getsockname()[1]
+        for flags in (
+            (f"--port={port}", "--rest_port=0"),
+            ("--port=0", f"--rest_port={port}"),
+        ):
+            refused = run_here(*command, *flags)
+            check_refusal(refused, 1, f"localhost:{port}: ")
+    check_refusal(run_here(*command, "--port=65536"), 2, "--port", "65535")
