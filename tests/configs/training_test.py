@@ -19,6 +19,9 @@ from waveunet_tf.errors import InputError
         ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
         ({"min_gain": 1.5}, "`min_gain` must be at most 1"),
         ({"max_epochs": 0}, "`max_epochs` must be at least 1"),
+        ({"learning_rate": float("inf")}, "`learning_rate` must be finite"),
+        ({"sdr_floor_db": float("-inf")}, "`sdr_floor_db` must be finite"),
+        ({"learning_rate": 10**400}, "`learning_rate` must be finite"),
     ],
 )
 def test_training_config_refuses_what_cannot_train(values, message):

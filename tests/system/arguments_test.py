@@ -36,7 +36,9 @@ def refused(function, *args, **options):
     return text
 
 
-@pytest.mark.parametrize("value", [*NUMBERLESS, 0, -1, 8000.5, 1e30, 10**30, 10**7 + 1])
+@pytest.mark.parametrize(
+    "value", [*NUMBERLESS, 0, -1, 8000.5, 1e30, 10**400, 10**7 + 1]
+)
 def test_a_rate_is_a_whole_number_in_range(value):
     assert "a whole number, 1 to 10000000" in refused(arguments.rate_hz, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from waveunet_tf.errors import InputError
@@ -71,7 +72,8 @@ class Config:
     def _check(field: dataclasses.Field, value) -> None:
         kind = field.metadata["kind"]
         if kind is float and type(value) is int:
-            value = float(value)
+            # From 2^1024 on no float is as large.
+            value = float(value) if value.bit_length() <= 1023 else math.inf
         rule = None
         if type(value) is not kind:
             rule = f"must be of type {kind.__name__}"
@@ -85,6 +87,8 @@ class Config:
             rule = f"must be greater than {low}"
         elif (high := field.metadata["below"]) is not None and not value < high:
             rule = f"must be less than {high}"
+        elif kind is float and not math.isfinite(value):
+            rule = "must be finite"
         if rule:
             raise InputError(f"`{field.name}` {rule}. Received: {value!r}")
 

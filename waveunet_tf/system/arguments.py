@@ -37,7 +37,9 @@ def whole_number(
     bounds = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
     rule = f"a whole number, {bounds}"
     number = _number(name, value, rule)
-    whole = math.isfinite(number) and number == int(number)
+    # Fractions and whole numbers are finite, however large.
+    finite = isinstance(number, numbers.Rational) or math.isfinite(number)
+    whole = finite and number == int(number)
     if not whole or number < minimum or (maximum is not None and number > maximum):
         raise _refusal(name, rule, value)
     return int(number)
