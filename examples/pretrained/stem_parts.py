@@ -292,7 +292,9 @@ def read_stem_parts(
 
 def _read_indexes(folder: str | os.PathLike) -> dict[pathlib.Path, _Index]:
     """Reads what each part holds, by its path."""
-    paths = sorted(pathlib.Path(folder).glob("part-*.zip"))
+    paths = sorted(
+        pathlib.Path(folder).glob("part-*.zip"), key=lambda path: (len(path.name), path)
+    )
     indexes = {path: _read_index(path) for path in paths}
     if not indexes:
         raise InputError(f"{folder}: must hold parts, part-00.zip and so on")

@@ -195,3 +195,14 @@ def test_parts_are_no_larger_than_asked_for(stems_dir, tmp_path):
     for part in (tmp_path / "b").iterdir():
         assert part.stat().st_size < limit + 2000  # and the zip's own bytes
     check_refusal(run_here(*command, "--output_dir", tmp_path / "a"), 1, "a: must be a")
+
+
+def test_more_than_a_hundred_parts_are_read_in_their_order(
+    kept_stems_dir, tiny_config, tmp_path
+):
+    """The name of part-100.zip comes before that of part-11.zip."""
+    folder = tmp_path / "parts"
+    written = write_stem_parts([kept_stems_dir] * 35, folder, part_bytes=1)
+    assert written[0] == 105
+    names = read_stem_parts(folder, "train", tiny_config).names
+    assert names == ["one", "two"] * 35
