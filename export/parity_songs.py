@@ -88,7 +88,7 @@ def read_parity_songs(
     for track in tracks:
         known = set() if track.estimates else {*track.sources, "accompaniment"}
         arrays, rate_hz = track.read(tuple(n for n in config.sources if n in known))
-        frames = min(int(max_seconds * rate_hz), len(arrays["mixture"]))
+        frames = int(min(max_seconds * rate_hz, len(arrays["mixture"])))
         start = (len(arrays["mixture"]) - frames) // 2
         arrays = {
             name: resample.resample(

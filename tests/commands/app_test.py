@@ -250,6 +250,16 @@ def test_an_unknown_flag_is_named_as_it_was_not_respelt_to_nonsense(exit_of):
     assert "no_such_flag" in errors
 
 
+@pytest.mark.parametrize("words", ["--speed=nan", "--weight=1 --weight=NaN"])
+def test_no_flag_takes_what_is_no_number(exit_of, flag_values, words):
+    """absl compares with the bounds, within which NaN always is."""
+    flags.DEFINE_float("speed", 1.0, "", 0.5, 2.0, flag_values=flag_values)
+    flags.DEFINE_multi_float("weight", [1.0], "", flag_values=flag_values)
+    code, _, errors = exit_of(lambda arguments: 0, *words.split())
+    assert code == 2 and len(errors.splitlines()) == 1
+    assert f"{words[:6]}" in errors and "must be a number. Received: nan" in errors
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_asked_for_as_elsewhere(flag):
     result = run_here("waveunet_tf pack", flag)

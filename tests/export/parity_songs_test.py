@@ -24,6 +24,14 @@ def test_songs_are_spread_evenly_over_the_test_tracks(tmp_path, tiny_config):
     assert [song.name for song in songs] == ["test/0", "test/3", "test/6"]
 
 
+def test_a_part_without_end_is_the_whole_song(tmp_path, tiny_config):
+    write_track(tmp_path / "test" / "song", frames=16_000)
+    (song,) = parity_songs.find_parity_songs(
+        tmp_path, tiny_config, max_songs=1, max_seconds=float("inf")
+    )
+    assert song.mixture.shape == (16_000, 2)
+
+
 @pytest.mark.parametrize("subset", ["valid", "train"])
 def test_without_test_tracks_others_are_taken(tmp_path, tiny_config, subset):
     write_track(tmp_path / subset / "song")

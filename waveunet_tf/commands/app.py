@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging as python_logging
+import math
 import os
 import signal
 import sys
@@ -257,11 +258,28 @@ def _as_absl_spells(argv: list[str]) -> list[str]:
     return words + argv[end:]
 
 
+def _refuse_nan() -> None:
+    """Refuses NaN, which absl takes for a number within any bounds.
+
+    Raises:
+        flags.IllegalFlagValueError: A flag has it.
+    """
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and math.isnan(number):
+                raise flags.IllegalFlagValueError(
+                    f"--{name} must be a number. Received: nan"
+                )
+
+
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parses flags as absl does, but with the usual exit codes: 0 for help, else 2."""
     try:
         try:
-            return flags.FLAGS(_as_absl_spells(argv))
+            words = flags.FLAGS(_as_absl_spells(argv))
+            _refuse_nan()
+            return words
         except SystemExit:  # absl's --help exits with 1, and leaves some in the buffer
             sys.stdout.flush()
             sys.exit(0)
