@@ -53,7 +53,7 @@ def test_a_picture_of_an_unknown_kind_is_refused_at_once(prepared_dir, tmp_path)
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize("flag", ["max_speed_change=nan", "min_gain=2"])
+@pytest.mark.parametrize("flag", ["max_speed_change=2", "min_gain=2"])
 def test_an_augmentation_out_of_its_range_is_refused_at_once(prepared_dir, flag):
     result = run_here(DATA, f"--data_dir={prepared_dir}", f"--{flag}")
     check_refusal(result, 2, f"`{flag.split('=')[0]}` must be at ")

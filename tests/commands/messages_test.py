@@ -67,7 +67,7 @@ USAGE = [
     (SEPARATE, "--clip=soft a", ["--clip=soft", "<rescale|clamp|none>"]),
     (SEPARATE, "--clip=none --bit_depth=16 a", ["`clip` must be", "Received: none"]),
     (SEPARATE, "--start_seconds=-1 a", ["--start_seconds=-1"]),
-    (SEPARATE, "--start_seconds=nan a", ["`start_seconds` must be", "Received: nan"]),
+    (SEPARATE, "--start_seconds=nan a", ["--start_seconds must be", "Received: nan"]),
     (SEPARATE, "--duration_seconds=0 a", ["`duration_seconds`", "Received: 0"]),
     (SEPARATE, "--duration_seconds=inf a", ["`duration_seconds`", "Received: inf"]),
     (SEPARATE, "--output_template=../x a", ["`output_template`", "Received: ../x"]),
