@@ -14,7 +14,7 @@ import sys
 from absl import logging
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import files
+from waveunet_tf.system import files, user_folders
 
 # Debian 12: the wheels exist for its Python.
 _SUITE = "bookworm"
@@ -88,8 +88,7 @@ class Machine:
 
 def default_folder() -> pathlib.Path:
     """Returns the folder in the user's cache that keeps machines."""
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(cache) / "waveunet_tf" / "arm64"
+    return user_folders.cache_folder() / "arm64"
 
 
 def find_machine(folder: str | os.PathLike) -> Machine:
@@ -122,6 +121,8 @@ def get_machine(folder: str | os.PathLike) -> Machine:
     if machine.folder.is_dir():
         return machine
     with files.locked_folder(machine.folder.parent):
+        if machine.folder.is_dir():  # Another process has unpacked it meanwhile.
+            return machine
         files.remove_parts(machine.folder.parent)
         with files.atomic_folder(machine.folder) as part:
             logging.info("unpacking an ARM machine into %s, once", machine.folder)

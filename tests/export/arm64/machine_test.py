@@ -52,6 +52,7 @@ def test_a_machine_sees_no_variable_but_its_wheels(tmp_path):
 
 
 def test_a_machine_is_kept_by_its_versions_in_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("WAVEUNET_TF_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     folder = machine.default_folder()
     assert folder == tmp_path / "waveunet_tf" / "arm64"
@@ -63,6 +64,22 @@ def test_a_machine_is_kept_by_its_versions_in_the_users_cache(tmp_path, monkeypa
     assert machine.default_folder() == pathlib.Path(
         "/home/somebody/.cache/waveunet_tf/arm64"
     )
+    monkeypatch.setenv("WAVEUNET_TF_CACHE", str(tmp_path / "own"))
+    assert machine.default_folder() == tmp_path / "own" / "arm64"
+
+
+def test_a_machine_that_another_process_unpacks_meanwhile_is_taken(
+    tmp_path, monkeypatch
+):
+    lock = machine.files.locked_folder
+
+    def late(folder):
+        machine.find_machine(tmp_path).folder.mkdir()
+        return lock(folder)
+
+    monkeypatch.setattr(machine.files, "locked_folder", late)
+    monkeypatch.setattr(machine, "_unpack", lambda _: pytest.fail("unpacked again"))
+    assert machine.get_machine(tmp_path) == machine.find_machine(tmp_path)
 
 
 def test_a_machine_that_is_there_is_not_unpacked_again(tmp_path, monkeypatch):
