@@ -79,11 +79,12 @@ def _described(model, metadata: dict, file_bytes: int, schema) -> FileDescriptio
                 ("outputs", signature.outputs),
             )
         }
-    weight_bytes = collections.Counter()
+    weight_bytes, counted = collections.Counter(), set()
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             data = model.buffers[tensor.buffer].data
-            if data is not None and len(data):
+            if data is not None and len(data) and tensor.buffer not in counted:
+                counted.add(tensor.buffer)
                 weight_bytes[types[tensor.type].lower()] += len(data)
     step = next(
         s for s in model.signatureDefs if s.signatureKey == litert.STEP.encode()

@@ -6,7 +6,7 @@ import pytest
 from tests.export.small_exports import export
 from waveunet_tf.errors import InputError
 from waveunet_tf.export import file_description
-from waveunet_tf.separation import litert_conversion
+from waveunet_tf.separation import litert_conversion, tflite_file
 
 # In one process, for the files that are converted once for all of these.
 pytestmark = pytest.mark.xdist_group("tflite")
@@ -67,6 +67,18 @@ def test_signatures_states_and_sizes_are_those_of_the_file(kept_files, tiny_conf
     assert description.state_bytes == 4 * values
     # Every convolution of the network: five at each end, three up, and the outputs.
     assert description.operations["CONV_2D"] >= 2 * tiny_config.num_levels + 2
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_a_constant_of_several_tensors_counts_once(kept_files, kind):
+    """As in the file: equal constants, such as those that upsample, are there once."""
+    path = kept_files[kind]
+    model = tflite_file.parse(path, path.read_bytes())
+    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
+    data = [model.buffers[number].data for number in used]
+    there = sum(len(each) for each in data if each is not None)
+    found = file_description.describe_tflite_file(path).weight_bytes
+    assert sum(found.values()) == there
 
 
 def test_the_text_begins_with_the_metadata_and_ends_with_the_gpu(kept_files):
