@@ -65,6 +65,15 @@ def test_the_lines_that_it_prints_are_flags_that_give_the_same_again(
     assert ours == theirs
 
 
+@pytest.mark.parametrize("name", ["network.weights.h5", "optimizer.weights.h5"])
+def test_a_file_of_the_users_is_not_replaced_unasked(original, tmp_path, name):
+    """Nor removed, as Adam's moments are where a checkpoint without them is written."""
+    (tmp_path / name).write_text("mine")
+    check_refusal(import_(original, tmp_path), 1, f"{name}: must be a new file")
+    assert (tmp_path / name).read_text() == "mine"
+    assert import_(original, tmp_path, "--overwrite").returncode == 0
+
+
 @pytest.mark.parametrize(("taps", "kept"), [(15, 0), (17, 17)])
 def test_the_originals_input_filter_size_may_be_given(original, tmp_path, taps, kept):
     result = import_(original, tmp_path / "a", f"--input_kernel_size={taps}")

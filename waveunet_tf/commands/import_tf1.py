@@ -13,7 +13,8 @@ import pathlib
 
 from absl import flags
 
-from waveunet_tf.checkpoints.checkpoint import CONFIG
+from waveunet_tf.checkpoints.adam import MOMENTS
+from waveunet_tf.checkpoints.checkpoint import CONFIG, WEIGHTS
 from waveunet_tf.commands import app, config_flags
 from waveunet_tf.configs.networks import ARCHITECTURES
 from waveunet_tf.system import files
@@ -43,7 +44,8 @@ flags.adopt_module_key_flags(config_flags)
 def main(_):
     """Imports the checkpoint, and prints the fields that its shapes do not show."""
     output = pathlib.Path(_OUTPUT.value)
-    files.require_new(output / CONFIG, overwrite=_OVERWRITE.value)
+    paths = [output / name for name in (CONFIG, WEIGHTS, MOMENTS)]
+    files.require_new(*paths, overwrite=_OVERWRITE.value)
     overrides = config_flags.flag_overrides(*ARCHITECTURES.values())
 
     from waveunet_tf.checkpoints.tf1_import import assumed_fields, import_tf1
