@@ -437,6 +437,21 @@ def test_an_flv_that_was_not_downloaded_to_its_end_is_noted(tmp_path, caplog, re
     assert "its header tells of 4." in caplog.text
 
 
+@pytest.mark.parametrize(("name", "chunk"), [("x.wav", "data"), ("x.aiff", "SSND")])
+def test_of_a_file_with_two_chunks_of_samples_the_first_is_read(
+    tmp_path, caplog, name, chunk
+):
+    """FFmpeg reads the last one, which is noted as left out."""
+    order = "little" if chunk == "data" else "big"
+    path, first = tmp_path / name, noise(5000)
+    soundfile.write(path, first, RATE_HZ)
+    other = chunk.encode() + (4000).to_bytes(4, order) + bytes(4000)
+    path.write_bytes(path.read_bytes() + other)
+    read, _ = io.read(path)
+    np.testing.assert_allclose(read, first, atol=1 / 2**15)
+    assert f"{len(other)} bytes are left out" in caplog.text
+
+
 @pytest.mark.parametrize(
     "flags", ["disable_chpl", "faststart", "frag_keyframe+empty_moov"]
 )

@@ -67,7 +67,7 @@ class FFmpegDecoder:
         self._path = path
         self.notes: list[str] = []
         self._samples = find_samples(file)
-        if self._samples and self._samples.is_open:
+        if self._samples and (self._samples.is_open or self._samples.joined_bytes):
             file = MendedFile(file, self._samples)
         with contextlib.ExitStack() as stack, _naming_errors(path):
             self._container = stack.enter_context(_open_container(path, file))

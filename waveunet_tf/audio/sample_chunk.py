@@ -104,13 +104,17 @@ def left_out_behind(count: int) -> str:
 class MendedFile:
     """A file whose header has the size of the samples that are there.
 
-    Reads as an open binary file does.
+    It ends where another recording begins. Reads as an open binary file does.
     """
 
     def __init__(self, file: BinaryIO, samples: SampleChunk):
         """Covers the size fields of a file, which the caller closes."""
         self._file, self.name = file, file.name
+        self._end = file.seek(0, os.SEEK_END) - samples.joined_bytes
+        file.seek(0)
         self._covers = []
+        if not samples.is_open:
+            return
         for place, length, order, more in samples.size_fields:
             size = samples.held_bytes + more
             if size >= 2 ** (8 * length):
@@ -120,7 +124,8 @@ class MendedFile:
     def read(self, count: int = -1) -> bytes:
         """Reads bytes from the current position on."""
         start = self._file.tell()
-        content = self._file.read(count)
+        left = max(self._end - start, 0)
+        content = self._file.read(min(count, left) if count >= 0 else left)
         for place, cover in self._covers:
             first, last = (
                 max(place, start),
@@ -133,6 +138,8 @@ class MendedFile:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Goes to a position."""
+        if whence == os.SEEK_END:
+            offset, whence = self._end + offset, os.SEEK_SET
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -282,7 +289,7 @@ def _sample_chunk(
         for name, place, size in chunks.walk(file, behind):
             has_chunks = has_chunks and bool(name)
             if name[:4] in _OTHER_AUDIO and not joined:
-                joined = end - place
+                joined = end - place + chunks.id_bytes + chunks.size_bytes
             last = place + size
         has_chunks = has_chunks and last <= end + chunks.alignment
     held = max(end - start, 0)
