@@ -221,3 +221,13 @@ def test_the_licence_of_weights_goes_with_their_copy(packed_model, tmp_path):
     assert (tmp_path / "a" / "LICENSE").read_text() == "for research only\n"
     packing.pack(licensed, licensed, description="onto itself")
     assert (licensed / "LICENSE").read_text() == "for research only\n"
+
+
+def test_a_file_of_the_users_that_is_no_step_stays(tiny_checkpoint, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("step-best.tflite", "step-64-mine.tflite", "step-64.tflite"):
+        (model / name).write_text("mine")
+    packing.pack(tiny_checkpoint, model, description="one")
+    left = sorted(path.name for path in model.glob("step-*"))
+    assert left == ["step-64-mine.tflite", "step-best.tflite"]

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from waveunet_tf.checkpoints import adam, arrays, registry
@@ -28,14 +29,19 @@ FLOAT32, DYNAMIC = "float32", "dynamic"
 """The kinds of the steps that a model may carry."""
 
 
-def step_name(chunk_frames: int | str, kind: str = FLOAT32) -> str:
-    """Returns the name of a model's step, converted for a chunk; * for a pattern.
+def step_name(chunk_frames: int, kind: str = FLOAT32) -> str:
+    """Returns the name of a model's step, converted for a chunk.
 
     Args:
         chunk_frames: The chunk.
         kind: FLOAT32, or DYNAMIC: most weights in int8, and not the same stems.
     """
     return f"step-{chunk_frames}{'' if kind == FLOAT32 else f'-{kind}'}.tflite"
+
+
+def is_step(path: pathlib.Path) -> bool:
+    """Tells whether a file is a step of any chunk and kind, by its name."""
+    return bool(re.fullmatch(rf"step-\d+(-{DYNAMIC})?\.tflite", path.name))
 
 
 class Checkpoint:

@@ -94,7 +94,7 @@ def pack(
                 f"{MAX_BYTES / 1e6:.0f} MB. Received: {half_bytes / 1e6:.1f} MB"
             )
         registry.write_card(card_part, card)
-    for earlier in set(target.glob(checkpoint.step_name("*"))) - set(paths):
+    for earlier in set(filter(checkpoint.is_step, target.iterdir())) - set(paths):
         earlier.unlink()
     return card
 
