@@ -112,12 +112,7 @@ def energies_by_system(
     Returns:
         System → track → energies.
     """
-    own = {
-        name: energies.read_system_energies(folder, left_out=left_out)
-        if _has_energies(folder)
-        else {}
-        for name, folder in folders.items()
-    }
+    own = {name: _read_energies(folder, left_out) for name, folder in folders.items()}
     energies_of: Energies = {}
     true: dict[tuple, TrackEnergies | None] = {}
     for system, tracks in systems.items():
@@ -141,6 +136,14 @@ def energies_by_system(
                 )
             )
     return energies_of
+
+
+def _read_energies(folder: pathlib.Path, left_out: LeftOut) -> dict[str, TrackEnergies]:
+    """Reads a folder's energies, which may be none."""
+    try:
+        return energies.read_system_energies(folder, left_out=left_out)
+    except InputError:  # None is left; of each that was there left_out knows.
+        return {}
 
 
 def _has_energies(folder: pathlib.Path) -> bool:

@@ -51,6 +51,24 @@ def test_energies_are_a_systems_own_or_anothers_or_the_stems(tmp_path):
     assert str(error).startswith(f"{ours}: ") and "of 1 tracks" in str(error)
 
 
+def test_a_system_whose_energies_are_all_broken_takes_anothers(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    (ours / f"a{energies.SUFFIX}").write_text("nothing to measure")
+    write_energies(theirs, "a", 2)
+    found = {name: {"a": scores_of("a", 2)} for name in ("ours", "theirs")}
+    errors = []
+    folders = {"ours": ours, "theirs": theirs}
+    result = systems.energies_by_system(folders, found, errors.append)
+    assert {name: list(tracks) for name, tracks in result.items()} == {
+        "ours": ["a"],
+        "theirs": ["a"],
+    }
+    (error,) = errors
+    assert str(error).startswith(f"{ours / 'a'}{energies.SUFFIX}: ")
+
+
 def test_stems_of_another_song_or_none_at_all_are_named(tmp_path):
     stems = tmp_path / "test" / "a"
     stems.mkdir(parents=True)
