@@ -47,10 +47,12 @@ def test_what_exists_is_replaced_only_if_wished(prepared_dir, tmp_path, flag):
     assert result.returncode == 0, result.stderr
 
 
-def test_a_picture_of_an_unknown_kind_is_refused_at_once(prepared_dir, tmp_path):
-    result = run_here(DATA, f"--data_dir={prepared_dir}", f"--plot={tmp_path}/x.txt")
-    check_refusal(result, 1, "suffix must be one of")
-    assert result.stdout == ""
+def test_a_picture_that_cannot_be_drawn_is_refused_at_once(prepared_dir, tmp_path):
+    for name, text in (("x.txt", "suffix must be one of"), ("x.png", "at most 163")):
+        flags = (f"--data_dir={prepared_dir}", f"--plot={tmp_path / name}")
+        result = run_here(DATA, *flags, "--excerpts=164")
+        check_refusal(result, 1, text)
+        assert result.stdout == ""
 
 
 @pytest.mark.parametrize("flag", ["max_speed_change=2", "min_gain=2"])

@@ -114,6 +114,15 @@ def test_a_suffix_that_is_no_pictures_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("suffix", "most"), [("png", 163), ("webp", 40)])
+def test_a_picture_with_more_columns_than_its_kind_holds_is_refused(suffix, most):
+    """matplotlib draws fewer than 2¹⁶ pixels, of which a webp has 2¹⁴ - 1."""
+    inventory.check_picture(f"x.{suffix}", most)
+    inventory.check_picture("x.svg", 1000)
+    with pytest.raises(InputError, match=f"x.{suffix}: .* at most {most} excerpts"):
+        inventory.plot_excerpts(f"x.{suffix}", (most + 1) * noise_excerpts(1), 8000)
+
+
 def test_a_data_set_without_levels_is_silence(tmp_path):
     """A file of zeros: no logarithm of 0."""
     levels = inventory._Levels()

@@ -50,7 +50,7 @@ def main(_):
     asked = [path for path in (_PLOT.value, _LISTEN.value) if path]
     files.require_new(*asked, overwrite=_OVERWRITE.value)
     if _PLOT.value:
-        inventory.check_picture(_PLOT.value)
+        inventory.check_picture(_PLOT.value, _EXCERPTS.value)
     print(inventory.format_table(_DATA_DIR.value))
     if not asked:
         return

@@ -24,6 +24,12 @@ from waveunet_tf.system import files
 # A piece whose level is below this is silence.
 SILENCE_DBFS = -60.0
 _PIECE_FRAMES = 1024
+# The most excerpts side by side, of 400 pixels each; pictures of lines have no end.
+_DPI, _EXCERPT_INCHES = 100, 4
+_MOST_PIXELS = dict.fromkeys(
+    ("jpeg", "jpg", "png", "raw", "rgba", "tif", "tiff"), 65499
+)
+_MOST_PIXELS["webp"] = 16383
 
 
 class StemLevels(NamedTuple):
@@ -237,17 +243,24 @@ def write_excerpts(
     return paths
 
 
-def check_picture(path: str | os.PathLike) -> None:
-    """Checks that a file's suffix is one of a picture.
+def check_picture(path: str | os.PathLike, count: int) -> None:
+    """Checks that a file's suffix is one of a picture, which holds so many excerpts.
 
     Raises:
-        InputError: The suffix is unknown to matplotlib.
+        InputError: The suffix is unknown to matplotlib, or there are too many excerpts.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    if pathlib.Path(path).suffix[1:].lower() not in FigureCanvasAgg.filetypes:
+    suffix = pathlib.Path(path).suffix[1:].lower()
+    if suffix not in FigureCanvasAgg.filetypes:
         known = ", ".join(sorted(FigureCanvasAgg.filetypes))
         raise InputError(f"{path}: a picture's suffix must be one of {known}")
+    most = _MOST_PIXELS.get(suffix, math.inf) // (_DPI * _EXCERPT_INCHES)
+    if count > most:
+        raise InputError(
+            f"{path}: a {suffix} must be of at most {most:.0f} excerpts. Received: "
+            f"{count}"
+        )
 
 
 def plot_excerpts(
@@ -262,14 +275,15 @@ def plot_excerpts(
         rate_hz: The excerpts' sample rate in Hz.
 
     Raises:
-        InputError: The suffix is unknown to matplotlib.
+        InputError: The suffix is unknown to matplotlib, or there are too many excerpts.
         OSError: The picture cannot be written.
     """
     from matplotlib.figure import Figure
 
-    check_picture(path)
+    check_picture(path, len(excerpts))
     names = list(excerpts[0])
-    figure = Figure(figsize=(4 * len(excerpts), 3 * len(names)), layout="constrained")
+    size = (_EXCERPT_INCHES * len(excerpts), 3 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(2 * len(names), len(excerpts), squeeze=False, sharex="col")
     for column, excerpt in enumerate(excerpts):
         axes[0, column].set_title(f"excerpt {column}")
@@ -285,7 +299,7 @@ def plot_excerpts(
                 above.set_ylabel(name)
                 below.set_ylabel("Hz")
     with files.atomic_file(path) as part:
-        figure.savefig(part, dpi=100)
+        figure.savefig(part, dpi=_DPI)
 
 
 def _draw_spectrogram(axes, stem: np.ndarray, rate_hz: int) -> None:
