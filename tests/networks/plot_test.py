@@ -86,3 +86,18 @@ def test_a_picture_replaces_an_earlier_one_whole(tmp_path):
     assert "bottleneck, kernel 15" in text
     assert "mask" not in text
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("down_0", "down"),
+        ("bottleneck", "bottleneck"),
+        ("up_11", "up"),
+        ("breakdown_up_0", "up"),  # of U7's source "breakdown"
+        ("up_down_2", "down"),
+    ],
+)
+def test_a_layer_is_of_the_kind_that_its_own_name_ends_in(name, kind):
+    row = description.LayerRow(name, 8, 4, parameters=1, multiply_adds=1)
+    assert plot._sizes(row, 5).startswith(f"{kind}, kernel 5")

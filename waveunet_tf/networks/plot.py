@@ -129,7 +129,8 @@ def _draw_bottleneck(axes, depth: int, text: str, labels: tuple[str, str]) -> No
 
 
 def _sizes(row: LayerRow, kernel) -> str:
-    kind = next(kind for kind in ("down", "bottleneck", "up") if kind in row.name)
+    # [<source>_]<kind>_<level>, or the bottleneck, which has no level.
+    kind = ["", *row.name.split("_")][-2] or row.name
     return f"{kind}, kernel {kernel}\n{row.channels} × {row.frames}"
 
 
