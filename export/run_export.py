@@ -177,7 +177,8 @@ def export_saved_model(version: pathlib.Path) -> None:
         _VERSION.value,
         chunk_frames=_CHUNK_FRAMES.value or saved_model.STREAM_CHUNK_FRAMES,
     )
-    size = sum(file.stat().st_size for file in version.rglob("*"))
+    written = [path for path in version.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in written)
     print(
         f"{version}: {size / 1e6:.2f} MB, largest difference from the network "
         f"{difference:.1e}"
