@@ -100,7 +100,7 @@ def read_excerpt(
     if start_seconds is None:
         start = _fullest_second(stems.sources, rate_hz, duration_seconds) * rate_hz
     else:
-        start = round(start_seconds * rate_hz)
+        start = round(min(start_seconds * rate_hz, frames))
     if start >= frames:
         raise InputError(
             f"{track.label}: --start_seconds must be before its end at "

@@ -63,10 +63,11 @@ def test_excerpts_are_sums_of_their_sources_and_the_same_for_a_seed(prepared_dir
     assert not np.array_equal(drawn[0]["mixture"], other[0]["mixture"])
 
 
-def test_an_excerpt_longer_than_every_track_is_refused(prepared_dir):
+@pytest.mark.parametrize("seconds", [11, 1e6, np.inf])
+def test_an_excerpt_longer_than_every_track_is_refused(prepared_dir, seconds):
     with pytest.raises(InputError, match="`seconds` must be .* longest track's 10.0"):
         inventory.draw_excerpts(
-            prepared_dir, "train", TrainingConfig(), count=1, seconds=11
+            prepared_dir, "train", TrainingConfig(), count=1, seconds=seconds
         )
 
 

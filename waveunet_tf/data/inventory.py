@@ -24,6 +24,7 @@ from waveunet_tf.system import files
 # A piece whose level is below this is silence.
 SILENCE_DBFS = -60.0
 _PIECE_FRAMES = 1024
+_MOST_FRAMES = 2**28  # which a network's output may have
 # The most excerpts side by side, of 400 pixels each; pictures of lines have no end.
 _DPI, _EXCERPT_INCHES = 100, 4
 _MOST_PIXELS = dict.fromkeys(
@@ -200,7 +201,7 @@ def draw_excerpts(
         num_levels=1,
         context=False,
         sample_rate_hz=rate_hz,
-        output_frames=2 * max(round(seconds * rate_hz / 2), 1),
+        output_frames=2 * max(round(min(seconds * rate_hz, _MOST_FRAMES) / 2), 1),
         sources=tuple(manifest["sources"]),
         channels=min(
             (entry["channels"] for entry in manifest["tracks"].values()), default=2

@@ -73,10 +73,11 @@ def test_broken_estimates_are_refused(change, text, song, tmp_path):
     assert len(errors) == 1 and text in str(errors[0])
 
 
-def test_an_excerpt_after_the_end_is_refused(song):
-    with pytest.raises(InputError, match="before its end at 4.0 s. Received: 4"):
+@pytest.mark.parametrize("start", [4, np.inf])
+def test_an_excerpt_after_the_end_is_refused(song, start):
+    with pytest.raises(InputError, match=f"before its end at 4.0 s. Received: {start}"):
         selection.read_excerpt(
-            song, ("vocals",), {}, start_seconds=4, left_out=pytest.fail
+            song, ("vocals",), {}, start_seconds=start, left_out=pytest.fail
         )
 
 
