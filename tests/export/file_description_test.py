@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.command_line import check_refusal, run_here
 from tests.export.small_exports import export
 from waveunet_tf.errors import InputError
 from waveunet_tf.export import file_description
@@ -114,3 +115,11 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path):
         file_description.describe_tflite_file(tmp_path / "x.tflite")
     with pytest.raises(FileNotFoundError):
         file_description.describe_tflite_file(tmp_path / "none.tflite")
+
+
+def test_a_broken_file_does_not_hide_the_next_one(kept_files, tmp_path):
+    (tmp_path / "a.tflite").write_text("nothing")
+    paths = [tmp_path / "a.tflite", kept_files["float32"]]
+    result = run_here("waveunet_tf describe-file", "--nogpu", *paths)
+    check_refusal(result, 1, "a.tflite: must be a TFLite file")
+    assert '"mode": "streaming"' in result.stdout
