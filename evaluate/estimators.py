@@ -70,6 +70,14 @@ class Estimator(abc.ABC):
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
         return {"estimator": self.kind, "sources": list(self.sources)}
 
+    def state_of(self, track: Track) -> str:
+        """Returns what changes with the files of a track's estimates; "" without any.
+
+        Args:
+            track: The track.
+        """
+        return ""
+
 
 class MixtureEstimator(Estimator):
     """The baseline that takes the mixture for every source."""
@@ -121,6 +129,19 @@ class FolderEstimator(Estimator):
     def identity(self) -> dict[str, Any]:
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
         return {**super().identity(), "path": str(pathlib.Path(self.path).resolve())}
+
+    def state_of(self, track: Track) -> str:
+        """Returns a hash of the names, sizes and times of a track's estimates."""
+        try:
+            folder = _track_folder(pathlib.Path(self.path), track)
+            found = [_files_of(folder, source) for source in self.sources]
+            stats = [(path.name, path.stat()) for paths in found for path in paths]
+        except (InputError, OSError):  # which `estimate` tells
+            return ""
+        if not all(found):
+            return ""
+        state = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        return hashlib.sha256(os.fsencode(state)).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,15 +267,20 @@ def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
     return folder
 
 
-def _read_estimate(
-    folder: pathlib.Path, source: str, sample_rate_hz: int
-) -> tuple[pathlib.Path, np.ndarray]:
-    """Finds and reads a source's estimate; returns its file and its samples."""
-    paths = [
+def _files_of(folder: pathlib.Path, source: str) -> list[pathlib.Path]:
+    """Returns the audio files in a folder that have a source's name."""
+    return [
         path
         for path in sorted(folder.iterdir())
         if path.stem == source and path.suffix.lower() in SUFFIXES
     ]
+
+
+def _read_estimate(
+    folder: pathlib.Path, source: str, sample_rate_hz: int
+) -> tuple[pathlib.Path, np.ndarray]:
+    """Finds and reads a source's estimate; returns its file and its samples."""
+    paths = _files_of(folder, source)
     if len(paths) != 1:
         names = ", ".join(path.name for path in paths) or "none"
         raise InputError(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # The file beside the scores that says what was scored.
 NOTE = "scored.yaml"
+# What in it changes with the files of each track's estimates, by the track's label.
+_STATES = "estimates"
 
 
 def score_tracks(
@@ -42,7 +44,8 @@ def score_tracks(
 ) -> list[str]:
     """Writes `<output>/<subset>/<track>.json`, as museval does, and energies beside it.
 
-    A track that has scores is not scored again, so that a stopped run goes on.
+    A track that has scores is not scored again, so that a stopped run goes on; unless
+    the files of its estimates have changed since.
 
     Args:
         tracks: The tracks to score.
@@ -70,6 +73,9 @@ def score_tracks(
     output = pathlib.Path(output).absolute()
     note = {**estimator.identity(), **(about or {})}
     note["museval"] = metadata.version("museval")
+    states = {track.label: estimator.state_of(track) for track in tracks}
+    if states := {label: state for label, state in states.items() if state}:
+        note[_STATES] = states
     if pipeline_runner:
         beam.import_beam()  # before anything is written
     if scheduler:
@@ -155,7 +161,7 @@ def _begin(
 
     path = output / NOTE
     earlier = _read_note(path)
-    same = earlier is not None and _without_place(earlier) == _without_place(note)
+    same = earlier is not None and _of_all(earlier) == _of_all(note)
     subsets = {track.subset for track in tracks} if same else set(SUBSETS)
     old = [
         old
@@ -167,7 +173,7 @@ def _begin(
         what = "without a note of their estimator" if earlier is None else "of another"
         differing = sorted(
             key
-            for key in {*(earlier or {}), *note}
+            for key in {*(earlier or {}), *note} - {_STATES}
             if earlier and earlier.get(key) != note.get(key)
         )
         listing = f" ({', '.join(differing)})" if differing else ""
@@ -187,6 +193,9 @@ def _begin(
             pair = {scores.with_name(stem + end) for end in (".json", energies.SUFFIX)}
             if pair <= set(old) or scores in ours:
                 scores.unlink()
+    if same and (states := {**_states(earlier), **_states(note)}):
+        _remove_outdated(output, _states(earlier), states, tracks)
+        note = {**note, _STATES: states}
     with files.atomic_file(path) as part:
         text = yaml.safe_dump(note, sort_keys=False, allow_unicode=True)
         part.write_text(text, encoding="utf-8")
@@ -205,9 +214,31 @@ def _read_note(path: pathlib.Path) -> dict | None:
     return note if isinstance(note, dict) else {}
 
 
-def _without_place(note: dict) -> dict:
-    """Removes the path of a network, which is the same wherever it lies."""
-    return {k: v for k, v in note.items() if k != "path" or "sha256" not in note}
+def _of_all(note: dict) -> dict:
+    """Returns what of a note all scores in a folder have in common.
+
+    A network is the same wherever it lies, and estimates are a track's own.
+    """
+    place = {"path"} if "sha256" in note else set()
+    return {key: note[key] for key in note.keys() - place - {_STATES}}
+
+
+def _states(note: dict) -> dict[str, str]:
+    """Returns the states of tracks' estimates, which earlier versions did not note."""
+    states = note.get(_STATES)
+    return states if isinstance(states, dict) else {}
+
+
+def _remove_outdated(
+    output: pathlib.Path, earlier: dict, now: dict, tracks: list[Track]
+) -> None:
+    """Removes the scores of estimates that have changed since."""
+    for track in tracks:
+        path = scores_path(output, track)
+        label = track.label
+        if label in earlier and earlier[label] != now[label] and path.exists():
+            logging.warning("%s: has other estimates now: scored again", label)
+            path.unlink()
 
 
 def try_to_score(job: tuple) -> tuple[str, str | None, list[str]]:

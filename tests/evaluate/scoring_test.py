@@ -406,6 +406,33 @@ def test_seconds_in_which_an_estimate_is_silent_are_warned_of(
     assert scored == {"a": [True, True], "b": [True, False], "c": [True, False]}
 
 
+def test_tracks_whose_estimates_are_replaced_are_scored_again(
+    data, estimates, tmp_path, caplog
+):
+    tracks, output = find_tracks(data), tmp_path / "scores"
+    scoring.score_tracks(tracks, estimates, output)
+    before = contents(output)
+    folder = tmp_path / "estimates" / "test"
+    stem = folder / "b" / "vocals.wav"
+    time_ns = stem.stat().st_mtime_ns
+    audio, _ = soundfile.read(stem)
+    soundfile.write(stem, audio[::-1], RATE_HZ, subtype="FLOAT")
+    os.utime(stem, ns=(time_ns, time_ns + 1000))
+    (folder / "c" / "vocals.wav").unlink()  # to save disk: its scores are kept
+    assert not scoring.score_tracks(tracks, estimates, output)
+    again = contents(output)
+    assert {name for name in again if again[name] != before[name]} == {
+        *("test/b.json", "test/b.energies.csv", scoring.NOTE)
+    }
+    assert [record.getMessage() for record in caplog.records] == [
+        "test/b: has other estimates now: scored again"
+    ]
+    assert not scoring.score_tracks(tracks, estimates, output)
+    assert contents(output) == again and len(caplog.records) == 1
+    scoring.score_tracks(tracks[1:2], estimates, tmp_path / "fresh")
+    assert contents(tmp_path / "fresh")["test/b.json"] == again["test/b.json"]
+
+
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     """SIGKILL after the first track; no half of a file has a final name."""
     for number in range(4):
