@@ -13,8 +13,9 @@ import java.nio.charset.StandardCharsets;
 /**
  * Reads a WAV file block by block: PCM of 16, 24 and 32 bits and float of 32.
  *
- * <p>Writers that cannot seek leave the sizes open (0 or about 4 or 2 GiB); such a file is read to
- * its end. A file that is shorter than it says is refused.
+ * <p>Writers that cannot seek, or die, leave the sizes open (0, those of a file without samples, or
+ * about 4 or 2 GiB). Such a file is read to its end. A file that is shorter than it says is
+ * refused.
  */
 public final class WavReader implements AudioSource {
     private static final int BLOCK_FRAMES = 16384;
@@ -111,7 +112,8 @@ public final class WavReader implements AudioSource {
         if (channels == 0) {
             throw new InputException(path + ": must have its `fmt ` chunk before the data");
         }
-        boolean open = size >= OPEN_SIZE || (size == 0 && riffSize == 0);
+        long header = path.length() - left;
+        boolean open = size >= OPEN_SIZE || (size == 0 && riffSize + 8 <= header);
         if (size > left && !open) {
             throw new EOFException();
         }

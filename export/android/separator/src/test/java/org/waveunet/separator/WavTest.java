@@ -78,12 +78,16 @@ public final class WavTest {
 
     public static void openSizesAreReadToTheEnd() throws IOException {
         float[] samples = Signals.noise(777, 5);
-        for (int[] sizes : new int[][] {{-1, -1}, {0x7FFFF024, 0x7FFFF000}, {0, 0}}) {
+        for (int[] sizes : new int[][] {{-1, -1}, {0x7FFFF024, 0x7FFFF000}, {0, 0}, {50, 0}}) {
             File file = written(samples, 1, WavWriter.Encoding.FLOAT_32);
             patch(file, 4, sizes[0]);
             patch(file, 54, sizes[1]);
             TestRunner.checkNear(samples, Signals.read(file), 0, "open sizes");
         }
+        // No frames, but a chunk behind them, which the first header counts.
+        File none = written(new float[2], 1, WavWriter.Encoding.FLOAT_32);
+        patch(none, 54, 0);
+        TestRunner.checkEqual(0, Signals.read(none).length);
     }
 
     public static void whatIsNoWholeWavIsRefused() throws IOException {
