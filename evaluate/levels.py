@@ -127,7 +127,8 @@ def leave_out_quietest(
         percents: `(points,)`, the shares to leave out in percent, below 100.
     """
     order = np.argsort(levels, kind="stable")
-    firsts = (np.asarray(percents) / 100 * len(order)).astype(int)
+    # The product first: 29 / 100 × 100 would be a bit less than 29.
+    firsts = (np.asarray(percents) * len(order) / 100).astype(int)
     return LouderFrames(
         np.asarray(percents),
         levels[order[firsts]],

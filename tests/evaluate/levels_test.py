@@ -51,6 +51,12 @@ def test_means_and_medians_without_the_quietest_are_those_of_the_rest():
     assert list(left.from_dbfs) == [-60, -50, -30, -20, -10]
 
 
+def test_whole_percents_of_a_hundred_frames_are_as_many_frames():
+    percents = np.arange(100)
+    left = levels.leave_out_quietest(np.arange(100.0), np.arange(100.0), percents)
+    np.testing.assert_array_equal(left.from_dbfs, percents)
+
+
 def test_rows_by_level_are_of_each_system_metric_and_source():
     stem = {"vocals": np.repeat([[0.1], [0.1], [0.001]], 1000, axis=0)}
     measured = energies.measure_energies("a", stem, stem, 1000)
