@@ -164,4 +164,6 @@ def _score(metrics: dict, metric: str) -> float:
 
 
 def _is_number(value) -> bool:
+    if isinstance(value, int) and abs(value) >= 2**1023:
+        return False  # It is beyond a float.
     return isinstance(value, (int, float)) and not isinstance(value, bool)

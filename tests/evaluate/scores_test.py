@@ -68,6 +68,7 @@ def test_files_without_times_or_with_versions_are_read(tmp_path):
         '{"targets": [{"name": "vocals", "frames": [{"time": 0}]}]}',
         '{"targets": [{"name": "a", "frames": [{"metrics": {"SDR": "loud"}}]}]}',
         '{"targets": [{"name": "a", "frames": [{"time": null, "metrics": {}}]}]}',
+        f'{{"targets": [{{"name": "a", "frames": [{{"time": {"1" * 400}}}]}}]}}',
         '{"targets": [{"name": "a", "frames": []}, {"name": "a", "frames": []}]}',
         '{"targets": [{"name": "vocals", "frames": [{"time": 0, "metr',
     ],
