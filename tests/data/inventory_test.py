@@ -1,3 +1,5 @@
+import warnings
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -95,6 +97,14 @@ def test_a_picture_has_a_column_for_each_excerpt(tmp_path, count, shape):
     inventory.plot_excerpts(path, noise_excerpts(count), 8000)
     assert matplotlib.image.imread(path).shape[:2] == shape
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("frames", [2, 800, 1024])
+def test_excerpts_shorter_than_the_spectrograms_window_are_drawn(tmp_path, frames):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        inventory.plot_excerpts(tmp_path / "x.png", noise_excerpts(1, frames), 8000)
+    assert (tmp_path / "x.png").exists()
 
 
 def test_channels_that_cancel_are_drawn_like_equal_ones(tmp_path):

@@ -307,7 +307,8 @@ def _draw_spectrogram(axes, stem: np.ndarray, rate_hz: int) -> None:
     """Draws the mean of the channels' powers; channels that cancel are heard, too."""
     from matplotlib import mlab
 
-    window = {"NFFT": 1024, "noverlap": 512, "Fs": rate_hz}
+    frames = min(1024, len(stem) // 2)  # a single window would be a warning
+    window = {"NFFT": frames, "noverlap": frames // 2, "Fs": rate_hz}
     spectra = [mlab.specgram(channel, **window)[0] for channel in stem.T]
     axes.imshow(
         10 * np.log10(np.mean(spectra, axis=0) + 1e-20),
