@@ -91,6 +91,17 @@ def test_going_back_keeps_the_best_epoch_and_the_data_but_nothing_else():
     assert back.good == back.name
 
 
+def test_epochs_that_are_done_again_up_to_the_best_do_not_count_for_patience():
+    good = TrainingProgress(step=6, epoch=2, best_loss=3.0, best_epoch=1)
+    lost = dataclasses.replace(good, step=11, epoch=4, best_loss=2.0, best_epoch=4)
+    back = lost.go_back(good, Lost("It is lost"), learning_rate=1.0)
+    stalled = []
+    for _ in range(3):
+        back.end_epoch(2.5)
+        stalled.append((back.epoch, back.has_stalled(1)))
+    assert stalled == [(3, False), (4, False), (5, True)]
+
+
 def test_an_error_after_three_ways_back_names_the_best_checkpoint():
     progress = TrainingProgress(guard=Guard(rollbacks=[{}] * 3))
     with pytest.raises(InputError) as error:

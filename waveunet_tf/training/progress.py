@@ -161,7 +161,11 @@ class TrainingProgress:
         return progress
 
     def has_stalled(self, patience: int) -> bool:
-        """Returns whether the last `patience` epochs of this stage were no better."""
+        """Returns whether the last `patience` epochs of this stage were no better.
+
+        After a way back, epochs up to the best one's number are done again, and do not
+        count: at half the learning rate they may need as many to be as good.
+        """
         return self.epoch - max(self.best_epoch, self.stage_began) >= patience
 
 
