@@ -160,13 +160,16 @@ def main(beam_options):
         pipeline_options=beam_options,
     )
     output = pathlib.Path(_OUTPUT_DIR.value)
+    errors: list[InputError | OSError] = []
     if len(failures) < len(tracks):
-        system = scores.read_system(output / _SUBSET.value)
+        folder = output / _SUBSET.value
+        system = scores.read_system(folder, left_out=errors.append)
         statistics = {output.resolve().name: {"SDR": summary.summarize(system)}}
         print(tables.format_summaries(statistics))
-    for failure in failures:
-        app.print_error(InputError(failure))
-    return 1 if failures else 0
+    errors += [InputError(failure) for failure in failures]
+    for error in errors:
+        app.print_error(error)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

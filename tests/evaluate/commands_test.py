@@ -95,6 +95,19 @@ def test_scores_are_written_gone_on_with_and_summarised(data, tmp_path):
     } == {"vocals": (-30, -20, 5), "accompaniment": (-50, -40, 5)}
 
 
+def test_a_strangers_file_beside_the_scores_hides_no_track_that_failed(data, tmp_path):
+    (data / "test" / "b" / "vocals.wav").write_text("nothing to hear")
+    stranger = tmp_path / "scores" / "test" / "notes.json"
+    flags = (f"--data_dir={data}", f"--output_dir={tmp_path / 'scores'}")
+    run("run_score", *flags, "--estimates=mixture")
+    stranger.write_text("{}")
+    result = run("run_score", *flags, "--estimates=mixture")
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[2].split()[:3] == ["scores", "vocals", "SDR"]
+    first, second = errors(result)
+    assert first.startswith(f"error: {stranger}: ") and "test/b" in second
+
+
 def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
     """One of a whole song, and one song whose vocals' estimate is silent."""
     generator = np.random.default_rng(1)
