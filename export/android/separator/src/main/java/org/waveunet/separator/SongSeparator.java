@@ -70,6 +70,7 @@ public final class SongSeparator {
                         parts.get(i).toPath(),
                         whole.toPath(),
                         StandardCopyOption.REPLACE_EXISTING);
+                parts.set(i, whole); // goes, too, if a later stem cannot get its name
             }
             return clipped;
         } catch (IOException | RuntimeException | Error error) {

@@ -120,6 +120,23 @@ public final class SongSeparatorTest {
         TestRunner.checkEqual(0, clear(folder));
     }
 
+    /** The second stem's name is taken by a folder that is not empty. */
+    public static void aStemThatCannotGetItsNameLeavesNoOtherThere() throws IOException {
+        File folder = TestRunner.folder();
+        File taken = new File(folder, "vocals.wav");
+        File inside = new File(taken, "x");
+        TestRunner.check(inside.mkdirs(), "must be made");
+        boolean failed = false;
+        try {
+            separate(new Song(Signals.noise(2 * FRAMES, 7), 2), folder, new Waiting(100));
+        } catch (IOException error) {
+            failed = true;
+        }
+        TestRunner.check(failed, "must fail");
+        TestRunner.check(inside.delete(), "must be there");
+        TestRunner.checkEqual(1, clear(folder));
+    }
+
     public static void ratesBeyondThoseOfSongsAreRefused() throws IOException {
         File folder = TestRunner.folder();
         for (int hz : new int[] {0, -1, 10_000_001}) {
