@@ -128,10 +128,14 @@ def marker_of(place: int) -> str:
 
 def add_legend(figure: Figure, systems: Iterable[str], *others: Line2D) -> None:
     """Adds a legend below a figure: the systems' colours, and other lines."""
+    names = list(systems)
     handles = [
-        Line2D([], [], color=color_of(place), lw=6, label=name)
-        for place, name in enumerate(systems)
+        Line2D([], [], color=color_of(place), lw=6, label="name")
+        for place in range(len(names))
     ]
-    figure.legend(
+    legend = figure.legend(
         handles=[*handles, *others], loc="outside lower center", ncols=6, frameon=False
     )
+    # As labels, matplotlib would leave out names that begin with "_".
+    for text, name in zip(legend.get_texts(), names):
+        text.set_text(name)

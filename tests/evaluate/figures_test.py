@@ -84,11 +84,11 @@ def test_six_systems_differ_in_colour_and_marker_and_a_seventh_is_like_the_first
 def test_the_legend_has_each_systems_colour_and_the_other_lines():
     figure = line_figure()
     median = Line2D([], [], color="gray", label="median")
-    figures.add_legend(figure, ["ours", "theirs"], median)
+    figures.add_legend(figure, ["ours", "_theirs"], median)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "ours",
-        "theirs",
+        "_theirs",
         "median",
     ]
     colours = [handle.get_color() for handle in legend.legend_handles]
