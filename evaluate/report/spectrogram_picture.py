@@ -25,7 +25,10 @@ def _edges_hz(rate_hz: int) -> np.ndarray:
 
 
 def power_db(samples: np.ndarray, rate_hz: int) -> np.ndarray:
-    """Returns the mean power of bands over time; a sine of full scale has about 0 dB.
+    """Returns the mean power of bands over time.
+
+    A sine of full scale has about 0 dB in a band as narrow as the window's bins, and
+    less the wider its band is: -5.5 dB at 3 kHz of 44.1 kHz.
 
     Args:
         samples: `(frames, channels)`; the mean of the channels' powers is taken.
