@@ -1,6 +1,6 @@
 """Compares how fast the browsers that are installed separate a song.
 
-    python -m tests.export.web.speed
+    python -m benchmarks.browsers
 
 Prints for each the least seconds of work for a second of audio, with one thread and
 two, in turn and on the same noise. The site is that of `vocals-small`.
@@ -18,6 +18,7 @@ from tests.chromium import headless_chromium
 from tests.export.web import browser
 from tests.firefox import headless_firefox
 from tests.webkit import webkit_browser
+from waveunet_tf.commands import app
 from waveunet_tf.export.web import site_folder
 
 SECONDS = 30
@@ -33,7 +34,8 @@ SEPARATE = """async () => {
 }"""
 
 
-def main():
+def main(_):
+    """Opens the browsers that are there, and measures each kind of file."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         site, home = pathlib.Path(folder, "site"), pathlib.Path(folder, "home")
         site.mkdir()
@@ -58,10 +60,11 @@ def main():
             stack.callback(pages[name].context.close)
         for kind in ("float32", "dynamic"):
             for threads in (1, 2):
-                measure(pages, f"models/vocals-small-{kind}.tflite", threads)
+                print_seconds(pages, f"models/vocals-small-{kind}.tflite", threads)
 
 
-def measure(pages, model, threads):
+def print_seconds(pages: dict, model: str, threads: int) -> None:
+    """Separates in turn with each browser, and prints the best rounds."""
     took, engines = {name: [] for name in pages}, {}
     for _ in range(ROUNDS):
         for name, page in pages.items():
@@ -77,4 +80,4 @@ def measure(pages, model, threads):
 
 
 if __name__ == "__main__":
-    main()
+    app.run(main)
