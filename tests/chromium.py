@@ -69,6 +69,15 @@ def _need_chromium():
 def wait_until(page, condition, *, seconds=30):
     """As page.wait_for_function, which a page's security policy may not allow."""
     end = time.monotonic() + seconds
-    while not page.evaluate(condition):
+    while not _holds(page, condition):
         assert time.monotonic() < end, condition
         page.wait_for_timeout(20)
+
+
+def _holds(page, condition):
+    try:
+        return page.evaluate(condition)
+    except Exception as error:  # playwright may be missing, and its Error with it
+        if "Execution context was destroyed" not in str(error):
+            raise
+        return False  # the page was just loading itself again

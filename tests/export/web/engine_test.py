@@ -414,10 +414,13 @@ def test_live_blocks_give_the_stems_of_the_song(lab, small_separators):
 
 
 @pytest.mark.slow
-def test_a_song_can_be_cancelled_where_the_browser_never_decodes_it(lab, small_site):
+def test_a_song_can_be_cancelled_where_the_browser_never_decodes_it(
+    lab, small_site, request
+):
     load(lab, "models/stereo.tflite")
     script = (small_site / "worker.js").read_text(encoding="utf-8")
     without = "self.AudioDecoder = undefined;"
+    request.addfinalizer((small_site / "broken.js").unlink)
     (small_site / "broken.js").write_text(without + script, encoding="utf-8")
     with AudioWriter(small_site / "song.ogg", 48000, 2) as writer:
         writer.write(golden.song(9000, 2, 48000) / 3)
@@ -489,12 +492,13 @@ def test_a_song_before_a_model_is_one_line(lab, small_site):
     ],
 )
 def test_a_browser_whose_webcodecs_fails_decodes_a_file_as_a_whole(
-    lab, small_site, fault
+    lab, small_site, fault, request
 ):
     """Without an answer, too: a song may wait for it, and the next one does not."""
     if not lab.evaluate("typeof AudioDecoder === 'function'"):
         pytest.skip("needs WebCodecs")
     script = (small_site / "worker.js").read_text(encoding="utf-8")
+    request.addfinalizer((small_site / "broken.js").unlink)
     (small_site / "broken.js").write_text(fault + script, encoding="utf-8")
     tones = golden.song(48077, 2, 48000) / 3
     with AudioWriter(small_site / "song.ogg", 48000, 2) as writer:
