@@ -9,6 +9,10 @@ PYTHON_LATEST ?= $(shell for python in python3.13 \
 	$$python -c 'import ensurepip, venv' 2>/dev/null && echo $$python && break; done)
 LATEST := .venv-latest
 
+# Where it is set, each of the tests' processes would compile the project anew: a tenth
+# of the tests' time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo train-small arm64 test test-slow test-web test-latest fuzz kills android-assets \
 	test-android-core docs lint clean
 
