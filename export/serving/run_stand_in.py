@@ -8,6 +8,7 @@ Serves the models that MODELS_DIR/models.config names; needs the extra
 
 import concurrent.futures
 import signal
+import socket
 import threading
 
 import grpc
@@ -63,8 +64,10 @@ def grpc_server(models) -> tuple[grpc.Server, int]:
     )
     address = f"localhost:{_PORT.value}"
     try:
+        # gRPC takes one of IPv4 and IPv6 if the other is taken, and says nothing.
+        socket.create_server(("localhost", _PORT.value)).close()
         return server, server.add_insecure_port(address)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise InputError(f"{address}: must be a free port, but is taken") from error
 
 
