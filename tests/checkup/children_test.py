@@ -5,6 +5,21 @@ import time
 from waveunet_tf.checkup import children
 
 
+def wait_for_its_number(child, pid):
+    """Waits until a child has written a process' number and a space into a file."""
+    written = lambda: pid.exists() and pid.read_text().endswith(" ")  # noqa: E731
+    assert children.wait_until(child, written, 60)
+
+
+def wait_for_the_end_of(pid):
+    """Waits until the process is gone whose number a file holds."""
+    until = time.monotonic() + 20
+    status = pathlib.Path("/proc", pid.read_text().strip(), "stat")
+    while status.exists() and " Z " not in status.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def test_a_child_tells_its_exit_code_and_its_last_line(tmp_path, monkeypatch):
     (tmp_path / "kid.py").write_text(
         "import sys\nprint('one', file=sys.stderr)\n"
@@ -25,14 +40,9 @@ def test_a_child_whose_time_is_up_is_killed_with_its_children(tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     pid = tmp_path / "pid"
     with children.started(["kid"], dict(os.environ)) as child:
-        written = lambda: pid.exists() and pid.read_text().endswith(" ")  # noqa: E731
-        assert children.wait_until(child, written, 60)
+        wait_for_its_number(child, pid)
         assert children.end_of(child, 0.1).code is None
-    until = time.monotonic() + 20
-    status = pathlib.Path("/proc", pid.read_text().strip(), "stat")
-    while status.exists() and " Z " not in status.read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for_the_end_of(pid)
 
 
 def test_a_childs_own_child_goes_with_it_where_it_is_in_its_group(
@@ -51,13 +61,8 @@ def test_a_childs_own_child_goes_with_it_where_it_is_in_its_group(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     pid = tmp_path / "pid"
     with children.started(["kid"], dict(os.environ)) as child:
-        written = lambda: pid.exists() and pid.read_text().endswith(" ")  # noqa: E731
-        assert children.wait_until(child, written, 60)
-    until = time.monotonic() + 20
-    status = pathlib.Path("/proc", pid.read_text().strip(), "stat")
-    while status.exists() and " Z " not in status.read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        wait_for_its_number(child, pid)
+    wait_for_the_end_of(pid)
 
 
 def test_a_child_in_the_callers_group_is_killed_alone(tmp_path, monkeypatch):
