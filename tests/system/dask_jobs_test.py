@@ -46,12 +46,6 @@ def test_an_input_error_is_the_jobs_own_and_is_not_tried_again(run):
     assert type(done.error) is InputError
 
 
-def test_an_error_that_cannot_be_pickled_is_one_line(run):
-    (done,) = run(jobs.raise_unpicklable, [7]).values()
-    assert type(done.error) is InputError
-    assert str(done.error) == "Unpicklable: seven lines"
-
-
 def test_an_os_error_is_tried_again_twice(run, tmp_path):
     (done,) = run(jobs.fail_always, [str(tmp_path / "tries")]).values()
     assert str(done.error) == f"{tmp_path}/tries: Input/output error"

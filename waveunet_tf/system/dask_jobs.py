@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waveunet_tf.errors import InputError, one_line
-from waveunet_tf.system import dask_cluster, dask_workers
+from waveunet_tf.system import dask_answers, dask_cluster, dask_workers
+from waveunet_tf.system.dask_answers import Answer, DeathError
 from waveunet_tf.system.dask_workers import UnfitWorkerError, Workers
 from waveunet_tf.system.files import FULL_DISK
 
@@ -29,8 +30,6 @@ RETRIES = 2
 _REST_SECONDS = 5.0
 # A job is a straggler after this multiple of its expected time, and these seconds.
 _STRAGGLER_FACTOR, _STRAGGLER_SECONDS = 4.0, 30.0
-# How long a result may take on its way.
-_RESULT_SECONDS = 30.0
 
 
 class Done(NamedTuple):
@@ -122,36 +121,6 @@ def results_on_dask(
                 yield failed(done.job, one_line(done.error))
 
 
-class _Answer(NamedTuple):
-    """What a worker says of one try."""
-
-    worker: str
-    seconds: float
-    result: Any
-    error: InputError | OSError | None
-    errno: int | None = None
-
-
-def _call(function: Callable[[Any], Any], job: Any) -> _Answer:
-    """Does a job on a worker."""
-    from distributed import get_worker
-
-    # Errors travel as plain ones: another may not be one that can be pickled.
-    started, result, failed, code = time.monotonic(), None, None, None
-    try:
-        result = function(job)
-    except UnfitWorkerError as error:
-        failed = UnfitWorkerError(str(error))
-    except InputError as error:
-        failed = InputError(str(error))
-    except OSError as error:
-        failed, code = OSError(one_line(error)), error.errno
-    except Exception as error:
-        failed = InputError(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    seconds = time.monotonic() - started
-    return _Answer(get_worker().address, seconds, result, failed, code)
-
-
 class _Try(NamedTuple):
     """A job that is submitted.
 
@@ -180,7 +149,7 @@ class _Run:
     def __init__(self, client, function, jobs, sizes, check, repeat_stragglers):
         self._client, self._jobs = client, jobs
         self._workers = Workers(client, check)
-        self._call = functools.partial(_call, function)
+        self._call = functools.partial(dask_answers.answer, function)
         self._sizes, self._repeats = sizes, repeat_stragglers
         order = sorted(range(len(jobs)), key=lambda number: -sizes[number])
         self._waiting = collections.deque(_Try(number) for number in order)
@@ -273,11 +242,11 @@ class _Run:
         copies = [
             other for other, each in self._running.items() if each.number == this.number
         ]
-        answer = self._answer_of(future)
+        answer = dask_answers.answer_of(self._client, future)
         if answer is None:
             self._again(this, copies)
             return None
-        if isinstance(answer.error, _DeathError) and not this.is_suspect:
+        if isinstance(answer.error, DeathError) and not this.is_suspect:
             if not copies:
                 self._suspects.append(this._replace(is_suspect=True))
             return None
@@ -310,7 +279,7 @@ class _Run:
             answer.seconds,
         )
 
-    def _note_failure(self, this: _Try, answer: _Answer) -> _Try:
+    def _note_failure(self, this: _Try, answer: Answer) -> _Try:
         """Notes a worker's OSError with the job.
 
         Raises:
@@ -328,34 +297,3 @@ class _Run:
         """Puts a job first in the queue, unless a copy of it still runs."""
         if not copies:
             self._waiting.appendleft(this._replace(is_copy=False))
-
-    def _answer_of(self, future) -> _Answer | None:
-        """Returns a worker's answer, or None where the job is to be tried again.
-
-        Raises:
-            OSError: The scheduler is gone.
-        """
-        from distributed import KilledWorker
-
-        if future.status == "finished":
-            with contextlib.suppress(Exception):  # Its worker has died since.
-                return future.result(timeout=_RESULT_SECONDS)
-        if future.status != "error":  # Cancelled: the connection was lost.
-            if self._client.status != "running":
-                raise OSError("the scheduler does not answer any more")
-            return None
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            worker = error.last_worker.address
-            return _Answer(worker, 0.0, None, _DeathError(error.allowed_failures + 1))
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return _Answer("", 0.0, None, OSError(text))
-
-
-class _DeathError(InputError):
-    """All workers died that did a job."""
-
-    def __init__(self, deaths: int):
-        super().__init__(
-            f"{deaths} workers died of it, of a crash perhaps or for lack of memory"
-        )
