@@ -70,13 +70,17 @@ class Estimator(abc.ABC):
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
         return {"estimator": self.kind, "sources": list(self.sources)}
 
-    def state_of(self, track: Track) -> str:
-        """Returns what changes with the files of a track's estimates; "" without any.
+    def files_of(self, track: Track) -> list[pathlib.Path]:
+        """Lists the files of a track's estimates.
 
         Args:
             track: The track.
+
+        Raises:
+            InputError: An estimate is missing.
+            OSError: A folder cannot be read.
         """
-        return ""
+        return []
 
 
 class MixtureEstimator(Estimator):
@@ -130,18 +134,10 @@ class FolderEstimator(Estimator):
         """Returns what distinguishes it from other estimators, for JSON or YAML."""
         return {**super().identity(), "path": str(pathlib.Path(self.path).resolve())}
 
-    def state_of(self, track: Track) -> str:
-        """Returns a hash of the names, sizes and times of a track's estimates."""
-        try:
-            folder = _track_folder(pathlib.Path(self.path), track)
-            found = [_files_of(folder, source) for source in self.sources]
-            stats = [(path.name, path.stat()) for paths in found for path in paths]
-        except (InputError, OSError):  # which `estimate` tells
-            return ""
-        if not all(found):
-            return ""
-        state = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
-        return hashlib.sha256(os.fsencode(state)).hexdigest()
+    def files_of(self, track: Track) -> list[pathlib.Path]:
+        """Lists the files of a track's estimates."""
+        folder = _track_folder(pathlib.Path(self.path), track)
+        return [_file_of(folder, source) for source in self.sources]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,33 +263,34 @@ def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
     return folder
 
 
-def _files_of(folder: pathlib.Path, source: str) -> list[pathlib.Path]:
-    """Returns the audio files in a folder that have a source's name."""
-    return [
+def _file_of(folder: pathlib.Path, source: str) -> pathlib.Path:
+    """Finds a source's estimate."""
+    paths = [
         path
         for path in sorted(folder.iterdir())
         if path.stem == source and path.suffix.lower() in SUFFIXES
     ]
-
-
-def _read_estimate(
-    folder: pathlib.Path, source: str, sample_rate_hz: int
-) -> tuple[pathlib.Path, np.ndarray]:
-    """Finds and reads a source's estimate; returns its file and its samples."""
-    paths = _files_of(folder, source)
     if len(paths) != 1:
         names = ", ".join(path.name for path in paths) or "none"
         raise InputError(
             f"{folder}: must have one estimate {source}.<wav|flac|mp3|…>. "
             f"Received: {names}"
         )
-    estimate, rate_hz = io.read(paths[0])
+    return paths[0]
+
+
+def _read_estimate(
+    folder: pathlib.Path, source: str, sample_rate_hz: int
+) -> tuple[pathlib.Path, np.ndarray]:
+    """Finds and reads a source's estimate; returns its file and its samples."""
+    path = _file_of(folder, source)
+    estimate, rate_hz = io.read(path)
     if rate_hz != sample_rate_hz:
         raise InputError(
-            f"{paths[0]}: an estimate must have its target's rate, {sample_rate_hz} "
+            f"{path}: an estimate must have its target's rate, {sample_rate_hz} "
             f"Hz. Received: {rate_hz} Hz"
         )
-    return paths[0], estimate
+    return path, estimate
 
 
 def ideal_ratio_mask(stems: TrueStems) -> dict[str, np.ndarray]:

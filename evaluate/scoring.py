@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # The file beside the scores that says what was scored.
 NOTE = "scored.yaml"
-# What in it changes with the files of each track's estimates, by the track's label.
-_STATES = "estimates"
+# What in it changes with each track's files, by the track's label.
+_STATES = "files"
 
 
 def score_tracks(
@@ -45,7 +45,7 @@ def score_tracks(
     """Writes `<output>/<subset>/<track>.json`, as museval does, and energies beside it.
 
     A track that has scores is not scored again, so that a stopped run goes on; unless
-    the files of its estimates have changed since.
+    the files of its estimates or true stems have changed since.
 
     Args:
         tracks: The tracks to score.
@@ -73,7 +73,7 @@ def score_tracks(
     output = pathlib.Path(output).absolute()
     note = {**estimator.identity(), **(about or {})}
     note["museval"] = metadata.version("museval")
-    states = {track.label: estimator.state_of(track) for track in tracks}
+    states = {track.label: _state_of(track, estimator) for track in tracks}
     if states := {label: state for label, state in states.items() if state}:
         note[_STATES] = states
     if pipeline_runner:
@@ -217,14 +217,23 @@ def _read_note(path: pathlib.Path) -> dict | None:
 def _of_all(note: dict) -> dict:
     """Returns what of a note all scores in a folder have in common.
 
-    A network is the same wherever it lies, and estimates are a track's own.
+    A network is the same wherever it lies, and files are a track's own.
     """
     place = {"path"} if "sha256" in note else set()
     return {key: note[key] for key in note.keys() - place - {_STATES}}
 
 
+def _state_of(track: Track, estimator: Estimator) -> str:
+    """Returns what changes with a track's files; "" where one is missing."""
+    try:
+        true = true_stems.true_files(track, estimator.sources)
+        return files.state_of_files([*true, *estimator.files_of(track)])
+    except (InputError, OSError):  # which `score_track` tells
+        return ""
+
+
 def _states(note: dict) -> dict[str, str]:
-    """Returns the states of tracks' estimates, which earlier versions did not note."""
+    """Returns the states of tracks' files, which earlier versions did not note."""
     states = note.get(_STATES)
     return states if isinstance(states, dict) else {}
 
@@ -232,12 +241,12 @@ def _states(note: dict) -> dict[str, str]:
 def _remove_outdated(
     output: pathlib.Path, earlier: dict, now: dict, tracks: list[Track]
 ) -> None:
-    """Removes the scores of estimates that have changed since."""
+    """Removes the scores of files that have changed since."""
     for track in tracks:
         path = scores_path(output, track)
         label = track.label
         if label in earlier and earlier[label] != now[label] and path.exists():
-            logging.warning("%s: has other estimates now: scored again", label)
+            logging.warning("%s: has other stems now: scored again", label)
             path.unlink()
 
 

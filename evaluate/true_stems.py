@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -48,10 +49,7 @@ def read_true_stems(track: Track, sources: Iterable[str]) -> TrueStems:
         OSError: A file cannot be read.
     """
     sources = tuple(sources)
-    own = {name: None for name in (*track.part_names, *sources)}
-    if "accompaniment" not in track.sources and "vocals" in track.sources:
-        own.pop("accompaniment", None)  # summed below, of rounded stems
-    with track.open(tuple(own)) as reader:
+    with track.open(_names_read(track, sources)) as reader:
         stems, rate_hz = reader.read(), reader.sample_rate_hz
     for name, stem in stems.items():
         is_sum = name == "mixture" and track.mixture is None
@@ -68,6 +66,26 @@ def read_true_stems(track: Track, sources: Iterable[str]) -> TrueStems:
         {name: stems[name] for name in track.part_names},
         rate_hz,
     )
+
+
+def true_files(track: Track, sources: Iterable[str]) -> list[pathlib.Path]:
+    """Lists the files that `read_true_stems` reads.
+
+    Args:
+        track: The track.
+        sources: Names of the sources.
+
+    Raises:
+        InputError: The track lacks a source.
+    """
+    return sorted(track.paths(_names_read(track, sources)))
+
+
+def _names_read(track: Track, sources: Iterable[str]) -> tuple[str, ...]:
+    own = {name: None for name in (*track.part_names, *sources)}
+    if "accompaniment" not in track.sources and "vocals" in track.sources:
+        own.pop("accompaniment", None)  # summed later, of rounded stems
+    return tuple(own)
 
 
 def _as_16_bit(stem: np.ndarray) -> np.ndarray:

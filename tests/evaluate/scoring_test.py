@@ -426,11 +426,35 @@ def test_tracks_whose_estimates_are_replaced_are_scored_again(
     }
     warnings = [one for one in caplog.records if one.levelname == "WARNING"]
     assert [record.getMessage() for record in warnings] == [
-        "test/b: has other estimates now: scored again"
+        "test/b: has other stems now: scored again"
     ]
     caplog.clear()
     assert not scoring.score_tracks(tracks, estimates, output)
     assert contents(output) == again and "again" not in caplog.text
+    scoring.score_tracks(tracks[1:2], estimates, tmp_path / "fresh")
+    assert contents(tmp_path / "fresh")["test/b.json"] == again["test/b.json"]
+
+
+def test_tracks_whose_true_stems_are_replaced_are_scored_again(
+    data, estimates, tmp_path, caplog
+):
+    """As far as their estimates are still there; a stem that is not read is none."""
+    tracks, output = find_tracks(data), tmp_path / "scores"
+    scoring.score_tracks(tracks, estimates, output)
+    before = contents(output)
+    for name in "bc":
+        write_stems(data / "test" / name, 100, names=HALVES[:1])
+    write_stems(data / "test" / "a", names=("drums",))
+    (tmp_path / "estimates" / "test" / "c" / "vocals.wav").unlink()
+    tracks = find_tracks(data)
+    assert not scoring.score_tracks(tracks, estimates, output)
+    again = contents(output)
+    assert {name for name in again if again[name] != before[name]} == {
+        *("test/b.json", "test/b.energies.csv", scoring.NOTE)
+    }
+    assert [record.getMessage() for record in caplog.records] == [
+        "test/b: has other stems now: scored again"
+    ]
     scoring.score_tracks(tracks[1:2], estimates, tmp_path / "fresh")
     assert contents(tmp_path / "fresh")["test/b.json"] == again["test/b.json"]
 

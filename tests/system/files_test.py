@@ -283,3 +283,21 @@ def test_a_full_disk_is_told_with_the_file_that_the_user_wished(tmp_path, make, 
             raise OSError(*full, "/somewhere/else", None, str(part))  # as a copy
     assert caught.value.filename == str(tmp_path / "wished")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_state_of_files_changes_with_their_names_sizes_and_times(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text("x")
+        os.utime(path, ns=(0, 10**18))
+    state = files.state_of_files(paths)
+    assert state == files.state_of_files(map(str, paths))
+    assert files.state_of_files(paths[:1]) != files.state_of_files(paths[1:])
+    os.utime(paths[1], ns=(0, 10**18 + 1000))
+    later = files.state_of_files(paths)
+    paths[1].write_text("xy")
+    os.utime(paths[1], ns=(0, 10**18 + 1000))
+    assert len({state, later, files.state_of_files(paths)}) == 3
+    paths[1].unlink()
+    with pytest.raises(FileNotFoundError):
+        files.state_of_files(paths)

@@ -269,3 +269,14 @@ def file_sha256(path: str | os.PathLike) -> str:
         while block := file.read(2**20):
             hashed.update(block)
     return hashed.hexdigest()
+
+
+def state_of_files(paths: Iterable[str | os.PathLike]) -> str:
+    """Hashes the names, sizes and times of files, which change with their content.
+
+    Raises:
+        OSError: A file is missing.
+    """
+    stats = [(pathlib.Path(path).name, os.stat(path)) for path in paths]
+    state = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+    return hashlib.sha256(os.fsencode(state)).hexdigest()
