@@ -39,7 +39,11 @@ _BY_ENERGY = flags.DEFINE_boolean(
     "Show the metric in ranges of the true source's level (dBFS) instead.",
 )
 _BIN_DB = flags.DEFINE_float(
-    "bin_db", 10.0, "The width of a range of --by_energy, in dB.", lower_bound=0.1
+    "bin_db",
+    10.0,
+    "The width of a range of --by_energy, in dB.",
+    lower_bound=0.1,
+    upper_bound=100,
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir",

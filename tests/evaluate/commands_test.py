@@ -225,6 +225,10 @@ def test_a_system_without_scores_is_named_and_the_rest_summarised(tmp_path):
         (["a=x", "--metric=SNR"], "--metric must be of SDR"),
         (["a=x", "--by_energy", "--metric=PES"], "--metric must be of SDR"),
         (["a=x", "--format=xml"], "format"),
+        (
+            ["a=x", "--by_energy", "--bin_db=inf"],
+            "--bin_db=inf: inf is not a number in",
+        ),
     ],
 )
 def test_wrong_flags_of_run_summary_exit_with_2(arguments, text):
