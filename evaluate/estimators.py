@@ -345,4 +345,6 @@ def _stft(stem: np.ndarray) -> np.ndarray:
     """Returns the spectrogram `(channels, bins, steps)` of `(frames, channels)`."""
     from scipy import signal
 
+    missing = max(_FFT_FRAMES - len(stem), 0)  # else the window would be shorter
+    stem = np.pad(stem, ((0, missing), (0, 0)))
     return signal.stft(stem.T, nperseg=_FFT_FRAMES)[2]

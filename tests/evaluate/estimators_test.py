@@ -60,9 +60,10 @@ def test_the_oracle_separates_what_does_not_overlap():
         assert np.sum(error**2) < 1e-3 * np.sum(true.sources[name] ** 2)
 
 
-def test_the_oracles_mask_is_the_ratio_of_magnitudes():
+@pytest.mark.parametrize("frames", [3 * RATE_HZ, 2047, 511, 2, 1])
+def test_the_oracles_mask_is_the_ratio_of_magnitudes(frames):
     """One part twice as loud as the other takes two thirds of the mixture."""
-    part = tones(440)
+    part = tones(440, frames=frames + 9)[9:]
     parts = {"vocals": 2 * part, "drums": part}
     true = TrueStems(3 * part, parts, parts, RATE_HZ)
     estimates = estimators.ideal_ratio_mask(true)
