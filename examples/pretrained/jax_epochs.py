@@ -8,13 +8,13 @@ import os
 import shutil
 import time
 
-import numpy as np
 from absl import logging
 
 from examples.pretrained.coded_stems import CodedStems
 from examples.pretrained.jax_training import LostAt, Trainer
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files, memory
+from waveunet_tf.training import metrics
 from waveunet_tf.training.guard import MAX_ROLLBACKS
 from waveunet_tf.training.history import History
 
@@ -87,8 +87,8 @@ def run_training(
 
     Raises:
         InputError: The training was lost also after it went back three times; another
-            run is at work in the folder; or the training has a budget, and the folder
-            holds one that has begun.
+            run is at work in the folder; all validation tracks are silent; or the
+            training has a budget, and the folder holds one that has begun.
         OSError: A file cannot be written.
     """
     with (
@@ -146,7 +146,7 @@ def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
         }
         print(json.dumps(record), flush=True)
         history.append(record)
-        mean = float(np.mean([level for level in sdr.values() if level is not None]))
+        mean = metrics.mean_sdr_db(sdr)
         if mean > states.best:
             states.best = mean
             trainer.save_best(os.path.join(workdir, "best"))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from waveunet_tf.errors import InputError
 from waveunet_tf.training import metrics
 
 
@@ -22,3 +23,9 @@ def test_a_source_that_is_silent_in_all_tracks_has_no_sdr():
 def test_a_perfect_estimate_has_a_finite_sdr():
     energies = np.array([[[1.0], [0.0]]])
     assert 300 < metrics.median_sdr_db(("a",), energies)["a"] < np.inf
+
+
+def test_the_mean_is_of_the_sources_that_are_heard():
+    assert metrics.mean_sdr_db({"a": 5.0, "b": None, "c": 1.0}) == 3
+    with pytest.raises(InputError, match="all sources are silent in all of them"):
+        metrics.mean_sdr_db({"a": None, "b": None})

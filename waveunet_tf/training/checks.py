@@ -15,6 +15,7 @@ from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import prepared
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import memory
+from waveunet_tf.training import metrics
 from waveunet_tf.training.progress import TrainingProgress
 from waveunet_tf.training.state import RESULTS
 
@@ -139,13 +140,7 @@ def epoch_score(
     """
     if training.best_by == "loss":
         return loss if validation_loss is None else validation_loss
-    heard = [level for level in sdr_db.values() if level is not None]
-    if not heard:
-        raise InputError(
-            "`best_by` sdr needs a validation track with sound, but all sources are "
-            "silent in all of them"
-        )
-    return -sum(heard) / len(heard)
+    return -metrics.mean_sdr_db(sdr_db)
 
 
 def next_batch(batches: Iterator, name: str):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from waveunet_tf.errors import InputError
+
 
 def median_sdr_db(
     sources: tuple[str, ...], energies: np.ndarray
@@ -30,3 +32,21 @@ def median_sdr_db(
         if len(ratios):
             medians[source] = float(np.median(10 * np.log10(ratios)))
     return medians
+
+
+def mean_sdr_db(sdr_db: dict[str, float | None]) -> float:
+    """Returns the mean SDR of the sources that are heard, in dB.
+
+    Args:
+        sdr_db: What median_sdr_db returns.
+
+    Raises:
+        InputError: All sources are silent in all tracks.
+    """
+    heard = [level for level in sdr_db.values() if level is not None]
+    if not heard:
+        raise InputError(
+            "`best_by` sdr needs a validation track with sound, but all sources are "
+            "silent in all of them"
+        )
+    return sum(heard) / len(heard)

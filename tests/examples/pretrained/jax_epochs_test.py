@@ -131,6 +131,13 @@ def test_where_there_are_no_links_the_good_state_is_a_copy(tmp_path, monkeypatch
     assert good.read_bytes() == last.read_bytes()
 
 
+def test_silent_validation_tracks_end_a_training_on_jax(tmp_path):
+    trainer = FakeTrainer()
+    trainer.validation_sdr_db = lambda _: {"a": None}
+    with pytest.raises(InputError, match="all sources are silent in all of them"):
+        jax_epochs.run_training(trainer, None, tmp_path)
+
+
 class Budget:
     """A budget of some looks at the clock."""
 
