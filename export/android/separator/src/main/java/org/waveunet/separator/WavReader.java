@@ -23,7 +23,10 @@ public final class WavReader implements AudioSource {
     private static final int PCM = 1;
     private static final int FLOAT = 3;
     private static final int EXTENSIBLE = 0xFFFE;
-    private static final long OPEN_SIZE = 0x7FFFF000L; // sox's; ffmpeg's is 0xFFFFFFFF
+    // Python's, too: about 2 GiB (GStreamer's is 0x7FFF0000, sox's 0x7FFFF000 or a frame less), or
+    // just below 4 GiB (ffmpeg's).
+    private static final long BELOW_POWER = 1 << 24;
+    private static final long ABOVE_POWER = 1 << 16;
 
     private final File path;
     private final DataInputStream input;
@@ -113,12 +116,18 @@ public final class WavReader implements AudioSource {
             throw new InputException(path + ": must have its `fmt ` chunk before the data");
         }
         long header = path.length() - left;
-        boolean open = size >= OPEN_SIZE || (size == 0 && riffSize + 8 <= header);
+        boolean open = isPlaceholder(size) || (size == 0 && riffSize + 8 <= header);
         if (size > left && !open) {
             throw new EOFException();
         }
         long bytes = size > left || (open && size == 0) ? left : size;
         frames = bytes / (channels * bits / 8);
+    }
+
+    private static boolean isPlaceholder(long size) {
+        long two = 1L << 31;
+        return (size >= two - BELOW_POWER && size < two + ABOVE_POWER)
+                || size >= 2 * two - BELOW_POWER;
     }
 
     @Override

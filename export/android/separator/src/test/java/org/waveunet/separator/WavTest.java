@@ -78,7 +78,15 @@ public final class WavTest {
 
     public static void openSizesAreReadToTheEnd() throws IOException {
         float[] samples = Signals.noise(777, 5);
-        for (int[] sizes : new int[][] {{-1, -1}, {0x7FFFF024, 0x7FFFF000}, {0, 0}, {50, 0}}) {
+        int[][] open = {
+            {-1, -1}, // ffmpeg
+            {0x7FFFF024, 0x7FFFF000}, // sox
+            {0x7FFFF020, 0x7FFFEFFC}, // sox, in whole frames of 24 bits
+            {0x7FFF0024, 0x7FFF0000}, // GStreamer
+            {0, 0},
+            {50, 0}
+        };
+        for (int[] sizes : open) {
             File file = written(samples, 1, WavWriter.Encoding.FLOAT_32);
             patch(file, 4, sizes[0]);
             patch(file, 54, sizes[1]);
@@ -99,6 +107,10 @@ public final class WavTest {
         }
         Files.write(whole.toPath(), "this is a text, not a WAV".getBytes("US-ASCII"));
         TestRunner.checkRefused("no RIFF", () -> Signals.read(whole));
+        // 3 GiB, which no writer leaves that does not know the size.
+        Files.write(whole.toPath(), content);
+        patch(whole, 54, 0xC0000000);
+        TestRunner.checkRefused("truncated", () -> Signals.read(whole));
         refused("Received: format 2 of 16 bits", content, 20, 2);
         refused("Received: format 1 of 8 bits", content, 34, 8);
         refused("must agree", content, 22, 2);
