@@ -35,13 +35,18 @@ def read_excerpts(
 
     Raises:
         InputError: The folder has no audio, or only silence, or a song has another
-            sample rate, or samples that are not finite.
+            sample rate, more than two channels, or samples that are not finite.
         OSError: A file cannot be read.
     """
     directory = pathlib.Path(directory)
     root = directory / "train" if (directory / "train").is_dir() else directory
     songs = [
-        path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        # Of such names are the companions that macOS leaves on other systems' disks.
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
     ]
     songs = [path for path in songs if path.stem == "mixture"] or songs
     if not songs:
@@ -62,7 +67,7 @@ def read_excerpts(
         song = song[start : start + frames]
         with naming(path):
             song = arguments.samples("song", song, channels=song.shape[1])
-        excerpts.append(to_channels(song, config.channels))
+            excerpts.append(to_channels(song, config.channels))
     if not any(excerpt.any() for excerpt in excerpts):
         raise InputError(
             f"{directory}: its songs must have something to be heard, for ranges are "

@@ -1,70 +1,21 @@
-"""The epochs of a training on JAX: states, validation, and the way back."""
+"""The epochs of a training on JAX: steps, validation, and the way back."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import shutil
 import time
 
 from absl import logging
 
 from examples.pretrained.coded_stems import CodedStems
+from examples.pretrained.jax_states import States
 from examples.pretrained.jax_training import LostAt, Trainer
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files, memory
 from waveunet_tf.training import metrics
 from waveunet_tf.training.guard import MAX_ROLLBACKS
 from waveunet_tf.training.history import History
-
-
-class _States:
-    """The last state of a training, and the last good one, to which it goes back.
-
-    Attributes:
-        epochs: The number of epochs done.
-        best: The highest mean SDR so far, in dB.
-    """
-
-    def __init__(self, workdir: str | os.PathLike, trainer: Trainer):
-        """Loads the last state if there is one, or else writes the first."""
-        self._last = os.path.join(workdir, "state.npz")
-        self._good = os.path.join(workdir, "good.npz")
-        self._trainer = trainer
-        self.epochs, self.best = 0, -math.inf
-        if os.path.exists(self._last):
-            self.epochs, self.best = trainer.load(self._last)
-        self.save()
-
-    def save(self) -> None:
-        """Writes the state, which is the good one, too, if it is good."""
-        self._trainer.save(self._last, self.epochs, self.best)
-        if self._trainer.guard.is_good:
-            with files.atomic_file(self._good) as part:
-                try:
-                    os.link(self._last, part)  # The state is large.
-                except OSError:  # A file system without links.
-                    shutil.copyfile(self._last, part)
-
-    def go_back(self, lost: LostAt) -> None:
-        """Goes back to the last good state, with half the learning rate.
-
-        Raises:
-            InputError: It has gone back three times already.
-        """
-        trainer, guard = self._trainer, self._trainer.guard
-        epochs, _ = trainer.load(self._good)
-        training = trainer.training
-        trainer.guard = guard.go_back(
-            trainer.guard,
-            lost.lost,
-            lost.place,
-            to_step=epochs * training.steps_per_epoch,
-            learning_rate=training.learning_rate,
-        )
-        self.epochs = epochs
-        self.save()
 
 
 def run_training(
@@ -102,7 +53,7 @@ def _run_epochs(trainer, validation, workdir, max_seconds) -> None:
     """Runs the epochs that are left, or that fit into the budget."""
     files.remove_parts(workdir)  # of killed runs
     began, done = time.monotonic(), 0
-    states, history = _States(workdir, trainer), History(workdir)
+    states, history = States(workdir, trainer), History(workdir)
     history.match(states.epochs, trainer.guard.rollbacks)
     budget = trainer.budget
     if budget and states.epochs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Sequence
 
@@ -14,12 +13,8 @@ from examples.pretrained.coded_stems import CodedStems, decode_samples
 from examples.pretrained.device_excerpts import cut_excerpts, draw_numbers
 from examples.pretrained.weight_arrays import read_weights
 from waveunet_tf.checkpoints.adam import EPSILON
-from waveunet_tf.checkpoints.arrays import read_npz
-from waveunet_tf.configs.networks import NetworkConfig, network_config_from_json
+from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.errors import InputError
-from waveunet_tf.system import files
-from waveunet_tf.training import continuation
 from waveunet_tf.training.guard import Guard, Lost, Place, StepNumbers
 from waveunet_tf.training.schedule import learning_rate
 
@@ -288,63 +283,6 @@ class Trainer:
         ):
             variable.assign(value)
         save_checkpoint(directory, self.network, self.config, self.training)
-
-    def save(self, path: str | os.PathLike, epochs: int, best: float) -> None:
-        """Writes the state.
-
-        Args:
-            path: The .npz file.
-            epochs: The number of epochs done.
-            best: The highest mean SDR so far, in dB.
-        """
-        arrays = {
-            f"{name}/{number}": np.asarray(array)
-            for name, list_ in self.state.items()
-            for number, array in enumerate(list_)
-        }
-        texts = {
-            "guard": dataclasses.asdict(self.guard),
-            "network": self.config.to_json(),
-            "training": self.training.to_dict(),
-        }
-        texts = {name: json.dumps(values) for name, values in texts.items()}
-        with files.atomic_file(path) as part, part.open("wb") as out:
-            np.savez(out, epoch=epochs, best=best, **texts, **arrays)
-
-    def load(self, path: str | os.PathLike) -> tuple[int, float]:
-        """Reads the state that `save` wrote.
-
-        Args:
-            path: The .npz file.
-
-        Returns:
-            The number of epochs done, and the highest mean SDR, in dB.
-
-        Raises:
-            InputError: The file is broken, of another version, or of a training with
-                other flags.
-        """
-        try:
-            file = read_npz(path)
-            then = (
-                network_config_from_json(json.loads(str(file["network"]))),
-                TrainingConfig.from_dict(json.loads(str(file["training"]))),
-            )
-            state = {
-                name: [file[f"{name}/{number}"] for number in range(len(list_))]
-                for name, list_ in self.state.items()
-            }
-            found = int(file["epoch"]), float(file["best"])
-            guard = Guard(**json.loads(str(file["guard"])))
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: must be the state of a training of this version: {error}"
-            ) from error
-        now = self.config, self.training
-        if differences := continuation.differences(then, now):
-            raise continuation.another_training(os.path.dirname(path), differences)
-        self.state, self.guard = state, guard
-        return found
 
 
 class LostAt(Exception):

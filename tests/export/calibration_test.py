@@ -30,6 +30,10 @@ def test_without_mixtures_every_song_of_the_folder_counts(tiny_config, tmp_path)
         (tmp_path / name).parent.mkdir(exist_ok=True)
         soundfile.write(tmp_path / name, music(900), 8000)
     (tmp_path / "notes.txt").write_text("no song")
+    (tmp_path / "album.wav").mkdir()
+    for name in ("._a.wav", ".Trashes/b.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7 no song either")
     excerpts = calibration.read_excerpts(tmp_path, tiny_config)
     assert [excerpt.shape for excerpt in excerpts] == [(900, 2)] * 2
 
@@ -39,6 +43,12 @@ def test_a_song_that_holds_no_numbers_is_refused(tiny_config, tmp_path):
     song[450, 1] = np.nan
     soundfile.write(tmp_path / "song.wav", song, 8000, subtype="FLOAT")
     with pytest.raises(InputError, match="song.wav: .* finite samples.*NaN .* 450"):
+        calibration.read_excerpts(tmp_path, tiny_config)
+
+
+def test_a_song_of_many_channels_is_refused_by_its_name(tiny_config, tmp_path):
+    soundfile.write(tmp_path / "song.wav", np.ones((900, 6)) / 2, 8000)
+    with pytest.raises(InputError, match="song.wav: .* 1 or 2 channels.*: 6 channels"):
         calibration.read_excerpts(tmp_path, tiny_config)
 
 
