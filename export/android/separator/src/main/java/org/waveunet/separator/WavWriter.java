@@ -44,8 +44,13 @@ public final class WavWriter implements Closeable {
         this.channels = channels;
         this.encoding = encoding;
         file = new RandomAccessFile(path, "rw");
-        file.setLength(0);
-        file.write(header());
+        try {
+            file.setLength(0);
+            file.write(header());
+        } catch (IOException error) {
+            file.close();
+            throw error;
+        }
     }
 
     /**

@@ -76,6 +76,26 @@ public final class WavTest {
                 new float[] {top, -1f, top, -1f, 0f}, Signals.read(file), 0, "clipped");
     }
 
+    /** A device that is always full; some systems have none. */
+    public static void aFileThatCannotBeBegunIsClosed() throws IOException {
+        File full = new File("/dev/full");
+        File open = new File("/proc/self/fd");
+        if (!full.exists() || !open.isDirectory()) {
+            return;
+        }
+        int before = open.list().length;
+        for (int i = 0; i < 8; i++) {
+            boolean failed = false;
+            try {
+                new WavWriter(full, 44100, 2, WavWriter.Encoding.PCM_16);
+            } catch (IOException error) {
+                failed = true;
+            }
+            TestRunner.check(failed, "must fail");
+        }
+        TestRunner.checkEqual(before, open.list().length);
+    }
+
     public static void openSizesAreReadToTheEnd() throws IOException {
         float[] samples = Signals.noise(777, 5);
         int[][] open = {
