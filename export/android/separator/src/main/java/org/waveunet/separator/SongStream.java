@@ -74,7 +74,7 @@ public final class SongStream {
      *
      * @param samples interleaved, full scale ±1, any number of frames
      * @return for each source, in the order of the model's, the next frames that are ready
-     * @throws InputException a sample is no finite number
+     * @throws InputException a sample, of the song or of the model, is no finite number
      */
     public float[][] push(float[] samples) throws IOException {
         for (int i = 0; i < samples.length; i++) {

@@ -72,6 +72,7 @@ public final class StreamingSeparator {
      * @param samples interleaved, full scale ±1, of the network's channels
      * @return the next frames that are ready, for each source in the order of the model's; as many
      *     of each, which may be none
+     * @throws InputException the model gives NaN or infinity
      */
     public float[][] push(float[] samples) throws IOException {
         if (ended) {
@@ -107,6 +108,7 @@ public final class StreamingSeparator {
             int late = (int) Math.min(Math.max(-gone, 0), info.chunkFrames);
             for (int i = 0; i < ready.length; i++) {
                 floats(outputs.get(info.sources.get(i))).get(stem);
+                checkFinite(info.sources.get(i));
                 ready[i].put(stem, late, info.chunkFrames - late);
             }
             gone += info.chunkFrames;
@@ -114,6 +116,17 @@ public final class StreamingSeparator {
                 ByteBuffer before = inputs.get(name);
                 inputs.put(name, outputs.get(name));
                 outputs.put(name, before);
+            }
+        }
+    }
+
+    /** What is no number would be silence in a file of 16 bits, and stay in the states. */
+    private void checkFinite(String source) throws InputException {
+        for (int at = 0; at < info.chunkFrames * info.channels; at++) {
+            if (Float.isNaN(stem[at]) || Float.isInfinite(stem[at])) {
+                throw new InputException(
+                        "the model must give finite samples. Received: NaN or infinity in "
+                                + source);
             }
         }
     }

@@ -120,6 +120,32 @@ public final class SongSeparatorTest {
         TestRunner.checkEqual(0, clear(folder));
     }
 
+    /** Of such a model a file of 16 bits would hold silence, from there to the song's end. */
+    public static void aModelThatGivesNoNumbersIsRefused() throws IOException {
+        ModelFile model = ModelFile.read(new File(TestRunner.golden, "stereo.tflite"));
+        for (float none : new float[] {Float.NaN, Float.NEGATIVE_INFINITY}) {
+            int[] calls = {0};
+            ModelStep broken =
+                    (inputs, outputs) -> {
+                        if (calls[0]++ == 9) {
+                            outputs.get("accompaniment").asFloatBuffer().put(7, none);
+                        }
+                    };
+            File folder = TestRunner.folder();
+            AudioSource song = new Song(Signals.noise(2 * FRAMES, 7), 2);
+            TestRunner.checkRefused(
+                    "model must give finite samples. Received: NaN or infinity in accompaniment",
+                    () ->
+                            new SongSeparator(model, broken)
+                                    .separate(
+                                            song,
+                                            folder,
+                                            WavWriter.Encoding.PCM_16,
+                                            new Waiting(100)));
+            TestRunner.checkEqual(0, clear(folder));
+        }
+    }
+
     /** The second stem's name is taken by a folder that is not empty. */
     public static void aStemThatCannotGetItsNameLeavesNoOtherThere() throws IOException {
         File folder = TestRunner.folder();
