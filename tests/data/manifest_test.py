@@ -1,13 +1,15 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
+import time
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.data.stems import contents, write_tracks
+from tests.data.stems import contents, write_stem, write_tracks
 from waveunet_tf.data import manifest as manifests
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings, verify
@@ -63,6 +65,26 @@ def test_what_has_changed_is_prepared_again_and_nothing_changes_its_subset(tmp_p
     moved = find_tracks(folder, validation=str(tmp_path / "names"))
     with pytest.raises(InputError, match="train/track 2 would now be in valid"):
         prepare_tracks(moved, tmp_path / "out", SETTINGS)
+
+
+def test_stems_written_since_are_prepared_again_though_their_sizes_stay(tmp_path):
+    """Also where the clock of another machine was ahead, but that only once."""
+    out, now = tmp_path / "out", time.time()
+    for number, value in enumerate((0.1, 0.2, 0.3)):
+        write_stem(tmp_path / "in" / "train" / f"{number}" / "vocals.wav", value=value)
+    settings = Settings(8000, ("vocals",))
+    prepare_tracks(find_tracks(tmp_path / "in"), out, settings)
+    before = contents(out)
+    for number, written in enumerate((now - 50, now - 150, now + 1000)):
+        os.utime(out / "train" / f"{number}", (now - 100, now - 100))
+        path = tmp_path / "in" / "train" / f"{number}" / "vocals.wav"
+        write_stem(path, value=0.4)
+        os.utime(path, (written, written))
+    prepare_tracks(find_tracks(tmp_path / "in"), out, settings)
+    after = contents(out)
+    assert {name for name in before if before[name] != after[name]} == {
+        *("manifest.json", "train/0/mixture.wav", "train/0/vocals.wav")
+    }
 
 
 @pytest.mark.parametrize(

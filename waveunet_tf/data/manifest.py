@@ -10,6 +10,7 @@ import math
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Callable, Sequence
 
 import tqdm
@@ -73,16 +74,12 @@ class Settings:
 
     def to_dict(self) -> dict:
         """Returns the settings as the manifest holds them."""
+        merges = {name: list(stems) for name, stems in self.mending.merges.items()}
         return {
             "format_version": MANIFEST_VERSION,
             **dataclasses.asdict(self),
             "sources": list(self.sources),
-            "mending": {
-                **dataclasses.asdict(self.mending),
-                "merges": {
-                    name: list(stems) for name, stems in self.mending.merges.items()
-                },
-            },
+            "mending": {**dataclasses.asdict(self.mending), "merges": merges},
         }
 
 
@@ -279,8 +276,8 @@ def entries_of_earlier_run(
 ) -> dict:
     """Finds the tracks that an earlier run of the same settings has prepared.
 
-    A track that is gone from the output, or whose origin's files are others or have
-    changed their sizes, is left out, to be prepared again.
+    A track that is gone from the output, or whose origin's files are others, of other
+    sizes or written since, is left out, to be prepared again.
 
     Args:
         output: The folder of the earlier run, if there was one.
@@ -315,7 +312,7 @@ def entries_of_earlier_run(
     for label, entry in entries.items():
         name = label.partition("/")[2]
         if label in labels:
-            there = (output / label).is_dir() and _is_unchanged(entry["origin"])
+            there = _is_as_prepared(output / label, entry["origin"])
             if there and _is_origin_of(labels[label], entry, settings, output):
                 kept[label] = entry
             continue
@@ -358,9 +355,12 @@ def _with_new_settings(manifest: dict) -> dict:
     return {"speed": 1.0, **manifest}
 
 
-def _is_unchanged(sizes: dict[str, int]) -> bool:
+def _is_as_prepared(folder: pathlib.Path, origin: dict[str, int]) -> bool:
     with contextlib.suppress(OSError):
-        return all(os.stat(path).st_size == size for path, size in sizes.items())
+        begun, now = (folder / ".").stat().st_mtime, time.time()
+        stats = [(os.stat(path), size) for path, size in origin.items()]
+        written = any(begun < stat.st_mtime < now for stat, _ in stats)  # clocks err
+        return not written and all(stat.st_size == size for stat, size in stats)
     return False
 
 
