@@ -113,6 +113,10 @@ def rewrite(path, *, frames=None, channels=2, rate_hz=8000):
         (lambda path: rewrite(path, frames=2499), "must be of one length"),
         (lambda path: rewrite(path, frames=2500, rate_hz=44100), "sample rate, 8000"),
         (lambda path: rewrite(path, frames=2500, channels=1), "2 channels, but has 1"),
+        (
+            lambda path: rewrite(path.with_suffix(".flac"), frames=2500),
+            r"train/two: must have one file .* vocals\.flac and vocals\.wav",
+        ),
     ],
 )
 def test_stems_that_do_not_fit_the_network_are_refused_by_name(

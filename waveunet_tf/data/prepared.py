@@ -87,8 +87,7 @@ def load_prepared(
     """
     if "://" in str(data_dir):
         return _listed_in_manifest(str(data_dir), config, subset)
-    tracks = []
-    listed, merges = None, {}
+    tracks, listed, merges = [], None, {}
     if (pathlib.Path(data_dir) / MANIFEST).exists():
         manifest = read_manifest(data_dir)
         listed, merges = manifest["tracks"], merges_of(manifest)
@@ -98,6 +97,8 @@ def load_prepared(
             logging.warning("%s: left out, for it is not in the manifest", label)
             continue
         place = f"{data_dir}: {label}"
+        if track.problem and listed is None:  # no manifest tells which files count
+            raise InputError(f"{place}: {track.problem}")
         stems = stems_of_sources(config.sources, track.sources, place, merges)
         if tracks and stems != tracks[0].stems:
             ours, theirs = (", ".join(sum(of, ())) for of in (stems, tracks[0].stems))
@@ -107,12 +108,9 @@ def load_prepared(
             )
         paths = [track.sources[name].path for names in stems for name in names]
         frames, kinds = _common_frames(paths, config)
-        tracks.append(
-            PreparedTrack(
-                *(label, tuple(map(str, paths)), stems, frames, kinds),
-                is_estimated=track.estimates is not None,
-            )
-        )
+        fields = (label, tuple(map(str, paths)), stems, frames, kinds)
+        is_estimated = track.estimates is not None
+        tracks.append(PreparedTrack(*fields, is_estimated=is_estimated))
     if not tracks:
         raise InputError(
             f"{data_dir}: must hold tracks of {subset} that its {MANIFEST} lists, but "
@@ -265,8 +263,7 @@ def identify(data_dir: str | os.PathLike) -> str:
 
 
 def _hash(content: dict) -> str:
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _common_frames(
@@ -331,12 +328,8 @@ def _listed_in_manifest(
             f"{data_dir}/{label}/{name}.wav" for names in stems for name in names
         )
         kinds = frozenset({("WAV", subtype)})
-        tracks.append(
-            PreparedTrack(
-                *(label, paths, stems, entry["frames"], kinds),
-                is_estimated="estimates" in entry,
-            )
-        )
+        fields = (label, paths, stems, entry["frames"], kinds)
+        tracks.append(PreparedTrack(*fields, is_estimated="estimates" in entry))
     if not tracks:
         raise InputError(f"{data_dir}: must hold tracks of {subset}, but has none")
     return tracks
