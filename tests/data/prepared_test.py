@@ -203,6 +203,25 @@ def test_a_track_that_the_manifest_lacks_is_left_out(tiny_config, tmp_path, capl
     assert "train/added: left out" in caplog.text
 
 
+def test_tracks_of_the_manifest_that_are_gone_are_told(tiny_config, tmp_path, caplog):
+    """Such as of a copy that was interrupted."""
+    out = tmp_path / "out"
+    tracks = find_tracks(write_tracks(tmp_path / "in", 3))
+    tracks[0] = dataclasses.replace(tracks[0], subset="valid")
+    settings = manifest.Settings(8000, ("accompaniment", "vocals"))
+    preparation.prepare_tracks(tracks, out, settings)
+    caplog.clear()
+    assert len(prepared.load_prepared(out, tiny_config, "train")) == 2
+    assert not caplog.records
+    shutil.rmtree(out / "train" / "track 2")
+    assert len(prepared.load_prepared(out, tiny_config, "train")) == 1
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{out}: lacks 1 of the 2 tracks of train in its manifest, such as "
+        "train/track 2"
+    )
+
+
 def test_tracks_that_were_moved_behind_the_manifest_are_no_subset(
     tiny_config, tmp_path
 ):

@@ -116,6 +116,10 @@ def load_prepared(
             f"{data_dir}: must hold tracks of {subset} that its {MANIFEST} lists, but "
             "has none"
         )
+    told = {label for label in listed or () if label.startswith(f"{subset}/")}
+    if missing := sorted(told - {track.name for track in tracks}):
+        what = "%s: lacks %d of the %d tracks of %s in its manifest, such as %s"
+        logging.warning(what, data_dir, len(missing), len(told), subset, missing[0])
     return tracks
 
 
