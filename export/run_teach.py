@@ -21,6 +21,7 @@ from absl import flags
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.commands import app
 from waveunet_tf.errors import InputError
+from waveunet_tf.export.serving import model_server
 from waveunet_tf.separation.separator_source import CheckpointSource, TFLiteSource
 from waveunet_tf.separation.teachers import FolderTeacher, SeparatorTeacher, Teacher
 from waveunet_tf.separation.teaching import count_taught, teach_songs
@@ -110,7 +111,7 @@ def teacher_from_flags() -> Teacher:
 
 
 def _server_teacher() -> Teacher:
-    if not _SERVER.value.rpartition(":")[2].isdigit():
+    if not model_server.is_address(_SERVER.value):
         raise app.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
     from waveunet_tf.export.serving import client, transports

@@ -52,7 +52,7 @@ class Server:
     longest_wait_seconds: float = 30.0
 
     def __post_init__(self):
-        if not re.fullmatch(r"[^\s/?#@]+:\d+", arguments.text("address", self.address)):
+        if not is_address(arguments.text("address", self.address)):
             raise InputError(
                 f"`address` must be HOST:PORT. Received: {self.address[:80]!r}"
             )
@@ -144,6 +144,12 @@ class Server:
                     seconds,
                 )
                 time.sleep(seconds)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is HOST:PORT, with a port that there is: 74036 would be 8500."""
+    match = re.fullmatch(r"[^\s/?#@]+:([0-9]{1,5})", text)
+    return match is not None and int(match[1]) < 2**16
 
 
 class Unavailable(Exception):

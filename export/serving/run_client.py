@@ -9,11 +9,11 @@ checkpoint nor TensorFlow.
 """
 
 import os
-import re
 
 from absl import flags
 
 from waveunet_tf.commands import app, song_flags
+from waveunet_tf.export.serving import model_server
 
 _SERVER = flags.DEFINE_string(
     "server",
@@ -72,7 +72,7 @@ def check_usage() -> None:
     Raises:
         UsageError: A flag is out of range, or two contradict each other.
     """
-    if not re.fullmatch(r".+:\d+", _SERVER.value):
+    if not model_server.is_address(_SERVER.value):
         raise app.UsageError(f"--server must be HOST:PORT. Received: {_SERVER.value}")
     if _REST.value and _STREAM.value:
         raise app.UsageError("--stream is for gRPC: its state is too large for REST")
@@ -87,10 +87,9 @@ def main(arguments):
     songs = song_flags.songs_from_flags(arguments)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it says is raised, too
     from waveunet_tf.export.serving.client import RemoteSeparator
-    from waveunet_tf.export.serving.model_server import Server
     from waveunet_tf.export.serving.transports import GrpcTransport, RestTransport
 
-    server = Server(
+    server = model_server.Server(
         _SERVER.value,
         _MODEL_NAME.value,
         version=_VERSION.value,

@@ -106,6 +106,7 @@ USAGE = [
     (PARITY, "", ["--artifacts"]),
     (ARM64, "", ["--artifacts"]),
     (CLIENT, "--server=localhost", ["--server must be HOST:PORT", "localhost"]),
+    (CLIENT, "--server=http://a:1", ["--server must be HOST:PORT", "http://a:1"]),
     (CLIENT, "--server=a:1 --rest --stream", ["--stream is for gRPC"]),
     (CLIENT, "--server=a:1 --version=1 --label=b", ["exclude each other"]),
     (CLIENT, "--server=a:1 --duration_seconds=-1", ["`duration_seconds`", "-1"]),

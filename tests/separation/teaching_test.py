@@ -315,6 +315,7 @@ def test_the_command_teaches_by_a_tflite_file(songs, kept_checkpoint, tmp_path):
         (["--estimates_dir=none"], 1, "none: must be a folder of estimates"),
         (["--tflite=x", "--checkpoint=y"], 2, "tflite"),
         (["--server=here"], 2, "--server must be HOST:PORT. Received: here"),
+        (["--server=http://a:1"], 2, "--server must be HOST:PORT. Received: http://"),
         (
             ["--checkpoint={checkpoint}", "--stems=drums"],
             1,

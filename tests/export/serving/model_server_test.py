@@ -17,6 +17,7 @@ QUICK = {"first_wait_seconds": 0.01, "longest_wait_seconds": 0.02}
         ({"address": "http://a:1"}, "`address` must be HOST:PORT"),
         ({"address": "user@a:1"}, "`address` must be HOST:PORT"),
         ({"address": "a b:1"}, "`address` must be HOST:PORT"),
+        ({"address": "localhost:74036"}, "`address` must be HOST:PORT"),
         ({"model_name": None}, "`model_name` must be a text"),
         ({"version": "1"}, "`version` must be a whole number"),
         ({"label": 5}, "`label` must be a text"),
