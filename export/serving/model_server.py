@@ -133,7 +133,8 @@ class Server:
                     raise ConnectionError(
                         f"{self.address}: not available in {tried + 1} tries: {error}"
                     ) from error
-                longest = self.first_wait_seconds * 2**tried
+                # After so many doublings it is the longest; 2**1024 is no float.
+                longest = self.first_wait_seconds * 2 ** min(tried, 64)
                 longest = min(longest, self.longest_wait_seconds)
                 # Clients that failed together must not try again together.
                 seconds = random.uniform(longest / 2, longest)

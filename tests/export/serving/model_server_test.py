@@ -55,6 +55,17 @@ def test_waits_double_up_to_the_longest_and_differ_between_clients(monkeypatch):
     assert (waits.std(axis=0) > 0.05 * longest).all()
 
 
+def test_retries_may_be_as_many_as_one_likes(monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+    def send():
+        raise Unavailable("gone")
+
+    server = Server("a:1", retries=1100, **QUICK)
+    with pytest.raises(ConnectionError, match="not available in 1101 tries"):
+        server.patiently(send)
+
+
 def test_an_answer_is_what_the_last_try_gives():
     tries = iter([Unavailable("gone"), Unavailable("gone"), None])
 
