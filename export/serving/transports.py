@@ -32,6 +32,9 @@ _BAD_REQUEST = (
 # The longest answer: three quarters of an hour of stereo in one request.
 _MOST_BYTES = 2**30
 _MOST_ERROR_BYTES = 2**16
+# The status of a server, or of a proxy before it, that cannot answer now; gRPC takes
+# them so, too.
+_UNAVAILABLE = (429, 502, 503)
 # A server that batches says this of requests of several lengths; a later try may pass.
 _OTHER_LENGTHS = "different shapes and padding is turned off"
 
@@ -251,7 +254,7 @@ class RestTransport:
             return json.loads(content)["outputs"]
         except urllib.error.HTTPError as error:
             text = _first_line(_error_text(error, until))
-            if error.code == 503 or _OTHER_LENGTHS in text:
+            if error.code in _UNAVAILABLE or _OTHER_LENGTHS in text:
                 raise Unavailable(text) from error
             text = f"{address}: {error.code}: {text}"
             if error.code < 500:

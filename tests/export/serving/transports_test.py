@@ -188,7 +188,9 @@ LENGTH = ("Content-Length", "999")  # of a body that is cut off
 
 def test_rest_requests_are_sent_again_until_the_server_is_there():
     lost = (503, b'{"error": "gone"}')
-    with rest_serving(lost, (None, b""), lost, ANSWER) as address:
+    # Of a proxy whose server is gone, or that lets few requests through at a time.
+    proxy = [(502, b"<html>502 Bad Gateway"), (429, b"<html>429 Too Many Requests")]
+    with rest_serving(lost, (None, b""), lost, *proxy, ANSWER) as address:
         assert RestTransport(Server(address, **QUICK)).describe() == "{}"
 
 
