@@ -131,7 +131,7 @@ class GrpcTransport:
             signature,
             inputs,
             version=self._version,
-            label=None if self._version else self._label,
+            label=self._label if self._version is None else None,
             outputs=outputs,
         )
         response = self._server.patiently(lambda: self._send(request))
@@ -199,7 +199,7 @@ class RestTransport:
         self._url = (
             f"{scheme}://{server.address}/v1/models/{_quoted(server.model_name)}"
         )
-        if server.version:
+        if server.version is not None:
             self._url += f"/versions/{server.version}"
         elif server.label:
             self._url += f"/labels/{_quoted(server.label)}"

@@ -327,6 +327,7 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
     [
         ({}, "/v1/models/waveunet:predict"),
         ({"model_name": "songs", "version": 3}, "/v1/models/songs/versions/3:predict"),
+        ({"version": 0}, "/v1/models/waveunet/versions/0:predict"),
         ({"label": "stable"}, "/v1/models/waveunet/labels/stable:predict"),
         (
             {"model_name": "my söngs?/#", "label": "a b"},
