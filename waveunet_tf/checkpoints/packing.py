@@ -56,36 +56,35 @@ def pack(
     weights = directory / checkpoint.WEIGHTS
     before = source.sha256(checkpoint.WEIGHTS) if weights.is_file() else ""
     network = source.load_network()  # checks the weights against the config
-    steps = _steps(directory, network, convert) if convert else {}
-    names = (checkpoint.WEIGHTS, checkpoint.CONFIG, *steps)
-    card_path, config_path = target / registry.CARD, target / names[1]
-    if config_path.exists() and not card_path.exists():
-        raise InputError(f"{target}: must be a model or new, but is another checkpoint")
-    # The card gets its name first: it shows if others are missing then.
-    paths = [card_path, *(target / name for name in names)]
+    contents = {checkpoint.CONFIG: (directory / checkpoint.CONFIG).read_bytes()}
+    if convert:
+        contents.update(_steps(directory, network, convert))
+    described = (checkpoint.WEIGHTS, *contents)  # the licence is not
     if (licence := source.licence()) is not None:
-        paths.append(target / checkpoint.LICENCE)
-    with files.atomic_files(paths) as (card_part, *parts):
+        contents[checkpoint.LICENCE] = licence
+    # The card gets its name first: it shows if others are missing then.
+    names = (registry.CARD, checkpoint.WEIGHTS, *contents)
+    paths = [target / name for name in names]
+    if (target / checkpoint.CONFIG).exists() and not paths[0].exists():
+        raise InputError(f"{target}: must be a model or new, but is another checkpoint")
+    with files.atomic_files(paths) as (card_part, weights_part, *parts):
         files.require_space(target, weights.stat().st_size)
-        _write_half(weights, parts[0])
+        _write_half(weights, weights_part)
         # A training may have replaced them, and the steps are of those before.
         if files.file_sha256(weights) != before:
             raise InputError(
                 f"{weights}: must stay the same while it is packed, but was replaced; "
                 "pack it again"
             )
-        parts[1].write_bytes((directory / names[1]).read_bytes())
-        for part, step in zip(parts[2:], steps.values()):
-            part.write_bytes(step)
-        if licence is not None:
-            parts[-1].write_bytes(licence)
+        for part, content in zip(parts, contents.values()):
+            part.write_bytes(content)
         card = registry.ModelCard(
             description,
             list(config.sources),
             config.sample_rate_hz,
             config.channels,
             median_sdr_db or {},
-            dict(zip(names, map(registry.describe_file, parts))),
+            dict(zip(described, map(registry.describe_file, (weights_part, *parts)))),
         )
         half_bytes = card.files[checkpoint.WEIGHTS]["size_bytes"]
         if half_bytes > MAX_BYTES:
