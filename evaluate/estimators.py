@@ -147,10 +147,12 @@ class NetworkEstimator(Estimator):
     Attributes:
         path: The checkpoint or the TFLite file, an absolute path.
         options: (name, value) pairs, arguments of separator.load_separator.
+        sha256: The hash of the network's files when it was opened.
     """
 
     path: str
     options: tuple[tuple[str, Any], ...] = ()
+    sha256: str = ""
 
     @abc.abstractmethod
     def load(self, threads: int | None) -> Separator:
@@ -173,10 +175,14 @@ class NetworkEstimator(Estimator):
         }
         if self.options:
             identity["options"] = dict(self.options)
+        return {**identity, "sha256": self.sha256}
+
+    def hashed(self):
+        """Returns the estimator with the hash that its files have now."""
         hashed = hashlib.sha256()
         for path in self.content():
             hashed.update(path.read_bytes())
-        return {**identity, "sha256": hashed.hexdigest()}
+        return dataclasses.replace(self, sha256=hashed.hexdigest())
 
 
 class CheckpointEstimator(NetworkEstimator):
@@ -199,7 +205,8 @@ class CheckpointEstimator(NetworkEstimator):
         checkpoint = Checkpoint.open(path, **options)
         # Beam's workers may run in other folders.
         path = os.path.abspath(checkpoint.directory)
-        return cls(tuple(checkpoint.config.sources), path, tuple(options.items()))
+        sources = tuple(checkpoint.config.sources)
+        return cls(sources, path, tuple(options.items())).hashed()
 
     def load(self, threads: int | None) -> Separator:
         """Loads the network with this number of CPU threads; None: all."""
@@ -232,7 +239,7 @@ class TFLiteEstimator(NetworkEstimator):
 
         sources = load_tflite_separator(path).config.sources
         # Beam's workers may run in other folders.
-        return cls(tuple(sources), os.path.abspath(path))
+        return cls(tuple(sources), os.path.abspath(path)).hashed()
 
     def load(self, threads: int | None) -> Separator:
         """Loads the network with this number of CPU threads; None: all."""
@@ -250,7 +257,10 @@ def _load_once(estimator: NetworkEstimator, threads: int | None) -> Separator:
     """Loads a network, once a process."""
     if threads:  # Several processes share the GPU.
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    return estimator.load(threads)
+    separator = estimator.load(threads)
+    if estimator.hashed() != estimator:  # Its scores would be told of the other.
+        raise InputError(f"{estimator.path}: has changed since it was opened")
+    return separator
 
 
 def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:

@@ -2,11 +2,14 @@ import dataclasses
 import hashlib
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import scipy.signal
 import soundfile
 
+import waveunet_tf
+from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
@@ -20,6 +23,7 @@ from waveunet_tf.evaluate.estimators import (
     TFLiteEstimator,
 )
 from waveunet_tf.evaluate.true_stems import TrueStems
+from waveunet_tf.networks.build import build_network
 
 RATE_HZ = 8000
 HALVES = ("accompaniment", "vocals")
@@ -180,7 +184,6 @@ def test_an_estimator_can_be_sent_to_a_process(tmp_path):
 
 
 def test_a_networks_estimates_are_its_separation(kept_checkpoint, tmp_path):
-    import waveunet_tf
     from waveunet_tf.export import quantize, tflite
 
     plan = tflite.plan(kept_checkpoint, "streaming", 1024)
@@ -210,9 +213,28 @@ def test_a_checkpoint_is_known_by_its_content(tiny_checkpoint):
     assert before["path"] == after["path"]
 
 
+def test_a_checkpoint_that_is_replaced_is_another_network(tiny_checkpoint, tmp_path):
+    """Such as the best one of a training that goes on, scored again in one process."""
+    true, path = stems(), str(tiny_checkpoint)
+    opened = CheckpointEstimator.open(path)
+    before = opened.estimate(TRACK, true)
+    keras.utils.set_random_seed(2)
+    config = checkpoint.Checkpoint.open(path).config
+    checkpoint.save_checkpoint(tmp_path / "other", build_network(config), config)
+    for file in (tmp_path / "other").iterdir():
+        file.replace(tiny_checkpoint / file.name)
+    after = CheckpointEstimator.open(path).estimate(TRACK, true)
+    expected = waveunet_tf.load(path).separate(true.mixture, RATE_HZ)
+    for name, stem in expected.items():
+        assert np.abs(before[name] - stem).max() > 0.01
+        np.testing.assert_allclose(after[name], stem, atol=1e-5)
+    with pytest.raises(InputError, match="checkpoint: has changed since it was opened"):
+        opened.estimate(TRACK, true)
+
+
 def test_a_tflite_file_is_known_by_its_hash_and_options_by_their_values(tmp_path):
     (tmp_path / "x.tflite").write_bytes(b"network")
-    estimator = TFLiteEstimator(HALVES, str(tmp_path / "x.tflite"))
+    estimator = TFLiteEstimator(HALVES, str(tmp_path / "x.tflite")).hashed()
     assert estimator.identity() == {
         "estimator": "tflite",
         "sources": list(HALVES),
@@ -222,7 +244,7 @@ def test_a_tflite_file_is_known_by_its_hash_and_options_by_their_values(tmp_path
     (tmp_path / "config.json").write_bytes(b"net")
     (tmp_path / "network.weights.h5").write_bytes(b"work")
     refined = CheckpointEstimator(HALVES, str(tmp_path), (("engine", "litert"),))
-    identity = refined.identity()
+    identity = refined.hashed().identity()
     assert identity["options"] == {"engine": "litert"}
     assert identity["sha256"] == hashlib.sha256(b"network").hexdigest()
 
