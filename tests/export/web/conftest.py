@@ -1,9 +1,10 @@
 """A small site, and a browser that has it open."""
 
 import pytest
+import soundfile
 
-from tests.chromium import headless_chromium
-from tests.export.web import browser
+from tests.chromium import headless_chromium, wait_until
+from tests.export.web import browser, site_page
 from tests.firefox import headless_firefox
 from tests.webkit import webkit_browser
 from waveunet_tf.export.android import golden
@@ -86,3 +87,38 @@ def lab(engine, small_site):
         yield page
         page.context.close()
         assert not page.faults
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    """Files to drop: two songs, and one that is none."""
+    folder = tmp_path_factory.mktemp("songs")
+    for name, seconds in [("first song.wav", site_page.SECONDS), ("second.flac", 3)]:
+        tones = 0.3 * golden.song(seconds * site_page.HZ, 2, site_page.HZ)
+        soundfile.write(folder / name, tones, site_page.HZ, subtype="PCM_24")
+    (folder / "no song.mp3").write_text("This is no audio.")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(small_site):
+    with browser.served(small_site, isolated=True) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def audible():
+    """Chromium with a microphone, which hears beeps."""
+    arguments = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    with headless_chromium("--disable-gpu", *arguments) as started:
+        yield started
+
+
+@pytest.fixture
+def page(audible, address):
+    """The page with its first model; it must have had no error, and no other host."""
+    page, faults = site_page.opened(audible, address)
+    wait_until(page, site_page.READY)
+    yield page
+    page.context.close()
+    assert not faults

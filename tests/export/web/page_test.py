@@ -9,101 +9,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.chromium import headless_chromium, wait_until
+from tests.chromium import wait_until
 from tests.export.web import browser
-from waveunet_tf.export.android import golden
+from tests.export.web.site_page import (
+    HZ,
+    NO_JOB_RUNS,
+    READY,
+    SECONDS,
+    opened,
+    saved,
+    separate,
+)
 from waveunet_tf.export.web import libraries
 
-HZ = 8000
-SECONDS = 12
 AXE = libraries.ROOM / "node_modules" / "axe-core" / "axe.min.js"
 GAINS = "player.mixer.channels.map((channel) => channel.gain)"
-NO_JOB_RUNS = "!document.querySelector('.job [aria-label^=Cancel]')"
-# For its tests, the page's player.
-SHOW_PLAYER = """new MutationObserver(() => {
-    if (typeof Player === "undefined" || window.spied) return;
-    window.spied = true;
-    const show = Player.prototype.show;
-    Player.prototype.show = function (song) {
-        window.player = this;
-        show.call(this, song);
-    };
-}).observe(document, { childList: true, subtree: true });"""
 
 pytestmark = pytest.mark.xdist_group("web")
-
-
-@pytest.fixture(scope="module")
-def songs(tmp_path_factory):
-    """Files to drop: two songs, and one that is none."""
-    folder = tmp_path_factory.mktemp("songs")
-    for name, seconds in [("first song.wav", SECONDS), ("second.flac", 3)]:
-        tones = 0.3 * golden.song(seconds * HZ, 2, HZ)
-        soundfile.write(folder / name, tones, HZ, subtype="PCM_24")
-    (folder / "no song.mp3").write_text("This is no audio.")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def address(small_site):
-    with browser.served(small_site, isolated=True) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def audible():
-    """Chromium with a microphone, which hears beeps."""
-    arguments = "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
-    with headless_chromium("--disable-gpu", *arguments) as started:
-        yield started
-
-
-@pytest.fixture
-def page(audible, address):
-    """The page with its first model; it must have had no error, and no other host."""
-    page, faults = opened(audible, address)
-    wait_until(
-        page, "document.querySelector('#engine').textContent.startsWith('Gives')"
-    )
-    yield page
-    page.context.close()
-    assert not faults
-
-
-def opened(started, address, **options):
-    """A new page, and the list of what goes wrong in it."""
-    page = started.new_context(**options).new_page()
-    faults = []
-    page.add_init_script(SHOW_PLAYER)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console",
-        lambda said: faults.append(said.text) if said.type == "error" else None,
-    )
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((address, "blob:"))
-            else faults.append(request.url)
-        ),
-    )
-    page.goto(address)
-    return page, faults
-
-
-def separate(page, *paths):
-    page.set_input_files("#songs", list(paths))
-    wait_until(page, "document.querySelectorAll('.job').length > 0")
-    wait_until(page, NO_JOB_RUNS)
-
-
-def saved(page, button):
-    """The file that a button saves: its name and content."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name=button, exact=True).click()
-    path = pathlib.Path(download.value.path())
-    return download.value.suggested_filename, path.read_bytes()
 
 
 def test_a_song_is_separated_played_and_saved(page, songs):
@@ -121,7 +43,6 @@ def test_a_song_is_separated_played_and_saved(page, songs):
     assert soundfile.info(io.BytesIO(content)).frames == SECONDS * HZ
 
 
-READY = "document.querySelector('#engine').textContent.startsWith('Gives')"
 # What a button would save, without a browser's own way to save it.
 KEEP_WHAT_IS_SAVED = """() => {
     URL.createObjectURL = (content) => {
@@ -277,9 +198,7 @@ def test_stems_are_saved_in_each_encoding_and_add_up(
     # What clips is what the random network gives, not what is saved.
     np.testing.assert_allclose(sum(stems.values()), expected, atol=1e-3)
     page.reload()
-    wait_until(
-        page, "document.querySelector('#engine').textContent.startsWith('Gives')"
-    )
+    wait_until(page, READY)
     assert page.input_value("#encoding") == encoding
 
 
