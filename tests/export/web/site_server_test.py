@@ -28,6 +28,16 @@ def test_files_come_with_their_types_and_isolation_if_wished(tmp_path, isolated)
                 assert headers[header] == (value if isolated else None)
 
 
+def test_an_older_site_on_the_same_port_is_not_taken_for_the_newer_one(tmp_path):
+    """Browsers ask whether a file changed since the one they have, of any site."""
+    (tmp_path / "index.html").write_text("older")
+    with site_server.running(tmp_path) as address:
+        asked = urllib.request.Request(address)
+        asked.add_header("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")
+        with urllib.request.urlopen(asked) as response:
+            assert response.read() == b"older"
+
+
 def test_a_port_in_use_is_refused(tmp_path):
     with (
         site_server.SiteServer(tmp_path) as server,
