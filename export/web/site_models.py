@@ -92,7 +92,7 @@ def write_models(
         if path.suffix == ".tflite":
             content = path.read_bytes()
             tflite_file.read_metadata(path, content)
-            target = folder / f"{_unused(path.stem, written)}.tflite"
+            target = _new(folder / f"{_unused(path.stem, written)}.tflite")
             target.write_bytes(content)
             written.append(_line(site, target, target.stem, ""))
         else:
@@ -119,7 +119,8 @@ def _exported(
                 "%s: %s, because %s needs TensorFlow",
                 *(name, " and ".join(carried), " and ".join(missing)),
             )
-        targets = [site / "models" / f"{name}-{kind}.tflite" for kind in carried]
+        names = [f"{name}-{kind}.tflite" for kind in carried]
+        targets = [_new(site / "models" / file) for file in names]
         for target, content in zip(targets, carried.values()):
             target.write_bytes(content)
     else:
@@ -144,6 +145,8 @@ def _export(
     """Exports a checkpoint's files into a folder, and checks what they lose."""
     from waveunet_tf.export import checked_exports
 
+    for kind in kinds:
+        _new(target / f"{name}-{kind}.tflite")
     folder = target / f".{name}"
     options = checked_exports.TFLiteOptions(chunk_frames=chunk_frames)
     paths = {kind: folder / f"{name}-{kind}.tflite" for kind in kinds}
@@ -159,10 +162,19 @@ def _unused(name: str, others: list[SiteModel]) -> str:
     """Makes a file's name of a model's, which may be any folder's."""
     name = re.sub(r"[^A-Za-z0-9._-]", "-", name).strip(".-") or "model"
     if name in {other.name for other in others}:
-        raise InputError(
-            f"`models` must have names that differ. Received: {name} twice"
-        )
+        raise _twice(name)
     return name
+
+
+def _new(target: pathlib.Path) -> pathlib.Path:
+    """Requires a file to be no other model's, whose name may end with a kind."""
+    if target.exists():
+        raise _twice(target.stem)
+    return target
+
+
+def _twice(name: str) -> InputError:
+    return InputError(f"`models` must have names that differ. Received: {name} twice")
 
 
 def _line(
