@@ -82,7 +82,7 @@ function timeLeft(seconds) {
 /**
  * The songs: separated one after the other, and shown when someone chooses one.
  *
- * Fires "choose", whose detail is the song to show, or null.
+ * Fires "choose", whose detail is the song to show, or null, and "remove" with the song that goes.
  */
 export class Queue extends EventTarget {
   /** @param {import("../engine/protocol.js").Separator} separator */
@@ -164,7 +164,10 @@ export class Queue extends EventTarget {
       job.tell("Cancelling…");
       return;
     }
-    if (job.song) this.separator.forget(job.song.id).catch(notify);
+    if (job.song) {
+      this.dispatchEvent(new CustomEvent("remove", { detail: job.song }));
+      this.separator.forget(job.song.id).catch(notify);
+    }
     this.#drop(job);
   }
 

@@ -14,8 +14,8 @@ export class SongCard {
     this.separator = separator;
     /** @type {SeparatedSong | null} */
     this.song = null;
-    /** @type {AbortController | null} */
-    this.saving = null;
+    /** What is being saved → its song; the worker makes one after the other. */
+    this.saves = /** @type {Map<AbortController, SeparatedSong>} */ (new Map());
     this.player = new Player(find("#player"));
     this.player.oneSolo = false;
     this.karaokeButton = find("#karaoke");
@@ -32,7 +32,7 @@ export class SongCard {
     });
     find("#save-all").addEventListener("click", () => this.#saveAll());
     find("#save-karaoke").addEventListener("click", () => this.#saveKaraoke());
-    find("#stop-saving").addEventListener("click", () => this.saving?.abort());
+    find("#stop-saving").addEventListener("click", () => this.#stopSaving());
     document.addEventListener("keydown", (event) => {
       const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
       const typing = /** @type {Element} */ (event.target).matches?.("input:not([type=range]), select");
@@ -43,7 +43,6 @@ export class SongCard {
   /** @param {SeparatedSong | null} song */
   show(song) {
     this.song = song;
-    this.saving?.abort();
     find("#song").hidden = !song;
     if (!song) {
       this.player.close();
@@ -73,6 +72,15 @@ export class SongCard {
     // With two stems it is the other one.
     find("#save-karaoke").hidden = !this.#voices.length || song.lanes.length < 4;
     this.#mixed();
+  }
+
+  /**
+   * Ends what is being saved of a song that is removed.
+   *
+   * @param {SeparatedSong} song
+   */
+  forget(song) {
+    this.#stopSaving((other) => other === song);
   }
 
   /** The lanes that karaoke leaves out. */
@@ -150,12 +158,11 @@ export class SongCard {
    * @param {(options: import("../engine/protocol.js").CallOptions) => Promise<Blob>} make
    */
   async #save(file, make) {
-    this.saving?.abort();
     const saving = new AbortController();
-    this.saving = saving;
+    this.saves.set(saving, /** @type {SeparatedSong} */ (this.song));
     find("#stop-saving").hidden = false;
     const tell = (/** @type {string} */ text) => {
-      if (this.saving === saving) find("#saving").textContent = text;
+      find("#saving").textContent = text;
     };
     tell(`Preparing ${file}…`);
     try {
@@ -172,10 +179,13 @@ export class SongCard {
       tell("");
       if (!isAbort(error)) notify(error);
     }
-    if (this.saving === saving) {
-      this.saving = null;
-      find("#stop-saving").hidden = true;
-    }
+    this.saves.delete(saving);
+    find("#stop-saving").hidden = this.saves.size === 0;
+  }
+
+  /** @param {(song: SeparatedSong) => boolean} [which] By default all. */
+  #stopSaving(which = () => true) {
+    for (const [saving, song] of this.saves) if (which(song)) saving.abort();
   }
 }
 

@@ -1,0 +1,68 @@
+"""What the page saves while other songs come and go, in headless Chromium."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.chromium import wait_until
+from tests.export.web.site_page import HZ, NO_JOB_RUNS, separate
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
+
+
+@pytest.fixture
+def downloads(page):
+    """The names of the files that the page saves."""
+    names = []
+    page.on("download", lambda download: names.append(download.suggested_filename))
+    return names
+
+
+@pytest.fixture
+def long(tmp_path):
+    """A song that takes some seconds."""
+    soundfile.write(tmp_path / "long.wav", np.zeros((300 * HZ, 2), np.int16), HZ)
+    return tmp_path / "long.wav"
+
+
+def save(page, button):
+    page.get_by_role("button", name=button, exact=True).click()
+
+
+def test_a_song_that_shows_itself_ends_no_saving(page, songs, long, downloads):
+    separate(page, songs / "second.flac")
+    page.set_input_files("#songs", [long])
+    wait_until(page, "document.title.includes('%')")
+    save(page, "All stems (.zip)")
+    wait_until(page, "document.querySelector('#song-title').textContent === 'long'")
+    wait_until(page, "document.querySelector('#stop-saving').hidden")
+    assert page.inner_text("#saving") == "second.zip is saved."
+    assert downloads == ["second.zip"]
+
+
+def test_files_are_saved_one_after_the_other(page, songs, downloads):
+    separate(page, songs / "first song.wav")
+    page.select_option("#encoding", "flac")
+    for name in ("Vocals", "Accompaniment"):
+        save(page, f"Save {name}")
+    wait_until(page, "document.querySelector('#stop-saving').hidden")
+    page.wait_for_timeout(300)
+    ends = ("vocals.flac", "accompaniment.flac")
+    assert downloads == [f"first song - {end}" for end in ends]
+
+
+def test_cancel_ends_all_saving_and_so_does_removing_the_song(
+    page, songs, long, downloads
+):
+    separate(page, songs / "second.flac")
+    for end in ("Cancel", "Remove second.flac"):
+        page.set_input_files("#songs", [long])
+        wait_until(page, "document.title.includes('%')")
+        save(page, "Save Vocals")
+        save(page, "All stems (.zip)")
+        save(page, end)
+        wait_until(page, NO_JOB_RUNS)
+        wait_until(page, "document.querySelector('#stop-saving').hidden")
+        save(page, "Remove long.wav")
+    assert downloads == []
+    assert not page.locator(".notice").count()
