@@ -53,6 +53,13 @@ export class Store {
   async remove(name) {
     await this.folder?.removeEntry(name).catch(() => {});
   }
+
+  /** @param {string} prefix Of the names. */
+  async removeAll(prefix) {
+    if (!this.folder) return;
+    const names = await keysOf(this.folder);
+    for (const name of names) if (name.startsWith(prefix)) await this.remove(name);
+  }
 }
 
 /** @implements {Growing} */
@@ -145,11 +152,20 @@ function holdForever(name) {
   });
 }
 
+/** @param {FileSystemDirectoryHandle} folder */
+async function keysOf(folder) {
+  const names = [];
+  for await (const name of folder.keys()) names.push(name);
+  return names;
+}
+
 /** @param {FileSystemDirectoryHandle} root */
 async function removeAbandoned(root) {
+  // In this order: a folder that is there has its lock, unless its worker has ended.
+  const names = await keysOf(root);
   const { held = [] } = await navigator.locks.query();
   const alive = new Set(held.map((lock) => lock.name));
-  for await (const name of root.keys()) {
+  for (const name of names) {
     if (!alive.has(`${ROOT}-${name}`)) {
       await root.removeEntry(name, { recursive: true }).catch(() => {});
     }

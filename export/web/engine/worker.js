@@ -204,10 +204,8 @@ class Worker {
   /** @param {string} id */
   async #forget(id) {
     const store = await this.#store;
-    for (const lane of this.#songs.get(id)?.lanes ?? []) {
-      await store.remove(`${id}-${lane.name}.f32`);
-    }
     this.#songs.delete(id);
+    await store.removeAll(`${id}-`); // lanes, and what was encoded of them
   }
 
   /** @param {Request & {type: "liveStart"}} request */

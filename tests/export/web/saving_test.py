@@ -8,6 +8,15 @@ from tests.chromium import wait_until
 from tests.export.web.site_page import HZ, NO_JOB_RUNS, separate
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
+# The names of the files that the worker keeps.
+KEPT = """async () => {
+    const root = await navigator.storage.getDirectory();
+    const names = [];
+    for await (const folder of (await root.getDirectoryHandle("waveunet")).values()) {
+        for await (const name of folder.keys()) names.push(name);
+    }
+    return names;
+}"""
 
 
 @pytest.fixture
@@ -66,3 +75,16 @@ def test_cancel_ends_all_saving_and_so_does_removing_the_song(
         save(page, "Remove long.wav")
     assert downloads == []
     assert not page.locator(".notice").count()
+
+
+def test_a_song_that_is_removed_leaves_nothing_that_was_saved_of_it(page, songs):
+    separate(page, songs / "second.flac", songs / "first song.wav")
+    kept = set(page.evaluate(KEPT))
+    for encoding in ("wav16", "wav24"):
+        page.select_option("#encoding", encoding)
+        with page.expect_download():
+            save(page, "All stems (.zip)")
+    assert len(page.evaluate(KEPT)) == len(kept) + 4
+    save(page, "Remove second.flac")
+    wait_until(page, f"({KEPT})().then((names) => names.length === {len(kept) // 2})")
+    assert set(page.evaluate(KEPT)) < kept
