@@ -18,7 +18,6 @@ from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.ffmpeg_decoder import FFmpegDecoder
 
 START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from tests.audio import planted_decoders; planted_decoders.plant(); "
     "from waveunet_tf.audio import decoder_worker; decoder_worker.main()"
 )

@@ -11,9 +11,7 @@ import itertools
 import json
 import os
 import pathlib
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import child_python
 
 # The longest block that is sent.
 BLOCK_FRAMES = 65536
@@ -31,13 +30,7 @@ _MOST_CHANNELS = 4096
 _STUCK_SECONDS = 45.0
 _LOOKS = 9  # that the watchdog takes in this time
 _CLOSING_SECONDS = 2.0
-# The other process finds what this one finds, and never what lies in the folder of the
-# songs; it is no child of `multiprocessing`, which would run the caller's script again.
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from waveunet_tf.audio import decoder_worker; decoder_worker.main()"
-)
-_ROOT = str(pathlib.Path(__file__).parents[2])
+_START = "from waveunet_tf.audio import decoder_worker; decoder_worker.main()"
 
 
 class Talk:
@@ -92,10 +85,6 @@ class DecoderChild:
             InputError: It gives no answer.
             OSError: It cannot be started.
         """
-        detached = {"start_new_session": True}  # Ctrl-C is for this process.
-        if os.name == "nt":
-            detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        paths = [path for path in sys.path if isinstance(path, str)]
         self._parent = os.getpid()
         self._numbers = itertools.count()
         # Whose answers are to come, in their order.
@@ -103,11 +92,8 @@ class DecoderChild:
         self._failure: str | None = None
         self._waits_since: float | None = None
         self._is_over = threading.Event()
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _START, json.dumps([*paths, _ROOT])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            **detached,
+        self._process = child_python.start_python(
+            _START, bare=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         # A thread, because on Windows nothing else can end the wait for a pipe.
         threading.Thread(target=self._watch, daemon=True).start()
@@ -213,7 +199,7 @@ class DecoderChild:
                 code = self._process.wait(_CLOSING_SECONDS)
             except subprocess.TimeoutExpired:  # It lives, and wrote nonsense.
                 code = 0
-            self._failure = what + _reason(code)
+            self._failure = what + child_python.how_it_ended(code)
         self._fail(self._failure)
 
     def _fail(self, what: str) -> NoReturn:
@@ -237,16 +223,6 @@ class DecoderChild:
             self._process.wait()
         self._process.stdout.close()
         self._failure = self._failure or "was closed"
-
-
-def _reason(code: int) -> str:
-    """Says how a process has ended."""
-    if code == -getattr(signal, "SIGKILL", 0):
-        return " (SIGKILL, perhaps because memory is full)"
-    with contextlib.suppress(ValueError):
-        if code < 0:
-            return f" ({signal.Signals(-code).name})"
-    return f" (exit code {code})" if code else ""
 
 
 class _OtherProcessError(Exception):

@@ -11,7 +11,6 @@ import contextlib
 import contextvars
 import os
 import pathlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from absl import logging
 
 from waveunet_tf.audio.decoder_child import DecoderChild, Talk
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import child_python
 
 # The blocks that a decoder is asked for ahead of their use.
 _AHEAD = 4
@@ -117,7 +117,7 @@ class DecoderProcess:
     def __init__(self):
         """Starts nothing yet."""
         self._child: DecoderChild | None = None
-        self._may_start = bool(sys.executable) and not getattr(sys, "frozen", False)
+        self._may_start = child_python.can_start()
 
     def child(self) -> DecoderChild | None:
         """Returns the process, started if need be; None if that is impossible here."""
