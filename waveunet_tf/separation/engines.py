@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks import shapes
 from waveunet_tf.networks.program import build_program
-from waveunet_tf.separation import litert_conversion, small_steps
+from waveunet_tf.separation import conversion_child, litert_conversion, small_steps
 from waveunet_tf.separation.engine import Engine
 from waveunet_tf.separation.litert import LiteRTEngine
 from waveunet_tf.separation.step_cache import StepCache
@@ -36,6 +35,7 @@ ENGINES = ("auto", "tensorflow", "litert")
 # The chunk or window's hop, in frames, that measured fastest on a CPU.
 _CHUNK_FRAMES = {"tensorflow": 65536, "litert": 32768}
 _MAX_CHUNK_FRAMES = 2**24  # minutes of audio, and gigabytes of features
+_CONVERTING = "converting the network for LiteRT, once"
 
 
 class TensorFlowEngine:
@@ -137,7 +137,8 @@ def load_engine(
         chunk_frames = arguments.whole_number(
             "chunk_frames", chunk_frames, maximum=_MAX_CHUNK_FRAMES
         )
-    loader = _EngineLoader(checkpoint, device, threads, chunk_frames)
+    apart = conversion_child.is_of_use()
+    loader = EngineLoader(checkpoint, device, threads, chunk_frames, apart=apart)
     reason = _reason_against_litert(checkpoint.config, device, engine)
     if engine == "litert" and reason:
         raise InputError(f"`engine` must be tensorflow {reason}. Received: litert")
@@ -192,55 +193,60 @@ def _convert(config: NetworkConfig, network: keras.Model, chunk_frames: int) -> 
     return litert_conversion.convert_program(program, network.variables)
 
 
-@dataclasses.dataclass(frozen=True)
-class _EngineLoader:
+class EngineLoader:
     """Loads one network into either engine.
 
     Attributes:
-        checkpoint: The checkpoint.
-        device: The device that TensorFlow computes on; None: the first GPU, or the CPU.
-        threads: The most threads of the CPU; None: one for each core.
-        chunk_frames: The most frames of a step; None: what measured fastest.
+        cache: Where the converted step is kept.
     """
 
-    checkpoint: Checkpoint
-    device: str | None
-    threads: int | None
-    chunk_frames: int | None
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | None,
+        threads: int | None,
+        chunk_frames: int | None,
+        *,
+        apart: bool,
+    ):
+        """Loads nothing yet.
 
-    @property
-    def step_frames(self) -> int:
-        """The frames of LiteRT's step."""
-        wished = self.chunk_frames or _CHUNK_FRAMES["litert"]
-        return shapes.step_frames(self.checkpoint.config, wished)
-
-    @property
-    def threads_used(self) -> int:
-        """The threads of LiteRT."""
-        return self.threads or cores()
+        Args:
+            checkpoint: The checkpoint.
+            device: The device that TensorFlow computes on; None: the first GPU, or the
+                CPU.
+            threads: The most threads of the CPU; None: one for each core.
+            chunk_frames: The most frames of a step; None: what measured fastest.
+            apart: Whether another process converts and measures.
+        """
+        self._checkpoint, self._device, self._threads = checkpoint, device, threads
+        self._chunk_frames, self._apart = chunk_frames, apart
+        wished = chunk_frames or _CHUNK_FRAMES["litert"]
+        self._step_frames = shapes.step_frames(checkpoint.config, wished)
+        self._made: bytes | None = None
+        self.cache = StepCache(checkpoint, self._step_frames)
 
     def tensorflow(self) -> TensorFlowEngine:
         """Loads the network into TensorFlow's engine."""
-        _limit_tensorflow(self.threads)
+        _limit_tensorflow(self._threads)
         return TensorFlowEngine(
-            self.checkpoint.config,
-            self.checkpoint.load_network,
-            chunk_frames=self.chunk_frames,
-            device=self.device,
+            self._checkpoint.config,
+            self._checkpoint.load_network,
+            chunk_frames=self._chunk_frames,
+            device=self._device,
         )
 
     def litert(self) -> LiteRTEngine:
-        """Loads the network into LiteRT's engine, converted at most once.
+        """Loads the network into LiteRT's engine.
 
         Raises:
             ConversionError: TensorFlow cannot convert the network.
             InputError: The step that a model brings along is not as it was packed.
         """
-        content = self.checkpoint.carried_step(self.step_frames)
         return LiteRTEngine(
-            content or self._cache().model(self._converted),
-            chunk_frames=self.step_frames,
-            threads=self.threads_used,
+            self.step(),
+            chunk_frames=self._step_frames,
+            threads=self._threads or cores(),
         )
 
     def faster(self) -> Engine:
@@ -252,29 +258,56 @@ class _EngineLoader:
             ConversionError: TensorFlow cannot convert the network.
             InputError: The step that a model brings along is not as it was packed.
         """
-        if self.checkpoint.carries_step(self.step_frames):
+        if self._checkpoint.carries_step(self._step_frames):
             return self.litert()
-        cache = self._cache()
-        machine = f"faster on {processor()}, {self.threads_used} threads"
-        noted = cache.note(machine)
+        machine = f"faster on {processor()}, {self._threads or cores()} threads"
+        noted = self.cache.note(machine)
+        if noted is None and self._apart:
+            noted = self._make_apart(measure=True)
         if noted == "litert":
             return self.litert()
         if noted == "tensorflow":
             return self.tensorflow()
         engines = (self.litert(), self.tensorflow())
-        config = self.checkpoint.config
+        config = self._checkpoint.config
         faster = min(engines, key=lambda each: _seconds_per_frame(config, each))
-        cache.write_note(machine, faster.name)
+        self.cache.write_note(machine, faster.name)
         return faster
 
-    def _cache(self) -> StepCache:
-        return StepCache(self.checkpoint, self.step_frames)
+    def step(self) -> bytes:
+        """Returns the step that a model brings along, or one converted at most once.
+
+        Raises:
+            ConversionError: TensorFlow cannot convert the network.
+            InputError: The step that a model brings along is not as it was packed.
+        """
+        content = self._checkpoint.carried_step(self._step_frames)
+        return content or self.cache.model(self._converted)
 
     def _converted(self) -> bytes:
-        _limit_tensorflow(self.threads)
-        logging.info("converting the network for LiteRT, once")
-        network = self.checkpoint.load_network()
-        return _convert(self.checkpoint.config, network, self.step_frames)
+        if self._made is None and self._apart:
+            self._make_apart(measure=False)
+        if self._made is None:
+            _limit_tensorflow(self._threads)
+            logging.info(_CONVERTING)
+            network = self._checkpoint.load_network()
+            self._made = _convert(self._checkpoint.config, network, self._step_frames)
+        return self._made
+
+    def _make_apart(self, *, measure: bool) -> str | None:
+        """Lets another process make the step, if it can; returns the faster engine."""
+        logging.info(_CONVERTING)
+        made = conversion_child.make_step(
+            self._checkpoint.directory,
+            self._chunk_frames,
+            self._threads,
+            measure=measure,
+        )
+        self._apart = False  # Where it failed, this process tries.
+        if made is None:
+            return None
+        self._made = made.content
+        return made.faster
 
 
 def _limit_tensorflow(threads: int | None) -> None:

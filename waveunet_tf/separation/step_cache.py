@@ -71,6 +71,17 @@ class StepCache:
             notes = {**self._read_notes(), name: value}
             part.write_text(json.dumps(notes), encoding="utf-8")
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lets one process at a time into the body, where the folder allows it.
+
+        Several workers that begin on one machine would convert the same at once.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._writing():
+                stack.enter_context(files.locked_folder(self._folder, wait=True))
+            yield
+
     def _read_notes(self) -> dict:
         try:
             notes = json.loads(self._notes.read_text(encoding="utf-8"))

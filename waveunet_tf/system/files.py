@@ -181,11 +181,16 @@ def remove_parts(folder: str | os.PathLike) -> None:
 
 
 @contextlib.contextmanager
-def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
+def locked_folder(folder: str | os.PathLike, *, wait: bool = False) -> Iterator[None]:
     """Keeps other runs out of a folder, until the body or the process ends.
 
+    Args:
+        folder: The folder, which is made if it is not there.
+        wait: Whether to wait for another run's end.
+
     Raises:
-        InputError: Another run is at work in the folder.
+        InputError: Another run is at work in the folder, and `wait` is False.
+        OSError: The folder cannot be made or locked.
     """
     os.makedirs(folder, exist_ok=True)
     if fcntl is None:
@@ -194,7 +199,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
     lock = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InputError(f"{folder}: another run is at work in it") from error
         yield
