@@ -51,8 +51,9 @@ class RemoteSeparator(Separator):
         if stream:
             engine = _StreamEngine(transport, self.description, config)
         else:
-            request_frames = round(request_seconds * config.sample_rate_hz)
-            engine = _RequestEngine(transport, self.description, config, request_frames)
+            engine = _RequestEngine(
+                transport, self.description, config, request_seconds
+            )
         super().__init__(config, engine)
         self._stream = stream
 
@@ -79,12 +80,25 @@ class _RequestEngine:
         transport: GrpcTransport | RestTransport,
         description: dict,
         config: NetworkConfig,
-        request_frames: int,
+        request_seconds: float,
     ):
+        """Computes the lengths of requests.
+
+        Raises:
+            InputError: The model takes no requests of this length.
+        """
         self.stride_frames = stride = description["stride_frames"]
         self.context_frames = -(-description["context_frames"] // stride) * stride
+        request_frames = round(request_seconds * config.sample_rate_hz)
         self.chunk_frames = max(request_frames // stride, 1) * stride
         frames = self.chunk_frames + 2 * self.context_frames
+        most = description.get("max_frames")
+        if type(most) is int and frames > most:
+            raise InputError(
+                f"`request_seconds` must be such that a request has at most {most} "
+                f"frames, for the server's model takes no more. Received: "
+                f"{request_seconds:g}, which makes {frames} with what is around them"
+            )
         self.input_shapes = {"mixture": (1, frames, config.channels)}
         self._wanted = dict.fromkeys(config.sources, (1, frames, config.channels))
         self.silence: dict[str, np.ndarray] = {}

@@ -291,6 +291,7 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
         **{"format_version": 1, "network": tiny_config.to_json()},
         **{"sample_rate_hz": 8000, "channels": 2, "sources": tiny_config.sources},
         **{"chunk_frames": 512, "stride_frames": 8, "context_frames": context_frames},
+        "max_frames": 2**16,
     }
 
     class Transport:
@@ -320,6 +321,9 @@ def test_parts_of_songs_are_all_of_one_length(tiny_config):
     for seconds in (0, -1, float("nan"), "20", None):
         with pytest.raises(InputError, match="`request_seconds` must be"):
             RemoteSeparator(Transport(), request_seconds=seconds)
+    # The song would be filled up with silence to that length.
+    with pytest.raises(InputError, match="at most 65536 frames, .* Received: 1e\\+06"):
+        RemoteSeparator(Transport(), request_seconds=1e6)
 
 
 @pytest.mark.parametrize(
