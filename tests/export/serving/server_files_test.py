@@ -1,3 +1,4 @@
+import pathlib
 import re
 
 import pytest
@@ -90,6 +91,14 @@ def test_the_server_is_for_its_own_machine_alone(tmp_path):
             "127.0.0.1:8500",
             "127.0.0.1:8501",
         ]
+
+
+def test_docker_without_compose_gets_the_same_flags():
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "serve.md").read_text("utf-8")
+    (command,) = re.findall(r"^docker run .*tensorflow/serving[^`]*", page, re.S | re.M)
+    compose = yaml.safe_load((server_files.TEMPLATES / "compose.yaml").read_text())
+    told = set(re.findall(r"--\S+=\S+", command))
+    assert told == set(compose["x-server"]["command"])
 
 
 def test_compose_starts_the_server_with_files_that_are_there(tmp_path):
