@@ -100,6 +100,18 @@ def test_the_first_and_last_starts_have_the_context_around_the_track(lowest, dra
             assert start + WINDOW.input_frames == length + WINDOW.context_frames
 
 
+def test_excerpts_of_many_minutes_at_other_speeds_lie_within_their_track():
+    """As `waveunet data --seconds` draws them."""
+    frames, most = 40_000_000, 44_000_000  # a quarter of an hour at 44.1 kHz
+    training = TrainingConfig(max_speed_change=0.1)
+    window = WindowFrames(frames, frames)
+    found = augmentation.excerpts_of(draw(100, 2), [2 * most], window, training)
+    start, speed = (np.asarray(own)[:, 0] for own in (found.start, found.speed))
+    assert start.min() >= -speeds.LEAD
+    last = start + speeds.LEAD + (frames - 1) * speed.astype(np.int64) // 256
+    assert 1.5 * most < last.max() < 2 * most
+
+
 def test_starts_are_uniform_to_the_last_frame():
     """As many starts of each number of a track that has just a few."""
     lengths = (WINDOW.output_frames + 4,)

@@ -117,8 +117,8 @@ def excerpts_of(
     if training.max_speed_change:
         lowest, highest = speeds.limits(training)
         speed = lowest + ops.cast(shared[..., 7] * (highest + 1 - lowest), "int32")
-        context = context * speed // speeds.STEPS
-        read = (read - 1) * speed // speeds.STEPS + 1
+        context = _times(context, speed)
+        read = _times(read - 1, speed) + 1
     starts = ops.take(ops.cast(lengths, "int32"), track) + 2 * context - read
     starts = ops.cast(ops.maximum(starts, 0) + 1, draws.dtype)
     start = ops.cast(shared[..., 1] * starts, "int32") - context
@@ -129,6 +129,12 @@ def excerpts_of(
         draws[..., 6] < training.swap_probability,
         speed,
     )
+
+
+def _times(frames: int, speed):
+    """Returns frames × speed, rounded down, of any excerpt that int32 can count."""
+    whole, rest = divmod(frames, speeds.STEPS)
+    return whole * speed + rest * speed // speeds.STEPS
 
 
 def _gains(draws, training: TrainingConfig):
