@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.command_line import check_refusal, run_here
+from tests.command_line import ROOT, check_refusal, run_here
 from tests.data.stems import contents, write_tracks
+from waveunet_tf.data import preparation
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.data.manifest import Settings, verify
 from waveunet_tf.data.preparation import prepare_tracks
@@ -178,6 +179,8 @@ def test_verification_counts_its_problems(tmp_path):
     [
         (["--merge=rhythm"], "--merge must be as name=stem+stem. Received: rhythm"),
         (["--merge=rhythm=drums+"], "Received: rhythm=drums+"),
+        (["--merge=r=drums", "--merge= r =bass"], "Received:  r =bass"),
+        (["--merge=rhythm=bass+bass"], "different stems. Received: rhythm=bass+bass"),
         (["--merge=rhythm=drums"], "`merges` must be of the sources accompaniment"),
         (["--sources=vocals,mixture"], "`sources` must be different names, and not"),
         (["--speed=3"], "speed"),
@@ -191,6 +194,31 @@ def test_wrong_flags_are_refused_before_anything_is_written(
     write_tracks(tmp_path / "in", 1)
     check_refusal(run_prepare(tmp_path, *arguments), 2, message)
     assert not (tmp_path / "out").exists()
+
+
+def test_another_speed_needs_training_tracks(tmp_path):
+    (write_tracks(tmp_path / "in", 1) / "train").rename(tmp_path / "in" / "test")
+    result = run_prepare(tmp_path, "--speed=1.1")
+    check_refusal(result, 1, "in: must hold tracks of train")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("where", ["--runner=FlinkRunner", "--scheduler=local"])
+def test_workers_elsewhere_find_a_source_that_is_given_from_here(
+    tmp_path, monkeypatch, where
+):
+    write_tracks(tmp_path / "in", 1)
+    prepared = []
+    monkeypatch.setattr(
+        preparation,
+        "prepare_tracks",
+        lambda tracks, *_, **options: prepared.extend(tracks) or [],
+    )
+    here = os.path.relpath(tmp_path / "in", ROOT)
+    result = run_prepare(tmp_path, where, source=here)
+    assert result.returncode == 0, result.stderr
+    (track,) = prepared
+    assert all(stem.path.is_absolute() for stem in track.sources.values())
 
 
 def test_a_source_or_verification_is_needed(tmp_path):

@@ -20,7 +20,7 @@ from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.commands import app
 from waveunet_tf.data import manifest, preparation
 from waveunet_tf.data.datasets import DATASETS, find_tracks
-from waveunet_tf.data.tracks import Mending, Track
+from waveunet_tf.data.tracks import SUBSETS, Mending, Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import cpus, dask_cluster
 
@@ -129,15 +129,21 @@ def parse_merges() -> dict[str, tuple[str, ...]]:
     """Parses the sums of --merge: source → stems.
 
     Raises:
-        UsageError: A sum is not of the form name=stem+stem.
+        UsageError: A sum is not of the form name=stem+stem, or a source or one of its
+            stems is there twice.
     """
     merges = {}
     for text in _MERGE.value:
         name, equals, parts = text.partition("=")
-        stems = tuple(part.strip() for part in parts.split("+"))
-        if not (name.strip() and equals and all(stems)):
+        name, stems = name.strip(), tuple(part.strip() for part in parts.split("+"))
+        if not (name and equals and all(stems)):
             raise app.UsageError(f"--merge must be as name=stem+stem. Received: {text}")
-        merges[name.strip()] = stems
+        if name in merges or len(set(stems)) < len(stems):
+            raise app.UsageError(
+                "--merge must have each source once, as a sum of different stems. "
+                f"Received: {text}"
+            )
+        merges[name] = stems
     return merges
 
 
@@ -212,11 +218,14 @@ def main(beam_options):
     except InputError as error:
         raise app.UsageError(str(error)) from error
     source = _SOURCE.value
-    if _SCHEDULER.value:  # Its workers may run in other folders.
+    if _SCHEDULER.value or _RUNNER.value:  # Its workers may run in other folders.
         source = os.path.abspath(source)
-    tracks = find_tracks(source, dataset=_DATASET.value, validation=validation)
-    if _SPEED.value != 1:
-        tracks = [track for track in tracks if track.subset == "train"]
+    tracks = find_tracks(
+        source,
+        dataset=_DATASET.value,
+        subsets=SUBSETS if _SPEED.value == 1 else ("train",),
+        validation=validation,
+    )
     if _DRY_RUN.value:
         with decoding_apart():
             return print_plan(tracks, settings)
