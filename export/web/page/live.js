@@ -25,6 +25,7 @@ export class Live extends EventTarget {
     /** @type {Session | null} */
     this.session = null;
     this.running = false;
+    this.asks = false; // the user, for the sound
     const ways = /** @type {const} */ (["microphone", "tab"]);
     for (const way of ways) {
       const button = find(`#${way}`);
@@ -40,25 +41,28 @@ export class Live extends EventTarget {
 
   /** @param {"microphone" | "tab"} way */
   async start(way) {
-    if (this.running) return;
+    if (this.running || this.asks) return;
     if (this.queue.working) throw new Error("Live mode waits until all songs are separated.");
     if (!this.models.info) throw new Error("Live mode needs a model.");
-    const stream = await listen(way);
+    this.asks = true;
+    const stream = await listen(way).finally(() => (this.asks = false));
     if (!stream) return;
     this.running = true;
     this.#show(way);
+    let session;
     try {
       tell("Measuring how fast this device is…");
       const context = new AudioContext({ latencyHint: "interactive" });
-      this.session = new Session(this.separator, context, stream);
-      this.session.addEventListener("end", (event) => {
+      session = this.session = new Session(this.separator, context, stream);
+      session.addEventListener("end", (event) => {
         this.stop();
         const reason = /** @type {CustomEvent} */ (event).detail;
         if (reason) notify(reason);
       });
-      await this.session.start();
-      if (this.session) this.#started(way, this.session);
+      await session.start();
+      if (!session.stopped) this.#started(way, session);
     } catch (error) {
+      if (session?.stopped) return; // its calls come too late, and another may run
       for (const track of stream.getTracks()) track.stop();
       this.stop();
       throw error;
