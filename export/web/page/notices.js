@@ -41,6 +41,29 @@ export function say(text) {
   find("#said").textContent = text;
 }
 
+/** What the page remembers, if the browser lets it: a name, and a text for it. */
+export const memory = {
+  /** @param {string} name */
+  get(name) {
+    try {
+      return localStorage.getItem(name);
+    } catch {
+      return null; // the user blocks a site's data
+    }
+  },
+  /**
+   * @param {string} name
+   * @param {string} text
+   */
+  set(name, text) {
+    try {
+      localStorage.setItem(name, text);
+    } catch {
+      // the next page begins anew
+    }
+  },
+};
+
 /** @param {string} name Such as of a stem. */
 export const titled = (name) => name.charAt(0).toUpperCase() + name.slice(1);
 

@@ -1,5 +1,5 @@
 import { readLane } from "../engine/protocol.js";
-import { isAbort, isVoice, notify, shadeOf, titled } from "./notices.js";
+import { isAbort, isVoice, memory, notify, shadeOf, titled } from "./notices.js";
 
 /** @typedef {import("../engine/protocol.js").SeparatedSong} SeparatedSong */
 /** @typedef {import("../engine/protocol.js").Encoding} Encoding */
@@ -20,7 +20,7 @@ export class SongCard {
     this.player.oneSolo = false;
     this.karaokeButton = find("#karaoke");
     this.encoding = find("#encoding");
-    this.encoding.value = localStorage.getItem("encoding") ?? "wav16";
+    this.encoding.value = memory.get("encoding") ?? "wav16";
     if (!this.encoding.value) this.encoding.value = "wav16";
     this.player.addEventListener("mix", () => this.#mixed());
     this.player.addEventListener("fail", (event) => {
@@ -28,7 +28,7 @@ export class SongCard {
     });
     this.karaokeButton.addEventListener("click", () => this.karaoke());
     this.encoding.addEventListener("change", () => {
-      localStorage.setItem("encoding", this.encoding.value);
+      memory.set("encoding", this.encoding.value);
     });
     find("#save-all").addEventListener("click", () => this.#saveAll());
     find("#save-karaoke").addEventListener("click", () => this.#saveKaraoke());
