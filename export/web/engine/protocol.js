@@ -94,8 +94,7 @@
  *   {type: "forget", song: string} |
  *   {type: "liveStart", sampleRateHz: number, channels: number} |
  *   {type: "livePush", samples: Float32Array} |
- *   {type: "liveFinish"} |
- *   {type: "decode", file: Blob, sampleRateHz: number}
+ *   {type: "liveFinish"}
  * )} Request
  */
 
@@ -132,12 +131,14 @@ export class Separator {
     /** @type {Map<number, {resolve: Function, reject: Function, onProgress?: Function}>} */
     this.calls = new Map();
     this.lastId = 0;
+    /** Why the worker never runs. @type {SeparationError | null} */
+    this.failure = null;
     this.worker.onmessage = (event) => this.#take(event.data);
     this.worker.onerror = (event) => {
       const reason = event.message || "the worker's script could not be loaded";
-      for (const call of this.calls.values()) {
-        call.reject(new SeparationError(`separation has stopped: ${reason}`));
-      }
+      const failure = new SeparationError(`separation has stopped: ${reason}`);
+      if (!event.message) this.failure = failure;
+      for (const call of this.calls.values()) call.reject(failure);
       this.calls.clear();
     };
   }
@@ -250,9 +251,8 @@ export class Separator {
   #call(request, options = {}, transfer = []) {
     const id = ++this.lastId;
     const { signal, onProgress } = options;
-    if (signal?.aborted) {
-      return Promise.reject(new DOMException("cancelled", "AbortError"));
-    }
+    if (signal?.aborted) return Promise.reject(new DOMException("cancelled", "AbortError"));
+    if (this.failure) return Promise.reject(this.failure);
     const cancel = () => this.worker.postMessage({ type: "cancel", id });
     signal?.addEventListener("abort", cancel, { once: true });
     return new Promise((resolve, reject) => {

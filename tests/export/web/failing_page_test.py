@@ -25,3 +25,18 @@ def test_the_page_works_where_its_data_are_blocked(context, address):
     wait_until(page, READY)
     page.locator("#encoding").evaluate("(it) => it.dispatchEvent(new Event('change'))")
     assert not page.locator(".notice").count()
+
+
+def test_a_worker_that_cannot_be_loaded_is_one_line_for_all_songs(
+    context, address, songs
+):
+    page = context.new_page()
+    page.route("**/worker.js", lambda route: route.abort())
+    page.goto(address)
+    page.locator(".notice").wait_for()
+    line = "separation has stopped: the worker's script could not be loaded"
+    assert page.inner_text(".notice p") == line
+    assert page.inner_text("#engine") == "No model is loaded."
+    page.set_input_files("#songs", [songs / "second.flac"])
+    page.locator(".job.failed").wait_for()
+    assert page.inner_text(".job .state") == line
