@@ -1,6 +1,6 @@
 import { openSong, StreamError } from "./decode.js";
 import { encodeLanes } from "./encode.js";
-import { Cancelled, InputError } from "./errors.js";
+import { Cancelled, InputError, reasonOf } from "./errors.js";
 import { inTime } from "./patience.js";
 import { deinterleaved, interleaved } from "./planes.js";
 import { LoadedModel } from "./runtime.js";
@@ -36,11 +36,13 @@ class Worker {
   /** @type {Promise<void>} */
   #last = Promise.resolve();
   #count = 0;
+  /** The call that is answered now. @type {number | null} */
+  #now = null;
 
   /** @param {any} message */
   take(message) {
     if (message.type === "cancel") {
-      this.#calls.get(message.id)?.abort();
+      this.#cancel(message.id);
     } else if (message.type === "decoded") {
       this.#decoding.get(message.call)?.(message);
     } else {
@@ -53,26 +55,41 @@ class Worker {
     }
   }
 
+  /** @param {number} id */
+  #cancel(id) {
+    this.#calls.get(id)?.abort();
+    // One that waits has nothing to end, and need not wait for those before it.
+    if (id !== this.#now && this.#calls.delete(id)) this.#fail(id, new Cancelled());
+  }
+
   /** @param {Request} request */
   async #answer(request) {
     const { id } = request;
-    const controller = /** @type {AbortController} */ (this.#calls.get(id));
-    const { signal } = controller;
+    const signal = this.#calls.get(id)?.signal;
+    if (!signal) return;
+    this.#now = id;
     const report = (/** @type {object} */ progress) =>
       postMessage({ type: "progress", id, progress });
     try {
-      if (signal.aborted) throw new Cancelled();
       const { result, transfer = [] } = await this.#do(request, { signal, report });
       self.postMessage({ type: "result", id, result }, { transfer });
     } catch (error) {
-      const aborted = error instanceof Cancelled;
-      const ours = error instanceof InputError;
-      if (!aborted && !ours) console.error(error);
-      const message = error instanceof Error ? error.message : String(error);
-      postMessage({ type: "error", id, message: message.split("\n")[0], aborted, ours });
+      this.#fail(id, error);
     } finally {
       this.#calls.delete(id);
+      this.#now = null;
     }
+  }
+
+  /**
+   * @param {number} id
+   * @param {unknown} error
+   */
+  #fail(id, error) {
+    const aborted = error instanceof Cancelled;
+    const ours = error instanceof InputError;
+    if (!aborted && !ours) console.error(error);
+    postMessage({ type: "error", id, message: reasonOf(error), aborted, ours });
   }
 
   /**

@@ -283,6 +283,9 @@ def test_a_song_can_be_cancelled_and_the_next_goes_on(page, songs, tmp_path):
     wait_until(
         page, "/Separating .* left/.test(document.querySelector('.state').textContent)"
     )
+    page.set_input_files("#songs", [songs / "first song.wav"])
+    page.get_by_role("button", name="Cancel first song.wav").click()
+    page.locator(".job").nth(2).wait_for(state="detached")  # long.wav still runs
     page.get_by_role("button", name="Cancel long.wav").click()
     wait_until(page, NO_JOB_RUNS)
     assert page.locator(".job .title").all_inner_texts() == ["second.flac"]
