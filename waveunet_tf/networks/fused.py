@@ -126,28 +126,20 @@ class FusedLayers:
         Returns:
             `((taps + 3) / 2, features, 2 * filters)`.
         """
-        taps, features, filters = kernel.shape
         interpolation = self.layer(layer_names.upsample(level))
         one, zero = (
-            ops.full((1, 1, features), value, kernel.dtype) for value in (1.0, 0.0)
+            ops.full((1, 1, kernel.shape[1]), value, kernel.dtype)
+            for value in (1.0, 0.0)
         )
         left = interpolation.between(one, zero)[0, 0, :, None]
-        right = interpolation.between(zero, one)[0, 0, :, None]
-        low_taps = (taps + 3) // 2
-        pair = []
-        for phase in range(2):
-            sums = [ops.zeros((features, filters), kernel.dtype)] * low_taps
-            for tap in range(taps):
-                # Of the output frame 2m + phase, this tap is on u[2m + offset].
-                offset = phase - (taps - 1) + tap
-                at = low_taps - 1 + offset // 2  # the tap on f[m + offset // 2]
-                if offset % 2:
-                    sums[at] += kernel[tap]
-                else:
-                    sums[at - 1] += left * kernel[tap]
-                    sums[at] += right * kernel[tap]
-            pair.append(ops.stack(sums))
-        return ops.concatenate(pair, axis=-1)
+        right = 1 - left
+        # By features of the pair. Each tap of `between` is on two neighbours, each of
+        # `given` on the second of them.
+        even, odd = kernel[::2], kernel[1::2]
+        between = ops.concatenate([even, _pad_taps(odd, 1, 0)], axis=-1)
+        given = ops.concatenate([_pad_taps(odd, 0, 1), even], axis=-1)
+        of_first = _pad_taps(left * between, 0, 1)
+        return of_first + _pad_taps(right * between + given, 1, 0)
 
 
 def training_pass(config: NetworkConfig, network: keras.Model) -> Callable:
@@ -241,6 +233,11 @@ def _window_before(inputs, frames: int):
 def _weight(layer, variable):
     """Returns a layer's weight in the type with which the layer computes."""
     return ops.cast(ops.convert_to_tensor(variable), layer.compute_dtype)
+
+
+def _pad_taps(kernel, before: int, after: int):
+    """Puts taps of zeros before and after a kernel's `(taps, features, filters)`."""
+    return ops.pad(kernel, ((before, after), (0, 0), (0, 0)))
 
 
 def _conv(inputs, kernel):
