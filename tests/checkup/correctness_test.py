@@ -6,8 +6,6 @@ from waveunet_tf.checkup import correctness
 from waveunet_tf.checkup.correctness import (
     bound_of,
     check_steps,
-    farthest_loss,
-    relative_distance,
 )
 from waveunet_tf.checkup.findings import OK, WRONG, Findings
 from waveunet_tf.checkup.sizes import Way, ways_of
@@ -95,11 +93,3 @@ def test_xla_has_the_bound_of_its_precision():
     assert bound_of(Way("mixed_float16", True)) == bound_of(Way("mixed_float16"))
     assert bound_of(Way()).loss == 1e-4
     assert bound_of(Way(tf32=True)).loss > bound_of(Way()).loss
-
-
-def test_differences_are_relative_and_nothing_is_infinitely_far():
-    assert farthest_loss([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
-    assert farthest_loss([1.0, np.nan], [1.0, 2.0]) == np.inf
-    assert relative_distance(np.array([3.0, 5.0]), np.array([3.0, 4.0])) == 0.2
-    assert relative_distance(np.array([np.nan]), np.ones(1)) == np.inf
-    assert relative_distance(np.ones(1), np.zeros(1)) == np.inf

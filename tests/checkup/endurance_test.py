@@ -99,6 +99,7 @@ def test_trainings_that_survive_are_right(trainings, tmp_path):
     [
         ("whole", (1, ["error: no"], []), "a training"),
         ("stopped", (0, [], [{"loss": 0.5}, {"loss": 0.26}]), NAMES[2]),
+        ("stopped", (0, [], [{"loss": 0.5}, {"loss": float("nan")}]), NAMES[2]),
         ("stopped", (0, [], [{"loss": 0.5}]), NAMES[2]),
         ("stopped", (1, ["error: no state"], []), NAMES[2]),
         ("lost", (0, [], []), "a lost training"),

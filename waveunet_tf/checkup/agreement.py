@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from waveunet_tf.checkpoints import checkpoint
+from waveunet_tf.checkup.differences import greatest_difference
 from waveunet_tf.checkup.drills import in_way, noise_batches
 from waveunet_tf.checkup.findings import Findings
 from waveunet_tf.checkup.sizes import Sizes, Way
@@ -97,11 +98,9 @@ def _one_pass(
 
 
 def _compare(findings: Findings, name: str, stems: dict, expected: dict) -> None:
-    differences = [
-        np.max(np.abs(np.asarray(stems[source]) - np.asarray(expected[source])))
-        for source in expected
-    ]
-    difference = float(np.max(differences))  # Python's max would forget NaN
+    difference = greatest_difference(
+        (stems[source] for source in expected), expected.values()
+    )
     findings.judge(
         name,
         bool(difference <= _BOUND),

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from waveunet_tf.checkup.differences import farthest_loss, relative_distance
 from waveunet_tf.checkup.drills import Course, Drill, noise_batches
 from waveunet_tf.checkup.findings import Findings
 from waveunet_tf.checkup.sizes import Sizes, Way, ways_of
@@ -88,19 +89,3 @@ def _compare(findings: Findings, way: Way, course: Course, expected: Course) -> 
         gradient_difference=gradient,
         weight_difference=of_weight,
     )
-
-
-def farthest_loss(values: list[float], expected: list[float]) -> float:
-    """Returns the largest relative difference; infinite where one is no number."""
-    values, expected = np.array(values), np.array(expected)
-    differences = np.abs(values - expected) / np.abs(expected)
-    return float(np.max(np.nan_to_num(differences, nan=np.inf)))
-
-
-def relative_distance(value: np.ndarray, expected: np.ndarray) -> float:
-    """Returns the norm of the difference over the norm of what is expected."""
-    norm = float(np.linalg.norm(expected))
-    distance = float(np.linalg.norm(value - expected))
-    if not np.isfinite(distance):
-        return float("inf")
-    return distance / norm if norm else float(distance > 0) * float("inf")

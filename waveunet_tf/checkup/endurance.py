@@ -10,6 +10,7 @@ import signal
 import time
 
 from waveunet_tf.checkup import children
+from waveunet_tf.checkup.differences import farthest_loss
 from waveunet_tf.checkup.findings import LEFT_OUT, Findings
 from waveunet_tf.configs.networks import WaveUNetConfig
 
@@ -124,9 +125,7 @@ class Endurance:
         losses, expected = self._losses(workdir), self._losses("whole")
         if not expected or len(losses) != len(expected):
             return float("inf")
-        return max(
-            abs(one - other) / abs(other) for one, other in zip(losses, expected)
-        )
+        return farthest_loss(losses, expected)
 
     def _judge_same(self, name: str, workdir: str, what: str, trouble: str) -> None:
         difference, bound = self._difference(workdir), _BOUNDS[self._device]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from waveunet_tf.checkup.correctness import farthest_loss
+from waveunet_tf.checkup.differences import farthest_loss
 from waveunet_tf.checkup.drills import Drill, noise_batches
 from waveunet_tf.checkup.findings import LEFT_OUT, Findings
 from waveunet_tf.checkup.sizes import Sizes, Way

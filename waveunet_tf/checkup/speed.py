@@ -7,9 +7,9 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 
+from waveunet_tf.checkup.differences import greatest_difference
 from waveunet_tf.checkup.drills import Drill, noise_batches
 from waveunet_tf.checkup.findings import LEFT_OUT, OK, WRONG, Findings
 from waveunet_tf.checkup.sizes import Sizes, Way, Work, ways_of
@@ -229,13 +229,9 @@ def _check_mixing(
     stored = first_batch(True)
     with tf.device(device):
         mixed = mixer(*stored)
-    differences = [
-        np.max(np.abs(one.numpy() - other.numpy()))
-        for one, other in zip(
-            tf.nest.flatten(mixed), tf.nest.flatten(first_batch(False))
-        )
-    ]
-    difference = float(np.max(differences))  # Python's max would forget NaN
+    difference = greatest_difference(
+        tf.nest.flatten(mixed), tf.nest.flatten(first_batch(False))
+    )
     findings.judge(
         "excerpts mixed on the device",
         difference <= _MIXING_BOUND,
