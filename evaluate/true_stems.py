@@ -83,7 +83,7 @@ def true_files(track: Track, sources: Iterable[str]) -> list[pathlib.Path]:
 
 def _names_read(track: Track, sources: Iterable[str]) -> tuple[str, ...]:
     own = {name: None for name in (*track.part_names, *sources)}
-    if "accompaniment" not in track.sources and "vocals" in track.sources:
+    if "accompaniment" not in track.sources and {"vocals"} < set(track.sources):
         own.pop("accompaniment", None)  # summed later, of rounded stems
     return tuple(own)
 

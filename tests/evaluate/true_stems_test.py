@@ -56,6 +56,14 @@ def test_a_source_that_is_not_there_is_refused(tmp_path):
             true_stems.read_true_stems(track, (source,))
 
 
+def test_vocals_alone_have_no_accompaniment(tmp_path):
+    track = write_track(tmp_path, {"mixture": noise(0), "vocals": noise(1)})
+    with pytest.raises(InputError, match="no source accompaniment .* only vocals"):
+        true_stems.read_true_stems(track, ("accompaniment", "vocals"))
+    with pytest.raises(InputError, match="no source accompaniment"):
+        true_stems.true_files(track, ("accompaniment", "vocals"))
+
+
 def test_lossy_stems_are_rounded_to_16_bits_and_floats_are_not(tmp_path):
     stems = {name: noise(n) for n, name in enumerate(("drums", "vocals"))}
     track = write_track(tmp_path, stems)
