@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.training.trainings import MINI, QUICK, run
+from tests.training.trainings import COSINE, MINI, MINI_U7, QUICK, U7, run
 from waveunet_tf.configs.training import ComputeConfig
 
 
@@ -20,4 +20,20 @@ def float16_dir(kept_stems_dir, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("float16") / "work"
     compute = ComputeConfig(precision="mixed_float16")
     run(MINI, QUICK, kept_stems_dir, workdir, compute=compute)
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def u7_dir(kept_stems_dir, tmp_path_factory):
+    """The same of MINI_U7, which has dropout, by U7."""
+    workdir = tmp_path_factory.mktemp("u7") / "work"
+    run(MINI_U7, U7, kept_stems_dir, workdir)
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def cosine_dir(kept_stems_dir, tmp_path_factory):
+    """The same by COSINE, with averages of the weights, best by its SDR."""
+    workdir = tmp_path_factory.mktemp("cosine") / "work"
+    run(MINI, COSINE, kept_stems_dir, workdir)
     return workdir

@@ -1,3 +1,5 @@
+"""Trainings through the whole loop: what they learn, keep and refuse."""
+
 import dataclasses
 import json
 import logging
@@ -9,15 +11,25 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from tests.system.leftovers import leave_half
-from tests.training.trainings import MINI, MINI_U7, QUICK, Enough, history, run
+from tests.training.trainings import (
+    COSINE,
+    MINI,
+    MINI_U7,
+    QUICK,
+    U7,
+    Enough,
+    check_same_history,
+    check_same_weights,
+    history,
+    run,
+    weights_of,
+)
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.configs.training import ComputeConfig
 from waveunet_tf.data import excerpts
 from waveunet_tf.errors import InputError
 from waveunet_tf.networks.build import build_network
-from waveunet_tf.system import files
 from waveunet_tf.training import loop
 from waveunet_tf.training.devices import Devices
 from waveunet_tf.training.step import TrainingStep
@@ -26,23 +38,15 @@ from waveunet_tf.training.step import TrainingStep
 STILL = dataclasses.replace(QUICK, learning_rate=1e-30, steps_per_epoch=1, max_epochs=1)
 
 
-def weights_of(directory):
-    return checkpoint.load_network(directory).get_weights()
+def last_state(workdir):
+    """The folder of the last state, and what it says of the progress."""
+    state = max((workdir / "state").iterdir())
+    return state, json.loads((state / "progress.json").read_text())
 
 
-def check_same_weights(directory, other, tolerance):
-    for one, two in zip(weights_of(directory), weights_of(other)):
-        np.testing.assert_allclose(one, two, atol=tolerance)
-
-
-def check_same_history(workdir, other):
-    records, others = history(workdir), history(other)
-    assert len(records) == len(others)
-    for one, two in zip(records, others):
-        del one["seconds"], two["seconds"]
-        one.update(one.pop("validation_sdr_db"))
-        two.update(two.pop("validation_sdr_db"))
-        assert one == pytest.approx(two, rel=1e-5)
+def averages_of(state):
+    with np.load(state / "averages.npz") as file:
+        return [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
 
 
 def test_one_step_moves_every_weight_by_adams_first_step(kept_stems_dir, tmp_path):
@@ -65,8 +69,7 @@ def test_training_writes_its_history_and_the_best_checkpoint(finished_dir):
     best = checkpoint.Checkpoint.open(finished_dir / "best")
     assert best.config == MINI
     assert best.training == QUICK
-    state = max((finished_dir / "state").iterdir())
-    progress = json.loads((state / "progress.json").read_text())
+    _, progress = last_state(finished_dir)
     losses = [record["validation_loss"] for record in records]
     assert progress["best_loss"] == min(losses)
     assert progress["best_epoch"] == 1 + losses.index(min(losses))
@@ -95,15 +98,6 @@ def test_states_are_saved_within_an_epoch_as_often_as_asked(often_saved_dir):
     # The last two: after the sixth step, and after the validation; and the one that
     # the first of them would go back to.
     assert names == ["000000003-1-0", "000000006-1-0", "000000006-2-0"]
-
-
-def test_a_finished_training_has_nothing_left_to_do(kept_stems_dir, finished_dir):
-    before = history(finished_dir)
-    for epochs in (2, 1):  # also where fewer are asked for than there are
-        training = dataclasses.replace(QUICK, max_epochs=epochs)
-        progress = run(MINI, training, kept_stems_dir, finished_dir)
-        assert (progress.epoch, progress.step) == (2, 6)
-    assert history(finished_dir) == before
 
 
 def test_the_loss_falls(kept_stems_dir, tmp_path):
@@ -148,7 +142,7 @@ def test_fine_tuning_starts_from_the_best_weights_with_adams_moments(
     best = min(record["validation_loss"] for record in records)
     assert first_of_second["validation_loss"] == pytest.approx(best, rel=1e-6)
     assert records[stages.index(2) - 1]["validation_loss"] > best
-    state = max((tmp_path / "work" / "state").iterdir())
+    state, _ = last_state(tmp_path / "work")
     adam = build_adam(training)
     assert checkpoint.Checkpoint.open(state).load_adam(build_network(MINI), adam)
     steps = 3 * (progress.best_epoch + len(stages) - stages.index(2))
@@ -174,92 +168,9 @@ def test_averages_of_the_second_stage_forget_the_first(
     scores = iter([1.0, 2.0, 3.0])
     monkeypatch.setattr(loop.checks, "epoch_score", lambda *_: next(scores))
     run(MINI, training, kept_stems_dir, tmp_path)
-    state = max((tmp_path / "state").iterdir())
-    with np.load(state / "averages.npz") as file:
-        averages = [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
-    for average, weight in zip(averages, weights_of(state)):
+    state, _ = last_state(tmp_path)
+    for average, weight in zip(averages_of(state), weights_of(state)):
         np.testing.assert_allclose(average, weight, atol=1e-7)
-
-
-STOPPED = dataclasses.replace(
-    QUICK,
-    patience=1,
-    learning_rate=0.1,
-    max_epochs=4,
-    fine_tuning_batch_size=4,
-    dropout_probability=0.2,
-)
-
-
-@pytest.fixture(scope="module")
-def without_stop(kept_stems_dir, tmp_path_factory):
-    """The workdir of a training in one go, through both stages."""
-    workdir = tmp_path_factory.mktemp("whole") / "work"
-    run(MINI, STOPPED, kept_stems_dir, workdir)
-    assert {record["stage"] for record in history(workdir)} == {1, 2}
-    return workdir
-
-
-# After the first step, and in the fine-tuning; after an epoch's last step; within a
-# validation.
-@pytest.mark.xdist_group("stopped_training")
-@pytest.mark.parametrize(
-    ("calls", "ahead"),
-    [
-        ([1, 16], 2),
-        pytest.param([3, 2], 1, marks=pytest.mark.slow),
-        pytest.param([4, 2], 1, marks=pytest.mark.slow),
-    ],
-)
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(
-    kept_stems_dir, tmp_path, without_stop, monkeypatch, calls, ahead
-):
-    """Also where steps start before those before are read, as on a GPU."""
-    monkeypatch.setattr(Devices, "steps_at_once", ahead)
-    workdir = tmp_path / "stopped"
-    for number in calls:
-        with pytest.raises(loop.Stopped, match="after step"):
-            run(MINI, STOPPED, kept_stems_dir, workdir, should_stop=Enough(number))
-    run(MINI, STOPPED, kept_stems_dir, workdir)
-    check_same_history(workdir, without_stop)
-    check_same_weights(workdir / "best", without_stop / "best", 1e-5)
-
-
-@pytest.mark.slow
-def test_float16_goes_on_with_its_loss_scale(kept_stems_dir, tmp_path, float16_dir):
-    arguments = (MINI, QUICK, kept_stems_dir, tmp_path / "stopped")
-    compute = ComputeConfig(precision="mixed_float16")
-    with pytest.raises(loop.Stopped):
-        run(*arguments, compute=compute, should_stop=Enough(2))
-    run(*arguments, compute=compute)
-    states = [
-        json.loads(next((workdir / "state").glob("*6-2-0/*s.json")).read_text())
-        for workdir in (float16_dir, tmp_path / "stopped")
-    ]
-    assert states[0]["loss_scale"] == states[1]["loss_scale"]
-    assert len(states[0]["loss_scale"]) == 2
-
-
-U7 = dataclasses.replace(QUICK, steps_per_epoch=20, learning_rate=3e-3)
-
-
-@pytest.fixture(scope="module")
-def u7_dir(kept_stems_dir, tmp_path_factory):
-    """The workdir of a training of a spectrogram network, which has dropout."""
-    workdir = tmp_path_factory.mktemp("u7") / "work"
-    run(MINI_U7, U7, kept_stems_dir, workdir)
-    return workdir
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("u7_training")
-def test_dropout_goes_on_where_it_stood(kept_stems_dir, tmp_path, u7_dir):
-    workdir = tmp_path / "stopped"
-    with pytest.raises(loop.Stopped):
-        run(MINI_U7, U7, kept_stems_dir, workdir, should_stop=Enough(15))
-    run(MINI_U7, dataclasses.replace(U7, max_epochs=1), kept_stems_dir, workdir)
-    (record,), (expected, _) = history(workdir), history(u7_dir)
-    assert record["loss"] == pytest.approx(expected["loss"], rel=1e-6)
 
 
 @pytest.mark.xdist_group("u7_training")
@@ -280,106 +191,6 @@ def check_falling(workdir):
     assert np.isfinite(second["validation_loss"])
 
 
-def test_a_workdir_of_another_training_is_left_alone(kept_stems_dir, finished_dir):
-    training = dataclasses.replace(QUICK, seed=8)
-    for field, value, text in [
-        ("output_activation", "linear", "output_activation (tanh, now linear)"),
-        ("num_levels", 2, "num_levels (1, now 2)"),  # arrays of other shapes, too
-    ]:
-        config = dataclasses.replace(MINI, **{field: value})
-        with pytest.raises(InputError) as error:
-            run(config, training, kept_stems_dir, finished_dir)
-        assert f"{text}, seed (7, now 8)" in str(error.value)
-
-
-def test_a_training_goes_on_with_the_data_that_it_began_with(
-    stems_dir, tmp_path, finished_dir
-):
-    """Wherever they lie: `stems_dir` holds what the training was made with."""
-    workdir = tmp_path / "work"
-    shutil.copytree(finished_dir, workdir)
-    assert run(MINI, QUICK, stems_dir, workdir).epoch == 2
-    (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
-    with pytest.raises(InputError, match="What differs: 1 of its folders") as error:
-        run(MINI, QUICK, stems_dir, workdir)
-    assert str(error.value).endswith(f"of another weight: {stems_dir}")
-    assert str(error.value).startswith(f"{workdir}: ")
-    assert run(MINI, QUICK, stems_dir, workdir, other_data=True).epoch == 2
-
-
-@pytest.mark.slow
-def test_a_training_goes_on_with_the_weights_that_it_began_with(
-    stems_dir, kept_stems_dir, tmp_path, caplog
-):
-    (stems_dir / "train" / "one").rename(stems_dir / "train" / "another")
-    workdir, data_dirs = tmp_path / "work", [stems_dir, kept_stems_dir]
-    arguments = {"data_dirs": data_dirs, "data_weights": [3, 1]}
-    caplog.set_level("INFO", logger="absl")
-    assert run(MINI, QUICK, stems_dir, workdir, **arguments).epoch == 2
-    for share, folder in zip((75, 25), data_dirs):
-        assert f"{share}.0% of the excerpts from {folder} (2 tracks)" in caplog.text
-    assert run(MINI, QUICK, stems_dir, workdir, **arguments).epoch == 2
-    for weights, changed in [([2, 1], stems_dir), (None, stems_dir)]:
-        arguments["data_weights"] = weights
-        with pytest.raises(InputError, match="What differs: 1 of its folders") as error:
-            run(MINI, QUICK, stems_dir, workdir, **arguments)
-        assert str(error.value).endswith(f"of another weight: {changed}")
-    assert run(MINI, QUICK, stems_dir, workdir, other_data=True, **arguments).epoch == 2
-
-
-def test_what_a_killed_run_left_half_written_is_removed(
-    kept_stems_dir, tmp_path, finished_dir
-):
-    workdir = tmp_path / "work"
-    shutil.copytree(finished_dir, workdir)
-    for place in ("state", "best"):
-        leave_half(workdir / place / "000000006-1-0")
-    run(MINI, QUICK, kept_stems_dir, workdir)
-    assert not list(workdir.rglob(".part*"))
-
-
-def test_two_runs_in_one_workdir_refuse_each_other(
-    kept_stems_dir, tmp_path, finished_dir
-):
-    workdir = tmp_path / "work"
-    shutil.copytree(finished_dir, workdir)
-    with files.locked_folder(workdir):
-        with pytest.raises(InputError, match="work: another run is at work in it"):
-            run(MINI, QUICK, kept_stems_dir, workdir)
-    assert run(MINI, QUICK, kept_stems_dir, workdir).epoch == 2
-
-
-def test_a_new_workdir_is_locked_while_it_is_trained_in(kept_stems_dir, tmp_path):
-    seen = []
-
-    def should_stop():
-        with pytest.raises(InputError, match="another run is at work in it"):
-            with files.locked_folder(tmp_path / "work"):
-                pass
-        seen.append(True)
-        return True
-
-    with pytest.raises(loop.Stopped):
-        run(MINI, QUICK, kept_stems_dir, tmp_path / "work", should_stop=should_stop)
-    assert seen
-
-
-def test_a_broken_state_gives_way_to_the_one_before_and_a_training_may_be_prolonged(
-    kept_stems_dir, tmp_path, finished_dir, caplog
-):
-    workdir = shutil.copytree(finished_dir, tmp_path / "work")
-    weights = max((workdir / "state").iterdir()) / "network.weights.h5"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    longer = dataclasses.replace(QUICK, max_epochs=3)
-    progress = run(MINI, longer, kept_stems_dir, workdir)
-    assert "loading the state before" in caplog.text
-    assert progress.epoch == 3
-    records = history(workdir)
-    assert [record["epoch"] for record in records] == [1, 2, 3]
-    again = history(finished_dir)[1]
-    assert records[1]["loss"] == pytest.approx(again["loss"], rel=1e-5)
-
-
 def test_without_validation_tracks_the_training_loss_decides(stems_dir, tmp_path):
     shutil.rmtree(stems_dir / "valid")
     training = dataclasses.replace(QUICK, steps_per_epoch=1)
@@ -389,13 +200,6 @@ def test_without_validation_tracks_the_training_loss_decides(stems_dir, tmp_path
     assert progress.best_loss == min(record["loss"] for record in records)
 
 
-def test_a_workdir_with_a_training_is_left_alone(kept_stems_dir, tmp_path):
-    (tmp_path / "history.jsonl").write_text("mine\n")
-    with pytest.raises(InputError, match="holds history.jsonl"):
-        run(MINI, QUICK, kept_stems_dir, tmp_path)
-    assert (tmp_path / "history.jsonl").read_text() == "mine\n"
-
-
 def test_training_starts_from_a_checkpoint(kept_stems_dir, tmp_path, finished_dir):
     start = finished_dir / "best"
     run(MINI, STILL, kept_stems_dir, tmp_path / "work", init_from=start)
@@ -403,10 +207,8 @@ def test_training_starts_from_a_checkpoint(kept_stems_dir, tmp_path, finished_di
     adam = build_adam(STILL)
     kept = checkpoint.Checkpoint.open(tmp_path / "work" / "best")
     assert kept.load_adam(build_network(MINI), adam)
-    best = json.loads(
-        (max((finished_dir / "state").iterdir()) / "progress.json").read_text()
-    )
-    assert int(adam.iterations) == 3 * best["best_epoch"] + 1
+    _, progress = last_state(finished_dir)
+    assert int(adam.iterations) == 3 * progress["best_epoch"] + 1
 
 
 def test_gradients_are_clipped_as_the_training_says(kept_stems_dir, tmp_path):
@@ -472,24 +274,6 @@ def test_a_workdir_that_cannot_be_written_is_told_at_once(kept_stems_dir, tmp_pa
         run(MINI, QUICK, kept_stems_dir, tmp_path / "file" / "work")
 
 
-COSINE = dataclasses.replace(
-    QUICK,
-    fine_tuning=False,
-    learning_rate_schedule="cosine",
-    average_momentum=0.9,
-    best_by="sdr",
-    steps_per_epoch=12,
-)
-
-
-@pytest.fixture(scope="module")
-def cosine_dir(kept_stems_dir, tmp_path_factory):
-    """The workdir of a training with a cosine and averages, best by its SDR."""
-    workdir = tmp_path_factory.mktemp("cosine") / "work"
-    run(MINI, COSINE, kept_stems_dir, workdir)
-    return workdir
-
-
 @pytest.mark.xdist_group("cosine_training")
 def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
     rates = [record["learning_rate"] for record in history(cosine_dir)]
@@ -501,14 +285,11 @@ def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
 
 @pytest.mark.xdist_group("cosine_training")
 def test_averages_of_the_weights_are_what_is_validated_and_kept(cosine_dir):
-    state = max((cosine_dir / "state").iterdir())
-    progress = json.loads((state / "progress.json").read_text())
+    state, progress = last_state(cosine_dir)
     last = progress["epoch"] == progress["best_epoch"]
     assert last, "the test needs an epoch that is the best and the last"
-    with np.load(state / "averages.npz") as file:
-        averages = [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
     kept, own = weights_of(cosine_dir / "best"), weights_of(state)
-    for average, one in zip(averages, kept):
+    for average, one in zip(averages_of(state), kept):
         np.testing.assert_array_equal(average, one)
     assert any((one != other).any() for one, other in zip(own, kept))
 
@@ -519,27 +300,9 @@ def test_the_highest_sdr_may_be_what_is_best(cosine_dir):
         np.mean(list(record["validation_sdr_db"].values()))
         for record in history(cosine_dir)
     ]
-    state = max((cosine_dir / "state").iterdir())
-    progress = json.loads((state / "progress.json").read_text())
+    _, progress = last_state(cosine_dir)
     assert progress["best_epoch"] == 1 + int(np.argmax(means))
     assert progress["best_loss"] == pytest.approx(-max(means))
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("cosine_training")
-def test_averages_and_a_cosine_go_on_where_they_stood(
-    kept_stems_dir, tmp_path, cosine_dir
-):
-    workdir = tmp_path / "stopped"
-    # Within the first epoch's validation, and in the second epoch.
-    for calls in (13, 10):
-        with pytest.raises(loop.Stopped):
-            run(MINI, COSINE, kept_stems_dir, workdir, should_stop=Enough(calls))
-    longer = dataclasses.replace(COSINE, max_epochs=3)
-    with pytest.raises(InputError, match=r"max_epochs \(2, now 3\)"):
-        run(MINI, longer, kept_stems_dir, workdir)
-    run(MINI, COSINE, kept_stems_dir, workdir)
-    check_same_weights(workdir / "best", cosine_dir / "best", 1e-6)
 
 
 @pytest.mark.slow

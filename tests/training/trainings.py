@@ -1,8 +1,13 @@
 """Small trainings, for the tests of training."""
 
+import dataclasses
 import json
 from unittest import mock
 
+import numpy as np
+import pytest
+
+from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.configs.networks import SpectrogramUNetConfig, WaveUNetConfig
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.system import cpus
@@ -32,6 +37,17 @@ QUICK = TrainingConfig(
     remix_probability=0.5,
 )
 
+U7 = dataclasses.replace(QUICK, steps_per_epoch=20, learning_rate=3e-3)
+
+COSINE = dataclasses.replace(
+    QUICK,
+    fine_tuning=False,
+    learning_rate_schedule="cosine",
+    average_momentum=0.9,
+    best_by="sdr",
+    steps_per_epoch=12,
+)
+
 
 def history(workdir):
     lines = (workdir / "history.jsonl").read_text().splitlines()
@@ -46,6 +62,25 @@ def run(config, training, stems_dir, workdir, **arguments):
     arguments = {"illustrate": False, "data_dirs": [stems_dir], **arguments}
     with mock.patch.object(cpus, "cores", return_value=1):
         return loop.train(config, training, workdir=workdir, **arguments)
+
+
+def weights_of(directory):
+    return checkpoint.load_network(directory).get_weights()
+
+
+def check_same_weights(directory, other, tolerance):
+    for one, two in zip(weights_of(directory), weights_of(other)):
+        np.testing.assert_allclose(one, two, atol=tolerance)
+
+
+def check_same_history(workdir, other):
+    records, others = history(workdir), history(other)
+    assert len(records) == len(others)
+    for one, two in zip(records, others):
+        del one["seconds"], two["seconds"]
+        one.update(one.pop("validation_sdr_db"))
+        two.update(two.pop("validation_sdr_db"))
+        assert one == pytest.approx(two, rel=1e-5)
 
 
 class Enough:
