@@ -20,9 +20,19 @@ PACKAGES = ("waveunet_tf", "evaluate", "export", "benchmarks", "examples")
 
 def run(command, *arguments):
     """Runs `python -m command arguments` from the root, and gives the result."""
+    return run_python("-m", *command.split(), *arguments)
+
+
+def run_python(*words, folder=ROOT, timeout=None, **environment):
+    """Runs `python words` from the root, or `folder`, and gives the result.
+
+    The variables of `environment` are added to those of this process.
+    """
     return subprocess.run(
-        [sys.executable, "-m", *command.split(), *map(str, arguments)],
-        cwd=ROOT,
+        [sys.executable, *map(str, words)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        timeout=timeout,
         capture_output=True,
         text=True,
         check=False,

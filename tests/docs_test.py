@@ -17,7 +17,7 @@ import soundfile
 
 from tests import documents
 from tests.architecture import House
-from tests.command_line import run_here
+from tests.command_line import run_here, run_python
 from waveunet_tf.__main__ import COMMANDS
 from waveunet_tf.commands import app
 
@@ -274,13 +274,7 @@ def test_the_readme_is_short():
 
 @pytest.mark.slow
 def test_the_reference_has_a_page_for_each_module_but_commands(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "docs/reference.py", tmp_path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python("docs/reference.py", tmp_path)
     assert result.returncode == 0, result.stderr
     pages = {
         path.relative_to(tmp_path).with_suffix("").as_posix().replace("/", ".")

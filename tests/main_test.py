@@ -4,7 +4,6 @@ import json
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import soundfile
 
 import waveunet_tf
 from tests.architecture import House
-from tests.command_line import ROOT, check_refusal, run, run_here
+from tests.command_line import ROOT, check_refusal, run, run_here, run_python
 from waveunet_tf.__main__ import COMMANDS
 
 
@@ -117,8 +116,7 @@ def test_importing_the_package_imports_no_tensorflow():
         "import sys, waveunet_tf; waveunet_tf.VARIANTS['M4']; "
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    child = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
-    assert child.returncode == 0
+    assert run_python("-c", code).returncode == 0
 
 
 def test_the_package_offers_what_it_says():

@@ -4,8 +4,6 @@ import email
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import tarfile
 import zipfile
 
@@ -16,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 import waveunet_tf
 from tests import project
+from tests.command_line import run_python
 from tests.project import EXTRAS, PROJECT, PYPROJECT, ROOT
 
 pytestmark = pytest.mark.xdist_group("packages")
@@ -168,14 +167,8 @@ entry.load()()
         (["models"], "vocals"),
         (["report", "--help"], "waveunet report"),
     ):
-        result = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = ("-c", code, *arguments)
+        result = run_python(*words, folder=tmp_path, PYTHONPATH=path)
         assert result.returncode == 0, result.stderr
         assert text in result.stdout
 

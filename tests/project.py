@@ -4,11 +4,12 @@ import importlib.metadata
 import pathlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 
 import pytest
+
+from tests.command_line import run_python
 
 try:
     import tomllib
@@ -74,11 +75,5 @@ def names_in(wheel: pathlib.Path) -> set[str]:
 def run_backend(hook: str, project: pathlib.Path, target: pathlib.Path) -> None:
     """Calls setuptools as pip does: `build_sdist` or `build_wheel`."""
     code = f"from setuptools import build_meta as b; b.{hook}({str(target)!r})"
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python("-c", code, folder=project)
     assert result.returncode == 0, result.stderr

@@ -2,8 +2,6 @@ import hashlib
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import h5py
 import keras
@@ -12,7 +10,7 @@ import pytest
 
 import waveunet_tf
 from tests.checkpoints.conftest import edit_json
-from tests.command_line import ROOT
+from tests.command_line import run_python
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.checkpoints.adam import build_adam
 from waveunet_tf.checkpoints.checkpoint import Checkpoint, save_checkpoint
@@ -322,11 +320,5 @@ def test_a_config_is_read_without_tensorflow_keras_or_hdf5(tiny_checkpoint):
         f"print(Checkpoint.open({str(tiny_checkpoint)!r}).config.num_levels,"
         "[name for name in ('tensorflow', 'keras', 'h5py') if name in sys.modules])"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_python("-c", code)
     assert result.stdout.split() == ["3", "[]"], result.stderr

@@ -13,7 +13,7 @@ import pytest
 import waveunet_tf
 from tests import documents
 from tests.checkpoints.conftest import MODEL_FILES, edit_json
-from tests.command_line import ROOT
+from tests.command_line import ROOT, run_python
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.errors import InputError
@@ -89,14 +89,9 @@ def test_a_model_becomes_a_package_as_the_page_says(packed_model, tmp_path):
         pytest.skip(f"needs PyPI's hatchling: {result.stderr.splitlines()[-1]}")
     assert result.returncode == 0, result.stderr
     shutil.rmtree(tmp_path / "waveunet_tf_models")
-    told = subprocess.run(
-        [sys.executable, "-m", "waveunet_tf", "models"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    site = str(tmp_path / "site")
+    told = run_python("-m", "waveunet_tf", "models", PYTHONPATH=site)
+    assert told.returncode == 0, told.stderr
     assert "my-voices" in told.stdout and "A tiny one" in told.stdout
 
 

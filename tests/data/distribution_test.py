@@ -1,15 +1,13 @@
 """Excerpts come from all of a track, alike often, with every reader and backend."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import ROOT, TINY
+from tests.command_line import run_python
+from tests.conftest import TINY
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.networks import shapes
 
@@ -121,14 +119,8 @@ def test_starts_on_the_device_are_uniform():
 
 @pytest.mark.slow
 def test_starts_on_the_device_are_those_of_each_backend():
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.data.distribution_test"],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    backend = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    result = run_python("-m", "tests.data.distribution_test", **backend)
     assert result.returncode == 0, result.stderr
     on_jax = [tuple(place) for place in json.loads(result.stdout)]
     assert on_jax == places_on_device()

@@ -1,11 +1,10 @@
 import shutil
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
+from tests.command_line import run_python
 from waveunet_tf.data import sigsep
 
 
@@ -17,10 +16,8 @@ def test_a_package_is_imported_whether_ffmpeg_is_there_or_not(name):
         "from waveunet_tf.data.sigsep import import_sigsep\n"
         f"print(import_sigsep({name!r}).__name__, shutil.which('ffmpeg'))"
     )
-    child = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
-    assert child.stdout.split() == [name, "None"]
+    child = run_python("-c", code)
+    assert child.stdout.split() == [name, "None"], child.stderr
 
 
 def test_a_missing_package_leaves_which_as_it_was():

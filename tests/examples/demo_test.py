@@ -1,10 +1,7 @@
-import subprocess
-import sys
-
 import pytest
 
 from examples import demo
-from tests.command_line import ROOT
+from tests.command_line import run
 from tests.evaluate.report.report_songs import write_scores
 from waveunet_tf.checkpoints import registry
 from waveunet_tf.errors import InputError
@@ -16,13 +13,7 @@ def test_the_demo_shows_two_networks_that_beat_the_mixture(tmp_path, monkeypatch
     monkeypatch.delenv(registry.FOLDER_VARIABLE, raising=False)
     if registry.DEFAULT not in registry.names():
         pytest.skip(f"needs the model {registry.DEFAULT} in the package")
-    result = subprocess.run(
-        [sys.executable, "-m", "examples.demo", f"--output_dir={tmp_path}/demo"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run("examples.demo", f"--output_dir={tmp_path}/demo")
     assert result.returncode == 0, result.stderr
     *_, model, tiny = result.stdout.splitlines()
     assert model.startswith("vocals, model-in-the-box: median SDR ")

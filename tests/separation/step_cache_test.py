@@ -4,13 +4,12 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 import waveunet_tf
 from tests.architecture import House
+from tests.command_line import run_python
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.separation import step_cache
 from waveunet_tf.separation.step_cache import StepCache, step_hash
@@ -223,7 +222,5 @@ def test_the_key_of_a_process_is_that_of_the_next(kept_checkpoint):
         "from waveunet_tf.separation.step_cache import step_hash\n"
         f"print(step_hash(Checkpoint.open({str(kept_checkpoint)!r})))\n"
     )
-    child = subprocess.run(
-        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True
-    )
+    child = run_python("-c", code)
     assert child.stdout.strip() == step_hash(Checkpoint.open(kept_checkpoint))

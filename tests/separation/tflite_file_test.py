@@ -1,14 +1,13 @@
 """Exported files as they are loaded: whole ones, broken ones, and others'."""
 
 import json
-import subprocess
 import sys
 
 import flatbuffers
 import numpy as np
 import pytest
 
-from tests.command_line import ROOT
+from tests.command_line import run_python
 from waveunet_tf.errors import InputError
 from waveunet_tf.export import quantize, tflite
 from waveunet_tf.networks import shapes
@@ -156,7 +155,5 @@ def test_a_file_separates_without_tensorflow_or_keras(exported):
         f"separator = load_tflite_separator({str(exported['streaming'])!r})\n"
         "print(separator.separate(numpy.zeros((99, 2)), 8000)['vocals'].shape)\n"
     )
-    child = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
+    child = run_python("-c", code)
     assert child.stdout == "(99, 2)\n", child.stderr

@@ -1,13 +1,11 @@
 """A signal ends a process even where Python swallows what its handler raises."""
 
-import pathlib
 import signal
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.command_line import run_python
+
 CODE = """
 import ctypes, gc, signal, sys, time
 from waveunet_tf.system import interrupts
@@ -40,18 +38,8 @@ CALLS = {
 
 
 def run_code(call, number, off="pass"):
-    return run_python(CODE.format(call=CALLS[call], number=int(number), off=off))
-
-
-def run_python(code):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    code = CODE.format(call=CALLS[call], number=int(number), off=off)
+    return run_python("-c", code, timeout=30)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -80,7 +68,7 @@ def test_other_exceptions_of_callbacks_are_printed_as_ever():
         "gc.callbacks.append(lambda *_: 1 / 0); gc.collect(); gc.callbacks.clear();"
         "print('went on')"
     )
-    result = run_python(code)
+    result = run_python("-c", code, timeout=30)
     assert result.returncode == 0
     assert result.stdout == "went on\n" and "ZeroDivisionError" in result.stderr
 
@@ -98,6 +86,6 @@ class Late:
 interrupts.raise_swallowed_exits()
 {ending}
 """
-    result = run_python(code)
+    result = run_python("-c", code, timeout=30)
     assert result.returncode == 0
     assert ("ZeroDivisionError" in result.stderr) == (ending == "Late()")

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.command_line import run_python
+
 NOTES = """WARNING: All log messages before absl::InitializeLog() is called are written
 I0000 00:00:1795739127.969845   13609 port.cc:153] oneDNN custom operations are on.
 W0000 00:00:1795739127.969845   13609 port.cc:153] Another note.
@@ -92,7 +94,5 @@ def test_the_installed_tensorflow_is_imported_quietly():
         "quiet_import.import_quietly()\n"
         "import keras, tensorflow\nprint(tensorflow.constant([1, 2])[1].numpy())"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    result = run_python("-c", code)
     assert (result.returncode, result.stdout, result.stderr) == (0, "2\n", "")

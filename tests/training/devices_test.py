@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.command_line import run_python
 from tests.conftest import ROOT
 from tests.training.trainings import MINI, MINI_U7, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
@@ -164,14 +165,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 def listen(address):
     """Runs LISTENER as the only worker of a cluster."""
-    return subprocess.run(
-        [sys.executable, "-c", LISTENER],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": json.dumps(task_of([address], 0))},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_python("-c", LISTENER, TF_CONFIG=json.dumps(task_of([address], 0)))
 
 
 @pytest.mark.slow

@@ -3,13 +3,12 @@
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.command_line import run_python
 from tests.training.trainings import MINI, QUICK, history, run
 from waveunet_tf.checkpoints import checkpoint
 from waveunet_tf.training.state import StateStore
@@ -103,11 +102,8 @@ def test_a_kill_minus_9_before_any_state_changes_nothing(
     """In processes of their own, as all the training that it is compared with."""
 
     def train(name, *moment):
-        command = [
-            *(sys.executable, "-m", "tests.training.killed_training_test"),
-            *map(str, (kept_stems_dir, tmp_path / name, *moment)),
-        ]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        words = (kept_stems_dir, tmp_path / name, *moment)
+        return run_python("-m", "tests.training.killed_training_test", *words)
 
     assert train("killed", *moment).returncode == -signal.SIGKILL
     for name in ("killed", "whole"):

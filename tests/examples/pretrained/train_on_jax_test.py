@@ -1,8 +1,5 @@
 import importlib.metadata
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ from packaging.utils import canonicalize_name
 
 from examples.pretrained.stem_parts import write_stem_parts
 from tests.architecture import House, paths_from
-from tests.command_line import ROOT, check_refusal, run_here
+from tests.command_line import ROOT, check_refusal, run_here, run_python
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
 from waveunet_tf.networks import shapes
 
@@ -73,18 +70,12 @@ def train_on(data, workdir, *flags, exit_code=0, without=()):
         "--learning_rate=1e-2 --learning_rate_schedule=cosine --average_momentum=0.8 "
         "--clip_norm=20 --first_weights=unit_variance --remix_probability=0.5"
     )
-    command = [sys.executable, *program, "--data", data, "--workdir", workdir]
-    result = subprocess.run(
-        [*map(str, command), *network.split(), *training.split(), *flags],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+    result = run_python(
+        *(*program, "--data", data, "--workdir", workdir),
+        *(*network.split(), *training.split(), *flags),
+        KERAS_BACKEND="jax",
+        JAX_PLATFORMS="cpu",
+        XLA_FLAGS="--xla_backend_optimization_level=0",  # compiles faster
     )
     assert result.returncode == exit_code, result.stderr
     lines = (workdir / "history.jsonl").read_text().splitlines()

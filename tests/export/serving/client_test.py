@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 import waveunet_tf
-from tests.command_line import run_here
+from tests.command_line import run, run_here, run_python
 from waveunet_tf.errors import InputError
 from waveunet_tf.export.serving.client import RemoteSeparator
 from waveunet_tf.export.serving.model_server import Server
@@ -145,15 +145,10 @@ def test_files_of_a_server_are_those_of_a_separator(server, separator, tmp_path)
 
 def test_the_command_writes_stems(server, separator, tmp_path):
     soundfile.write(tmp_path / "song.wav", SONG, 8000, subtype="FLOAT")
-    result = subprocess.run(
-        [
-            *(sys.executable, "-m", "waveunet_tf", "client"),
-            *(f"--server=localhost:{server.port}", f"--output_dir={tmp_path}/stems"),
-            *("--two_stems=vocals", str(tmp_path / "song.wav"), str(tmp_path / "none")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    result = run(
+        "waveunet_tf client",
+        *(f"--server=localhost:{server.port}", f"--output_dir={tmp_path}/stems"),
+        *("--two_stems=vocals", tmp_path / "song.wav", tmp_path / "none"),
     )
     assert result.returncode == 1
     assert f"error: {tmp_path}/none: No such file or directory" in result.stderr
@@ -170,7 +165,7 @@ import sys
 import waveunet_tf.export.serving.client
 sys.exit(bool({"tensorflow", "keras", "tensorflow_serving"} & set(sys.modules)))
 """
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert run_python("-c", code).returncode == 0
 
 
 def test_sixteen_clients_at_once_get_their_own_stems(server, separator):
