@@ -1,35 +1,35 @@
+"""Preparing a data set: what is written, what is refused, and what fails alone."""
+
 import dataclasses
 import errno
 import json
 import pathlib
-import pickle
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
 
 from tests.audio import planted_decoders
-from tests.data.stems import contents, write_stem, write_tracks
+from tests.command_line import run_python
+from tests.data.stems import contents, unreadable, write_stem, write_tracks
 from tests.system.leftovers import leave_half
 from waveunet_tf.audio import decoder_child, io, resample
 from waveunet_tf.data import preparation, tracks
 from waveunet_tf.data.datasets import find_tracks
-from waveunet_tf.data.manifest import Settings, verify, write_manifest
+from waveunet_tf.data.manifest import Settings, verify
 from waveunet_tf.data.preparation import prepare_tracks
 from waveunet_tf.data.tracks import Mending
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import beam, files
 
 SOURCES = ("accompaniment", "vocals")
+SETTINGS = Settings(22050, SOURCES)
 
 
 def test_prepared_stems_are_the_resampled_stems_to_16_bit(source_dir, tmp_path):
     tracks = find_tracks(source_dir)
-    failures = prepare_tracks(tracks, tmp_path / "out", Settings(22050, SOURCES))
+    failures = prepare_tracks(tracks, tmp_path / "out", SETTINGS)
     assert failures == []
     stems, rate_hz = tracks[0].read(SOURCES)
     written = sorted((tmp_path / "out" / "train" / "song").iterdir())
@@ -52,18 +52,10 @@ def test_a_broken_track_is_reported_and_the_others_are_done(source_dir, tmp_path
     broken.mkdir()
     for name in ("vocals", "drums"):
         (broken / f"{name}.wav").write_bytes(b"nothing to hear")
-    failures = prepare_tracks(
-        find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES)
-    )
+    failures = prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
     assert len(failures) == 1
     assert failures[0].startswith("train/broken: ")
     assert [path.name for path in (tmp_path / "out" / "train").iterdir()] == ["song"]
-
-
-def unreadable(path):
-    """Puts a file in a stem's place that opens, but whose reading fails (EIO)."""
-    path.unlink()
-    path.symlink_to("/proc/self/mem")
 
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self/mem").exists(), reason="needs Linux")
@@ -96,17 +88,6 @@ def test_an_unreadable_stem_costs_its_track_alone(tmp_path, replace, workers):
     stem.write_bytes(kept)
     assert prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS) == []
     assert verify(tmp_path / "out") == []
-
-
-def test_an_unreadable_stem_costs_its_track_alone_on_beam(tmp_path, beam_runner):
-    folder = write_tracks(tmp_path / "in", 3)
-    stem = folder / "train" / "track 1" / "drums.flac"
-    unreadable(stem)
-    (failure,) = prepare_tracks(
-        find_tracks(folder), tmp_path / "out", SETTINGS, **beam_runner
-    )
-    assert failure.startswith(f"train/track 1: {stem}: cannot be read: Input/output")
-    assert len(contents(tmp_path / "out")) == 2 * 3 + 1
 
 
 def test_an_odd_error_of_a_decoder_costs_its_track_alone(tmp_path, monkeypatch):
@@ -156,29 +137,27 @@ def test_a_decoder_that_crashes_is_its_tracks_failure(tmp_path, monkeypatch):
 
 
 def test_a_folder_with_a_users_files_is_no_tracks(source_dir, tmp_path):
-    settings = Settings(22050, SOURCES)
-    prepare_tracks([], tmp_path / "out", settings)
+    prepare_tracks([], tmp_path / "out", SETTINGS)
     mine = tmp_path / "out" / "train" / "song" / "session.als"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     tracks = find_tracks(source_dir)
-    (failure,) = prepare_tracks(tracks, tmp_path / "out", settings)
+    (failure,) = prepare_tracks(tracks, tmp_path / "out", SETTINGS)
     assert "holds other files, such as session.als" in failure
     assert mine.read_text() == "mine"
     mine.unlink()
     (mine.parent / "vocals.wav").write_bytes(b"half")
-    assert prepare_tracks(tracks, tmp_path / "out", settings) == []
+    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
     assert verify(tmp_path / "out") == []
 
 
 def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
-    settings = Settings(22050, SOURCES)
     shutil.copytree(source_dir / "train" / "song", source_dir / "train" / "z")
     both = find_tracks(source_dir)
-    prepare_tracks(both[:1], tmp_path / "out", settings)
+    prepare_tracks(both[:1], tmp_path / "out", SETTINGS)
     done = tmp_path / "out" / "train" / "song" / "vocals.wav"
     before = done.stat().st_mtime_ns
-    assert prepare_tracks(both, tmp_path / "out", settings) == []
+    assert prepare_tracks(both, tmp_path / "out", SETTINGS) == []
     assert done.stat().st_mtime_ns == before
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert list(manifest["tracks"]) == ["train/song", "train/z"]
@@ -189,25 +168,24 @@ def test_a_stopped_run_goes_on_and_prepares_nothing_twice(source_dir, tmp_path):
 def test_another_song_of_the_same_name_is_not_taken_for_prepared(
     source_dir, tmp_path, monkeypatch
 ):
-    settings = Settings(22050, SOURCES)
     monkeypatch.chdir(tmp_path)
-    prepare_tracks(find_tracks(source_dir), tmp_path / "out", settings)
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
     before = contents(tmp_path / "out")
     shutil.copytree(source_dir, tmp_path / "other")
     first = min((source_dir / "train" / "song").iterdir())
     text = f"out: train/song must be the earlier run's, of {first}, but would now be of"
     with pytest.raises(InputError, match=re.escape(text)):
-        prepare_tracks(find_tracks("other"), tmp_path / "out", settings)
+        prepare_tracks(find_tracks("other"), tmp_path / "out", SETTINGS)
     assert contents(tmp_path / "out") == before
     shutil.rmtree(source_dir)  # the data set has moved
-    assert prepare_tracks(find_tracks("other"), tmp_path / "out", settings) == []
+    assert prepare_tracks(find_tracks("other"), tmp_path / "out", SETTINGS) == []
     moved = contents(tmp_path / "out")
     assert {**moved, "manifest.json": b""} == {**before, "manifest.json": b""}
     # The same files, named otherwise.
     done = tmp_path / "out" / "train" / "song" / "vocals.wav"
     time_ns = done.stat().st_mtime_ns
     (tmp_path / "link").symlink_to(tmp_path / "other")
-    prepare_tracks(find_tracks(tmp_path / "link"), tmp_path / "out", settings)
+    prepare_tracks(find_tracks(tmp_path / "link"), tmp_path / "out", SETTINGS)
     assert done.stat().st_mtime_ns == time_ns
 
 
@@ -230,7 +208,7 @@ def test_a_track_with_one_more_stem_is_prepared_again(tmp_path):
 def test_an_output_is_named_as_it_was_given(source_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tracks = find_tracks(source_dir)
-    prepare_tracks(tracks, "out", Settings(22050, SOURCES))
+    prepare_tracks(tracks, "out", SETTINGS)
     with pytest.raises(InputError, match="^out: must be of an earlier run with"):
         prepare_tracks(tracks, "out", Settings(8000, SOURCES))
 
@@ -254,20 +232,9 @@ def test_what_is_clipped_is_counted(source_dir, tmp_path):
 def test_silence_stays_silent(source_dir, tmp_path):
     path = source_dir / "train" / "song" / "vocals.flac"
     soundfile.write(path, np.zeros((44100, 2)), 44100)
-    prepare_tracks(find_tracks(source_dir), tmp_path / "out", Settings(22050, SOURCES))
+    prepare_tracks(find_tracks(source_dir), tmp_path / "out", SETTINGS)
     written, _ = soundfile.read(tmp_path / "out" / "train" / "song" / "vocals.wav")
     assert not written.any()
-
-
-SETTINGS = Settings(22050, SOURCES)
-
-
-def test_many_workers_write_the_same_bytes_as_one(tmp_path):
-    tracks = find_tracks(write_tracks(tmp_path / "in", 5))
-    assert prepare_tracks(tracks, tmp_path / "one", SETTINGS) == []
-    assert prepare_tracks(tracks, tmp_path / "two", SETTINGS, workers=2) == []
-    assert contents(tmp_path / "two") == contents(tmp_path / "one")
-    assert len(contents(tmp_path / "one")) == 5 * 3 + 1
 
 
 def test_an_instrumental_is_its_own_accompaniment(tmp_path):
@@ -289,14 +256,6 @@ def test_a_long_name_is_a_name_like_any(tmp_path):
     tracks = find_tracks(folder)
     assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
     assert (tmp_path / "out" / "train" / ("ü" * 120) / "vocals.wav").exists()
-
-
-def test_two_runs_at_once_do_not_mix(tmp_path):
-    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
-    with files.locked_folder(tmp_path / "out"):
-        with pytest.raises(InputError, match="another run is at work"):
-            prepare_tracks(tracks, tmp_path / "out", SETTINGS)
-    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS) == []
 
 
 @pytest.mark.parametrize(
@@ -384,176 +343,6 @@ def test_sources_are_merged_as_wished(tmp_path):
     np.testing.assert_allclose(rhythm, sum(stems), atol=1e-6)
 
 
-def run_like_beam(function, jobs, output, *, on_results=None, **_):
-    """Does what run_on_beam does, in this process, on copies as a worker has them."""
-    function, jobs, on_results = pickle.loads(
-        pickle.dumps((function, jobs, on_results))
-    )
-    results = [function(job) for job in reversed(jobs)]  # Beam keeps no order
-    on_results(results)
-    return json.loads(json.dumps(results))
-
-
-@pytest.mark.xdist_group("dask")
-def test_a_scheduler_prepares_the_same_bytes_and_says_what_fails(
-    dask_client, tmp_path, monkeypatch
-):
-    folder = write_tracks(tmp_path / "in", 3)
-    (folder / "train" / "track 1" / "bass.flac").write_bytes(b"no audio")
-    tracks = find_tracks(folder)
-    expected = prepare_tracks(tracks, tmp_path / "here", SETTINGS)
-    monkeypatch.chdir(tmp_path)  # the workers run elsewhere
-    scheduler = dask_client.scheduler.address
-    assert prepare_tracks(tracks, "out", SETTINGS, scheduler=scheduler) == expected
-    assert len(expected) == 1
-    assert verify(tmp_path / "out") == []
-    contents = [
-        {
-            path.relative_to(root): path.read_bytes()
-            for path in root.rglob("*")
-            if path.is_file()
-        }
-        for root in (tmp_path / "here", tmp_path / "out")
-    ]
-    assert contents[0] == contents[1]
-
-
-@pytest.fixture(params=["stand-in", "Beam"])
-def beam_runner(request, monkeypatch):
-    """The arguments by which tracks are prepared on Beam; twice: the first is none."""
-    if request.param == "Beam":
-        pytest.importorskip("apache_beam", reason="needs requirements-beam.txt")
-        options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-        return {"pipeline_runner": "DirectRunner", "pipeline_options": options}
-    monkeypatch.setattr(beam, "import_beam", lambda: None)
-    monkeypatch.setattr(beam, "run_on_beam", run_like_beam)
-    return {"pipeline_runner": "stand-in"}
-
-
-def test_beam_writes_the_same_bytes(tmp_path, beam_runner):
-    folder = write_tracks(tmp_path / "in", 4)
-    for name in ("y", "z"):
-        broken = folder / "train" / name
-        broken.mkdir()
-        (broken / "vocals.wav").write_bytes(b"nothing to hear")
-    tracks = find_tracks(folder)
-    failures = prepare_tracks(tracks, tmp_path / "here", SETTINGS)
-    came = prepare_tracks(tracks, tmp_path / "beam", SETTINGS, **beam_runner)
-    assert came == failures
-    assert [line.partition(":")[0] for line in came] == ["train/y", "train/z"]
-    assert contents(tmp_path / "beam") == contents(tmp_path / "here")
-
-
-@pytest.mark.parametrize("done", [0, 1, 2])
-def test_what_a_run_on_beam_did_before_it_was_killed_is_kept(
-    tmp_path, monkeypatch, done
-):
-    """Its manifest is written at the end, which it did not reach."""
-    tracks = find_tracks(write_tracks(tmp_path / "in", 3))
-    prepare_tracks(tracks, tmp_path / "here", SETTINGS)
-    monkeypatch.setattr(beam, "import_beam", lambda: None)
-
-    def killed(function, jobs, *_, **__):
-        for job in jobs[:done]:
-            function(job)
-        raise KeyboardInterrupt
-
-    on_beam = {"pipeline_runner": "DirectRunner"}
-    monkeypatch.setattr(beam, "run_on_beam", killed)
-    with pytest.raises(KeyboardInterrupt):
-        prepare_tracks(tracks, tmp_path / "out", SETTINGS, **on_beam)
-    labels = []
-
-    def rest(function, jobs, *arguments, **keywords):
-        labels.extend(track.label for track, *_ in jobs)
-        return run_like_beam(function, jobs, *arguments, **keywords)
-
-    monkeypatch.setattr(beam, "run_on_beam", rest)
-    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **on_beam) == []
-    assert labels == [track.label for track in tracks[done:]]
-    assert contents(tmp_path / "out") == contents(tmp_path / "here")
-
-
-def test_a_note_that_cannot_be_read_counts_for_nothing(tmp_path):
-    (track,) = find_tracks(write_tracks(tmp_path / "in", 1))
-    prepare_tracks([track], tmp_path / "whole", SETTINGS)
-    notes = tmp_path / "out" / ".prepared"
-    notes.mkdir(parents=True)
-    write_manifest(tmp_path / "out", SETTINGS, {})
-    for number, text in enumerate(["", "[", "[]", "{}", '{"label": [], "entry": 1}']):
-        (notes / f"{number}.json").write_text(text)
-    assert prepare_tracks([track], tmp_path / "out", SETTINGS) == []
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-def test_a_stopped_run_goes_on_on_beam(tmp_path, beam_runner):
-    tracks = find_tracks(write_tracks(tmp_path / "in", 3))
-    prepare_tracks(tracks, tmp_path / "whole", SETTINGS)
-    prepare_tracks(tracks[:1], tmp_path / "out", SETTINGS)
-    done = tmp_path / "out" / "train" / "track 0" / "vocals.wav"
-    before = done.stat().st_mtime_ns
-    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner) == []
-    assert done.stat().st_mtime_ns == before
-    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
-
-
-def check_warnings(tmp_path, caplog, **arguments):
-    folder = write_tracks(tmp_path / "in", 1)
-    song = folder / "train" / "track 0"
-    soundfile.write(song / "drums.flac", np.full((30_000, 2), 0.9), 44100)
-    soundfile.write(song / "mixture.flac", np.full((30_000, 2), 0.1), 44100)
-    with caplog.at_level("WARNING", logger="absl"):
-        prepare_tracks(find_tracks(folder), tmp_path / "out", SETTINGS, **arguments)
-    texts = [record.getMessage() for record in caplog.records]
-    assert any(re.match(r"train/track 0: \d+ samples clipped", text) for text in texts)
-    assert any("the mixture is not the sum of its sources" in text for text in texts)
-
-
-def test_clipped_samples_and_residuals_are_warned_of(tmp_path, caplog):
-    check_warnings(tmp_path, caplog)
-
-
-def test_clipped_samples_and_residuals_are_warned_of_on_beam(
-    tmp_path, beam_runner, caplog
-):
-    check_warnings(tmp_path, caplog, **beam_runner)
-
-
-def test_two_runs_at_once_do_not_mix_on_beam_either(tmp_path, beam_runner):
-    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
-    with files.locked_folder(tmp_path / "out"):
-        with pytest.raises(InputError, match="another run is at work"):
-            prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner)
-        assert contents(tmp_path / "out") == {}
-    assert prepare_tracks(tracks, tmp_path / "out", SETTINGS, **beam_runner) == []
-
-
-def test_the_folder_is_locked_as_long_as_beam_is_at_work(tmp_path, monkeypatch):
-    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
-    refusals = []
-
-    def run(function, jobs, output, *, on_results=None, **_):
-        with pytest.raises(InputError, match="another run is at work") as refused:
-            prepare_tracks(tracks, output, SETTINGS)
-        refusals.append(refused)
-        return run_like_beam(function, jobs, output, on_results=on_results)
-
-    monkeypatch.setattr(beam, "import_beam", lambda: None)
-    monkeypatch.setattr(beam, "run_on_beam", run)
-    prepare_tracks(tracks, tmp_path / "out", SETTINGS, pipeline_runner="stand-in")
-    assert len(refusals) == 1
-
-
-def test_without_beam_nothing_is_written(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
-    tracks = find_tracks(write_tracks(tmp_path / "in", 1))
-    with pytest.raises(InputError, match="needs Apache Beam: pip install"):
-        prepare_tracks(
-            tracks, tmp_path / "out", SETTINGS, pipeline_runner="DirectRunner"
-        )
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.slow
 def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
     """Six minutes, in fact: what grows would be hundreds of megabytes by then."""
@@ -574,9 +363,7 @@ def test_an_hour_needs_no_more_memory_than_a_minute(tmp_path):
             " manifest.Settings(8000, ('accompaniment', 'vocals')));"
             "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
         )
-        child = subprocess.run(
-            [sys.executable, "-c", code], check=True, capture_output=True, text=True
-        )
+        child = run_python("-c", code)
         peaks.append(int(child.stdout))
     assert peaks[1] < 1.1 * peaks[0]
 

@@ -53,3 +53,9 @@ def two_known_tracks(folder):
     settings = Settings(RATE_HZ, ("accompaniment", "vocals"), bit_depth=32)
     prepare_tracks(find_tracks(folder / "in"), folder / "out", settings)
     return folder / "out"
+
+
+def unreadable(path):
+    """Puts a file in a stem's place that opens, but whose reading fails (EIO)."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
