@@ -1,4 +1,5 @@
-const RELOADED = "waveunet-isolated";
+/** Of this site, which may lie beside others in folders of a host. */
+const RELOADED = `waveunet-isolated-${location.pathname}`;
 
 /**
  * Registers the service worker: the page then works offline. Where the host does not isolate the

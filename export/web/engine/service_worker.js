@@ -14,7 +14,10 @@ const integrities = FILES;
 const scope = /** @type {Scope} */ (/** @type {unknown} */ (self));
 const home = new URL("./", scope.location.href);
 const LAZY = /^(wasm|models)\//;
-const PREFIX = "waveunet-";
+/** Sites in other folders of a host have caches of their own. */
+const PREFIX = `waveunet-${home.pathname}?`;
+/** The names that earlier versions gave, whatever the folder. */
+const EARLIER = /^waveunet-[0-9a-f]+$/;
 
 /** The cache of this version: its name changes with any file. */
 const cacheName = PREFIX + digestOf(Object.values(integrities).join());
@@ -28,14 +31,20 @@ scope.addEventListener("fetch", (event) => {
 
 async function install() {
   const small = Object.keys(integrities).filter((name) => !LAZY.test(name));
-  await Promise.all(small.map(fetched));
+  await Promise.all(small.map(async (name) => keep(name, await fetched(name))));
 }
 
 async function activate() {
   for (const name of await caches.keys()) {
-    if (name.startsWith(PREFIX) && name !== cacheName) await moveInto(name);
+    if (name !== cacheName && (await isOurs(name))) await moveInto(name);
   }
   await scope.clients.claim();
+}
+
+/** @param {string} cache Its name. */
+async function isOurs(cache) {
+  if (!EARLIER.test(cache)) return cache.startsWith(PREFIX);
+  return Boolean(await (await caches.open(cache)).match(new URL("index.html", home)));
 }
 
 /**
@@ -69,18 +78,28 @@ function nameOf(request) {
 /** @param {string} name */
 async function answer(name) {
   const kept = await (await caches.open(cacheName)).match(new URL(name, home));
-  return kept ?? fetched(name);
+  if (kept) return kept;
+  const response = await fetched(name);
+  await keep(name, response.clone()).catch(() => {}); // the disk may be full
+  return response;
 }
 
 /**
- * Fetches a file, checks and keeps it.
+ * @param {string} name
+ * @param {Response} response
+ */
+async function keep(name, response) {
+  await (await caches.open(cacheName)).put(new URL(name, home), response);
+}
+
+/**
+ * Fetches a file and checks it.
  *
  * @param {string} name
  */
 async function fetched(name) {
   const integrity = integrities[name];
-  const url = new URL(name, home);
-  const response = await fetch(url, { integrity, cache: "no-cache" });
+  const response = await fetch(new URL(name, home), { integrity, cache: "no-cache" });
   if (!response.ok) throw new Error(`${name}: status ${response.status}`);
   const headers = new Headers(response.headers);
   headers.set("Cross-Origin-Opener-Policy", "same-origin");
@@ -90,9 +109,7 @@ async function fetched(name) {
   // The body is no longer compressed.
   headers.delete("Content-Encoding");
   headers.delete("Content-Length");
-  const isolated = new Response(response.body, { headers });
-  await (await caches.open(cacheName)).put(url, isolated.clone());
-  return isolated;
+  return new Response(response.body, { headers });
 }
 
 /**

@@ -270,7 +270,10 @@ async function contentOf(model, name) {
   try {
     response = await fetch(model);
   } catch {
-    throw new InputError(`${name}: cannot be fetched; is the network there?`);
+    throw new InputError(
+      `${name}: cannot be fetched. Is the network there? Where the site has a new version, ` +
+        "close all its pages and open it again.",
+    );
   }
   if (!response.ok) throw new InputError(`${name}: cannot be fetched: status ${response.status}`);
   return response;
