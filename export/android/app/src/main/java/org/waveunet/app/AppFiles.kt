@@ -9,34 +9,41 @@ import org.waveunet.separator.ModelFile
 import org.waveunet.separator.ModelInfo
 import org.waveunet.separator.ModelStore
 
-/** Where the app keeps its model and the last song's stems. */
+/** Where the app keeps its models and the last song's stems. */
 class AppFiles(private val context: Context) {
-    private val store = ModelStore(context.filesDir)
-    val model: File = store.model
+    private val picked = ModelStore(context.filesDir)
+
+    // Android empties this folder when the app is updated, which may bring another model.
+    private val own = ModelStore(context.codeCacheDir)
 
     fun stem(source: String) = File(stems(), "$source.wav")
 
     private fun stems() = File(context.filesDir, "stems").apply { mkdirs() }
 
-    /** The model's metadata; null where there is none yet. */
-    fun modelInfo(): ModelInfo? {
-        if (!model.exists()) {
-            try {
-                context.assets.open(model.name).use { store.install(it, -1) }
+    /** The model that was picked last, or else the app's own; null where there is neither. */
+    fun model(): File? {
+        if (picked.model.exists()) return picked.model
+        if (!own.model.exists()) {
+            val content = try {
+                context.assets.open(own.model.name)
             } catch (_: FileNotFoundException) {
                 return null
             }
+            content.use { own.install(it, -1) }
         }
-        return ModelFile.read(model).info
+        return own.model
     }
+
+    /** The model's metadata; null where there is no model yet. */
+    fun modelInfo(): ModelInfo? = model()?.let { ModelFile.read(it).info }
 
     /** Takes another model, if it is one. */
     fun installModel(uri: Uri) {
-        val picked = context.contentResolver.openAssetFileDescriptor(uri, "r")
+        val content = context.contentResolver.openAssetFileDescriptor(uri, "r")
             ?: throw IOException("the file cannot be read")
-        picked.use { file ->
+        content.use { file ->
             // The length is -1 (UNKNOWN_LENGTH) where the provider does not tell it.
-            file.createInputStream().use { store.install(it, file.length) }
+            file.createInputStream().use { picked.install(it, file.length) }
         }
     }
 

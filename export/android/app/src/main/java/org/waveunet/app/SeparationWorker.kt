@@ -14,6 +14,7 @@ import androidx.work.OneTimeWorkRequest
 import androidx.work.WorkManager
 import androidx.work.Worker
 import androidx.work.WorkerParameters
+import java.io.IOException
 import java.util.concurrent.CancellationException
 import java.util.concurrent.Semaphore
 import java.util.concurrent.TimeUnit
@@ -65,7 +66,8 @@ class SeparationWorker(context: Context, parameters: WorkerParameters) :
         val folder = files.emptyStems()
         // No other model takes its place in between.
         val (model, opened) = synchronized(ModelStore.LOCK) {
-            Pair(ModelFile.read(files.model), LiteRtStep(files.model))
+            val file = files.model() ?: throw IOException("there is no model")
+            Pair(ModelFile.read(file), LiteRtStep(file))
         }
         opened.use { step ->
             DecodedSong(applicationContext, uri) { isStopped }.use { song ->
