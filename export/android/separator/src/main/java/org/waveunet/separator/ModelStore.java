@@ -53,7 +53,7 @@ public final class ModelStore {
         File part = File.createTempFile(PART_PREFIX, PART_SUFFIX, folder);
         try {
             copy(content, part);
-            ModelFile.read(part);
+            check(part);
             synchronized (LOCK) {
                 Files.move(part.toPath(), model.toPath(), StandardCopyOption.REPLACE_EXISTING);
             }
@@ -73,6 +73,15 @@ public final class ModelStore {
                 }
                 output.write(block, 0, read);
             }
+        }
+    }
+
+    /** Refuses what is no model, without the name of its copy, which nobody knows. */
+    private static void check(File part) throws IOException {
+        try {
+            ModelFile.read(part);
+        } catch (InputException error) {
+            throw new InputException(error.getMessage().replace(part.getPath(), "the model"));
         }
     }
 

@@ -36,6 +36,13 @@ public final class ModelStoreTest {
         byte[] half = Arrays.copyOf(whole, whole.length / 2);
         TestRunner.checkRefused(
                 "broken", () -> store.install(new ByteArrayInputStream(half), half.length));
+        // By no name that the user does not know; a toast shows two lines at most.
+        try {
+            store.install(new ByteArrayInputStream(half), half.length);
+        } catch (InputException error) {
+            TestRunner.checkEqual(
+                    "the model: must be a whole TFLite file, but is broken", error.getMessage());
+        }
         checkModel("stereo.tflite", store);
         clear(folder, 1);
     }
