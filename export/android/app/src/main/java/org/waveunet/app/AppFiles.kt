@@ -2,6 +2,7 @@ package org.waveunet.app
 
 import android.content.Context
 import android.net.Uri
+import android.provider.DocumentsContract
 import java.io.File
 import java.io.FileNotFoundException
 import java.io.IOException
@@ -50,10 +51,17 @@ class AppFiles(private val context: Context) {
     /** Begins anew, lest an earlier song's stems be taken for those of this one. */
     fun emptyStems(): File = stems().apply { listFiles()?.forEach { it.delete() } }
 
+    /** Copies a stem into a file that was made for it; where that fails, the file goes. */
     fun save(source: String, uri: Uri) {
-        val output = context.contentResolver.openOutputStream(uri, "wt")
-        (output ?: throw IOException("the file cannot be written")).use { to ->
-            stem(source).inputStream().use { it.copyTo(to) }
+        val resolver = context.contentResolver
+        try {
+            val output = resolver.openOutputStream(uri, "wt")
+            (output ?: throw IOException("the file cannot be written")).use { to ->
+                stem(source).inputStream().use { it.copyTo(to) }
+            }
+        } catch (error: Exception) { // a provider's may be any, here and there
+            runCatching { DocumentsContract.deleteDocument(resolver, uri) }
+            throw error
         }
     }
 }
