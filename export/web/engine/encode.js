@@ -1,4 +1,5 @@
 import { Cancelled, InputError } from "./errors.js";
+import { fileNameOf } from "./file_names.js";
 import { encodeFlac } from "./flac.js";
 import { MIXTURE } from "./model_info.js";
 import { packed, quantized } from "./quantize.js";
@@ -49,7 +50,7 @@ export async function encodeLanes(song, names, encoding, options) {
       });
     const content = await encodeLane(song, lane, encoding, { ...options, report });
     const suffix = encoding === "flac" ? "flac" : "wav";
-    files.push({ name: `${song.name}/${lane.name}.${suffix}`, content });
+    files.push({ name: `${fileNameOf(song.name)}/${lane.name}.${suffix}`, content });
   }
   return options.zip ? zipOf(files) : files[0].content;
 }

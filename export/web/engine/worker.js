@@ -163,7 +163,7 @@ class Worker {
       report({ stage: "decoding", done: 0, secondsLeft: null });
       const source = await openSong(file, decodeWhole, ways);
       if (signal.aborted) throw new Cancelled();
-      const options = { id: `song-${id}`, name: name.replace(/\.[^.]*$/, "") };
+      const options = { id: `song-${id}`, name: name.replace(/(?!^)\.[^.]*$/, "") };
       return separateSong(source, model, store, { ...options, signal, onProgress: report });
     };
     try {

@@ -1,3 +1,4 @@
+import { fileNameOf } from "../engine/file_names.js";
 import { readLane } from "../engine/protocol.js";
 import { isAbort, isVoice, memory, notify, shadeOf, titled } from "./notices.js";
 
@@ -134,7 +135,7 @@ export class SongCard {
   #saveSum(names, title) {
     const song = /** @type {SeparatedSong} */ (this.song);
     const encoding = /** @type {Encoding} */ (this.encoding.value);
-    const file = `${song.name} - ${title}.${encoding === "flac" ? "flac" : "wav"}`;
+    const file = `${fileNameOf(song.name)} - ${title}.${encoding === "flac" ? "flac" : "wav"}`;
     this.#save(file, (options) => this.separator.encode(song.id, names, encoding, options));
   }
 
@@ -148,7 +149,7 @@ export class SongCard {
     const song = /** @type {SeparatedSong} */ (this.song);
     const encoding = /** @type {Encoding} */ (this.encoding.value);
     const stems = this.#stems;
-    this.#save(`${song.name}.zip`, (options) =>
+    this.#save(`${fileNameOf(song.name)}.zip`, (options) =>
       this.separator.zip(song.id, stems, encoding, options),
     );
   }
@@ -196,7 +197,7 @@ export class SongCard {
 function download(content, file) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);
-  link.download = file.replace(/[/\\:*?"<>|]/g, "_");
+  link.download = file;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
