@@ -52,7 +52,7 @@ export async function encodeLanes(song, names, encoding, options) {
     const suffix = encoding === "flac" ? "flac" : "wav";
     files.push({ name: `${fileNameOf(song.name)}/${lane.name}.${suffix}`, content });
   }
-  return options.zip ? zipOf(files) : files[0].content;
+  return options.zip ? zipOf(files, options.signal) : files[0].content;
 }
 
 /**

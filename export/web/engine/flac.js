@@ -25,24 +25,24 @@ export async function encodeFlac(blocks, { channels, sampleRateHz, gain }) {
   const source = new AudioSampleSource({ codec: "flac" });
   output.addAudioTrack(source);
   await output.start();
-  let frames = 0;
-  for await (const block of blocks) {
-    const data = quantized(block, 24, gain).map((integer) => integer << 8);
-    const timestamp = frames / sampleRateHz;
-    const format = "s32";
-    const numberOfChannels = channels;
-    const sample = new AudioSample({
-      data,
-      format,
-      numberOfChannels,
-      sampleRate: sampleRateHz,
-      timestamp,
-    });
-    await source.add(sample);
-    sample.close();
-    frames += block.length / channels;
+  try {
+    let frames = 0;
+    for await (const block of blocks) {
+      const data = quantized(block, 24, gain).map((integer) => integer << 8);
+      const timestamp = frames / sampleRateHz;
+      const format = "s32";
+      const numberOfChannels = channels;
+      const sampleRate = sampleRateHz;
+      const sample = new AudioSample({ data, format, numberOfChannels, sampleRate, timestamp });
+      await source.add(sample);
+      sample.close();
+      frames += block.length / channels;
+    }
+    await output.finalize();
+  } catch (error) {
+    await output.cancel(); // or its encoder, a worker, would stay
+    throw error;
   }
-  await output.finalize();
   return pieces.blob();
 }
 

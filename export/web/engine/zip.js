@@ -1,3 +1,5 @@
+import { Cancelled } from "./errors.js";
+
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
 const END = 0x06054b50;
@@ -12,14 +14,15 @@ const PIECE_BYTES = 2 ** 20;
  * Puts files into a zip archive without compression. It refers to the files and copies none.
  *
  * @param {{name: string, content: Blob}[]} files
+ * @param {AbortSignal} signal
  * @returns {Promise<Blob>}
  */
-export async function zipOf(files) {
+export async function zipOf(files, signal) {
   const parts = [];
   const entries = [];
   let at = 0;
   for (const { name, content } of files) {
-    const entry = { name: new TextEncoder().encode(name), crc: await crcOf(content), at, content };
+    const entry = { name: new TextEncoder().encode(name), crc: await crcOf(content, signal), at, content };
     const header = localHeader(entry);
     parts.push(header, content);
     at += header.length + content.size;
@@ -120,10 +123,14 @@ const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** @param {Blob} content */
-async function crcOf(content) {
+/**
+ * @param {Blob} content
+ * @param {AbortSignal} signal
+ */
+async function crcOf(content, signal) {
   let crc = -1;
   for (let at = 0; at < content.size; at += PIECE_BYTES) {
+    if (signal.aborted) throw new Cancelled();
     const piece = new Uint8Array(await content.slice(at, at + PIECE_BYTES).arrayBuffer());
     for (let i = 0; i < piece.length; i++) {
       crc = (crc >>> 8) ^ TABLE[(crc ^ piece[i]) & 255];

@@ -1,15 +1,44 @@
-"""The worker's files in headless Chromium."""
+"""The worker's files in headless Chromium: their names, and what cancelling leaves."""
 
 import io
 import zipfile
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.export.web import browser
 from waveunet_tf.export.android import golden
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("web")]
 HZ = 8000
+# Tells of the workers of the worker: encoders of flac.
+COUNT = """{
+    const Native = Worker;
+    self.Worker = class extends Native {
+        constructor(...options) {
+            super(...options);
+            console.log("made");
+        }
+        terminate() {
+            super.terminate();
+            console.log("ended");
+        }
+    };
+}"""
+CANCEL_A_FLAC = """async () => {
+    const cancel = new AbortController();
+    const options = { signal: cancel.signal, onProgress: () => cancel.abort() };
+    const file = separator.encode(song.id, "vocals", "flac", options);
+    return file.then(() => "saved", (error) => error.name);
+}"""
+CANCEL_A_ZIP = """async () => {
+    const cancel = new AbortController();
+    const lanes = ["accompaniment", "vocals"];
+    const zip = separator.zip(song.id, lanes, "wav32f", { signal: cancel.signal });
+    setTimeout(() => cancel.abort(), 1);
+    return zip.then(() => "saved", (error) => error.name);
+}"""
 
 
 @pytest.fixture
@@ -39,3 +68,19 @@ def test_a_zips_folder_is_one_on_any_system(page, small_site, name, title, folde
     content = browser.blob(page, "separator.zip(song.id, ['vocals'], 'wav16')")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == [f"{folder}/vocals.wav"]
+
+
+def test_cancelling_ends_a_zip_and_the_encoder_of_a_flac(page, small_site, request):
+    script = (small_site / "worker.js").read_text(encoding="utf-8")
+    request.addfinalizer((small_site / "counting.js").unlink)
+    (small_site / "counting.js").write_text(COUNT + script, encoding="utf-8")
+    said = []
+    page.on("console", lambda line: said.append(line.text))
+    page.evaluate("() => { window.separator = new Separator('counting.js'); }")
+    browser.load(page, "models/stereo.tflite")
+    soundfile.write(small_site / "song.wav", np.zeros((3_000_000, 2), np.int16), HZ)
+    assert isinstance(page.evaluate("separate('song.wav')"), dict)
+    assert page.evaluate(CANCEL_A_FLAC) == "AbortError"
+    page.wait_for_timeout(100)
+    assert said.count("made") == said.count("ended") == 1
+    assert page.evaluate(CANCEL_A_ZIP) == "AbortError"
