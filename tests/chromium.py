@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tests import browser_limits
+
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = (
     "--no-sandbox --disable-background-networking --disable-component-update "
@@ -51,14 +53,23 @@ def shared_playwright():
     """Yields the playwright of this process; skips the test where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     if not _shared["users"]:
-        _shared["playwright"] = sync_api.sync_playwright().start()
+        browser_limits.limit_answers(sync_api)
+        with _driver_within("the start of playwright's driver"):
+            _shared["playwright"] = sync_api.sync_playwright().start()
     _shared["users"] += 1
     try:
         yield _shared["playwright"]
     finally:
         _shared["users"] -= 1
         if not _shared["users"]:
-            _shared["playwright"].stop()
+            with _driver_within("the end of playwright's driver"):
+                _shared["playwright"].stop()
+
+
+def _driver_within(what):
+    return browser_limits.within(
+        browser_limits.END_SECONDS, what, browser_limits.drivers
+    )
 
 
 def _need_chromium():
@@ -70,7 +81,7 @@ def wait_until(page, condition, *, seconds=30):
     """As page.wait_for_function, which a page's security policy may not allow."""
     end = time.monotonic() + seconds
     while not _holds(page, condition):
-        assert time.monotonic() < end, condition
+        assert time.monotonic() < end, f"in {seconds} s never: {condition}"
         page.wait_for_timeout(20)
 
 

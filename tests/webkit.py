@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import select
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ DRIVER = os.environ.get("WEBKIT_DRIVER", "/usr/bin/WebKitWebDriver")
 _MINI_BROWSERS = "usr/lib/*/webkit2gtk-4.1/MiniBrowser"
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver's name of an element's id
 _ANSWER_SECONDS = 180
+_START_SECONDS = 30
 # As playwright's evaluate: a function is called, and what is none is the value.
 _SCRIPT = """const [argument, done] = arguments;
 (async () => {
@@ -61,6 +63,8 @@ def _screen():
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x1000x24"]
     with os.fdopen(reading) as told, _process(command, pass_fds=[writing]):
         os.close(writing)
+        ready, _, _ = select.select([told], [], [], _START_SECONDS)
+        assert ready, f"Xvfb has told no display in {_START_SECONDS} s"
         yield f":{told.readline().strip()}"
 
 
@@ -72,7 +76,11 @@ def _process(command, **options):
         yield
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(_START_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 class Browser:
@@ -93,13 +101,13 @@ class Context:
     def __init__(self, address, wishes):
         self._address = f"{address}/session"
         body = {"capabilities": {"alwaysMatch": wishes}}
-        end = time.monotonic() + 30
+        end = time.monotonic() + _START_SECONDS
         while True:
             try:
                 session = self.ask("POST", "", body)
                 break
             except OSError:  # the driver is not there yet
-                assert time.monotonic() < end
+                assert time.monotonic() < end, f"{DRIVER} does not listen"
                 time.sleep(0.05)
         self.version = session["capabilities"]["browserVersion"]
         self._address += f"/{session['sessionId']}"
@@ -118,6 +126,12 @@ class Context:
         except urllib.error.HTTPError as error:
             told = json.load(error)["value"]
             raise AssertionError(f"{told['error']}: {told['message']}") from None
+        except TimeoutError:
+            raise AssertionError(
+                f"WebKit gave no answer in {_ANSWER_SECONDS} s: {method} {path} {body}"[
+                    :300
+                ]
+            ) from None
 
     def new_page(self):
         return Page(self)

@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 
+from absl import logging
+
 from waveunet_tf.errors import InputError
 from waveunet_tf.system import files, user_folders
 
@@ -57,6 +59,8 @@ def kept_folder() -> pathlib.Path:
 
 
 def _fetch(folder: pathlib.Path) -> None:
+    # npm waits for minutes for a registry that does not answer, and says nothing.
+    logging.info("fetching the page's libraries with npm, once")
     for name in _MANIFESTS:
         shutil.copyfile(ROOM / name, folder / name)
     _run([_program("npm"), *_FETCH], "the libraries cannot be fetched", folder=folder)
