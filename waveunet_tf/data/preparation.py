@@ -111,30 +111,17 @@ def prepare_tracks(
                 options=pipeline_options,
                 on_results=record,
             )
-        elif scheduler:
-            results = _recorded(
-                dask_jobs.results_on_dask(
-                    scheduler, try_to_prepare, jobs, _failed, workers=workers
-                ),
-                len(jobs),
-                record,
-            )
         else:
-            results = _recorded(
-                processes.run_in_processes(try_to_prepare, jobs, workers or 1),
-                len(jobs),
-                record,
-            )
-        problems, done = {}, []
-        for label, entry, problem in results:
-            if entry is None:
-                problems[label] = problem
+            if scheduler:
+                results = dask_jobs.results_on_dask(
+                    scheduler, try_to_prepare, jobs, _failed, workers=workers
+                )
             else:
-                _warn(label, entry)
-                done.append(entry)
-        _tell(done)
+                results = processes.run_in_processes(try_to_prepare, jobs, workers or 1)
+            results = _recorded(results, len(jobs), record)
+        failures = _collect_failures(results)
         files.remove_parts(output)  # of workers that outlived a killed run
-    return [problems[track.label] for track in wanted if track.label in problems]
+    return [failures[track.label] for track in wanted if track.label in failures]
 
 
 def _recorded(
@@ -144,6 +131,19 @@ def _recorded(
     for result in tqdm.tqdm(results, "prepare", count, unit="track", disable=None):
         record([result])
         yield result
+
+
+def _collect_failures(results: Iterable[tuple]) -> dict[str, str]:
+    """Waits for the results, and tells of them; returns label → why it failed."""
+    failures, done = {}, []
+    for label, entry, failure in results:
+        if entry is None:
+            failures[label] = failure
+        else:
+            _warn(label, entry)
+            done.append(entry)
+    _tell(done)
+    return failures
 
 
 def _failed(job: tuple, reason: str) -> tuple[str, None, str]:
