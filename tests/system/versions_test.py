@@ -1,5 +1,6 @@
 """Installed versions against what packages require."""
 
+import importlib
 import importlib.metadata
 import platform
 import sys
@@ -77,8 +78,24 @@ def test_numpy_of_another_abi_is_refused_before_tensorflow_writes_about_it(insta
     install("numpy", "2.3.5")
     install("tensorflow", "2.16.2", "numpy <2.0.0,>=1.23.5")
     finder = versions.RefuseMisfits()
-    sys.meta_path.insert(0, finder)
     assert finder.find_spec("numpy", None) is None
     with pytest.raises(InputError, match="numpy 2.3.5 does not fit tensorflow 2.16"):
         finder.find_spec("keras", None)
-    assert finder not in sys.meta_path
+    assert finder.find_spec("keras", None) is None  # it looks once
+
+
+def test_no_other_finder_is_passed_over_while_it_looks(install, monkeypatch):
+    """As would be the one that lets TensorFlow be imported without its notes."""
+
+    class Next:
+        asked = []
+
+        def find_spec(self, name, path, target=None):
+            self.asked.append(name)
+
+    install("tensorflow", "2.16.2")
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [versions.RefuseMisfits(), Next()])
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("tensorflow")
+    assert Next.asked == ["tensorflow"]

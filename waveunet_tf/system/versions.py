@@ -88,14 +88,18 @@ class RefuseMisfits(importlib.abc.MetaPathFinder):
     hundred lines first.
     """
 
+    def __init__(self):
+        self._has_looked = False
+
     def find_spec(self, name, path, target=None):
         """Looks at the first import of TensorFlow or Keras, and finds nothing.
 
         Raises:
             InputError: Both are installed and do not fit.
         """
-        if name in ("tensorflow", "keras"):
-            sys.meta_path.remove(self)
+        # It stays in sys.meta_path: Python passes over the finder after one that goes.
+        if name in ("tensorflow", "keras") and not self._has_looked:
+            self._has_looked = True
             lines = misfits({"tensorflow", "numpy"})
             if lines:
                 raise InputError(lines[0])
