@@ -52,6 +52,21 @@ def test_what_is_left_out_of_a_folder_is_counted_and_named(album, caplog):
     assert not caplog.text
 
 
+def test_a_file_of_a_folder_is_not_compared_with_all_others(tmp_path, monkeypatch):
+    """A folder of 100,000 songs took an hour."""
+    for number in range(200):
+        (tmp_path / f"{number}.wav").touch()
+    compared = []
+    equal = pathlib.PurePath.__eq__
+    monkeypatch.setattr(
+        pathlib.PurePath,
+        "__eq__",
+        lambda one, other: compared.append(1) or equal(one, other),
+    )
+    assert len(search(tmp_path)) == 200
+    assert len(compared) < 200 * 20
+
+
 def test_folders_in_a_folder_are_searched_if_wished(album):
     songs = search(album, recursive=True)
     assert names(songs, album) == [

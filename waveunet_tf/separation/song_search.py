@@ -80,8 +80,10 @@ def find_songs(
             and not file.name.startswith(".")
             and outside not in real_path(file).parents
         ]
-        found = [file for file in inside if file.suffix.lower() in SUFFIXES]
-        _tell_left_out(path, [file.name for file in inside if file not in found])
+        found, others = [], []
+        for file in inside:
+            (found if file.suffix.lower() in SUFFIXES else others).append(file)
+        _tell_left_out(path, [file.name for file in others])
         if not found:
             raise InputError(f"{path}: must hold audio files, but has none")
         return [Song(file, file.parent.relative_to(path)) for file in found]
