@@ -51,6 +51,19 @@ def test_a_long_name_is_cut_before_its_suffix():
     assert len(paths) == 2  # what tells the stems apart is not cut
 
 
+def test_a_long_folder_cuts_no_song_short():
+    """It is there, and so its name fits."""
+    folder, songs = "あ" * 80, ("A song, part one", "A song, part two")
+    for song in (*songs, "ü" * 120):
+        path = stem_paths.stem_path(
+            *(pathlib.Path("/stems"), "{folder}/{track}/{source}.{ext}"),
+            *(pathlib.Path("/music", folder, f"{song}.mp3"), "vocals", "wav", {}),
+            folder=pathlib.PurePath("Albums", folder),
+        )
+        assert path.parts[2:4] == ("Albums", folder)
+        assert path.parts[4] == song[:100]
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [

@@ -79,11 +79,14 @@ def stem_path(
     values.update({name: value for name, value in tags.items() if name in values})
     values = {name: _as_name(value) for name, value in values.items()}
     fixed = {"source": _as_name(source), "ext": suffix, "folder": folder}
+    kept = pathlib.PurePath(folder).parts  # which are there, and so fit
     for size in range(_MAX_BYTES, 0, -10):  # shorter names, until all parts fit
         cut = {name: _cut(value, size) for name, value in values.items()}
         path = template.format(**cut, **fixed, track=_cut(track, size))
         made = pathlib.PurePath(path)
-        if all(len(os.fsencode(part)) <= _MAX_BYTES for part in made.parts):
+        if all(
+            len(os.fsencode(part)) <= _MAX_BYTES or part in kept for part in made.parts
+        ):
             break
     if leads_away(made):
         raise InputError(
