@@ -192,7 +192,7 @@ class Player extends EventTarget {
     if (!this.mixer || event.ctrlKey || event.altKey || event.metaKey) return;
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const target = /** @type {Element} */ (event.target);
-    const at = target.closest?.("button, select, summary, a, input, textarea");
+    const at = target.closest?.("button, select, summary, a, input, textarea, [tabindex]");
     const range = at?.matches(".volume");
     /** @type {Record<string, number>} */
     const seeks = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
@@ -200,7 +200,7 @@ class Player extends EventTarget {
     const place = Number(/^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1]) - 1;
     if (event.key === " " && !at?.matches(own)) {
       this.toggle();
-    } else if (event.key in seeks && !range && !at?.matches("select, [type=radio]")) {
+    } else if (event.key in seeks && !range && !at?.matches("select, [type=radio], [tabindex]")) {
       this.mixer.currentTime += (event.shiftKey ? 5 : 1) * seeks[event.key];
     } else if (this.lanes[place] && !at?.matches("select")) {
       this.lanes[place].dispatchEvent(new Event(event.shiftKey ? "mute" : "solo"));

@@ -26,7 +26,9 @@ class DecodedSource {
   async decode(audio) {
     const content = await fetch(`data:;base64,${audio}`);
     const context = new OfflineAudioContext(1, 1, RATE_HZ);
-    const buffer = await context.decodeAudioData(await content.arrayBuffer());
+    const buffer = await context.decodeAudioData(await content.arrayBuffer()).catch((error) => {
+      throw new Error(`This browser cannot decode the audio: ${error.message}`);
+    });
     return Array.from({ length: buffer.numberOfChannels }, (_, channel) =>
       buffer.getChannelData(channel),
     );
@@ -71,7 +73,7 @@ async function decoded(data, lanes) {
   try {
     await Promise.all(lanes.map((lane) => lane.source.planes));
   } catch (error) {
-    text = `This browser cannot decode the audio: ${error.message}`;
+    text = error.message;
   }
   if (shown === data) tell(text);
 }
@@ -113,15 +115,22 @@ function load(number) {
   document.head.append(script);
 }
 
+/* Does what the options say; after a reload some browsers keep what was chosen. */
+function choose() {
+  player.oneSolo = find("#one").checked;
+  player.loop = find("#loop").checked;
+  player.root.dataset.view = find("[name=view]:checked").value;
+}
+
 player.controls.append(find("#options"));
 player.controls.after(find("#keys"));
+player.addEventListener("fail", (event) => tell(event.detail.message));
 player.addEventListener("follow", (event) => charts.forEach((chart) => chart.follow(event.detail)));
 find("#track").addEventListener("change", (event) => load(event.target.value));
-find("#one").addEventListener("change", (event) => (player.oneSolo = event.target.checked));
-find("#loop").addEventListener("change", (event) => (player.loop = event.target.checked));
-for (const choice of document.querySelectorAll("[name=view]")) {
-  choice.addEventListener("change", () => (player.root.dataset.view = choice.value));
+for (const choice of document.querySelectorAll("#options input")) {
+  choice.addEventListener("change", choose);
 }
+choose();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
   charts.forEach((chart) => chart.plot.redraw(false, true)),
 );

@@ -1,30 +1,24 @@
 """The report in headless Chromium: what is heard and seen when one uses it."""
 
 import math
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.chromium import headless_chromium, wait_until
+from tests.evaluate.report.report_songs import PAGE_RATE_HZ as RATE_HZ
+from tests.evaluate.report.report_songs import PAGE_SECONDS as SECONDS
 from tests.evaluate.report.report_songs import (
+    SDR,
     noise,
     read_track_script,
-    write_scores,
-    write_stems,
+    write_noise_report,
 )
 
-ROOT = pathlib.Path(__file__).parents[3]
 # Of areas over the song's time, where their cursors stand.
 CURSORS = """(areas) => areas.map((area) =>
     area.querySelector(".cursor").getBoundingClientRect().left)"""
-RATE_HZ = 16000
-SECONDS = 12.5  # twelve whole ones, which have scores
-SDR = {"vocals": [3.25, -1.5, math.nan, 4.0, 5.5, -60.0, 7.75, 8.0, 1.0, 2.0, 3.0, 6.0]}
-SDR["accompaniment"] = [10.0 + value for value in SDR["vocals"]]
 # Hears all stems, from where the mixer adds them.
 LISTEN = """() => {
     window.ears = player.lanes.map((lane) => {
@@ -47,27 +41,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report on two songs of noise, whose estimates are their stems, but quieter."""
-    root = tmp_path_factory.mktemp("report")
-    for seed, name in enumerate(["first & <b>best", "second"]):
-        stems = {
-            "accompaniment": noise(SECONDS, seed=seed, rate_hz=RATE_HZ),
-            "vocals": noise(SECONDS, seed=10 + seed, rate_hz=RATE_HZ),
-        }
-        quieter = {source: 0.5 * samples for source, samples in stems.items()}
-        write_stems(root / "data", name, stems, rate_hz=RATE_HZ)
-        write_stems(root / "estimates", name, quieter, rate_hz=RATE_HZ)
-        for system in ("ours", "other"):
-            write_scores(root / system, name, SDR)
-    command = [
-        *(sys.executable, "-m", "waveunet_tf", "report"),
-        *(f"<i>ours</i>={root / 'ours'}", f"other={root / 'other'}"),
-        f"--data_dir={root / 'data'}",
-        f"--estimates=<i>ours</i>={root / 'estimates'}",
-        f"--output_dir={root / 'report'}",
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return root / "report"
+    return write_noise_report(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")
