@@ -145,6 +145,18 @@ def test_a_format_without_the_songs_bit_depth_takes_the_next_below(separator, tm
     assert soundfile.info(stems["vocals"]).subtype == "PCM_24"
 
 
+@pytest.mark.parametrize(("rate_hz", "expected_hz"), [(96001, 96010), (705600, 655350)])
+def test_a_song_of_a_rate_that_flac_lacks_has_stems_of_the_next(
+    separator, tmp_path, rate_hz, expected_hz
+):
+    soundfile.write(tmp_path / "song.wav", 0.1 * np.ones(rate_hz // 10), rate_hz)
+    stems = separate(separator, tmp_path / "song.wav", tmp_path, "flac")
+    for path in stems.values():
+        written = soundfile.info(path)
+        assert written.samplerate == expected_hz
+        assert abs(written.frames - expected_hz / 10) <= 1
+
+
 @pytest.mark.parametrize(
     ("suffix", "rate_hz", "expected_hz"),
     [

@@ -64,6 +64,14 @@ def test_songs_become_tracks_of_mixture_and_estimates(songs, tmp_path):
             np.testing.assert_allclose(written, expected, atol=1e-6)
 
 
+def test_a_rate_that_flac_lacks_is_told_of_the_song(tmp_path):
+    write_song(tmp_path / "songs" / "a.wav", rate_hz=96001)
+    (failure,) = teach_songs([tmp_path / "songs"], tmp_path / "taught", teacher())
+    assert str(failure).startswith(f"{tmp_path / 'songs' / 'a.wav'}: ")
+    assert str(failure).endswith("such as 96010 Hz. Received: 96001 Hz")
+    assert ".part-" not in str(failure)
+
+
 def test_the_manifest_tells_mixture_teacher_and_estimates(songs, tmp_path):
     output = tmp_path / "taught"
     teach_songs([tmp_path / "songs"], output, teacher())

@@ -57,12 +57,14 @@ class Format:
         is_written_by_ffmpeg: Whether FFmpeg writes the format, not libsndfile.
         rates_hz: The sample rates of the format in Hz, ascending; empty: any.
         max_rate_hz: The highest sample rate in Hz, where `rates_hz` is empty.
+        fine_rates_hz: Below this, any rate; from it on, multiples of 10 Hz.
     """
 
     codecs: Mapping[int, tuple[str, str]]
     is_written_by_ffmpeg: bool = False
     rates_hz: tuple[int, ...] = ()
     max_rate_hz: int | None = None
+    fine_rates_hz: int | None = None
 
     @property
     def is_lossy(self) -> bool:
@@ -75,7 +77,11 @@ _LOW_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 # The formats that are written, by their suffix without its dot.
 FORMATS = {
     "wav": Format({16: ("WAV", "PCM_16"), 24: ("WAV", "PCM_24"), 32: ("WAV", "FLOAT")}),
-    "flac": Format({16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")}),
+    "flac": Format(
+        {16: ("FLAC", "PCM_16"), 24: ("FLAC", "PCM_24")},
+        max_rate_hz=655_350,
+        fine_rates_hz=2**16,
+    ),
     # libsndfile crashes at higher rates.
     "ogg": Format({0: ("OGG", "VORBIS")}, max_rate_hz=192_000),
     # Opus has lower rates, too, but players play 48 kHz all the same.
@@ -166,6 +172,8 @@ def nearest_rate_hz(path: str | os.PathLike, sample_rate_hz: int) -> int:
     """
     known = written_format(path)
     if not known.rates_hz:
+        if known.fine_rates_hz and sample_rate_hz >= known.fine_rates_hz:
+            sample_rate_hz = -(-sample_rate_hz // 10) * 10
         return min(sample_rate_hz, known.max_rate_hz or sample_rate_hz)
     for rate_hz in known.rates_hz:
         if rate_hz >= sample_rate_hz:

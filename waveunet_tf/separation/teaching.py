@@ -15,7 +15,7 @@ import tqdm
 
 from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.encode import AudioWriter
-from waveunet_tf.audio.formats import song_name
+from waveunet_tf.audio.formats import check_format, song_name
 from waveunet_tf.data.estimates import EstimateLevels, Estimates
 from waveunet_tf.data.manifest import MANIFEST, TAUGHT, check_stem_names
 from waveunet_tf.errors import InputError
@@ -251,6 +251,7 @@ def _teach(song: pathlib.Path, name: str, teacher: Teacher, record: _Record) -> 
         names = [f"{stem}.flac" for stem in ("mixture", *stems)]
         own_folders.remove_files(folder, names)
     with teacher.open(song, stems) as lesson, files.atomic_folder(folder) as part:
+        check_format(folder / "mixture.flac", sample_rate_hz=lesson.sample_rate_hz)
         with contextlib.ExitStack() as stack:
             writers = {
                 stem: stack.enter_context(
