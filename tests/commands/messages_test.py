@@ -52,6 +52,15 @@ BEFORE = {
 USAGE = [
     (SEPARATE, "", ["needs audio files, folders, patterns, or -"]),
     (SEPARATE, "--checkpoint=a --output_dir=b", ["needs audio files"]),
+    (SEPARATE, "--start_seconds=1:00 a", ["--start_seconds=1:00: must be a number"]),
+    (SEPARATE, "--threads=two a", ["--threads=two: must be an integer"]),
+    (DATA, "", ["error: needs --data_dir (see"]),
+    (MUSDB, "--data_dir=a --output_dir=b", ["needs exactly one of --checkpoint, --tf"]),
+    (
+        SEPARATE,
+        "--runner=a --scheduler=b c",
+        ["takes at most one of --scheduler, --runner"],
+    ),
     (SEPARATE, "--engine=torch a", ["--engine=torch", "<auto|tensorflow|litert>"]),
     (SEPARATE, "--device=tpu a", ["--device must be cpu, gpu:0", "Received: tpu"]),
     (SEPARATE, "--engine=litert --device=gpu:0 a", ["--engine litert is for the CPU"]),
@@ -95,7 +104,6 @@ USAGE = [
     (DESCRIBE, "--plot=x.txt", ["--plot must end in .png", "Received: x.txt"]),
     (DESCRIBE, "--checkpoint=a --num_levels=3", ["--checkpoint has its own config"]),
     (PACK, "--bits=8", ["bits"]),
-    (MUSDB, "--data_dir=a --output_dir=b", ["Exactly one of"]),
     (SUMMARY, "", ["needs"]),
     (PLOTS, "--output_dir=a", ["needs"]),
     (REPORT, "a=b", ["--output_dir"]),

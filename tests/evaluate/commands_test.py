@@ -241,7 +241,7 @@ def test_wrong_flags_and_folders_of_run_musdb_are_named(data, tmp_path):
     flags = (f"--data_dir={data}", f"--output_dir={tmp_path}/scores")
     for more, code, text in (
         ([], 2, "estimates_dir"),
-        (["--estimates=mixture", "--tflite=x"], 2, "Exactly one of"),
+        (["--estimates=mixture", "--tflite=x"], 2, "exactly one of --checkpoint"),
         (["--tflite=x", "--sources=vocals"], 2, "no --sources"),
         (["--estimates=mixture", "--", "--fast"], 2, "--fast"),
         ([f"--tflite={tmp_path}/no.tflite"], 1, "no.tflite: No such file"),

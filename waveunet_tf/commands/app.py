@@ -6,6 +6,7 @@ import functools
 import logging as python_logging
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -35,6 +36,18 @@ _EXTRAS = {
     "tensorflow_serving": ("stand-in",),
     "threadpoolctl": ("evaluate",),
     "yaml": ("train", "evaluate"),
+}
+# What absl says of flags → what is said instead.
+_WORDING = {
+    r"flag --\w+=None: Flag --(\w+) must have a value other than None\.": r"needs --\1",
+    r"flags .*: Exactly one of \((.*)\) must have a value other than None\.": (
+        r"needs exactly one of --\1"
+    ),
+    r"flags .*: At most one of \((.*)\) must have a value other than None\.": (
+        r"takes at most one of --\1"
+    ),
+    r"could not convert string to float: .*": "must be a number",
+    r"invalid literal for int\(\) with base \d+: .*": "must be an integer",
 }
 # How the name of a command's module begins → the extra that its user will want.
 _EXTRA_OF_COMMAND = {
@@ -258,6 +271,15 @@ def _as_absl_spells(argv: list[str]) -> list[str]:
     return words + argv[end:]
 
 
+def _in_plain_words(line: str) -> str:
+    """Says what absl says of flags, without its inner words such as None."""
+    for pattern, words in _WORDING.items():
+        if match := re.search(pattern, line):
+            listed = match.expand(words).replace(", ", ", --")
+            return line[: match.start()] + listed + line[match.end() :]
+    return line
+
+
 def _refuse_nan() -> None:
     """Refuses NaN, which absl takes for a number within any bounds.
 
@@ -286,6 +308,7 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except BrokenPipeError:
         sys.exit(_without_reader())
     except flags.Error as error:
-        message = "; ".join(str(error).splitlines()) + _hint_at_files(argv)
+        lines = map(_in_plain_words, str(error).splitlines())
+        message = "; ".join(lines) + _hint_at_files(argv)
         print(f"error: {printable(message)} (see --help)", file=sys.stderr)
         sys.exit(2)
