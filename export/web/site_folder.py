@@ -23,6 +23,7 @@ FILES = "files.json"
 # Scripts that esbuild makes: file of the site → module, and its format.
 _SCRIPTS = {
     "page.js": ("page/page.js", "esm"),
+    "unstarted.js": ("page/unstarted.js", "iife"),
     "live-processor.js": ("page/live_processor.js", "iife"),
     "worker.js": ("engine/worker.js", "iife"),
 }

@@ -64,6 +64,7 @@ function acceptDrops(add) {
 }
 
 async function start() {
+  document.body.dataset.started = "yes"; // see unstarted.js
   const missing = missingFeatures();
   if (missing.length) {
     notify(`This browser has no ${missing.join(", and no ")}, so it cannot separate songs.`);

@@ -40,3 +40,16 @@ def test_a_worker_that_cannot_be_loaded_is_one_line_for_all_songs(
     page.set_input_files("#songs", [songs / "second.flac"])
     page.locator(".job.failed").wait_for()
     assert page.inner_text(".job .state") == line
+
+
+def test_a_page_whose_script_does_not_run_says_why(context, address, small_site):
+    page = context.new_page()
+    page.goto((small_site / "index.html").as_uri())
+    page.locator(".notice").wait_for()
+    line = "This page does not run from the file system"
+    assert page.inner_text(".notice").startswith(line)
+    page.route("**/page.js", lambda route: route.abort())
+    page.goto(address)
+    page.locator(".notice").wait_for()
+    line = "The page’s script cannot be loaded"
+    assert page.inner_text(".notice").startswith(line)
