@@ -179,7 +179,8 @@ class Worker {
       return song;
     } catch (error) {
       if (error instanceof InputError) throw new InputError(`${name}: ${error.message}`);
-      throw error;
+      if (await isReadable(file)) throw error;
+      throw new InputError(`${name}: cannot be read; was it a folder, or changed or removed?`);
     }
   }
 
@@ -251,6 +252,16 @@ class Worker {
   #endLive() {
     this.#liveStep?.close();
     this.#live = this.#liveStep = null;
+  }
+}
+
+/** @param {Blob} file */
+async function isReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -53,3 +53,26 @@ def test_a_page_whose_script_does_not_run_says_why(context, address, small_site)
     page.locator(".notice").wait_for()
     line = "The page’s script cannot be loaded"
     assert page.inner_text(".notice").startswith(line)
+
+
+def test_a_file_that_is_gone_is_one_line(context, address):
+    page = context.new_page()
+    page.goto(address)
+    wait_until(page, READY)
+    page.evaluate(
+        """async () => {
+            const root = await navigator.storage.getDirectory();
+            const handle = await root.getFileHandle("gone.wav", { create: true });
+            const writable = await handle.createWritable();
+            await writable.write("RIFF");
+            await writable.close();
+            const transfer = new DataTransfer();
+            transfer.items.add(await handle.getFile());
+            await root.removeEntry("gone.wav");
+            const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.dispatchEvent(new DragEvent("drop", event));
+        }"""
+    )
+    page.locator(".job.failed").wait_for()
+    line = "Cannot be read; was it a folder, or changed or removed?"
+    assert page.inner_text(".job .state") == line
