@@ -17,6 +17,8 @@ export class Models extends EventTarget {
     this.loaded = null;
     /** @type {ModelInfo | null} */
     this.info = null;
+    /** What is said of the model that is loaded. */
+    this.told = "No model is loaded.";
     this.select = find("#model");
     this.select.addEventListener("change", () => this.#load(this.choices[this.select.value]));
     find("#open-model").addEventListener("click", () => find("#model-file").click());
@@ -60,7 +62,6 @@ export class Models extends EventTarget {
   async #load(choice) {
     this.select.disabled = true;
     this.select.setAttribute("aria-busy", "true");
-    const before = find("#engine").textContent;
     find("#engine").textContent = `Loading ${choice.name}…`;
     try {
       const { model, engine } = await this.separator.load(choice.model, choice.name);
@@ -72,7 +73,7 @@ export class Models extends EventTarget {
       this.dispatchEvent(new Event("load"));
     } catch (error) {
       if (!isAbort(error)) notify(error);
-      find("#engine").textContent = this.loaded ? before : "No model is loaded.";
+      find("#engine").textContent = this.told;
     }
     this.#menu();
   }
@@ -100,8 +101,9 @@ export class Models extends EventTarget {
     const where = engine.accelerator === "webgpu" ? "the GPU" : `the CPU, ${threads}`;
     const slower = engine.relaxedSimd || engine.accelerator === "webgpu" ? "" : " (compatible build)";
     find("#about").textContent = choice.about;
-    find("#engine").textContent =
+    this.told =
       `Gives ${model.sources.join(", ")} at ${rate}; runs on ${where}${slower}.`;
+    find("#engine").textContent = this.told;
   }
 }
 

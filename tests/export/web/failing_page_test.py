@@ -76,3 +76,24 @@ def test_a_file_that_is_gone_is_one_line(context, address):
     page.locator(".job.failed").wait_for()
     line = "Cannot be read; was it a folder, or changed or removed?"
     assert page.inner_text(".job .state") == line
+
+
+def test_a_model_that_fails_after_another_leaves_what_is_said_of_it(context, address):
+    page = context.new_page()
+    page.goto(address)
+    wait_until(page, READY)
+    page.evaluate(
+        """async () => {
+            const model = await (await fetch("models/mono.tflite")).blob();
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([model], "good.tflite"));
+            transfer.items.add(new File(["none"], "bad.tflite"));
+            const event = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.dispatchEvent(new DragEvent("drop", event));
+        }"""
+    )
+    page.locator(".notice").wait_for()
+    wait_until(page, "!document.querySelector('#model').disabled")
+    assert page.inner_text("#engine").startswith("Gives bass, drums, other")
+    option = page.locator("#model option:checked")
+    assert option.inner_text().startswith("good.tflite")
