@@ -17,7 +17,7 @@ from tests.evaluate.short_tracks import HALVES, MIXTURE, RATE_HZ, write_stems
 from tests.system.leftovers import leave_half
 from waveunet_tf.data.datasets import find_tracks
 from waveunet_tf.errors import InputError
-from waveunet_tf.evaluate import scoring
+from waveunet_tf.evaluate import scored_folder, scoring
 from waveunet_tf.evaluate.estimators import OracleEstimator
 
 
@@ -83,7 +83,7 @@ def test_tracks_whose_estimates_are_replaced_are_scored_again(
     assert not scoring.score_tracks(tracks, estimates, output)
     again = contents(output)
     assert {name for name in again if again[name] != before[name]} == {
-        *("test/b.json", "test/b.energies.csv", scoring.NOTE)
+        *("test/b.json", "test/b.energies.csv", scored_folder.NOTE)
     }
     warnings = [one for one in caplog.records if one.levelname == "WARNING"]
     assert [record.getMessage() for record in warnings] == [
@@ -111,7 +111,7 @@ def test_tracks_whose_true_stems_are_replaced_are_scored_again(
     assert not scoring.score_tracks(tracks, estimates, output)
     again = contents(output)
     assert {name for name in again if again[name] != before[name]} == {
-        *("test/b.json", "test/b.energies.csv", scoring.NOTE)
+        *("test/b.json", "test/b.energies.csv", scored_folder.NOTE)
     }
     assert [record.getMessage() for record in caplog.records] == [
         "test/b: has other stems now: scored again"
@@ -146,16 +146,16 @@ def test_scores_without_a_note_are_not_touched(data, tmp_path):
     foreign.write_text("{}")
     with pytest.raises(InputError, match="without a note of their estimator"):
         scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path)
-    (tmp_path / scoring.NOTE).write_text(": no yaml [")
+    (tmp_path / scored_folder.NOTE).write_text(": no yaml [")
     with pytest.raises(InputError, match="scores of another"):
         scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path)
     for note in (": no yaml [", "a: 1", None):
-        (tmp_path / scoring.NOTE).unlink()
+        (tmp_path / scored_folder.NOTE).unlink()
         if note is not None:
-            (tmp_path / scoring.NOTE).write_text(note)
+            (tmp_path / scored_folder.NOTE).write_text(note)
         with pytest.raises(InputError, match="replaces scores of `waveunet score` onl"):
             scoring.score_tracks(find_tracks(data), MIXTURE, tmp_path, overwrite=True)
-        (tmp_path / scoring.NOTE).write_text("")
+        (tmp_path / scored_folder.NOTE).write_text("")
     assert foreign.read_text() == "{}"
 
 
