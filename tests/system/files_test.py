@@ -301,3 +301,14 @@ def test_a_state_of_files_changes_with_their_names_sizes_and_times(tmp_path):
     paths[1].unlink()
     with pytest.raises(FileNotFoundError):
         files.state_of_files(paths)
+
+
+def test_a_path_in_a_removed_working_directory_leads_where_it_says(
+    tmp_path, monkeypatch
+):
+    """Such as -, standard input, which needs none."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert files.real_path("-") == pathlib.Path("-")
+    assert files.real_path(tmp_path / "a") == tmp_path / "a"

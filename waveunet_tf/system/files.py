@@ -37,7 +37,10 @@ def expand_home(path: str | os.PathLike) -> str:
 
 def real_path(path: str | os.PathLike) -> pathlib.Path:
     """Follows links; a circle of links leads nowhere, but is no error yet."""
-    return pathlib.Path(os.path.realpath(path))
+    try:
+        return pathlib.Path(os.path.realpath(path))
+    except FileNotFoundError:  # The working directory was removed.
+        return pathlib.Path(path)
 
 
 @contextlib.contextmanager
