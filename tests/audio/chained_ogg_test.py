@@ -1,5 +1,7 @@
 """Chained Ogg: what each link holds is what libsndfile reads of it alone."""
 
+import io as standard_io
+
 import numpy as np
 import pytest
 import soundfile
@@ -69,6 +71,25 @@ def test_a_link_that_cannot_be_decoded_is_told(tmp_path):
     (tmp_path / "chain.ogg").write_bytes(content + page)
     with pytest.raises(InputError, match="link 2 of 2 cannot be decoded"):
         io.read(tmp_path / "chain.ogg")
+
+
+class _CountingFile(standard_io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size=-1):
+        content = super().read(size)
+        self.count += len(content)
+        return content
+
+
+def test_a_file_of_beginnings_of_pages_is_read_a_few_times_only(tmp_path):
+    content, _ = write(tmp_path / "link.ogg", tone(1000))
+    content += b"OggS" * 2000
+    file = _CountingFile(content)
+    find_links(file)
+    assert file.count < 100 * len(content)
 
 
 def test_links_are_found_behind_foreign_bytes(tmp_path):

@@ -23,7 +23,8 @@ from waveunet_tf.errors import InputError
 _CAPTURE = b"OggS"
 _HEADER_BYTES = 27
 _FIRST_PAGE = 2
-_SEARCHED_BYTES = 2**16
+# Few at first: in a broken file very many pages may seem to begin.
+_FIRST_SEARCHED_BYTES, _SEARCHED_BYTES = 2**6, 2**16
 _COPIED_BYTES = 2**20
 
 
@@ -70,13 +71,15 @@ def find_links(file: BinaryIO) -> list[Link]:
 
 def _next_capture(file: BinaryIO, position: int, end: int) -> int:
     """Returns where the next page may begin, or the file's end."""
+    searched = _FIRST_SEARCHED_BYTES
     while position < end:
         file.seek(position)
-        window = file.read(_SEARCHED_BYTES)
+        window = file.read(searched)
         found = window.find(_CAPTURE)
         if found >= 0:
             return position + found
         position += max(len(window) - len(_CAPTURE) + 1, 1)
+        searched = min(2 * searched, _SEARCHED_BYTES)
     return end
 
 
