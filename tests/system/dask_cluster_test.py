@@ -28,6 +28,18 @@ def test_a_worker_is_no_scheduler(dask_client):
             pass
 
 
+def test_workers_that_would_start_in_a_removed_directory_are_refused(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("distributed", reason="needs requirements-dask.txt")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="^the working directory must be there"):
+        with dask_cluster.connect(dask_cluster.LOCAL, workers=1):
+            pass
+
+
 def test_without_dask_the_requirements_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError, match="pip install -r requirements-dask.txt"):

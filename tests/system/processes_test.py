@@ -31,6 +31,15 @@ def test_processes_do_every_job_once():
     assert os.getpid() not in workers
 
 
+def test_a_removed_working_directory_is_told(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(InputError, match="^the working directory must be there"):
+        list(processes.run_in_processes(abs, [1, 2], 2))
+    assert list(processes.run_in_processes(abs, [1, 2], 1)) == [1, 2]
+
+
 def test_jobs_may_be_started_in_a_thread():
     results = []
     thread = threading.Thread(

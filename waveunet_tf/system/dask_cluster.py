@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from waveunet_tf.errors import InputError
-from waveunet_tf.system import cpus
+from waveunet_tf.system import cpus, processes
 
 if TYPE_CHECKING:
     import distributed
@@ -64,7 +64,8 @@ def connect(
         A `distributed.Client`.
 
     Raises:
-        InputError: dask.distributed is not installed, or no scheduler answers.
+        InputError: dask.distributed is not installed, no scheduler answers, or with
+            LOCAL the working directory was removed.
     """
     distributed = import_distributed()
     import dask
@@ -75,6 +76,7 @@ def connect(
     with contextlib.ExitStack() as stack:
         target = scheduler
         if scheduler == LOCAL:
+            processes.require_working_folder()
             stack.enter_context(dask.config.set(_LOCAL_CONFIG))
             target = stack.enter_context(
                 distributed.LocalCluster(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from waveunet_tf.errors import InputError
 from waveunet_tf.system import interrupts, quiet_import
 
 # The exit code after SIGTERM, as a shell gives it.
@@ -33,6 +34,7 @@ def run_in_processes(
         The results, each as soon as it is there.
 
     Raises:
+        InputError: The working directory was removed.
         OSError: A process died, or the function raised the error.
     """
     workers = min(workers, len(jobs))
@@ -40,6 +42,7 @@ def run_in_processes(
         for job in jobs:
             yield function(job)
         return
+    require_working_folder()
     # "spawn", because a fork of a process with threads may hang.
     executor = concurrent.futures.ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _prepare_worker
@@ -68,6 +71,21 @@ def run_in_processes(
             for process in executor._processes.values():
                 process.terminate()
         executor.shutdown(cancel_futures=True)
+
+
+def require_working_folder() -> None:
+    """Requires that the working directory is there, in which processes start.
+
+    Raises:
+        InputError: It was removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise InputError(
+            "the working directory must be there for other processes to start in, but "
+            "was removed: change to another one"
+        ) from error
 
 
 def in_worker() -> bool:
