@@ -6,6 +6,12 @@ from tests.training.trainings import COSINE, MINI, MINI_U7, QUICK, U7, run
 from waveunet_tf.configs.training import ComputeConfig
 
 
+def pytest_itemcollected(item):
+    """Keeps all tests of the finished training in one process, which trains once."""
+    if "finished_dir" in item.fixturenames:
+        item.add_marker(pytest.mark.xdist_group("finished_training"))
+
+
 @pytest.fixture(scope="session")
 def finished_dir(kept_stems_dir, tmp_path_factory):
     """The workdir of a training of MINI by QUICK, with pictures. Never change it."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import shutil
+from unittest import mock
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from tests.training.trainings import (
     MINI_U7,
     QUICK,
     U7,
-    Enough,
+    Begun,
     check_same_history,
     check_same_weights,
     history,
@@ -49,16 +50,37 @@ def averages_of(state):
         return [file[f"arr_{number}"] for number in range(len(file.files) - 1)]
 
 
-def test_one_step_moves_every_weight_by_adams_first_step(kept_stems_dir, tmp_path):
-    training = dataclasses.replace(QUICK, steps_per_epoch=1, max_epochs=1)
-    run(MINI, training, kept_stems_dir, tmp_path / "work")
+@pytest.fixture(scope="module")
+def one_step_dir(kept_stems_dir, tmp_path_factory):
+    """The workdir of a training of one step by clipped gradients."""
+    workdir = tmp_path_factory.mktemp("one step") / "work"
+    training = dataclasses.replace(
+        QUICK, steps_per_epoch=1, max_epochs=1, clip_norm=0.01
+    )
+    run(MINI, training, kept_stems_dir, workdir)
+    return workdir
+
+
+@pytest.mark.xdist_group("one_step_training")
+def test_one_step_moves_every_weight_by_adams_first_step(one_step_dir):
     keras.utils.set_random_seed(7)
     before = build_network(MINI).get_weights()
-    for old, new in zip(before, weights_of(tmp_path / "work" / "best")):
+    for old, new in zip(before, weights_of(one_step_dir / "best")):
         # Adam's first step is learning_rate * gradient / (|gradient| + epsilon).
         steps = np.abs(new - old)
         assert 0 < steps.max() <= 1e-3 * (1 + 1e-3)
         assert np.median(steps) > 0.9e-3
+
+
+@pytest.mark.xdist_group("one_step_training")
+def test_gradients_are_clipped_as_the_training_says(one_step_dir):
+    best = checkpoint.Checkpoint.open(one_step_dir / "best")
+    adam = build_adam(best.training)
+    assert best.load_adam(build_network(MINI), adam)
+    # Adam's first moments are a tenth of its first gradients, here of a norm of 0.09.
+    moments = [np.ravel(moment) for moment in adam._momentums]
+    norm = 10 * np.linalg.norm(np.concatenate(moments))
+    assert norm == pytest.approx(0.01, rel=1e-4)
 
 
 def test_training_writes_its_history_and_the_best_checkpoint(finished_dir):
@@ -83,7 +105,6 @@ def often_saved_dir(kept_stems_dir, tmp_path_factory):
     return workdir
 
 
-@pytest.mark.xdist_group("often_saved_training")
 def test_the_same_seed_gives_the_same_losses_with_pictures_or_without(
     often_saved_dir, finished_dir
 ):
@@ -92,7 +113,7 @@ def test_the_same_seed_gives_the_same_losses_with_pictures_or_without(
     assert not (often_saved_dir / "loss.png").exists()
 
 
-@pytest.mark.xdist_group("often_saved_training")
+@pytest.mark.xdist_group("finished_training")  # as the test before
 def test_states_are_saved_within_an_epoch_as_often_as_asked(often_saved_dir):
     names = sorted(path.name for path in (often_saved_dir / "state").iterdir())
     # The last two: after the sixth step, and after the validation; and the one that
@@ -100,10 +121,9 @@ def test_states_are_saved_within_an_epoch_as_often_as_asked(often_saved_dir):
     assert names == ["000000003-1-0", "000000006-1-0", "000000006-2-0"]
 
 
-def test_the_loss_falls(kept_stems_dir, tmp_path):
-    training = dataclasses.replace(QUICK, steps_per_epoch=25, learning_rate=3e-3)
-    run(MINI, training, kept_stems_dir, tmp_path / "work")
-    first, second = history(tmp_path / "work")
+@pytest.mark.xdist_group("cosine_training")
+def test_the_loss_falls(cosine_dir):
+    first, second = history(cosine_dir)
     assert second["loss"] < 0.9 * first["loss"]
 
 
@@ -211,18 +231,6 @@ def test_training_starts_from_a_checkpoint(kept_stems_dir, tmp_path, finished_di
     assert int(adam.iterations) == 3 * progress["best_epoch"] + 1
 
 
-def test_gradients_are_clipped_as_the_training_says(kept_stems_dir, tmp_path):
-    training = dataclasses.replace(STILL, clip_norm=1e-5)
-    run(MINI, training, kept_stems_dir, tmp_path / "work")
-    adam = build_adam(training)
-    best = checkpoint.Checkpoint.open(tmp_path / "work" / "best")
-    assert best.load_adam(build_network(MINI), adam)
-    # Adam's first moments are a tenth of its first gradients.
-    moments = [np.ravel(moment) for moment in adam._momentums]
-    norm = 10 * np.linalg.norm(np.concatenate(moments))
-    assert norm == pytest.approx(1e-5, rel=1e-4)
-
-
 @pytest.mark.slow
 def test_output_layers_may_begin_anew(kept_stems_dir, tmp_path, finished_dir):
     config = dataclasses.replace(MINI, sources=("vocals", "accompaniment"))
@@ -252,11 +260,11 @@ def test_several_folders_are_one_data_set(stems_dir, tmp_path, caplog):
     shutil.copytree(stems_dir / "train", tmp_path / "more" / "train")
     caplog.set_level(logging.INFO)
     folders = [stems_dir, tmp_path / "more"]
-    with pytest.raises(loop.Stopped):
+    with pytest.raises(Begun):
         run(
             *(MINI, STILL, stems_dir, tmp_path / "work"),
             data_dirs=folders,
-            should_stop=Enough(1),
+            should_stop=mock.Mock(side_effect=Begun),
         )
     assert "on 4 tracks, 1 for validation, on 1 x CPU" in caplog.text
 
@@ -277,8 +285,8 @@ def test_a_workdir_that_cannot_be_written_is_told_at_once(kept_stems_dir, tmp_pa
 @pytest.mark.xdist_group("cosine_training")
 def test_a_cosine_takes_the_learning_rate_down_to_nothing(cosine_dir):
     rates = [record["learning_rate"] for record in history(cosine_dir)]
-    # Of the last of 12 steps, and of 24.
-    expected = [0.5e-3 * (1 + np.cos(np.pi * step / 24)) for step in (11, 23)]
+    # Of the last of 25 steps, and of 50.
+    expected = [2.5e-3 * (1 + np.cos(np.pi * step / 50)) for step in (24, 49)]
     assert rates == pytest.approx(expected)
     assert rates[-1] < 0.01 * COSINE.learning_rate
 
