@@ -20,6 +20,27 @@ class InputError(ValueError):
     """
 
 
+def list_changes(then: dict, now: dict, *, of: str = "") -> list[str]:
+    """Lists what differs between the settings of an earlier run and those of this one.
+
+    Args:
+        then: The earlier settings; a setting may be such a dictionary, too.
+        now: The settings of this run.
+        of: What stands before the settings' names.
+
+    Returns:
+        For each setting that differs, in the names' order, its name and both values.
+    """
+    changes = []
+    for name in sorted(set(then) | set(now)):
+        old, new = then.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changes += list_changes(old, new, of=f"{of}{name}.")
+        elif old != new:
+            changes.append(f"{of}{name} ({old}, now {new})")
+    return changes
+
+
 @contextlib.contextmanager
 def naming(what: str | os.PathLike) -> Iterator[None]:
     """Puts a file or argument before the text of an InputError that lacks it.

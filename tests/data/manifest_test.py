@@ -236,8 +236,21 @@ def test_a_run_of_any_other_setting_is_another_one(tmp_path, changes):
     manifests.write_manifest(tmp_path, SETTINGS, {})
     assert manifests.entries_of_earlier_run(tmp_path, SETTINGS, []) == {}
     other = dataclasses.replace(SETTINGS, **changes)
-    with pytest.raises(InputError, match="must be of an earlier run with"):
+    changed = r"the same settings.* What differs: \w+(\.\w+)* \([^()]*, now [^()]*\)$"
+    with pytest.raises(InputError, match=f"must be of an earlier run with {changed}"):
         manifests.entries_of_earlier_run(tmp_path, other, [])
+
+
+def test_only_what_differs_from_the_earlier_run_is_named(tmp_path):
+    manifests.write_manifest(tmp_path, SETTINGS, {})
+    mending = Mending(rest=SETTINGS.sources[0])
+    other = dataclasses.replace(SETTINGS, sample_rate_hz=44100, mending=mending)
+    with pytest.raises(InputError) as caught:
+        manifests.entries_of_earlier_run(tmp_path, other, [])
+    assert str(caught.value).endswith(
+        f"What differs: mending.rest (None, now {SETTINGS.sources[0]}), "
+        f"sample_rate_hz ({SETTINGS.sample_rate_hz}, now 44100)"
+    )
 
 
 def test_a_sum_must_be_one_of_the_sources():

@@ -18,7 +18,7 @@ from absl import logging
 
 from waveunet_tf.data.estimates import Estimates
 from waveunet_tf.data.tracks import SUBSETS, Mending, Track
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, list_changes
 from waveunet_tf.system import files
 from waveunet_tf.system.files import file_sha256
 
@@ -300,10 +300,10 @@ def entries_of_earlier_run(
         )
     manifest = read_manifest(output)
     entries = manifest.pop("tracks")
-    if _with_new_settings(manifest) != settings.to_dict():
+    if other := list_changes(_with_new_settings(manifest), settings.to_dict()):
         raise InputError(
-            f"{output}: must be of an earlier run with {settings.to_dict()}, but its "
-            f"{MANIFEST} has {manifest}"
+            f"{output}: must be of an earlier run with the same settings, or be "
+            f"another folder. What differs: {', '.join(other)}"
         )
     labels = {track.label: track for track in tracks}
     entries.update(_noted_entries(output, set(labels)))

@@ -6,7 +6,7 @@ import os
 
 from waveunet_tf.configs.networks import NetworkConfig
 from waveunet_tf.configs.training import TrainingConfig
-from waveunet_tf.errors import InputError
+from waveunet_tf.errors import InputError, list_changes
 
 # Fields of TrainingConfig that a later call may change.
 _FREE = ("max_epochs", "patience")
@@ -29,11 +29,10 @@ def differences(
     free = set(_FREE)
     if now[1].learning_rate_schedule == "cosine":
         free -= {"max_epochs"}  # on which the schedule depends
-    return [
-        f"{name} ({theirs.get(name)}, now {ours.get(name)})"
-        for name in sorted(set(ours) | set(theirs))
-        if theirs.get(name) != ours.get(name) and name not in free
-    ]
+    for name in free:
+        theirs.pop(name, None)
+        ours.pop(name, None)
+    return list_changes(theirs, ours)
 
 
 def another_training(workdir: str | os.PathLike, differences: list[str]) -> InputError:
