@@ -139,7 +139,7 @@ def test_a_dry_run_tells_what_is_to_do_and_writes_nothing(tmp_path):
     (folder / "train" / "track 2" / "vocals.flac").unlink()
     tracks = find_tracks(folder)
     result = run_prepare(tmp_path, "--dry_run")
-    check_refusal(result, 1, "train/track 2: has no source accompaniment")
+    check_refusal(result, 1, "train/track 2: has neither accompaniment nor vocals")
     assert "train/track 0: 0.7 s at 44100 Hz" in result.stdout
     assert "0.00 hours to prepare at 22050 Hz" in result.stdout
     assert not (tmp_path / "out").exists()

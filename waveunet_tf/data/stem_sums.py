@@ -28,6 +28,18 @@ def stems_of(
     return ()
 
 
+def lack_of(source: str, names: Collection[str]) -> str:
+    """Says what a track lacks that has no such source, for errors.
+
+    Args:
+        source: The source that is missing.
+        names: The names of the stems that there are.
+    """
+    if source == "accompaniment" and "vocals" not in names:
+        return "neither accompaniment nor vocals"
+    return f"no source {source}"
+
+
 def stems_of_sources(
     sources: Sequence[str],
     names: Collection[str],

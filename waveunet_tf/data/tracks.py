@@ -13,7 +13,7 @@ from absl import logging
 from waveunet_tf.audio.blocks import Queue, to_channels
 from waveunet_tf.audio.decode import AudioReader
 from waveunet_tf.data.estimates import Estimates
-from waveunet_tf.data.stem_sums import stems_of
+from waveunet_tf.data.stem_sums import lack_of, stems_of
 from waveunet_tf.errors import InputError
 
 SUBSETS = ("train", "valid", "test")
@@ -219,7 +219,7 @@ class Track:
     def _lacks(self, name: str) -> InputError:
         hint = f"; `prepare --rest {name}` takes it from the mixture"
         return InputError(
-            f"{self.label}: has no source {name} (in this spelling), only "
+            f"{self.label}: has {lack_of(name, self.sources)} (in this spelling), only "
             f"{', '.join(sorted(self.sources))}{hint if self.mixture else ''}"
         )
 
