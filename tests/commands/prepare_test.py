@@ -141,7 +141,7 @@ def test_a_dry_run_tells_what_is_to_do_and_writes_nothing(tmp_path):
     result = run_prepare(tmp_path, "--dry_run")
     check_refusal(result, 1, "train/track 2: has neither accompaniment nor vocals")
     assert "train/track 0: 0.7 s at 44100 Hz" in result.stdout
-    assert "0.00 hours to prepare at 22050 Hz" in result.stdout
+    assert "\n1.4 seconds to prepare at 22050 Hz" in result.stdout
     assert not (tmp_path / "out").exists()
     prepare_tracks(tracks[:1], tmp_path / "out", SETTINGS)
     before = contents(tmp_path / "out")

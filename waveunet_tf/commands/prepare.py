@@ -166,8 +166,16 @@ def print_plan(tracks: list[Track], settings: manifest.Settings) -> int:
             continue
         seconds += length / _SPEED.value
         print(f"{track.label}: {length:.1f} s at {rate_hz} Hz{rest}")
-    print(f"{seconds / 3600:.2f} hours to prepare at {settings.sample_rate_hz} Hz")
+    print(f"{_duration(seconds)} to prepare at {settings.sample_rate_hz} Hz")
     return 1 if failed else 0
+
+
+def _duration(seconds: float) -> str:
+    """Tells a time in the largest unit of which it has one or more."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
 
 
 def print_problems() -> int:
