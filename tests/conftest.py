@@ -52,6 +52,16 @@ def new_cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def models_dir(tmp_path, monkeypatch):
+    """An empty folder of models, for this process and the commands it runs."""
+    from waveunet_tf.checkpoints import registry
+
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
+    monkeypatch.setattr(registry, "PACKAGED", tmp_path / "packaged")
+    return tmp_path / "models"
+
+
+@pytest.fixture
 def shared_data():
     """The folder of real music and of the original's inputs and outputs."""
     if not SHARED_DATA.is_dir():

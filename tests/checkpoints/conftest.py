@@ -6,7 +6,7 @@ import shutil
 import keras
 import pytest
 
-from waveunet_tf.checkpoints import packing, registry
+from waveunet_tf.checkpoints import packing
 from waveunet_tf.checkpoints.checkpoint import save_checkpoint
 from waveunet_tf.networks.build import build_network
 
@@ -26,14 +26,6 @@ def packed_model(tiny_config, tmp_path_factory):
         median_sdr_db={"validation vocals": 4.9},
     )
     return folder / "model"
-
-
-@pytest.fixture
-def models_dir(tmp_path, monkeypatch):
-    """An empty folder of models, for this process and the commands it runs."""
-    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "models"))
-    monkeypatch.setattr(registry, "PACKAGED", tmp_path / "packaged")
-    return tmp_path / "models"
 
 
 @pytest.fixture
