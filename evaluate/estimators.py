@@ -21,6 +21,7 @@ from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
 from waveunet_tf.evaluate import bss
 from waveunet_tf.evaluate.true_stems import TrueStems
+from waveunet_tf.system import files
 
 if TYPE_CHECKING:
     from waveunet_tf.separation.separator import Separator
@@ -266,8 +267,9 @@ def _load_once(estimator: NetworkEstimator, threads: int | None) -> Separator:
 def _track_folder(root: pathlib.Path, track: Track) -> pathlib.Path:
     """Returns `<root>/<subset>/<track>`, or `<root>/<track>` without subsets."""
     folder = root / track.subset / track.name
-    if not (root / track.subset).is_dir() and (root / track.name).is_dir():
-        folder = root / track.name
+    above = folder.parent if folder.parent.is_dir() else root
+    if above.is_dir() and (found := files.find_name(track.name, os.listdir(above))):
+        folder = above / found
     if not folder.is_dir():
         raise InputError(f"{folder}: must be a folder of estimates, but is none")
     return folder

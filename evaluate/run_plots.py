@@ -63,14 +63,15 @@ def tracks_to_draw(known: list[str]) -> list[str]:
     """
     if _TRACKS.value == ["all"]:
         return known
-    for track in _TRACKS.value:
-        if track not in known:
+    tracks = [files.find_name(track, known) for track in _TRACKS.value]
+    for track, found in zip(_TRACKS.value, tracks):
+        if found is None:
             (nearest,) = difflib.get_close_matches(track, known, 1, cutoff=0)
             raise InputError(
                 f"--tracks must be of the {len(known)} tracks that all systems have, "
                 f"such as {nearest}. Received: {track}"
             )
-    return _TRACKS.value
+    return tracks
 
 
 def frame_rows(compared: systems.Systems, metric: str) -> list[dict]:

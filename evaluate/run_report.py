@@ -23,7 +23,7 @@ from waveunet_tf.evaluate import systems
 from waveunet_tf.evaluate.report import contents, page, selection, track_files
 from waveunet_tf.evaluate.scores import TrackScores
 from waveunet_tf.evaluate.system_arguments import named_folders
-from waveunet_tf.system import own_folders
+from waveunet_tf.system import files, own_folders
 
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", None, "The folder to make.", required=True, short_name="o"
@@ -86,13 +86,15 @@ def chosen_tracks(
     if _TRACKS.value is None:
         return selection.typical_tracks(scores, set(data))
     known = set(data) & set(scores)
-    for name in _TRACKS.value:
-        if name not in known:
-            where = "the scores of all systems" if name in data else _DATA_DIR.value
+    tracks = {name: files.find_name(name, known) for name in _TRACKS.value}
+    for name, found in tracks.items():
+        if found is None:
+            there = files.find_name(name, data)
+            where = "the scores of all systems" if there else _DATA_DIR.value
             left_out(
                 InputError(f"--tracks must name tracks of {where}. Received: {name}")
             )
-    return [name for name in dict.fromkeys(_TRACKS.value) if name in known]
+    return [name for name in dict.fromkeys(tracks.values()) if name is not None]
 
 
 def listening_from_flags(

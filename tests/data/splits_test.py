@@ -53,6 +53,9 @@ def test_a_list_names_the_tracks_and_earlier_ones_go_back(tmp_path):
     tracks = tracks_of(["a", "b"]) + tracks_of(["c", "d"], "valid")
     assert validation(tracks, str(path)) == ["b", "c"]
     assert validation(tracks, "none") == []
+    path.write_text("Bj\u00f6rk\n", "utf-8")  # as an editor writes it
+    macs = "Bjo\u0308rk"
+    assert validation([*tracks, *tracks_of([macs])], str(path)) == [macs]
     path.write_text("x\n")
     with pytest.raises(InputError, match="names of training tracks, but 'x' is none"):
         splits.split(tracks, str(path))

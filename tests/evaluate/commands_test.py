@@ -298,17 +298,18 @@ def test_ctrl_c_leaves_nothing_half_written(data, tmp_path):
 
 def test_plots_are_of_the_common_tracks_and_others_are_named(tmp_path):
     x, y, out = tmp_path / "x", tmp_path / "y", tmp_path / "out"
-    write_scores(x, "a, b", {"vocals": [1, 2, math.nan, 6]})
-    write_scores(y, "a, b", {"vocals": [1, 2, 3, 4]})
+    name = "a\u0308, b"  # as macOS writes it
+    write_scores(x, name, {"vocals": [1, 2, math.nan, 6]})
+    write_scores(y, name, {"vocals": [1, 2, 3, 4]})
     write_scores(y, "c", {"vocals": [9]})
     stem = {"vocals": np.repeat([[10**-1.5], [0.1], [10**-0.5], [10**-0.25]], 100, 0)}
-    measured = energies.measure_energies("a, b", stem, stem, 100)
-    energies.write_track_energies(y / f"a, b{energies.SUFFIX}", measured)
+    measured = energies.measure_energies(name, stem, stem, 100)
+    energies.write_track_energies(y / f"{name}{energies.SUFFIX}", measured)
     command = ["run_plots", f"x={x}", f"y={y}", f"--output_dir={out}"]
-    result = run(*command, "--metric=SIR", '--tracks="a, b"')
+    result = run(*command, "--metric=SIR", '--tracks="\u00e4, b"')
     check_refusal(result, 1, "left out: c")
     names = {str(path.relative_to(out)) for path in out.rglob("*.*")}
-    stems = ("distributions", "by_energy", "quietest_left_out", "over_time/a, b")
+    stems = ("distributions", "by_energy", "quietest_left_out", f"over_time/{name}")
     assert names == {f"sir_{stem}.{end}" for stem in stems for end in ("png", "svg")}
     table = [line.split() for line in result.stdout.splitlines()]
     # SIR is SDR + 2 dB in these files.

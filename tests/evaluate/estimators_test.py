@@ -155,6 +155,16 @@ def test_estimates_are_read_in_any_format_and_layout(estimates_dir, suffix):
         assert np.abs(result["vocals"]).max() == pytest.approx(0.1, abs=0.01)
 
 
+def test_estimates_are_found_however_the_letters_of_their_track_are_written(
+    estimates_dir,
+):
+    (estimates_dir / "test" / "song").rename(estimates_dir / "test" / "Bjo\u0308rk")
+    track = dataclasses.replace(TRACK, name="Bj\u00f6rk")
+    for root in (estimates_dir, estimates_dir / "test"):
+        estimator = FolderEstimator(HALVES, str(root))
+        assert list(estimator.estimate(track, stems())) == list(HALVES)
+
+
 def test_estimates_that_are_missing_doubled_or_of_another_rate_are_refused(
     estimates_dir,
 ):

@@ -285,6 +285,18 @@ def test_a_full_disk_is_told_with_the_file_that_the_user_wished(tmp_path, make, 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_name_is_found_however_its_letters_are_written():
+    composed, apart = "Bj\u00f6rk", "Bjo\u0308rk"
+    for name, names, found in (
+        (composed, ["a", apart], apart),
+        (apart, [composed], composed),
+        (apart, [composed, apart], apart),
+        ("caf\udce9", ["caf\udce9"], "caf\udce9"),
+        ("bj\u00f6rk", [composed, apart], None),
+    ):
+        assert files.find_name(name, names) == found
+
+
 def test_a_state_of_files_changes_with_their_names_sizes_and_times(tmp_path):
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:

@@ -11,6 +11,7 @@ import pathlib
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
+from waveunet_tf.system import files
 
 # The places, in MUSDB18's 100 training tracks by name, of those that the original draws
 # with its seed of 1337 (derived, not published).
@@ -101,8 +102,9 @@ def _listed(names: list[str], path: pathlib.Path) -> set[str]:
     # Folders may have names that are not UTF-8, and Notepad begins a file with a mark.
     lines = path.read_text("utf-8-sig", errors="surrogateescape").splitlines()
     listed = [line.strip() for line in lines if line.strip()]
-    if unknown := [name for name in listed if name not in names]:
+    found = {name: files.find_name(name, names) for name in listed}
+    if unknown := [name for name, own in found.items() if own is None]:
         raise InputError(
             f"{path}: must list names of training tracks, but {unknown[0]!r} is none"
         )
-    return set(listed)
+    return set(found.values())

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -277,6 +278,16 @@ def file_sha256(path: str | os.PathLike) -> str:
         while block := file.read(2**20):
             hashed.update(block)
     return hashed.hexdigest()
+
+
+def find_name(name: str, names: Iterable[str]) -> str | None:
+    """Finds a name among others, however systems write its letters.
+
+    macOS writes a letter such as é as two code points, most keyboards as one.
+    """
+    form = unicodedata.normalize("NFC", name)
+    same = [each for each in names if unicodedata.normalize("NFC", each) == form]
+    return name if name in same else next(iter(same), None)
 
 
 def state_of_files(paths: Iterable[str | os.PathLike]) -> str:
