@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tqdm
 from absl import logging
 
 from waveunet_tf.audio.decoder_process import decoding_apart
@@ -19,6 +18,7 @@ from waveunet_tf.evaluate import bss, energies, scored_folder, true_stems
 from waveunet_tf.evaluate.estimators import Estimator
 from waveunet_tf.evaluate.scored_folder import scores_path
 from waveunet_tf.system import beam, cpus, dask_cluster, dask_jobs, files, processes
+from waveunet_tf.system.progress_lines import with_progress
 
 if TYPE_CHECKING:
     from museval import TrackStore
@@ -124,9 +124,7 @@ def _estimated(tracks: list[Track]) -> dict[str, str]:
 def _collect_failures(results: Iterable, count: int) -> dict[str, str]:
     """Waits for the results of `try_to_score`; logs warnings, returns the failures."""
     failures = {}
-    for label, failure, warnings in tqdm.tqdm(
-        results, "score", count, unit="track", disable=None
-    ):
+    for label, failure, warnings in with_progress(results, "score", count):
         for warning in warnings:
             logging.warning("%s", warning)
         if failure:

@@ -13,7 +13,6 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 
-import tqdm
 from absl import logging
 
 from waveunet_tf.data.estimates import Estimates
@@ -21,6 +20,7 @@ from waveunet_tf.data.tracks import SUBSETS, Mending, Track
 from waveunet_tf.errors import InputError, list_changes
 from waveunet_tf.system import files
 from waveunet_tf.system.files import file_sha256
+from waveunet_tf.system.progress_lines import with_progress
 
 MANIFEST_VERSION = 2
 MANIFEST = "manifest.json"
@@ -377,7 +377,7 @@ def verify(output: str | os.PathLike) -> list[str]:
     manifest = read_manifest(output)
     problems, known = [], set()
     entries = manifest["tracks"].items()
-    for label, entry in tqdm.tqdm(entries, "verify", unit="track", disable=None):
+    for label, entry in with_progress(entries, "verify", len(entries)):
         for name, expected in entry["sha256"].items():
             path = output / label / f"{name}.wav"
             known.add(path)

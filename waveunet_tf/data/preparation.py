@@ -10,7 +10,6 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import tqdm
 from absl import logging
 
 from waveunet_tf.audio import resample
@@ -35,6 +34,7 @@ from waveunet_tf.system import (
     processes,
 )
 from waveunet_tf.system.files import file_sha256
+from waveunet_tf.system.progress_lines import with_progress
 
 # Errors of the output folder: no other track could be written either.
 _FATAL = files.FULL_DISK | {errno.EACCES, errno.EIO}
@@ -128,7 +128,7 @@ def _recorded(
     results: Iterable[tuple], count: int, record: Callable[[list], None]
 ) -> Iterator[tuple]:
     """Records each track as soon as it is done."""
-    for result in tqdm.tqdm(results, "prepare", count, unit="track", disable=None):
+    for result in with_progress(results, "prepare", count):
         record([result])
         yield result
 

@@ -11,8 +11,6 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import tqdm
-
 from waveunet_tf.audio.decoder_process import decoding_apart
 from waveunet_tf.audio.encode import AudioWriter
 from waveunet_tf.audio.formats import check_format, song_name
@@ -24,6 +22,7 @@ from waveunet_tf.separation.song_search import find_songs
 from waveunet_tf.separation.teachers import Teacher
 from waveunet_tf.system import files, own_folders
 from waveunet_tf.system.files import file_sha256
+from waveunet_tf.system.progress_lines import with_progress
 
 _VERSION = 1
 _SUBSET = "train"
@@ -74,7 +73,7 @@ def teach_songs(
     with files.locked_folder(output), decoding_apart():
         record = _Record(output, teacher, stems, bit_depth)
         files.remove_parts(output / _SUBSET)
-        for name, song in tqdm.tqdm(found.items(), "teach", unit="song", disable=None):
+        for name, song in with_progress(found.items(), "teach", len(found), "song"):
             try:
                 with oddities_explained(song):
                     if record.lacks(name, song):
