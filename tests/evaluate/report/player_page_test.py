@@ -75,6 +75,15 @@ def test_arrows_scroll_a_table_that_is_wider_than_the_screen(chromium, report):
     page.context.close()
 
 
+def test_all_columns_of_a_table_are_on_a_printed_page(chromium, report):
+    page = opened(chromium, report, viewport={"width": 718, "height": 1000})  # A4
+    page.emulate_media(media="print")
+    right = """([...parts]) => Math.max(
+        ...parts.map((part) => part.getBoundingClientRect().right))"""
+    assert page.locator("details[open] td").evaluate_all(right) < 718
+    page.context.close()
+
+
 def test_what_firefox_keeps_of_the_options_on_reload_is_done(report):
     with headless_firefox() as firefox:
         page = opened(firefox, report)
