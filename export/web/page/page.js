@@ -15,7 +15,7 @@ function join({ models, queue, card, live }) {
   queue.listening = () => !(card.player.mixer?.paused ?? true);
   queue.addEventListener("change", busy);
   queue.addEventListener("choose", (event) => card.show(/** @type {CustomEvent} */ (event).detail));
-  queue.addEventListener("remove", (event) => card.forget(/** @type {CustomEvent} */ (event).detail));
+  queue.release = (song) => card.release(song);
   live.addEventListener("change", () => {
     // One thing sounds at a time, and the worker separates one at a time.
     if (live.running) card.player.mixer?.pause();

@@ -82,7 +82,7 @@ function timeLeft(seconds) {
 /**
  * The songs: separated one after the other, and shown when someone chooses one.
  *
- * Fires "choose", whose detail is the song to show, or null, and "remove" with the song that goes.
+ * Fires "choose", whose detail is the song to show, or null.
  */
 export class Queue extends EventTarget {
   /** @param {import("../engine/protocol.js").Separator} separator */
@@ -97,6 +97,8 @@ export class Queue extends EventTarget {
     this.expected = true;
     /** Whether someone listens, whom no other song should interrupt. */
     this.listening = () => false;
+    /** Waits until none needs a song's files. @type {(song: SeparatedSong) => Promise<void>} */
+    this.release = async () => {};
     this.pageTitle = document.title;
     window.addEventListener("beforeunload", (event) => {
       if (this.working) event.preventDefault();
@@ -164,11 +166,14 @@ export class Queue extends EventTarget {
       job.tell("Cancelling…");
       return;
     }
-    if (job.song) {
-      this.dispatchEvent(new CustomEvent("remove", { detail: job.song }));
-      this.separator.forget(job.song.id).catch(notify);
-    }
+    if (job.song) this.#forget(job.song).catch(notify);
     this.#drop(job);
+  }
+
+  /** @param {SeparatedSong} song */
+  async #forget(song) {
+    await this.release(song);
+    await this.separator.forget(song.id);
   }
 
   /** @param {Job} job */

@@ -5,6 +5,8 @@ import { isAbort, isVoice, memory, notify, shadeOf, titled } from "./notices.js"
 /** @typedef {import("../engine/protocol.js").SeparatedSong} SeparatedSong */
 /** @typedef {import("../engine/protocol.js").Encoding} Encoding */
 
+/* A browser copies what is saved, and says nothing of its end. */
+const COPY_SECONDS = 60;
 const MIXTURE = "mixture";
 const SAVE = `<button type="button" class="icon save-lane" title="Save"><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 4v11M7 11l5 5 5-5M5 20h14"/></svg></button>`;
 
@@ -17,6 +19,8 @@ export class SongCard {
     this.song = null;
     /** What is being saved → its song; the worker makes one after the other. */
     this.saves = /** @type {Map<AbortController, SeparatedSong>} */ (new Map());
+    /** When something of a song was saved last. */
+    this.saved = /** @type {WeakMap<SeparatedSong, number>} */ (new WeakMap());
     this.player = new Player(find("#player"));
     this.player.oneSolo = false;
     this.karaokeButton = find("#karaoke");
@@ -76,12 +80,15 @@ export class SongCard {
   }
 
   /**
-   * Ends what is being saved of a song that is removed.
+   * Ends what is being saved of a song that is removed, and waits until the browser has copied what
+   * was saved of it.
    *
    * @param {SeparatedSong} song
    */
-  forget(song) {
+  async release(song) {
     this.#stopSaving((other) => other === song);
+    const since = performance.now() - (this.saved.get(song) ?? -Infinity);
+    if (since < 1000 * COPY_SECONDS) await sleep(COPY_SECONDS - since / 1000);
   }
 
   /** The lanes that karaoke leaves out. */
@@ -160,7 +167,8 @@ export class SongCard {
    */
   async #save(file, make) {
     const saving = new AbortController();
-    this.saves.set(saving, /** @type {SeparatedSong} */ (this.song));
+    const song = /** @type {SeparatedSong} */ (this.song);
+    this.saves.set(saving, song);
     find("#stop-saving").hidden = false;
     const tell = (/** @type {string} */ text) => {
       find("#saving").textContent = text;
@@ -175,6 +183,7 @@ export class SongCard {
         },
       });
       download(content, file);
+      this.saved.set(song, performance.now());
       tell(`${file} is saved.`);
     } catch (error) {
       tell("");
@@ -199,5 +208,5 @@ function download(content, file) {
   link.href = URL.createObjectURL(content);
   link.download = file;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000 * COPY_SECONDS);
 }

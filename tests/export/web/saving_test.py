@@ -18,6 +18,12 @@ KEPT = """async () => {
     return names;
 }"""
 
+# A minute has passed.
+LATER = """() => {
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + 60_000;
+}"""
+
 
 @pytest.fixture
 def downloads(page):
@@ -85,6 +91,17 @@ def test_a_song_that_is_removed_leaves_nothing_that_was_saved_of_it(page, songs)
         with page.expect_download():
             save(page, "All stems (.zip)")
     assert len(page.evaluate(KEPT)) == len(kept) + 4
+    page.evaluate(LATER)
     save(page, "Remove second.flac")
     wait_until(page, f"({KEPT})().then((names) => names.length === {len(kept) // 2})")
     assert set(page.evaluate(KEPT)) < kept
+
+
+def test_what_is_saved_is_copied_though_its_song_is_removed_at_once(page, long):
+    separate(page, long)
+    page.select_option("#encoding", "wav32f")
+    with page.expect_download() as download:
+        save(page, "All stems (.zip)")
+    save(page, "Remove long.wav")
+    stem_bytes = 8 * 300 * HZ
+    assert download.value.path().stat().st_size > 2 * stem_bytes
