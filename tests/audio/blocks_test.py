@@ -12,10 +12,10 @@ def test_channels_are_repeated_or_averaged():
     np.testing.assert_array_equal(to_channels(stereo, 2), stereo)
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-def test_more_than_two_channels_are_refused(channels):
+@pytest.mark.parametrize(("channels", "wished"), [(6, 1), (6, 2), (1, 6), (2, 6)])
+def test_more_than_two_channels_are_refused(channels, wished):
     with pytest.raises(InputError, match="1 or 2 channels. Received: 6 channels"):
-        to_channels(np.zeros((5, 6)), channels)
+        to_channels(np.zeros((5, channels)), wished)
 
 
 def test_mono_made_stereo_and_mono_again_is_as_it_was():

@@ -56,6 +56,27 @@ def test_another_rate_and_mono_become_like_the_first():
     assert blocks.changes == [(1.0, [RATE_HZ, 2], [RATE_HZ // 2, 1])]
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_surround_that_follows_is_folded_down_like_the_first(channels):
+    """As a film does in a broadcast; the front left stays on the left."""
+    blocks = FrameBlocks(RATE_HZ, channels, None)
+    surround = np.zeros((20_000, 6))
+    surround[:, 0] = tone(20_000)[:, 0]
+    first = tone(10_000)[:, :channels]
+    samples = gathered(
+        blocks,
+        frames_of(first, layout="stereo" if channels == 2 else "mono"),
+        frames_of(surround, layout="5.1"),
+    )
+    assert samples.shape == (30_000, channels)
+    np.testing.assert_array_equal(samples[:10_000], first.astype(np.float32))
+    left = samples[10_000:, 0]
+    assert np.corrcoef(left, surround[:, 0])[0, 1] > 0.999
+    assert 0.2 < left.std() / surround[:, 0].std() <= 1
+    if channels == 2:
+        assert not samples[10_000:, 1].any()
+
+
 def test_what_is_gathered_comes_out_before_a_pause():
     blocks = FrameBlocks(RATE_HZ, 2, None)
     (frame,) = frames_of(tone(1000))

@@ -20,12 +20,10 @@ def to_channels(audio: np.ndarray, channels: int) -> np.ndarray:
         `(frames, channels)`, with the wished number of channels.
 
     Raises:
-        InputError: The audio has more than two channels.
+        InputError: The audio has, or is to have, more than two channels.
     """
-    if audio.shape[1] > 2:
-        raise InputError(
-            f"Audio must have 1 or 2 channels. Received: {audio.shape[1]} channels"
-        )
+    if (most := max(audio.shape[1], channels)) > 2:
+        raise InputError(f"Audio must have 1 or 2 channels. Received: {most} channels")
     if audio.shape[1] == channels:
         return audio
     if channels == 1:

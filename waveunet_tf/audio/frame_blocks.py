@@ -92,11 +92,13 @@ class FrameBlocks:
         if self._last_key and key != self._last_key:
             self.changes.append((self._given / self._rate_hz, self._last_key, key))
         self._kind, self._last_key = kind, key
-        self._to_float = None
-        if not self._layout and key[1] > _MOST_PLANES:
+        self._to_float, layout = None, self._layout
+        if key[1] > 2 >= self._channels:  # such as a film between advertisements
+            layout = "stereo" if self._channels == 2 else "mono"
+        if not layout and key[1] > _MOST_PLANES:
             self._to_float = av.AudioResampler("flt")
-        elif self._layout or sample_format != "fltp":
-            self._to_float = av.AudioResampler("fltp", self._layout)
+        elif layout or sample_format != "fltp":
+            self._to_float = av.AudioResampler("fltp", layout)
         if key[0] != self._rate_hz:
             self._resampler = StreamResampler(key[0], self._rate_hz, self._channels)
 
