@@ -7,6 +7,7 @@ that is missing, null, NaN or infinite is no score, and becomes NaN.
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import math
 import os
@@ -99,6 +100,18 @@ def read_system(
     )
 
 
+def find_track_files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+    """Lists the files of tracks in a folder and those in it, also behind links, by name.
+
+    Args:
+        folder: The folder.
+        suffix: The end of the files' names.
+    """
+    pattern = os.path.join(glob.escape(str(folder)), "**", f"*{suffix}")
+    paths = map(pathlib.Path, glob.glob(pattern, recursive=True))
+    return sorted(paths, key=lambda path: (path.name, path))
+
+
 def read_track_files(
     folder: str | os.PathLike,
     suffix: str,
@@ -127,9 +140,10 @@ def read_track_files(
     root = pathlib.Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: must be a folder of {what}, but is none")
-    paths = [path for path in root.rglob(f"*{suffix}") if path.name[0] != "."]
     tracks: dict[str, Any] = {}
-    for path in sorted(paths, key=lambda path: (path.name, path)):
+    for path in sorted(
+        find_track_files(root, suffix), key=lambda path: (path.name, path)
+    ):
         try:
             track = read(path)
             if track.name in tracks:

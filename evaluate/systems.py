@@ -147,7 +147,7 @@ def _read_energies(folder: pathlib.Path, left_out: LeftOut) -> dict[str, TrackEn
 
 
 def _has_energies(folder: pathlib.Path) -> bool:
-    return any(folder.rglob(f"*{energies.SUFFIX}"))
+    return bool(scores.find_track_files(folder, energies.SUFFIX))
 
 
 def _fits(track: TrackEnergies | None, sources: tuple[str, ...], frames: int) -> bool:

@@ -86,12 +86,15 @@ def test_sources_of_different_length_are_refused(tmp_path):
 
 
 def test_a_system_is_read_by_name_from_any_depth(tmp_path):
+    root, other = tmp_path / "m4 [best]", tmp_path / "other disk"
     for path in ("test/b.json", "test/deep/a.json", "c.json"):
-        write(tmp_path / path, {"vocals": [frame(SDR=3)]})
-    (tmp_path / "test" / ".part-1-x").mkdir()
-    (tmp_path / "test" / ".part-1-x" / ".x.json").write_text("half")
-    system = scores.read_system(tmp_path)
-    assert list(system) == ["a", "b", "c"]
+        write(root / path, {"vocals": [frame(SDR=3)]})
+    write(other / "d.json", {"vocals": [frame(SDR=3)]})
+    (root / "valid").symlink_to(other)
+    (root / "test" / ".part-1-x").mkdir()
+    (root / "test" / ".part-1-x" / ".x.json").write_text("half")
+    system = scores.read_system(root)
+    assert list(system) == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(system["a"].sources["vocals"]["SDR"], [3])
 
 
