@@ -101,7 +101,7 @@ def read_system(
 
 
 def find_track_files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
-    """Lists the files of tracks in a folder and those in it, also behind links, by name.
+    """Lists the files of tracks in a folder and those in it, by name; follows links.
 
     Args:
         folder: The folder.
@@ -141,9 +141,7 @@ def read_track_files(
     if not root.is_dir():
         raise InputError(f"{root}: must be a folder of {what}, but is none")
     tracks: dict[str, Any] = {}
-    for path in sorted(
-        find_track_files(root, suffix), key=lambda path: (path.name, path)
-    ):
+    for path in find_track_files(root, suffix):
         try:
             track = read(path)
             if track.name in tracks:
