@@ -19,7 +19,9 @@ const HEAD_BYTES = 2 ** 16;
 const PCM = 1;
 const FLOAT = 3;
 const EXTENSIBLE = 0xfffe;
-const OPEN_SIZE = 0x7ffff000; // sox's; ffmpeg's is 0xFFFFFFFF
+// Python's, too: just below 2 GiB (GStreamer, sox), just above, or just below 4 GiB (ffmpeg).
+const BELOW_POWER = 2 ** 24;
+const ABOVE_POWER = 2 ** 16;
 
 /**
  * Opens a wav file of integers or floats.
@@ -81,7 +83,7 @@ function readerOf(file, format, begin, size) {
   const { channels, sampleRateHz, bits } = format;
   const frameBytes = (channels * bits) / 8;
   const there = Math.max(file.size - begin, 0);
-  const isOpen = size >= OPEN_SIZE || size === 0;
+  const isOpen = isPlaceholder(size) || size === 0;
   const frames = Math.floor((isOpen ? there : Math.min(size, there)) / frameBytes);
   const remarks = [];
   // A few bytes are sloppiness.
@@ -97,6 +99,13 @@ function readerOf(file, format, begin, size) {
     }
   }
   return { sampleRateHz, channels, frames, remarks, blocks };
+}
+
+/** @param {number} size */
+function isPlaceholder(size) {
+  return (
+    (size >= 2 ** 31 - BELOW_POWER && size < 2 ** 31 + ABOVE_POWER) || size >= 2 ** 32 - BELOW_POWER
+  );
 }
 
 /**
