@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 import tqdm
-from absl import flags
+from absl import flags, logging
 
 from waveunet_tf.commands import app
 from waveunet_tf.data.datasets import find_tracks
@@ -134,7 +134,8 @@ def main(arguments):
     )
 
     for name, (draw, *data) in tqdm.tqdm(drawings.items(), "draw", disable=None):
-        figures.save_figure(draw(*data, metric), paths[name])
+        for path in figures.save_figure(draw(*data, metric), paths[name]):
+            logging.info("%s", path)
     print(f"{metric} of frames, dB")
     for columns, rows in numbers:
         print(tables.format_rows(columns, rows, "text"), end="\n\n")

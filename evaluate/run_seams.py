@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 
 import tqdm
-from absl import flags
+from absl import flags, logging
 
 from waveunet_tf.audio import io, resample
 from waveunet_tf.checkpoints.checkpoint import Checkpoint
@@ -92,7 +92,10 @@ def main(arguments):
     seconds = _AT.value
     if seconds is None:
         seconds = seams.outstanding_seam((own or drawn)[0])
-    figures.save_figure(seams.plot_seam(drawn, seconds, _SOURCE.value), stem)
+    for path in figures.save_figure(
+        seams.plot_seam(drawn, seconds, _SOURCE.value), stem
+    ):
+        logging.info("%s", path)
     rows = [
         {
             "network": estimate.name,

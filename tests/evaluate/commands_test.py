@@ -148,7 +148,9 @@ def test_a_song_without_vocals_goes_through_all_tables_and_figures(tmp_path):
     assert {row["source"] for row in json.loads(levels.stdout)} == {"accompaniment"}
     drawn = run("run_plots", system, f"--output_dir={tmp_path}/plots", "--tracks=a")
     assert drawn.returncode == 0, drawn.stderr
-    assert len(list((tmp_path / "plots").rglob("*.png"))) == 4
+    pictures = list((tmp_path / "plots").rglob("*.png"))
+    assert len(pictures) == 4
+    assert {*map(str, pictures)} < {*drawn.stderr.splitlines()}
 
 
 def test_levels_of_foreign_scores_come_from_the_true_stems(data, tmp_path):
