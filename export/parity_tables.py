@@ -88,11 +88,13 @@ def format_parity(rows: list[ParityRow]) -> str:
                 "SNR (dB)": row.snr_db,
                 "worst second": row.worst_snr_db,
                 **{
-                    f"SDR {name} (dB)": row.sdr_change_db.get(name, float("nan"))
+                    f"SDR change, {name} (dB)": row.sdr_change_db.get(
+                        name, float("nan")
+                    )
                     for name in sources
                 },
-                "s a s, 1 thread": row.factor_1,
-                "2 threads": row.factor_2,
+                "work (ms per s), 1 thread": 1000 * row.factor_1,
+                "2 threads": 1000 * row.factor_2,
                 "peak MiB": row.peak_mib,
                 "load (s)": row.load_seconds,
             }

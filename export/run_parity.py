@@ -5,9 +5,9 @@ r"""Measures what exported TFLite files lose against the Keras network, and thei
 
 Prints the table, and writes it into the folder of the files as parity.md and
 parity.json: size; SNR against the Keras network, all sources as one signal (dB, median
-and worst second); median change of museval's SDR against the true stems; seconds of
-work for a second of audio on one and two threads; peak memory and load time of a Python
-process. Exits with code 1 where an SNR is below its floor.
+and worst second); median change of museval's SDR against the true stems; work for a
+second of audio, in milliseconds, on one and two threads; peak memory and load time of a
+Python process. Exits with code 1 where an SNR is below its floor.
 """
 
 import pathlib

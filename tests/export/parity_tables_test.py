@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -60,9 +61,17 @@ def test_the_table_has_floats_first_and_a_column_for_each_source():
         "int8.tflite",
         "mixed.tflite",
     ]
-    column = cells(head).index("SDR vocals (dB)")
+    column = cells(head).index("SDR change, vocals (dB)")
     assert float(cells(lines[2])[column]) == -0.25
     assert float(cells(lines[0])[cells(head).index("SNR (dB)")]) == 120
+
+
+def test_work_is_told_in_milliseconds_for_what_is_faster_than_a_hundredth():
+    fast = dataclasses.replace(row("dynamic", 40), factor_1=0.0042, factor_2=0.0031)
+    head, _, line = parity_tables.format_parity([fast]).splitlines()
+    shown = dict(zip(cells(head), cells(line)))
+    assert shown["work (ms per s), 1 thread"] == "4.20"
+    assert shown["2 threads"] == "3.10"
 
 
 def test_the_tables_are_written_as_text_and_as_numbers(tmp_path):
