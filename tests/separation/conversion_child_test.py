@@ -97,7 +97,8 @@ WAITING = """
 import pathlib, sys
 from waveunet_tf.separation import conversion_child
 conversion_child._START = (
-    "import os; from waveunet_tf.separation import conversion_worker as worker; "
+    "import os, tempfile; tempfile.mkdtemp(); "
+    "from waveunet_tf.separation import conversion_worker as worker; "
     "worker._answer = lambda *_: open(os.environ['FIFO']).read(); "
     "print(os.getpid(), file=sys.stderr, flush=True); worker.main()"
 )
@@ -108,10 +109,15 @@ conversion_child.make_step(pathlib.Path(), None, 1, measure=False)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_the_process_that_waits_for_it(tmp_path, number):
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "temporary").mkdir()
     parent = subprocess.Popen(
         [sys.executable, "-c", WAITING],
         cwd=ROOT,
-        env={**os.environ, "FIFO": str(tmp_path / "fifo")},
+        env={
+            **os.environ,
+            "FIFO": str(tmp_path / "fifo"),
+            "TMPDIR": str(tmp_path / "temporary"),
+        },
         stderr=subprocess.PIPE,
     )
     pid = int(parent.stderr.readline())
@@ -119,3 +125,5 @@ def test_it_ends_with_the_process_that_waits_for_it(tmp_path, number):
     parent.wait(30)
     wait_for_its_end(pid, time.monotonic() + 30)
     parent.stderr.close()
+    if number == signal.SIGINT:
+        assert list((tmp_path / "temporary").iterdir()) == []

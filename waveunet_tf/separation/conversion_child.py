@@ -6,11 +6,13 @@ step needs none of it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from typing import NamedTuple
 
 from waveunet_tf.errors import InputError
@@ -63,25 +65,31 @@ def make_step(
         ConversionError: TensorFlow cannot convert the network, or its process died.
     """
     request = json.dumps([os.path.abspath(directory), chunk_frames, threads, measure])
-    try:
-        child = child_python.start_python(
-            _START,
-            request,
-            stdin=subprocess.PIPE,  # Its end is this process' end.
-            stdout=subprocess.PIPE,
-            # A step is for the CPU.
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        )
-    except OSError:
-        return None
-    try:
-        head, content = child.stdout.readline(), child.stdout.read()
-        code = child.wait()
-    finally:
-        child.kill()
-        child.wait()
-        child.stdin.close()
-        child.stdout.close()
+    with contextlib.ExitStack() as stack:
+        try:
+            # For TensorFlow's files, which are left when the process is killed.
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            child = child_python.start_python(
+                _START,
+                request,
+                stdin=subprocess.PIPE,  # Its end is this process' end.
+                stdout=subprocess.PIPE,
+                env={
+                    **os.environ,
+                    **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), folder),
+                    "CUDA_VISIBLE_DEVICES": "",  # A step is for the CPU.
+                },
+            )
+        except OSError:
+            return None
+        try:
+            head, content = child.stdout.readline(), child.stdout.read()
+            code = child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            child.stdin.close()
+            child.stdout.close()
     if code < 0:
         how = child_python.how_it_ended(code)
         raise ConversionError(f"cannot be converted for LiteRT: its process died{how}")
