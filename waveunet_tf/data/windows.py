@@ -215,8 +215,8 @@ def _windows_at(
 
     def window_at(track, start):
         mixture, sources = windows.read(
-            tf.repeat(track, stems),
-            tf.repeat(start - windows.frames.context_frames, stems),
+            tf.fill([stems], track),
+            tf.fill([stems], start - windows.frames.context_frames),
             tf.ones(stems),
         )
         inside = start + tf.range(hop, dtype=tf.int64) < lengths[track]

@@ -81,7 +81,8 @@ class StreamingNetwork:
     def _convolve_constant(self, name: str, value):
         """Computes one frame of a convolution over a constant, both `(1, 1, …)`."""
         layer = self._layers.layer(name)
-        return layer(ops.repeat(value, layer.kernel_size[0], axis=1))
+        shape = (1, *layer.kernel_size, value.shape[-1])
+        return layer(ops.broadcast_to(value, shape))
 
     def silent_state(self, batch_size: int = 1) -> dict[str, np.ndarray]:
         """Returns the state after endless silence, in which a song begins.
