@@ -265,6 +265,8 @@ def _draw_waveform(axes, estimate: Estimate, place: int) -> None:
     times_ms = 1000 * np.arange(-reach, reach) / estimate.sample_rate_hz
     for channel, color in zip(_around(estimate.audio, place, reach).T, figures.COLORS):
         axes.plot(times_ms, channel, lw=1, marker=".", ms=3, color=color)
+    if estimate.audio.shape[1] == 2:
+        axes.legend(("left", "right"), loc="upper right", fontsize="small")
     axes.grid(alpha=0.3)
     axes.margins(x=0)
 

@@ -127,6 +127,7 @@ def test_the_figure_shows_the_song_around_the_seam():
     for line, sign in zip(lines, (1, -1), strict=True):  # one a channel
         at = int(np.argmax(sign * line.get_ydata()))
         assert line.get_xdata()[at] == 0 and sign * line.get_ydata()[at] > 0.9
+    assert [text.get_text() for text in wave.get_legend().texts] == ["left", "right"]
     image = first.get_images()[0]
     power = image.get_array().mean(axis=0)
     left, right, low, high = image.get_extent()

@@ -299,6 +299,8 @@ def plot_excerpts(
             if not column:
                 above.set_ylabel(name)
                 below.set_ylabel("Hz")
+    if excerpts[0][names[0]].shape[1] == 2:
+        axes[0, 0].legend(("left", "right"), loc="upper right", fontsize="small")
     with files.atomic_file(path) as part:
         figure.savefig(part, dpi=_DPI)
 
