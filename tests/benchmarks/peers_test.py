@@ -48,7 +48,7 @@ def test_stems_that_a_teacher_estimated_are_no_truth(music, tmp_path):
     entry = {"estimates": {"stems": ["vocals"], "teacher": teacher}}
     (music / "manifest.json").write_text(json.dumps({"tracks": {"test/song": entry}}))
     result = run_here(PEERS, f"--data_dir={music}", f"--output_dir={tmp_path / 'out'}")
-    text = "test/song: its stems must be true ones. Received: estimates of wise (hash"
+    text = "its stems must be true ones. Received: estimates of the teacher wise (hash"
     check_refusal(result, 1, text)
     assert not (tmp_path / "out").exists()
 

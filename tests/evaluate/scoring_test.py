@@ -190,7 +190,7 @@ def test_estimates_are_no_truth_unless_told(data, tmp_path):
     (failure,) = scoring.score_tracks(tracks, MIXTURE, output)
     assert failure == (
         "test/a: its stems must be true ones, or --estimated_truth be given. "
-        "Received: estimates of wise (hash abababababab)"
+        "Received: estimates of the teacher wise (hash abababababab)"
     )
     assert list(scores.read_system(output)) == ["b", "c"]
     assert scoring.score_tracks(tracks[:1], MIXTURE, tmp_path / "none") == [failure]

@@ -39,8 +39,8 @@ _OUTPUT_TEMPLATE = flags.DEFINE_string(
     stem_paths.DEFAULT_TEMPLATE,
     "The stems' paths in the output folder, made of "
     + ", ".join(f"{{{field}}}" for field in stem_paths.FIELDS)
-    + ". A song without a title has its track's name there; /, : and the like in tags "
-    "become _.",
+    + ". A song without a title has its track's name there, and one without the other "
+    "tags `unknown artist` or `unknown album`; /, : and the like in tags become _.",
 )
 _FORMAT = flags.DEFINE_enum("format", "wav", FORMATS, "Format of the stems.")
 _BIT_DEPTH = flags.DEFINE_enum(

@@ -32,7 +32,7 @@ class Estimates:
 
     def __str__(self) -> str:
         name, sha256 = self.teacher["name"], self.teacher["sha256"]
-        return f"estimates of {name} (hash {sha256[:12]})"
+        return f"estimates of the teacher {name} (hash {sha256[:12]})"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what a manifest holds of them."""
