@@ -199,10 +199,11 @@ class Player extends EventTarget {
     const own = "button, select, summary, a, [type=checkbox], [type=radio], [type=file]";
     const place = Number(/^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1]) - 1;
     if (event.key === " " && !at?.matches(own)) {
-      this.toggle();
+      if (!event.repeat) this.toggle();
     } else if (event.key in seeks && !range && !at?.matches("select, [type=radio], [tabindex]")) {
       this.mixer.currentTime += (event.shiftKey ? 5 : 1) * seeks[event.key];
     } else if (this.lanes[place] && !at?.matches("select")) {
+      if (event.repeat) return; // a key that is held would go to and fro
       this.lanes[place].dispatchEvent(new Event(event.shiftKey ? "mute" : "solo"));
     } else {
       return;

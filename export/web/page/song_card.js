@@ -39,7 +39,7 @@ export class SongCard {
     find("#save-karaoke").addEventListener("click", () => this.#saveKaraoke());
     find("#stop-saving").addEventListener("click", () => this.#stopSaving());
     document.addEventListener("keydown", (event) => {
-      const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
+      const plain = !event.ctrlKey && !event.altKey && !event.metaKey && !event.repeat;
       const typing = /** @type {Element} */ (event.target).matches?.("input:not([type=range]), select");
       if (plain && !typing && event.key.toLowerCase() === "k") this.karaoke();
     });

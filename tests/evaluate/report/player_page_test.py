@@ -75,6 +75,17 @@ def test_arrows_scroll_a_table_that_is_wider_than_the_screen(chromium, report):
     page.context.close()
 
 
+def test_a_key_that_is_held_acts_once(chromium, report):
+    page = opened(chromium, report)
+    for key in ("Space", "4"):
+        for _ in range(4):  # all but the first are repeats
+            page.keyboard.down(key)
+        page.keyboard.up(key)
+    assert not page.evaluate("player.mixer.paused")
+    assert page.locator(".solo").nth(3).get_attribute("aria-pressed") == "true"
+    page.context.close()
+
+
 def test_all_columns_of_a_table_are_on_a_printed_page(chromium, report):
     page = opened(chromium, report, viewport={"width": 718, "height": 1000})  # A4
     page.emulate_media(media="print")
