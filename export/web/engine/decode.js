@@ -29,6 +29,7 @@ const FORMATS = [MP3, FLAC, OGG, MP4, QTFF, ADTS, WEBM, MATROSKA, WAVE];
 const BLOCK_FRAMES = 65536;
 const CHANGES = "must be of one rate and channel count, but changes";
 const SHORT = "the file ends before the length that its header promises";
+const BROKEN = "the browser's decoder gave up before the end of the file";
 // A whole stream may lack this much of its header's length: two frames of AAC.
 const PADDING_FRAMES = 4096;
 // A decoder that gives nothing for so long will give nothing any more.
@@ -193,6 +194,7 @@ function streamed(track, sampleRateHz, channels, bounds, { guess, mayBreak }) {
   const remarks = [];
   async function* blocks() {
     let [skip, left, came] = [bounds.skip, bounds.frames ?? Infinity, 0];
+    let broken = false;
     try {
       const samples = new AudioSampleSink(track).samples();
       for await (const sample of eachInTime(samples, STALL_SECONDS)) {
@@ -213,9 +215,12 @@ function streamed(track, sampleRateHz, channels, bounds, { guess, mayBreak }) {
       if (error instanceof InputError) throw error;
       if (error instanceof Stalled && came === 0) mute.add(await track.getCodec());
       if (!mayBreak) throw new StreamError(reasonOf(error), came);
+      broken = true;
     }
     if (bounds.frames !== null && came < bounds.frames - PADDING_FRAMES) {
       remarks.push(SHORT);
+    } else if (broken && bounds.frames === null) {
+      remarks.push(BROKEN);
     }
   }
   return { sampleRateHz, channels, frames: guess, remarks, blocks: () => gathered(blocks()) };
