@@ -209,3 +209,13 @@ def test_a_rate_that_no_music_has_is_refused(tmp_path, rate_hz):
         InputError, match=f"slow.wav: must have a sample rate.*{rate_hz}"
     ):
         AudioReader(path)
+
+
+def test_a_pipe_is_told_by_its_name(tmp_path):
+    reading, writing = os.pipe()
+    os.close(writing)
+    try:
+        with pytest.raises(InputError, match=f"^/dev/fd/{reading}: .* but is a pipe"):
+            AudioReader(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)

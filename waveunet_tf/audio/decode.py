@@ -88,7 +88,7 @@ class AudioReader:
                 FFmpeg's rules for their layout.
 
         Raises:
-            InputError: The file is empty, or holds no audio or no such stream.
+            InputError: The file is empty or a pipe, or has no audio or no such stream.
             OSError: The file does not exist, or cannot be read.
         """
         self.path = pathlib.Path(path)
@@ -106,6 +106,10 @@ class AudioReader:
         self.tags = self._decoder.tags
 
     def _choose_decoder(self, stream: int | None, downmix: bool) -> Decoder:
+        if not self._file.seekable():
+            raise InputError(
+                f"{self.path}: must be a file, but is a pipe: save it first"
+            )
         if not self._file.read(1):
             raise InputError(f"{self.path}: must be an audio file, but is empty")
         if not stream and libsndfile_decoder.can_decode(self.path, downmix=downmix):
