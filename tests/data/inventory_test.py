@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.data.stems import RATE_HZ, two_known_tracks
+from tests.data.stems import RATE_HZ, two_known_tracks, write_stem
 from waveunet_tf.audio import io
 from waveunet_tf.configs.training import TrainingConfig
 from waveunet_tf.data import inventory
+from waveunet_tf.data.datasets import find_tracks
+from waveunet_tf.data.manifest import Settings
+from waveunet_tf.data.preparation import prepare_tracks
 from waveunet_tf.errors import InputError
 
 
@@ -70,6 +73,16 @@ def test_an_excerpt_longer_than_every_track_is_refused(prepared_dir, seconds):
     with pytest.raises(InputError, match="`seconds` must be .* longest track's 10.0"):
         inventory.draw_excerpts(
             prepared_dir, "train", TrainingConfig(), count=1, seconds=seconds
+        )
+
+
+def test_excerpts_of_one_source_are_refused_by_the_folders_name(tmp_path):
+    write_stem(tmp_path / "in" / "train" / "a" / "vocals.wav")
+    settings = Settings(RATE_HZ, ("vocals",))
+    prepare_tracks(find_tracks(tmp_path / "in"), tmp_path / "out", settings)
+    with pytest.raises(InputError, match="out: must hold two sources .* vocals"):
+        inventory.draw_excerpts(
+            tmp_path / "out", "train", TrainingConfig(), count=1, seconds=0.01
         )
 
 

@@ -190,13 +190,19 @@ def draw_excerpts(
         For each excerpt `mixture` and each source → float32 `(frames, channels)`.
 
     Raises:
-        InputError: The folder or the subset is missing; no track is long enough.
+        InputError: The folder or the subset is missing; it holds one source alone; no
+            track is long enough.
     """
     # Here, because they import TensorFlow, which a table does not need.
     from waveunet_tf.data import excerpts, prepared
 
     manifest = read_manifest(data_dir)
     rate_hz = manifest["sample_rate_hz"]
+    if len(manifest["sources"]) < 2:
+        raise InputError(
+            f"{data_dir}: must hold two sources or more, as a network separates, to "
+            f"draw excerpts. Received: {', '.join(manifest['sources'])}"
+        )
     config = WaveUNetConfig(
         num_levels=1,
         context=False,
