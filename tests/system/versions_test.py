@@ -1,6 +1,7 @@
 """Installed versions against what packages require."""
 
 import importlib
+import importlib.machinery
 import importlib.metadata
 import platform
 import sys
@@ -16,14 +17,17 @@ def install(tmp_path, monkeypatch):
     """Puts a distribution with a module of its name before all others."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def make(name, version, *requires, extras=()):
+    def make(name, version, *requires, extras=(), record=None):
         folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {line}" for line in requires]
         lines += [f"Provides-Extra: {extra}" for extra in extras]
         (folder / "METADATA").write_text("\n".join(lines) + "\n\n")
-        (folder / "top_level.txt").write_text(name.replace("-", "_"))
+        if record is None:
+            (folder / "top_level.txt").write_text(name.replace("-", "_"))
+        else:
+            (folder / "RECORD").write_text(record)
         return name
 
     return make
@@ -52,6 +56,25 @@ def test_a_requirement_for_elsewhere_does_not_count(install, marker):
     install("lower-one", "1.4")
     install("upper-one", "3.0", f"lower-one>=2 ; {marker}")
     assert versions.misfits({"upper_one", "lower_one"}) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "misfits"),
+    [
+        ("one_more/__init__.py", 1),
+        ("one_more.py", 1),
+        ("one_more" + importlib.machinery.EXTENSION_SUFFIXES[0], 1),
+        ("one_more.libs/one_more.so", 0),
+        ("one_more-1.0.dist-info/METADATA", 0),
+        ("bin/one_more/x.py", 0),
+    ],
+)
+def test_a_package_is_found_by_the_files_of_its_distribution(install, path, misfits):
+    install("lower-one", "1.4")
+    record = f"first/__init__.py,sha256=x,1\n{path},sha256=x,1\nlast.py,,\n"
+    install("another-name", "1.0", "lower-one>=2", record=record)
+    assert len(versions.misfits({"one_more", "lower_one"})) == misfits
+    assert len(versions.misfits({"last", "lower_one"})) == 1
 
 
 def test_a_line_that_is_no_requirement_is_passed_over(install):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.abc
+import importlib.machinery
 import importlib.metadata
+import re
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +16,9 @@ from packaging.utils import canonicalize_name
 from waveunet_tf.errors import InputError
 
 _PROJECT = "waveunet-tf"
+_SUFFIXES = "|".join(map(re.escape, importlib.machinery.all_suffixes()))
+# A folder, or the file of a module, at the begin of a line of RECORD.
+_TOP_LEVEL = re.compile(rf"^(\w+)(?:/|(?:{_SUFFIXES})(?:,|$))", re.MULTILINE)
 
 
 def explain(error: Exception) -> str:
@@ -43,10 +48,8 @@ def misfits(packages: set[str]) -> list[str]:
     Args:
         packages: Names that are imported; others are of no interest.
     """
-    owners = importlib.metadata.packages_distributions()
-    names = {_PROJECT, *(owner for name in packages for owner in owners.get(name, []))}
     versions = {}
-    for name in names:
+    for name in {_PROJECT, *_owners(packages)}:
         try:
             versions[canonicalize_name(name)] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:  # run from its folder
@@ -61,6 +64,30 @@ def misfits(packages: set[str]) -> list[str]:
                     f"pip install '{name}{specifier}'"
                 ] = None
     return sorted(lines)
+
+
+def _owners(packages: set[str]) -> set[str]:
+    """Finds the distributions that packages came with.
+
+    As importlib.metadata.packages_distributions, which takes a third of a second to
+    make a path of every file.
+    """
+    return {
+        distribution.metadata["Name"]
+        for distribution in importlib.metadata.distributions()
+        if not packages.isdisjoint(_top_level(distribution))
+    }
+
+
+def _top_level(distribution: importlib.metadata.Distribution) -> list[str]:
+    """Lists the packages and modules that a distribution says or seems to have."""
+    declared = (distribution.read_text("top_level.txt") or "").split()
+    if declared:
+        return declared
+    record = distribution.read_text("RECORD")
+    if record is None:
+        record = "\n".join(map(str, distribution.files or []))
+    return _TOP_LEVEL.findall(record)
 
 
 def _requirements(owner: str) -> Iterator[tuple[str, SpecifierSet]]:
