@@ -10,6 +10,9 @@ import pytest
 from tests import architecture
 from tests.architecture import House
 
+# The house is read once.
+pytestmark = pytest.mark.xdist_group("architecture")
+
 ROOT = pathlib.Path(__file__).parents[1]
 TENSORFLOW = {"tensorflow", "keras", "tensorflow_io"}
 # What runs where there is neither TensorFlow nor Keras.

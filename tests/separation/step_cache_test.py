@@ -1,5 +1,6 @@
 """The cache of converted steps: never of other code or weights, and never needed."""
 
+import functools
 import json
 import os
 import pathlib
@@ -18,6 +19,7 @@ PACKAGE = pathlib.Path(waveunet_tf.__file__).parent
 KINDS = ("tflite", "json")
 
 
+@functools.cache
 def files_of_a_step() -> set[pathlib.Path]:
     """The files that take part in a conversion, those of late imports included."""
     house = House(PACKAGE.parent)
