@@ -11,8 +11,9 @@ const RELOADED = `waveunet-isolated-${location.pathname}`;
 export async function goOffline(address = "service-worker.js") {
   if (!("serviceWorker" in navigator)) return false;
   try {
-    await navigator.serviceWorker.register(address);
-    await controlled();
+    const registration = await navigator.serviceWorker.register(address);
+    await controlled(registration);
+    if (!registration.active) return false; // the host changes files, or lacks one
   } catch {
     return false; // a private window, or a host without https
   }
@@ -24,10 +25,17 @@ export async function goOffline(address = "service-worker.js") {
   return true;
 }
 
-/** Waits until the service worker answers for this page. */
-async function controlled() {
+/**
+ * Waits until the service worker answers for this page, or is given up.
+ *
+ * @param {ServiceWorkerRegistration} registration
+ */
+async function controlled({ installing }) {
   if (navigator.serviceWorker.controller) return;
   await new Promise((resolve) => {
+    installing?.addEventListener("statechange", () => {
+      if (installing.state === "redundant") resolve(null);
+    });
     navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
     setTimeout(resolve, 10_000); // after a forced reload a page is never controlled
   });

@@ -107,3 +107,20 @@ def test_a_new_version_is_there_when_all_pages_were_closed(
         page.goto(address)
         wait_until(page, ISOLATED)
         assert page.evaluate(NEW)
+
+
+def test_a_host_that_changes_a_file_has_a_page_that_begins_at_once(
+    context, small_site, tmp_path
+):
+    site = tmp_path / "site"
+    copy_site(small_site, site, {"index.html": b"none"})
+    index = (small_site / "index.html").read_bytes()
+    (site / "index.html").write_bytes(index + b"<!-- counts visits -->")
+    page = context.new_page()
+    loads = []
+    page.on("load", lambda: loads.append(page.url))
+    with browser.served(site, isolated=False) as address:
+        page.goto(address)
+        wait_until(page, READY, seconds=8)
+        assert not page.evaluate("crossOriginIsolated")
+        assert loads == [address]
