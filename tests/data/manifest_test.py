@@ -205,6 +205,14 @@ def test_a_new_or_empty_folder_has_no_entries(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_what_is_no_folder_is_no_prepared_track(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a").write_text("")
+    manifests.write_manifest(tmp_path, SETTINGS, {f"train/{n}": ENTRY for n in "ab"})
+    tracks = [Track(name, "train", {}) for name in "ab"]
+    assert manifests.entries_of_earlier_run(tmp_path, SETTINGS, tracks) == {}
+
+
 def test_a_track_that_left_the_source_stays_prepared(tmp_path, caplog):
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)

@@ -357,7 +357,7 @@ def _with_new_settings(manifest: dict) -> dict:
 
 def _is_as_prepared(folder: pathlib.Path, origin: dict[str, int]) -> bool:
     with contextlib.suppress(OSError):
-        begun, now = (folder / ".").stat().st_mtime, time.time()
+        begun, now = os.stat(os.path.join(folder, "")).st_mtime, time.time()
         stats = [(os.stat(path), size) for path, size in origin.items()]
         written = any(begun < stat.st_mtime < now for stat, _ in stats)  # clocks err
         return not written and all(stat.st_size == size for stat, size in stats)
