@@ -53,7 +53,7 @@ class TensorBoard:
         with _naming_files():
             self._writer = tf.summary.create_file_writer(str(folder))
         self._tracks = tracks[:_LISTENED_TRACKS]
-        self._windows = []
+        self._windows, self._has_true_stems = [], False
         if self._tracks:
             self._windows = listening_windows(self._tracks, config, _LISTENED_SECONDS)
 
@@ -92,6 +92,8 @@ class TensorBoard:
     def write_stems(self, network: keras.Model, step: int) -> None:
         """Adds sound and spectrograms of excerpts of the validation tracks.
 
+        Mixtures and true stems stay the same, and are written once in a file.
+
         Args:
             network: The network that separates them.
             step: The step of the training.
@@ -107,12 +109,13 @@ class TensorBoard:
             for prepared, (mixture, targets, _, _) in zip(self._tracks, self._windows):
                 track = pathlib.PurePath(prepared.name).name
                 estimates = network(mixture, training=False)
-                stems = {"mixture": mixture[:, centre]}
-                for source, target in targets.items():
-                    stems[f"{source}, true"] = target
-                    stems[f"{source}, estimate"] = estimates[source]
+                stems = {f"{name}, estimate": estimates[name] for name in targets}
+                if not self._has_true_stems:
+                    stems["mixture"] = mixture[:, centre]
+                    stems |= {f"{name}, true": stem for name, stem in targets.items()}
                 for label, windows in stems.items():
                     self._write_stem(f"{track}/{label}", side_by_side(windows))
+        self._has_true_stems = True
 
     def _write_stem(self, label: str, stem: np.ndarray) -> None:
         """Adds a stem `(frames, channels)`."""
