@@ -21,7 +21,6 @@ class Timeline:
         lead_seconds: The silence before the first decoded frame.
         gaps: Where silence stands in for what is missing: (start, length) in seconds.
         given_seconds: The seconds decoded so far, with the silence in gaps.
-        jumps: Where the clock jumps, in seconds from the start.
     """
 
     def __init__(self, rate_hz: int, start_seconds: float | None):
@@ -35,7 +34,6 @@ class Timeline:
         self.origin_seconds: float | None = None
         self.lead_seconds = 0.0
         self.gaps: list[tuple[float, float]] = []
-        self.jumps: list[float] = []
         self.given_seconds = self._elapsed_seconds = 0.0
         self._last_seconds: float | None = None
         self._last_duration = self._longest = 0.0
@@ -86,8 +84,6 @@ class Timeline:
         gap = step - self._last_duration
         if step <= 0 or self._silent_seconds + gap > _MOST_SILENT_SECONDS:
             self._elapsed_seconds += self._last_duration
-            if step < 0 or gap > 0:
-                self.jumps.append(self.given_seconds + self.lead_seconds)
             return 0
         self._elapsed_seconds += step
         if gap < _SHORTEST_GAP_SECONDS and not (after_damage and gap > 0):
