@@ -1,6 +1,7 @@
 """How every command starts and ends: help, exit codes, messages, signals."""
 
 import errno
+import logging as python_logging
 import os
 import re
 import signal
@@ -117,6 +118,16 @@ def test_messages_are_plain_lines_with_their_level_from_warnings_on(exit_of):
         logging.error("broken")
 
     assert exit_of(main)[2] == "resampled to 8000 Hz\nwarning: clipped\nerror: broken\n"
+
+
+def test_notes_of_a_library_on_itself_are_no_messages(exit_of):
+    """matplotlib tells where it has looked for fonts for the first time."""
+
+    def main(arguments):
+        python_logging.getLogger("matplotlib.font_manager").info("generated fonts")
+        python_logging.getLogger("matplotlib.font_manager").warning("lacks a font")
+
+    assert exit_of(main)[2] == "warning: lacks a font\n"
 
 
 def test_names_move_no_cursor_in_messages(exit_of):

@@ -217,6 +217,8 @@ def _log_plain_lines() -> None:
     handler = logging.get_absl_handler()
     handler.setFormatter(_LineFormatter())
     handler.python_handler.stream = _BesideProgressBars()
+    # Its notes, such as "generated new fontManager", are no news to a user.
+    python_logging.getLogger("matplotlib").setLevel(python_logging.WARNING)
 
 
 def _end_like_ctrl_c() -> None:
