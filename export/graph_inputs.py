@@ -17,6 +17,8 @@ _FLOAT32 = 1
 # The most bytes before the samples: type, and shape of three numbers of 64 bits.
 _HEAD_BYTES = 64
 _VARINT_BYTES = 10
+# A wav file's format that has its own further behind.
+_EXTENSIBLE = 0xFFFE
 # More chunks before a wav file's samples than any recorder writes.
 _MOST_CHUNKS = 64
 
@@ -122,15 +124,16 @@ def checked_wav(content: tf.Tensor, name: str, sample_rate_hz: int) -> tf.Tensor
     whole = tf.reduce_all([format_at > 0, data_at > 0, data_at + data_bytes <= size])
     check = require(size, (whole, rule), unit=" bytes")
     content = after([check], content)
-    part = tf.strings.substr(content, tf.minimum(format_at, size), _long(16))
-    part = tf.strings.join([part, bytes(16)])
+    part = tf.strings.substr(content, tf.minimum(format_at, size), _long(26))
+    part = tf.strings.join([part, bytes(26)])
 
     def number(at: int, kind) -> tf.Tensor:
         read = tf.strings.substr(part, at, kind.size)
         return tf.cast(tf.io.decode_raw(read, kind, little_endian=True)[0], tf.int32)
 
-    kind, channels = number(0, tf.int16), number(2, tf.int16)
-    rate_hz, bits = number(4, tf.int32), number(14, tf.int16)
+    kind, channels = number(0, tf.uint16), number(2, tf.uint16)
+    kind = tf.where(tf.equal(kind, _EXTENSIBLE), number(24, tf.uint16), kind)
+    rate_hz, bits = number(4, tf.int32), number(14, tf.uint16)
     is_pcm = tf.logical_and(tf.equal(kind, 1), tf.equal(bits, 16))
     rule = f"`{name}` must be of 16-bit PCM, which is format 1 of 16 bits"
     checks = [require(tf.stack([kind, bits]), (is_pcm, rule))]

@@ -13,9 +13,9 @@ from waveunet_tf.export.serving import messages
 SECRET = b"my secret song"
 
 
-def wav(samples, rate_hz=8000, **options):
+def wav(samples, rate_hz=8000, *, format="WAV", **options):
     content = io.BytesIO()
-    soundfile.write(content, samples, rate_hz, format="WAV", **options)
+    soundfile.write(content, samples, rate_hz, format=format, **options)
     return content.getvalue()
 
 
@@ -27,10 +27,11 @@ def decode():
     )
 
 
+@pytest.mark.parametrize("format", ["WAV", "WAVEX"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_wav_file_is_decoded_as_libsndfile_does(decode, channels):
+def test_a_wav_file_is_decoded_as_libsndfile_does(decode, channels, format):
     samples = np.random.default_rng(0).uniform(-1, 1, (50, channels))
-    content = wav(samples)
+    content = wav(samples, format=format)
     expected, _ = soundfile.read(io.BytesIO(content), always_2d=True)
     np.testing.assert_allclose(decode(tf.constant(content)), expected, atol=1e-7)
 
@@ -45,6 +46,10 @@ def test_a_wav_file_is_decoded_as_libsndfile_does(decode, channels):
         (wav(np.zeros((9, 1)), subtype="PCM_24"), r"16-bit PCM.*Received: \[1 24\]"),
         (wav(np.zeros((9, 1)), subtype="FLOAT"), r"16-bit PCM.*Received: \[3 32\]"),
         (wav(np.zeros((9, 1)), subtype="PCM_U8"), r"16-bit PCM.*Received: \[1 8\]"),
+        (
+            wav(np.zeros((9, 1)), format="WAVEX", subtype="FLOAT"),
+            r"16-bit PCM.*Received: \[3 32\]",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
