@@ -47,6 +47,22 @@ def test_a_fraction_is_chosen_by_name_whatever_else_is_there():
     assert len(validation(tracks_of(names), "fraction:1e-9")) == 1
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("none", ["2 tracks of valid are for training, by the rule none (c, …)"]),
+        ("d\n", ["1 track of valid is for training, by the rule {path} (c)"]),
+        ("c\nd\n", []),
+    ],
+)
+def test_who_takes_tracks_out_of_validation_is_told(tmp_path, caplog, how, told):
+    path = tmp_path / "names.txt"
+    path.write_text(how)
+    tracks = tracks_of(["a", "b"]) + tracks_of(["c", "d"], "valid")
+    validation(tracks, how if how == "none" else str(path))
+    assert caplog.messages == [line.format(path=path) for line in told]
+
+
 def test_a_list_names_the_tracks_and_earlier_ones_go_back(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("b\n\n  c \n")

@@ -65,8 +65,9 @@ _VALIDATION = flags.DEFINE_string(
     None,
     "The training tracks that become the subset valid. paper: 25 of MUSDB18's 100, as "
     "the original draws them; musdb: musdb's official 14; fraction:0.1: a tenth, by a "
-    "hash of the names; none; or a file with a name in each line. Default: musdb for "
-    "MUSDB18; for others, the tracks in a folder valid.",
+    "hash of the names; none; or a file with a name in each line. Tracks in a folder "
+    "valid are then like those in train. Default: musdb for MUSDB18; for others, the "
+    "tracks in a folder valid.",
 )
 _SPEED = flags.DEFINE_float(
     "speed",

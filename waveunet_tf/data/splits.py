@@ -8,6 +8,8 @@ import math
 import os
 import pathlib
 
+from absl import logging
+
 from waveunet_tf.data.sigsep import musdb_setup
 from waveunet_tf.data.tracks import Track
 from waveunet_tf.errors import InputError
@@ -46,6 +48,17 @@ def split(tracks: list[Track], how: str) -> list[Track]:
         raise InputError(
             "`validation` must leave tracks for training. "
             f"Received: {how}, which takes all {len(names)}"
+        )
+    back = [
+        track.name
+        for track in learning
+        if track.subset == "valid" and track.name not in chosen
+    ]
+    if back:
+        verb, more = ("s of valid are", ", …") if back[1:] else (" of valid is", "")
+        logging.warning(
+            "%d track%s for training, by the rule %s (%s%s)",
+            *(len(back), verb, how, back[0], more),
         )
     return [
         track
