@@ -30,13 +30,14 @@ export async function goOffline(address = "service-worker.js") {
  *
  * @param {ServiceWorkerRegistration} registration
  */
-async function controlled({ installing }) {
+async function controlled({ installing, active }) {
   if (navigator.serviceWorker.controller) return;
+  if (crossOriginIsolated && active) return; // after a forced reload a page is never controlled
   await new Promise((resolve) => {
     installing?.addEventListener("statechange", () => {
       if (installing.state === "redundant") resolve(null);
     });
     navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
-    setTimeout(resolve, 10_000); // after a forced reload a page is never controlled
+    setTimeout(resolve, 10_000); // or after a forced reload
   });
 }

@@ -29,8 +29,8 @@ export class Models extends EventTarget {
     });
   }
 
-  /** Loads the site's first model. */
-  async start() {
+  /** Fetches the list of the site's models. */
+  async list() {
     try {
       const answer = await fetch("models.json");
       if (!answer.ok) throw new Error(`the site's models.json is missing (${answer.status})`);
@@ -44,6 +44,9 @@ export class Models extends EventTarget {
     } catch (error) {
       notify(error);
     }
+  }
+
+  async loadFirst() {
     if (this.choices.length) await this.#load(this.choices[0]);
     else this.#menu();
   }

@@ -8,7 +8,14 @@ import { SongCard } from "./song_card.js";
 
 /** @typedef {{models: Models, queue: Queue, card: SongCard, live: Live}} Parts */
 
-/** @param {Parts} parts */
+/** @typedef {(files: Iterable<File>) => void} Take */
+
+/**
+ * Connects the parts.
+ *
+ * @param {Parts} parts
+ * @returns {Take} Takes songs and models.
+ */
 function join({ models, queue, card, live }) {
   const busy = () =>
     document.body.classList.toggle("busy", queue.jobs.length > 0 || live.running);
@@ -24,7 +31,7 @@ function join({ models, queue, card, live }) {
     find("#open-model").disabled = live.running;
     busy();
   });
-  const add = (/** @type {Iterable<File>} */ files) => {
+  return (files) => {
     const all = [...files];
     const isModel = (/** @type {File} */ file) => /\.tflite$/i.test(file.name);
     if (live.running) notify("Stop live mode before you separate songs.");
@@ -33,16 +40,34 @@ function join({ models, queue, card, live }) {
       queue.add(all.filter((file) => !isModel(file)));
     }
   };
+}
+
+/**
+ * Accepts files that are chosen or dropped, also before there is what takes them.
+ *
+ * @returns {(take: Take) => void}
+ */
+function acceptFiles() {
+  /** @type {File[]} */
+  const early = [];
+  /** @type {Take} */
+  let take = (files) => {
+    early.push(...files);
+  };
   const input = find("#songs");
   find("#choose").addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
-    add(input.files);
+    take(input.files);
     input.value = "";
   });
-  acceptDrops(add);
+  acceptDrops((files) => take(files));
+  return (ready) => {
+    take = ready;
+    if (early.length) take(early);
+  };
 }
 
-/** @param {(files: Iterable<File>) => void} add */
+/** @param {Take} add */
 function acceptDrops(add) {
   const mark = (/** @type {boolean} */ on) => document.body.classList.toggle("dropping", on);
   const hasFiles = (/** @type {DragEvent} */ event) =>
@@ -73,17 +98,20 @@ async function start() {
     }
     return;
   }
-  // Without isolation this reloads the page, and nothing else is worth to begin before.
-  const offline = goOffline();
-  if (!crossOriginIsolated) await offline;
+  const ready = acceptFiles();
+  // Without isolation this reloads the page. And what is fetched before would not work offline.
+  await goOffline();
   if (navigator.audioSession) navigator.audioSession.type = "playback"; // also when muted
   const separator = new Separator();
   const models = new Models(separator);
   const queue = new Queue(separator);
   const card = new SongCard(separator);
   const live = new Live(separator, models, queue);
-  join({ models, queue, card, live });
-  await models.start();
+  const take = join({ models, queue, card, live });
+  await models.list();
+  const loaded = models.loadFirst();
+  ready(take);
+  await loaded;
 }
 
 start().catch(notify);

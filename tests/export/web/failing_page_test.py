@@ -1,5 +1,7 @@
 """The page where something of the browser or the host fails, in headless Chromium."""
 
+import time
+
 import pytest
 
 from tests.chromium import wait_until
@@ -97,3 +99,18 @@ def test_a_model_that_fails_after_another_leaves_what_is_said_of_it(context, add
     assert page.inner_text("#engine").startswith("Gives bass, drums, other")
     option = page.locator("#model option:checked")
     assert option.inner_text().startswith("good.tflite")
+
+
+def test_a_song_that_comes_before_the_page_is_ready_is_separated(
+    context, address, songs
+):
+    def late(route):
+        time.sleep(1)
+        route.continue_()
+
+    page = context.new_page()
+    page.route("**/models.json", late)
+    page.goto(address, wait_until="domcontentloaded")
+    page.set_input_files("#songs", [songs / "second.flac"])
+    page.locator("#song").wait_for()
+    assert page.inner_text("#song-title") == "second"

@@ -124,3 +124,16 @@ def test_a_host_that_changes_a_file_has_a_page_that_begins_at_once(
         wait_until(page, READY, seconds=8)
         assert not page.evaluate("crossOriginIsolated")
         assert loads == [address]
+
+
+def test_what_the_first_visit_used_works_offline_where_the_host_isolates(
+    context, small_site
+):
+    page = context.new_page()
+    with browser.served(small_site, isolated=True) as address:
+        page.goto(address)
+        wait_until(page, ISOLATED)
+        wait_until(page, "Boolean(navigator.serviceWorker.controller)")
+    # The server is gone.
+    page.reload()
+    wait_until(page, ISOLATED)
