@@ -87,32 +87,11 @@ def main(_):
     from examples.pretrained.stem_parts import read_stem_parts
     from examples.pretrained.weight_arrays import read_weights, write_weights
     from waveunet_tf.data import augmentation
-    from waveunet_tf.training import losses
 
     config = config_flags.network_config_from_flags()
     training = config_flags.training_config_from_flags(flags.FLAGS.variant)
-    if flags.FLAGS.best_by == "loss":
-        raise app.UsageError("keeps the best epoch by its SDR: needs --best_by sdr")
+    _check_flags(config, training, budget)
     training = dataclasses.replace(training, best_by="sdr")
-    if budget and (training.learning_rate_schedule == "cosine" or training.max_epochs):
-        raise app.UsageError(
-            "--budget_seconds has a cosine and an end of its own: no --max_epochs and "
-            "no --learning_rate_schedule cosine"
-        )
-    if training.fine_tuning or not (budget or training.max_epochs):
-        raise app.UsageError(
-            "trains one stage: needs --nofine_tuning, and --max_epochs or "
-            "--budget_seconds"
-        )
-    if config.has_spectrogram:  # whose statistics of batches would be lost
-        raise app.UsageError(
-            f"trains networks of waveforms. Received: --variant {flags.FLAGS.variant}"
-        )
-    if training.validation_mixture != "sum":
-        raise app.UsageError("has no mixtures: needs --validation_mixture sum")
-    if training.loss not in losses.OF_WAVEFORMS:
-        known = ", ".join(losses.OF_WAVEFORMS)
-        raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")
     keras.config.set_dtype_policy(_PRECISION.value)
     stems = read_stem_parts(_DATA.value, "train", config)
     for line in augmentation.share_lines(
@@ -138,6 +117,37 @@ def main(_):
         )
     shapes = [weight.shape for weight in trainer.state["weights"]]
     write_weights(_WORKDIR.value, read_weights([best], shapes))
+
+
+def _check_flags(config, training, budget) -> None:
+    """Refuses what a training on JAX cannot do.
+
+    Raises:
+        UsageError: The flags ask for it.
+    """
+    from waveunet_tf.training import losses
+
+    if flags.FLAGS.best_by == "loss":
+        raise app.UsageError("keeps the best epoch by its SDR: needs --best_by sdr")
+    if budget and (training.learning_rate_schedule == "cosine" or training.max_epochs):
+        raise app.UsageError(
+            "--budget_seconds has a cosine and an end of its own: no --max_epochs and "
+            "no --learning_rate_schedule cosine"
+        )
+    if training.fine_tuning or not (budget or training.max_epochs):
+        raise app.UsageError(
+            "trains one stage: needs --nofine_tuning, and --max_epochs or "
+            "--budget_seconds"
+        )
+    if config.has_spectrogram:  # whose statistics of batches would be lost
+        raise app.UsageError(
+            f"trains networks of waveforms. Received: --variant {flags.FLAGS.variant}"
+        )
+    if training.validation_mixture != "sum":
+        raise app.UsageError("has no mixtures: needs --validation_mixture sum")
+    if training.loss not in losses.OF_WAVEFORMS:
+        known = ", ".join(losses.OF_WAVEFORMS)
+        raise app.UsageError(f"--loss must be of {known}. Received: {training.loss}")
 
 
 if __name__ == "__main__":
