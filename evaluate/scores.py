@@ -7,7 +7,6 @@ that is missing, null, NaN or infinite is no score, and becomes NaN.
 from __future__ import annotations
 
 import dataclasses
-import glob
 import json
 import math
 import os
@@ -107,8 +106,15 @@ def find_track_files(folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
         folder: The folder.
         suffix: The end of the files' names.
     """
-    pattern = os.path.join(glob.escape(str(folder)), "**", f"*{suffix}")
-    paths = map(pathlib.Path, glob.glob(pattern, recursive=True))
+    paths, seen = [], set()
+    for place, inside, names in os.walk(folder, followlinks=True):
+        inside.sort()
+        if (real := os.path.realpath(place)) in seen:  # Two links may lead to one.
+            inside.clear()
+            continue
+        seen.add(real)
+        paths += [pathlib.Path(place, name) for name in names if name[0] != "."]
+    paths = [path for path in paths if path.name.endswith(suffix)]
     return sorted(paths, key=lambda path: (path.name, path))
 
 

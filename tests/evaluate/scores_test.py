@@ -91,6 +91,8 @@ def test_a_system_is_read_by_name_from_any_depth(tmp_path):
         write(root / path, {"vocals": [frame(SDR=3)]})
     write(other / "d.json", {"vocals": [frame(SDR=3)]})
     (root / "valid").symlink_to(other)
+    (root / "latest").symlink_to(root / "test")
+    (root / "test" / "loop").symlink_to(root)
     (root / "test" / ".part-1-x").mkdir()
     (root / "test" / ".part-1-x" / ".x.json").write_text("half")
     system = scores.read_system(root)
