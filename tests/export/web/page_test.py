@@ -458,6 +458,7 @@ def test_without_a_microphone_the_rest_works(audible, address, songs):
     page = context.new_page()
     page.add_init_script("delete window.AudioWorkletNode")
     page.goto(address)
+    wait_until(page, READY)
     assert page.inner_text(".ways") == "Live mode needs a browser with AudioWorklet."
     separate(page, songs / "second.flac")
     assert page.is_visible("#song")
