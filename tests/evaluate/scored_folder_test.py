@@ -21,6 +21,10 @@ from waveunet_tf.evaluate import scored_folder, scoring
 from waveunet_tf.evaluate.estimators import OracleEstimator
 
 
+def warnings_of(caplog):
+    return [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+
+
 def test_what_is_scored_is_not_scored_again(data, tmp_path):
     tracks = find_tracks(data)[:2]
     scoring.score_tracks(tracks, MIXTURE, tmp_path)
@@ -85,10 +89,7 @@ def test_tracks_whose_estimates_are_replaced_are_scored_again(
     assert {name for name in again if again[name] != before[name]} == {
         *("test/b.json", "test/b.energies.csv", scored_folder.NOTE)
     }
-    warnings = [one for one in caplog.records if one.levelname == "WARNING"]
-    assert [record.getMessage() for record in warnings] == [
-        "test/b: has other stems now: scored again"
-    ]
+    assert warnings_of(caplog) == ["test/b: has other stems now: scored again"]
     caplog.clear()
     assert not scoring.score_tracks(tracks, estimates, output)
     assert contents(output) == again and "again" not in caplog.text
@@ -113,9 +114,7 @@ def test_tracks_whose_true_stems_are_replaced_are_scored_again(
     assert {name for name in again if again[name] != before[name]} == {
         *("test/b.json", "test/b.energies.csv", scored_folder.NOTE)
     }
-    assert [record.getMessage() for record in caplog.records] == [
-        "test/b: has other stems now: scored again"
-    ]
+    assert warnings_of(caplog) == ["test/b: has other stems now: scored again"]
     scoring.score_tracks(tracks[1:2], estimates, tmp_path / "fresh")
     assert contents(tmp_path / "fresh")["test/b.json"] == again["test/b.json"]
 

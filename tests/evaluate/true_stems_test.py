@@ -51,8 +51,11 @@ def test_prepared_halves_are_the_parts(tmp_path):
 
 def test_a_source_that_is_not_there_is_refused(tmp_path):
     track = write_track(tmp_path, {"drums": noise(0), "bass": noise(1)})
-    for source in ("vocals", "accompaniment"):
-        with pytest.raises(InputError, match=f"no source {source}"):
+    for source, lack in {
+        "vocals": "no source vocals",
+        "accompaniment": "neither accompaniment nor vocals",
+    }.items():
+        with pytest.raises(InputError, match=f"has {lack} "):
             true_stems.read_true_stems(track, (source,))
 
 
