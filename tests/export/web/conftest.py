@@ -1,5 +1,7 @@
 """A small site, and a browser that has it open."""
 
+import contextlib
+
 import pytest
 import soundfile
 
@@ -79,14 +81,28 @@ def engine(engine_name, request, tmp_path_factory):
             yield started
 
 
-@pytest.fixture(scope="module")
-def lab(engine, small_site):
+@contextlib.contextmanager
+def opened_lab(started, site):
     """A page with the engine, which must have had no error in the end."""
-    with browser.served(small_site, isolated=False) as address:
-        page = browser.open_lab(engine, address)
+    with browser.served(site, isolated=False) as address:
+        page = browser.open_lab(started, address)
         yield page
         page.context.close()
         assert not page.faults
+
+
+@pytest.fixture(scope="module")
+def lab(engine, small_site):
+    """A page with the engine in each browser."""
+    with opened_lab(engine, small_site) as page:
+        yield page
+
+
+@pytest.fixture
+def fresh_lab(chromium, small_site):
+    """A page with the engine of one test, in Chromium."""
+    with opened_lab(chromium, small_site) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

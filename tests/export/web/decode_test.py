@@ -272,22 +272,15 @@ def test_a_browser_whose_webcodecs_fails_decodes_a_file_as_a_whole(
     np.testing.assert_allclose(actual.reshape(-1, 2), expected, atol=1e-4)
 
 
-@pytest.fixture
-def page(chromium, small_site):
-    with browser.served(small_site, isolated=False) as address:
-        page = browser.open_lab(chromium, address)
-        yield page
-        page.context.close()
-        assert not page.faults
-
-
 @pytest.mark.slow
-def test_a_song_of_unknown_length_that_breaks_off_says_so(page, small_site, request):
+def test_a_song_of_unknown_length_that_breaks_off_says_so(
+    fresh_lab, small_site, request
+):
     write_mp3_without_tag(small_site / "song.mp3", seconds=5)
     script = (small_site / "worker.js").read_text(encoding="utf-8")
     request.addfinalizer((small_site / "broken.js").unlink)
     (small_site / "broken.js").write_text(GIVE_UP + script, encoding="utf-8")
-    page.evaluate(
+    fresh_lab.evaluate(
         """() => {
             window.separator = new Separator("broken.js");
             OfflineAudioContext.prototype.decodeAudioData = async () => {
@@ -295,8 +288,8 @@ def test_a_song_of_unknown_length_that_breaks_off_says_so(page, small_site, requ
             };
         }"""
     )
-    browser.load(page, "models/stereo.tflite")
-    told = page.evaluate("separate('song.mp3')")
+    browser.load(fresh_lab, "models/stereo.tflite")
+    told = fresh_lab.evaluate("separate('song.mp3')")
     assert 0 < told["frames"] < 3 * 44100
     line = "the browser's decoder gave up before the end of the file"
     assert line in told["remarks"]

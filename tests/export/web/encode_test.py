@@ -41,15 +41,6 @@ CANCEL_A_ZIP = """async () => {
 }"""
 
 
-@pytest.fixture
-def page(chromium, small_site):
-    with browser.served(small_site, isolated=False) as address:
-        page = browser.open_lab(chromium, address)
-        yield page
-        page.context.close()
-        assert not page.faults
-
-
 @pytest.mark.parametrize(
     ("name", "title", "folder"),
     [
@@ -60,27 +51,29 @@ def page(chromium, small_site):
         ("日本 & <b>.mp3", "日本 & <b>", "日本 & _b_"),
     ],
 )
-def test_a_zips_folder_is_one_on_any_system(page, small_site, name, title, folder):
-    browser.load(page, "models/stereo.tflite")
-    browser.separated(page, small_site, golden.song(500, 2, HZ), HZ)
-    told = page.evaluate("(name) => separate('song.wav', name)", name)
+def test_a_zips_folder_is_one_on_any_system(fresh_lab, small_site, name, title, folder):
+    browser.load(fresh_lab, "models/stereo.tflite")
+    browser.separated(fresh_lab, small_site, golden.song(500, 2, HZ), HZ)
+    told = fresh_lab.evaluate("(name) => separate('song.wav', name)", name)
     assert told["name"] == title
-    content = browser.blob(page, "separator.zip(song.id, ['vocals'], 'wav16')")
+    content = browser.blob(fresh_lab, "separator.zip(song.id, ['vocals'], 'wav16')")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == [f"{folder}/vocals.wav"]
 
 
-def test_cancelling_ends_a_zip_and_the_encoder_of_a_flac(page, small_site, request):
+def test_cancelling_ends_a_zip_and_the_encoder_of_a_flac(
+    fresh_lab, small_site, request
+):
     script = (small_site / "worker.js").read_text(encoding="utf-8")
     request.addfinalizer((small_site / "counting.js").unlink)
     (small_site / "counting.js").write_text(COUNT + script, encoding="utf-8")
     said = []
-    page.on("console", lambda line: said.append(line.text))
-    page.evaluate("() => { window.separator = new Separator('counting.js'); }")
-    browser.load(page, "models/stereo.tflite")
+    fresh_lab.on("console", lambda line: said.append(line.text))
+    fresh_lab.evaluate("() => { window.separator = new Separator('counting.js'); }")
+    browser.load(fresh_lab, "models/stereo.tflite")
     soundfile.write(small_site / "song.wav", np.zeros((3_000_000, 2), np.int16), HZ)
-    assert isinstance(page.evaluate("separate('song.wav')"), dict)
-    assert page.evaluate(CANCEL_A_FLAC) == "AbortError"
-    page.wait_for_timeout(100)
+    assert isinstance(fresh_lab.evaluate("separate('song.wav')"), dict)
+    assert fresh_lab.evaluate(CANCEL_A_FLAC) == "AbortError"
+    fresh_lab.wait_for_timeout(100)
     assert said.count("made") == said.count("ended") == 1
-    assert page.evaluate(CANCEL_A_ZIP) == "AbortError"
+    assert fresh_lab.evaluate(CANCEL_A_ZIP) == "AbortError"

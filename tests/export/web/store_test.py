@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.export.web import browser
-
 pytestmark = pytest.mark.xdist_group("web")
 # A worker that is slow to learn which others live: they begin meanwhile.
 SLOW = """const query = navigator.locks.query.bind(navigator.locks);
@@ -14,23 +12,14 @@ navigator.locks.query = async () => {
 };"""
 
 
-@pytest.fixture
-def page(chromium, small_site):
-    with browser.served(small_site, isolated=False) as address:
-        page = browser.open_lab(chromium, address)
-        yield page
-        page.context.close()
-        assert not page.faults
-
-
 def test_a_page_that_begins_leaves_the_files_of_another_that_does(
-    page, small_site, songs, request
+    fresh_lab, small_site, songs, request
 ):
     script = (small_site / "worker.js").read_text(encoding="utf-8")
     request.addfinalizer((small_site / "slow.js").unlink)
     (small_site / "slow.js").write_text(SLOW + script, encoding="utf-8")
     (small_site / "song.wav").write_bytes((songs / "first song.wav").read_bytes())
-    told = page.evaluate(
+    told = fresh_lab.evaluate(
         """async () => {
             const slow = new Separator("slow.js");
             await new Promise((resolve) => setTimeout(resolve, 300));
