@@ -117,7 +117,10 @@ def _read_note(path: pathlib.Path) -> dict | None:
         return None
     except (ValueError, yaml.YAMLError):
         return {}
-    return note if isinstance(note, dict) else {}
+    if not isinstance(note, dict):
+        return {}
+    note.pop("estimates", None)  # An earlier version's states, of estimates alone.
+    return note
 
 
 def _of_all(note: dict) -> dict:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 import soundfile
+import yaml
 
 from tests.data.stems import contents
 from tests.evaluate.short_tracks import HALVES, MIXTURE, RATE_HZ, write_stems
@@ -117,6 +118,18 @@ def test_tracks_whose_true_stems_are_replaced_are_scored_again(
     assert warnings_of(caplog) == ["test/b: has other stems now: scored again"]
     scoring.score_tracks(tracks[1:2], estimates, tmp_path / "fresh")
     assert contents(tmp_path / "fresh")["test/b.json"] == again["test/b.json"]
+
+
+def test_scores_of_a_version_that_noted_estimates_alone_are_kept(data, tmp_path):
+    tracks = find_tracks(data)[:2]
+    scoring.score_tracks(tracks, MIXTURE, tmp_path)
+    before = contents(tmp_path)
+    path = tmp_path / scored_folder.NOTE
+    note = yaml.safe_load(path.read_text())
+    note["estimates"] = note.pop("files")
+    path.write_text(yaml.safe_dump(note))
+    scoring.score_tracks(tracks, MIXTURE, tmp_path)
+    assert contents(tmp_path) == before
 
 
 def test_scores_of_another_estimator_are_kept_apart(data, tmp_path):
